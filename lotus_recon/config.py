@@ -1,0 +1,109 @@
+"""Configuration: frozen dataclasses hold the defaults, a YAML file overlays them, unknown keys are errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from lotus_recon.errors import InputError
+from lotus_recon.workspace import to_plain, write_atomically
+
+Config = TypeVar("Config")
+
+
+def load_config(config_type: type[Config], path: Path | None, base: Config | None = None) -> Config:
+    """``base`` (or the defaults of ``config_type``) with the values of a YAML file laid over it.
+
+    Raises InputError naming the file and the key: for a missing file, text that is not a mapping, an unknown key (with
+    the nearest known one) or a value of the wrong type.
+    """
+    start = config_type() if base is None else base
+    if path is None:
+        return start
+    overlay = _read_mapping(path)
+    _check_keys(config_type, overlay, path, prefix="")
+    return _merged(start, overlay, path)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        overlay = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"config file {path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"config file {path} is not YAML: {error}") from None
+    if overlay is None:
+        return {}
+    if not isinstance(overlay, dict):
+        raise InputError(f"config file {path} must hold a mapping of options, not {type(overlay).__name__}")
+    return overlay
+
+
+def _check_keys(config_type: Any, overlay: dict[str, Any], path: Path, prefix: str) -> None:
+    hints = _field_types(config_type)
+    for key, value in overlay.items():
+        if key not in hints:
+            raise InputError(f"config file {path}: unknown key {prefix + str(key)!r}{nearest(str(key), list(hints))}")
+        nested = hints[key]
+        if dataclasses.is_dataclass(nested):
+            if not isinstance(value, dict):
+                raise InputError(f"config file {path}: {prefix}{key} must be a mapping, not {value!r}")
+            _check_keys(nested, value, path, prefix=f"{prefix}{key}.")
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """``; did you mean ...`` for the known word nearest to ``word``, or the list of known words."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+
+
+@functools.cache
+def _field_types(config_type: Any) -> dict[str, Any]:
+    hints = get_type_hints(config_type)
+    return {field.name: hints[field.name] for field in dataclasses.fields(config_type)}
+
+
+def _merged(start: Config, overlay: dict[str, Any], path: Path) -> Config:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(start), OmegaConf.create(overlay))
+        result: Config = OmegaConf.to_object(merged)  # type: ignore[assignment]  # an instance of type(start)
+        return result
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        raise InputError(f"config file {path}: {key}: {str(error).splitlines()[0]}") from None
+
+
+def save_config(config: Any, path: Path) -> None:
+    """Write every option with its value as YAML, in the order of the dataclasses."""
+    import yaml
+
+    text = yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True)
+    write_atomically(path, lambda part: part.write_text(text))
+
+
+def leaf_fields(config_type: Any) -> Iterator[tuple[str, Any]]:
+    """(name, type) of every option, nested configs opened."""
+    for name, kind in _field_types(config_type).items():
+        if dataclasses.is_dataclass(kind):
+            yield from leaf_fields(kind)
+        else:
+            yield name, kind
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+    """How to compute, apart from what: shared by all stages of a run."""
+
+    device: str = "auto"  # auto | cpu | cuda | mps
+    dtype: str = "auto"  # auto | float32 | float16 | bfloat16, for the network
+    seed: int = 0  # of everything random
+    deterministic: bool = False  # repeat a run bit for bit, at the price of speed

@@ -1,0 +1,1 @@
+"""Pure functions on arrays: cameras, poses, depth, normals and their agreement between views."""

@@ -1,0 +1,1 @@
+"""Files in and out: images (the only reader), maps, meshes, cameras."""

@@ -1,0 +1,243 @@
+"""The only reader of photos: every stage sees the same upright 8-bit RGB, whatever the file format.
+
+EXIF rotation is applied here, once. 16-bit images are scaled to 8 bits, grey becomes RGB, alpha is composited over white.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+import numpy as np
+import pillow_heif
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from lotus_recon.errors import InputError
+from lotus_recon.types import BoolArray
+
+log = logging.getLogger(__name__)
+pillow_heif.register_heif_opener()
+# The size limit is ours (MAX_MEGAPIXELS), so Pillow's own warning about large files would only say it twice.
+Image.MAX_IMAGE_PIXELS = None
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif"})
+MIN_SIDE_PX = 16  # less cannot hold a feature or a latent cell
+MAX_MEGAPIXELS = 80.0  # a 61-megapixel full-frame camera passes; 100 would need 4 GB in the SIFT of the first octave
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo file and its name: the path relative to the image root, with suffix, '/' separated."""
+
+    path: Path
+    name: str
+
+    @property
+    def stem(self) -> str:
+        """The name without suffix."""
+        return str(PurePosixPath(self.name).with_suffix(""))
+
+
+@dataclass(frozen=True)
+class PhotoInfo:
+    """Facts of an upright photo, read without decoding its pixels."""
+
+    width: int
+    height: int
+    focal_35mm: float | None  # EXIF FocalLengthIn35mmFilm in millimetres, where given and positive
+    camera_model: str | None
+
+
+def list_photos(root: Path, exclude: Iterable[Path] = ()) -> list[Photo]:
+    """All photos below folder ``root``, sorted by name, without hidden files and without the folders ``exclude``.
+
+    Raises InputError when the folder is missing or has no photos, or when two photos differ only in suffix.
+    """
+    if not root.is_dir():
+        raise InputError(f"image folder {root} does not exist" if not root.exists() else f"{root} is not a folder")
+    excluded = [folder.resolve() for folder in exclude]
+    photos = []
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
+            continue
+        if not any(folder in path.resolve().parents for folder in excluded):
+            photos.append(Photo(path, relative.as_posix()))
+    if not photos:
+        raise InputError(f"no photos in {root}; allowed suffixes: {', '.join(sorted(SUFFIXES))} (any case)")
+    check_unique_stems(photos)
+    return photos
+
+
+def expand_photos(arguments: Sequence[str]) -> list[Photo]:
+    """Photos named by files, folders and glob patterns, each name relative to the folder or to the file's own folder.
+
+    Raises InputError when an argument matches nothing or two photos would write the same output.
+    """
+    photos: list[Photo] = []
+    for argument in arguments:
+        matches = (
+            [Path(argument)]
+            if Path(argument).exists()
+            else [Path(p) for p in sorted(glob.glob(argument, recursive=True))]
+        )
+        if not matches:
+            raise InputError(f"{argument}: no such file or folder, and no file matches it as a pattern")
+        base = _glob_base(argument) if matches != [Path(argument)] else None
+        for path in matches:
+            if path.is_dir():
+                prefix = path.relative_to(base).as_posix() + "/" if base else ""
+                photos += [Photo(p.path, prefix + p.name) for p in list_photos(path)]
+            else:
+                photos.append(Photo(path, path.relative_to(base).as_posix() if base else path.name))
+    unique = list(dict.fromkeys(photos))
+    check_unique_stems(unique)
+    return unique
+
+
+def _glob_base(pattern: str) -> Path:
+    """The leading part of a pattern that has no wildcard."""
+    parts: list[str] = []
+    for part in Path(pattern).parts[:-1]:
+        if glob.has_magic(part):
+            break
+        parts.append(part)
+    return Path(*parts)
+
+
+def check_unique_stems(photos: Iterable[Photo]) -> None:
+    """Raise InputError when the outputs of two photos would have the same name."""
+    seen: dict[str, Photo] = {}
+    for photo in photos:
+        other = seen.setdefault(photo.stem, photo)
+        if other.path != photo.path:
+            raise InputError(
+                f"{other.path} and {photo.path} would both write {photo.stem}: their names differ at most in suffix; rename one"
+            )
+
+
+def read_info(path: Path) -> PhotoInfo:
+    """Size and EXIF of a photo. Raises InputError when it is not a readable image of an allowed size."""
+    with _opened(path) as image:
+        exif = image.getexif()
+        width, height = image.size
+        if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+            width, height = height, width
+        detail = exif.get_ifd(ExifTags.IFD.Exif)
+        model = " ".join(str(exif[tag]).strip() for tag in (ExifTags.Base.Make, ExifTags.Base.Model) if tag in exif)
+    check_size(path, width, height)
+    return PhotoInfo(width, height, _positive(detail.get(ExifTags.Base.FocalLengthIn35mmFilm)), model or None)
+
+
+def _positive(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return number if number > 0 else None
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Raise InputError unless the image has a usable size."""
+    if min(width, height) < MIN_SIDE_PX:
+        raise InputError(f"{path} is {width}x{height} pixels; each side must have {MIN_SIDE_PX} or more")
+    megapixels = width * height / 1e6
+    if megapixels > MAX_MEGAPIXELS:
+        raise InputError(
+            f"{path} has {megapixels:.0f} megapixels; at most {MAX_MEGAPIXELS:.0f} are allowed: reduce it first"
+        )
+
+
+class _opened:
+    """Context of an opened image that turns every way a file can be broken into an InputError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Image.Image:
+        try:
+            if self.path.stat().st_size == 0:
+                raise InputError(f"{self.path} is empty (0 bytes)")
+            self.image = Image.open(self.path)
+        except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+            raise _unreadable(self.path, error) from error
+        return self.image
+
+    def __exit__(self, *_: object) -> None:
+        self.image.close()
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = "not an image file" if isinstance(error, UnidentifiedImageError) else str(error)
+    return InputError(f"{path} cannot be read as an image: {reason}")
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) upright uint8 RGB of a photo. Raises InputError naming the file when it is broken or of a bad size."""
+    with _opened(path) as image:
+        check_size(path, *image.size)
+        try:
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            return np.array(_to_rgb(upright, path), np.uint8)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise _unreadable(path, error) from error
+
+
+def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
+        return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise InputError(f"{path} holds floating-point values; allowed: 8- or 16-bit integer images")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def read_mask(path: Path, width: int, height: int) -> BoolArray:
+    """(H, W) True where a mask image is not black: the pixels to use. Raises InputError when its size is another."""
+    with _opened(path) as image:
+        try:
+            values = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).max(-1)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise _unreadable(path, error) from error
+    if values.shape != (height, width):
+        found = f"{values.shape[1]}x{values.shape[0]}"
+        raise InputError(f"mask {path} is {found} pixels, its photo {width}x{height}: they must agree")
+    return values > 0
+
+
+def resize_rgb(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """``rgb`` resized to (height, width, 3): area average to shrink, bilinear to enlarge."""
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    shrink = width < rgb.shape[1]
+    resized = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
+
+
+def write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    """Write grey or RGB, 8 or 16 bits, by rename. Raises OSError when it cannot be written."""
+    from lotus_recon.workspace import write_atomically
+
+    bgr = image if image.ndim == 2 else image[..., ::-1]
+    done, data = cv2.imencode(".png", np.ascontiguousarray(bgr))
+    if not done:
+        raise OSError(f"{path}: PNG encoding failed")
+    write_atomically(path, lambda part: part.write_bytes(data.tobytes()))
+
+
+def read_png16(path: Path) -> NDArray[np.uint16]:
+    """A 16-bit PNG, (H, W) or RGB (H, W, 3), at its full depth (Pillow would return 8-bit RGB)."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None or image.dtype != np.uint16:
+        raise InputError(f"{path} is not a readable 16-bit PNG")
+    return np.asarray(image if image.ndim == 2 else image[..., ::-1], np.uint16)

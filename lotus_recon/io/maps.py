@@ -1,0 +1,103 @@
+"""Predictions on disk: ``<view>.npz`` with depth, depth_valid, normals, normals_valid and meta (a JSON string)."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lotus_recon.errors import InputError
+from lotus_recon.geometry.normals import normalized
+from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
+from lotus_recon.workspace import to_plain, write_atomically
+
+
+def save_arrays(path: Path, **arrays: Any) -> None:
+    """Write a compressed npz by rename; the same arrays always give the same bytes."""
+
+    def write(part: Path) -> None:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for name, array in arrays.items():
+                # A fixed date: numpy.savez would store the time of writing.
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+    write_atomically(path, write)
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz. Raises InputError when the file is missing or broken."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+        raise InputError(f"{path} cannot be read as npz: {error}") from error
+
+
+def save_prediction(path: Path, prediction: Prediction) -> None:
+    """Write a prediction in the layout that ``load_prediction`` reads."""
+    arrays: dict[str, Any] = {}
+    meta = dict(prediction.meta)
+    if prediction.depth is not None:
+        arrays |= {"depth": prediction.depth.values, "depth_valid": prediction.depth.valid}
+        meta["kind"] = prediction.depth.kind.value
+    if prediction.normals is not None:
+        arrays |= {"normals": prediction.normals.values, "normals_valid": prediction.normals.valid}
+    save_arrays(path, **arrays, meta=np.array(json.dumps(to_plain(meta), sort_keys=True)))
+
+
+def load_prediction(path: Path) -> Prediction:
+    """Read and check a prediction, also one made elsewhere (see docs/formats.md).
+
+    Raises InputError naming the file for a missing key, a wrong kind or shape, or depth that has no valid pixel.
+    """
+    arrays = load_arrays(path)
+    meta = _meta(path, arrays)
+    try:
+        depth = _depth(path, arrays, meta) if "depth" in arrays else None
+        normals = _normals(arrays) if "normals" in arrays else None
+        return Prediction(depth, normals, meta)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    if "meta" not in arrays:
+        raise InputError(f"{path} has no 'meta'; needed: a 0-d array holding a JSON string with 'kind'")
+    try:
+        meta = json.loads(str(arrays["meta"]))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: 'meta' is not JSON: {error}") from None
+    if not isinstance(meta, dict):
+        raise InputError(f"{path}: 'meta' must be a JSON object, not {type(meta).__name__}")
+    return meta
+
+
+def _depth(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> DepthMap:
+    if "kind" not in meta:
+        raise InputError(f"'meta' has no 'kind'; allowed: {', '.join(k.value for k in DepthKind)}")
+    values = arrays["depth"].astype(np.float32)
+    valid = arrays["depth_valid"].astype(bool) if "depth_valid" in arrays else np.isfinite(values)
+    depth = DepthMap(values, valid, DepthKind.parse(str(meta["kind"])))
+    if not depth.valid.any():
+        raise InputError("depth has no valid pixel (all NaN, infinite or masked)")
+    return depth
+
+
+def _normals(arrays: dict[str, np.ndarray]) -> NormalMap:
+    values = arrays["normals"].astype(np.float32)
+    if values.ndim != 3 or values.shape[2] != 3:
+        raise InputError(f"normals have shape {values.shape}; allowed: (H, W, 3)")
+    length = np.linalg.norm(values, axis=-1)
+    valid = arrays["normals_valid"].astype(bool) if "normals_valid" in arrays else np.isfinite(length) & (length > 0.5)
+    # Stored at half precision, or quantised, unit vectors are off by up to a percent: renormalise, do not refuse.
+    unit = normalized(np.where(np.isfinite(values), values, 0.0)).astype(np.float32)
+    bad = valid & (np.abs(length - 1) > 0.1)
+    if bad.any():
+        raise InputError(f"normals are not of unit length at {bad.mean():.1%} of the pixels marked valid")
+    return NormalMap(unit, valid)

@@ -1,0 +1,276 @@
+"""The values that stages exchange. Each is validated when built, so code that receives one need not check again.
+
+Conventions (converted once, at the border): camera axes OpenCV (x right, y down, z forward), first pixel centre at
+(0.5, 0.5), poses ``cam_from_world`` (4x4, float64), depth is z-depth, normals are unit and face the camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError
+
+FloatArray = NDArray[np.floating[Any]]
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.integer[Any]]
+
+# A rotation read from text with 6 digits is orthonormal to about 1e-6; a scaled or sheared one is off by far more.
+_RIGID_TOLERANCE = 1e-3
+
+
+class DepthKind(str, Enum):
+    """What the numbers of a depth map mean."""
+
+    METRIC = "METRIC"  # metres
+    SCENE = "SCENE"  # unit of the camera poses
+    SCALE_FREE = "SCALE_FREE"  # depth up to one factor
+    AFFINE = "AFFINE"  # depth up to scale and shift
+    AFFINE_DISPARITY = "AFFINE_DISPARITY"  # 1 / depth up to scale and shift
+
+    @classmethod
+    def parse(cls, text: str) -> DepthKind:
+        """The kind named ``text`` (upper case). Raises InputError with the allowed names."""
+        try:
+            return cls(text)
+        except ValueError:
+            raise InputError(f"unknown depth kind {text!r}; allowed: {', '.join(k.value for k in cls)}") from None
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera without distortion. All in pixels; the first pixel centre is at (0.5, 0.5)."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    def __post_init__(self) -> None:
+        _check(self.width > 0 and self.height > 0, f"camera size {self.width}x{self.height}: both must be positive")
+        values = (self.fx, self.fy, self.cx, self.cy)
+        _check(all(np.isfinite(values)), f"camera intrinsics fx, fy, cx, cy = {values}: must be finite")
+        _check(self.fx > 0 and self.fy > 0, f"focal lengths ({self.fx}, {self.fy}) px: must be positive")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.width, self.height
+
+    @cached_property
+    def K(self) -> NDArray[np.float64]:
+        """(3, 3) intrinsic matrix, first pixel centre at (0.5, 0.5)."""
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], np.float64)
+
+    @property
+    def fov_deg(self) -> tuple[float, float]:
+        """(horizontal, vertical) field of view in degrees."""
+        x = np.arctan(self.cx / self.fx) + np.arctan((self.width - self.cx) / self.fx)
+        y = np.arctan(self.cy / self.fy) + np.arctan((self.height - self.cy) / self.fy)
+        return float(np.degrees(x)), float(np.degrees(y))
+
+    @classmethod
+    def from_K(cls, K: FloatArray, width: int, height: int) -> Camera:
+        """Camera from a (3, 3) matrix without skew."""
+        K = np.asarray(K, np.float64)
+        _check(K.shape == (3, 3), f"K has shape {K.shape}; allowed: (3, 3)")
+        _check(abs(K[0, 1]) < 1e-6 * abs(K[0, 0]), f"K has skew {K[0, 1]}; allowed: 0")
+        return cls(int(width), int(height), *(float(v) for v in (K[0, 0], K[1, 1], K[0, 2], K[1, 2])))
+
+    @classmethod
+    def from_fov_deg(cls, fov_deg: float, width: int, height: int) -> Camera:
+        """Camera with square pixels, the given horizontal field of view in degrees and a centred principal point."""
+        _check(0 < fov_deg < 180, f"field of view {fov_deg} degrees; allowed: above 0 and below 180")
+        focal = 0.5 * width / np.tan(np.radians(fov_deg) / 2)
+        return cls(width, height, float(focal), float(focal), width / 2, height / 2)
+
+    def resized(self, width: int, height: int) -> Camera:
+        """The same camera after the image was resized to (width, height)."""
+        sx, sy = width / self.width, height / self.height
+        return Camera(width, height, self.fx * sx, self.fy * sy, self.cx * sx, self.cy * sy)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One posed photo. ``name`` is its path relative to the image root, with suffix, '/' separated."""
+
+    name: str
+    camera: Camera
+    cam_from_world: NDArray[np.float64]  # (4, 4)
+
+    def __post_init__(self) -> None:
+        pose = np.asarray(self.cam_from_world, np.float64)
+        object.__setattr__(self, "cam_from_world", pose)
+        check_rigid(pose, f"pose of view {self.name!r}")
+
+    @property
+    def stem(self) -> str:
+        """The name without suffix: how files of ours that belong to this view are named."""
+        return str(PurePosixPath(self.name).with_suffix(""))
+
+    @property
+    def center_in_world(self) -> NDArray[np.float64]:
+        """(3,) camera centre in world coordinates."""
+        return -self.cam_from_world[:3, :3].T @ self.cam_from_world[:3, 3]
+
+
+def check_rigid(matrix: FloatArray, what: str) -> None:
+    """Raise InputError unless ``matrix`` is a (4, 4) rotation and translation."""
+    _check(matrix.shape == (4, 4), f"{what}: shape {matrix.shape}; allowed: (4, 4)")
+    _check(bool(np.isfinite(matrix).all()), f"{what}: has values that are not finite")
+    R = matrix[:3, :3]
+    rigid = np.abs(R @ R.T - np.eye(3)).max() < _RIGID_TOLERANCE and np.linalg.det(R) > 0
+    _check(bool(rigid), f"{what}: the 3x3 part is not a rotation (scaled, sheared or mirrored)")
+    _check(bool(np.allclose(matrix[3], [0, 0, 0, 1])), f"{what}: the last row must be 0 0 0 1, not {matrix[3]}")
+
+
+@dataclass(frozen=True, eq=False)
+class DepthMap:
+    """Depth of every pixel. ``values`` float32 (H, W), ``valid`` bool (H, W); invalid pixels may hold anything."""
+
+    values: NDArray[np.float32]
+    valid: BoolArray
+    kind: DepthKind
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values, np.float32)
+        valid = np.asarray(self.valid, bool)
+        _check(values.ndim == 2, f"depth has shape {values.shape}; allowed: (H, W)")
+        _check(valid.shape == values.shape, f"depth_valid has shape {valid.shape}, depth {values.shape}: must agree")
+        _check(bool(np.isfinite(values[valid]).all()), "depth has NaN or infinite values at pixels marked valid")
+        positive = self.kind in (DepthKind.METRIC, DepthKind.SCENE, DepthKind.SCALE_FREE)
+        _check(not positive or bool((values[valid] > 0).all()), f"{self.kind.value} depth must be positive where valid")
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "valid", valid)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.values.shape[0], self.values.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class NormalMap:
+    """Unit normals in OpenCV camera axes, facing the camera. ``values`` float32 (H, W, 3), ``valid`` bool (H, W)."""
+
+    values: NDArray[np.float32]
+    valid: BoolArray
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values, np.float32)
+        valid = np.asarray(self.valid, bool)
+        _check(values.ndim == 3 and values.shape[2] == 3, f"normals have shape {values.shape}; allowed: (H, W, 3)")
+        _check(valid.shape == values.shape[:2], f"normals_valid has shape {valid.shape}, normals {values.shape}")
+        length = np.linalg.norm(values[valid], axis=-1)
+        _check(bool((np.abs(length - 1) < 1e-2).all()), "normals must be finite and of unit length where valid")
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "valid", valid)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.values.shape[0], self.values.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of one photo; depth and normals have the size of the photo. ``meta`` is JSON-serialisable."""
+
+    depth: DepthMap | None
+    normals: NormalMap | None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(self.depth is not None or self.normals is not None, "a prediction needs depth, normals or both")
+        if self.depth is not None and self.normals is not None:
+            same = self.depth.shape == self.normals.shape
+            _check(same, f"depth has size {self.depth.shape}, normals {self.normals.shape}: must agree")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        maps = self.depth or self.normals
+        assert maps is not None  # by __post_init__
+        return maps.shape
+
+
+@dataclass(frozen=True, eq=False)
+class SparsePoints:
+    """Triangulated points and where they were seen. P points, O observations (one row per point and view)."""
+
+    xyz: NDArray[np.float64]  # (P, 3) world
+    rgb: NDArray[np.uint8]  # (P, 3)
+    error_px: NDArray[np.float64]  # (P,) mean reprojection error, in pixels
+    obs_point: NDArray[np.int64]  # (O,) index into xyz
+    obs_view: NDArray[np.int64]  # (O,) index into Scene.views
+    obs_xy: NDArray[np.float64]  # (O, 2) pixels, first pixel centre at (0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        P, O = len(self.xyz), len(self.obs_point)
+        shapes = (self.xyz.shape, self.rgb.shape, self.error_px.shape, self.obs_view.shape, self.obs_xy.shape)
+        allowed = ((P, 3), (P, 3), (P,), (O,), (O, 2))
+        _check(shapes == allowed, f"sparse points have shapes {shapes}; allowed: {allowed}")
+        _check(O == 0 or bool(self.obs_point.max() < P), "an observation names a point that does not exist")
+
+    @cached_property
+    def track_length(self) -> NDArray[np.int64]:
+        """(P,) number of views that see each point."""
+        return np.bincount(self.obs_point, minlength=len(self.xyz)).astype(np.int64)
+
+    @classmethod
+    def empty(cls) -> SparsePoints:
+        """No points at all."""
+        i, f = np.zeros(0, np.int64), np.zeros(0)
+        return cls(np.zeros((0, 3)), np.zeros((0, 3), np.uint8), f, i, i.copy(), np.zeros((0, 2)))
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Posed photos and the sparse points they share. ``metric`` says that the poses are in metres."""
+
+    views: tuple[View, ...]
+    points: SparsePoints
+    metric: bool = False
+
+    def __post_init__(self) -> None:
+        names = [view.name for view in self.views]
+        _check(len(set(names)) == len(names), "two views of the scene have the same name")
+        seen = self.points.obs_view
+        _check(len(seen) == 0 or bool(seen.max() < len(names)), "an observation names a view that does not exist")
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Index of each view by name."""
+        return {view.name: i for i, view in enumerate(self.views)}
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Triangles. ``vertices`` (V, 3) float32, ``triangles`` (T, 3) int32, optional ``colors`` uint8 and ``normals``."""
+
+    vertices: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    colors: NDArray[np.uint8] | None = None  # (V, 3)
+    normals: NDArray[np.float32] | None = None  # (V, 3)
+
+    def __post_init__(self) -> None:
+        V, T = len(self.vertices), len(self.triangles)
+        _check(self.vertices.shape == (V, 3), f"vertices have shape {self.vertices.shape}; allowed: (V, 3)")
+        _check(self.triangles.shape == (T, 3), f"triangles have shape {self.triangles.shape}; allowed: (T, 3)")
+        _check(T == 0 or bool(self.triangles.max() < V), "a triangle names a vertex that does not exist")
+        for name, values in (("colors", self.colors), ("normals", self.normals)):
+            _check(values is None or values.shape == (V, 3), f"{name} must have shape ({V}, 3)")
