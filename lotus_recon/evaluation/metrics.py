@@ -1,0 +1,258 @@
+"""Scores of one map, one mesh or one set of poses against ground truth. Pure functions; all sums in float64.
+
+The same rules for every score: pixels without ground truth (``valid`` False, a value that is not finite, or depth that
+is not positive) are left out. A prediction that is NaN or infinite where ground truth exists raises InputError, because
+a method must not score better by not answering; take such pixels out of ``valid`` when they shall not count. Nothing
+left to compare raises InputError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from lotus_recon.errors import InputError
+from lotus_recon.geometry.normals import angle_deg, normalized
+from lotus_recon.geometry.pose import fit_similarity, invert_rigid, rotation_angle_deg
+from lotus_recon.types import BoolArray, FloatArray, Mesh
+
+DepthAlignment = Literal["none", "scale", "affine", "affine_disparity"]
+
+_MIN_DISPARITY = 1e-3  # of the official evaluation: an aligned disparity at or below zero has no depth
+_MIN_DEPTH = 1e-6
+# A uniform sample of this many points per threshold^2 has its nearest neighbour at 0.125 thresholds on average.
+_SAMPLES_PER_SQUARE_THRESHOLD = 16.0
+_SAMPLES_ALLOWED = (10_000, 2_000_000)
+_SAMPLING_SEED = 0
+
+
+def depth_metrics(
+    pred: FloatArray,
+    gt: FloatArray,
+    valid: BoolArray,
+    align: DepthAlignment = "none",
+    min_depth: float | None = None,
+    max_depth: float | None = None,
+) -> dict[str, float]:
+    """Scores of depth ``pred`` against ``gt``, both (H, W), over the pixels where ``valid`` (H, W) and ``gt`` > 0.
+
+    ``align``: "none"; "scale" and "affine" fit ``pred`` to ``gt`` by least squares; "affine_disparity" takes ``pred``
+    for disparity, fits it to 1 / ``gt`` by least squares over the pixels with ``pred`` > 0, clips at 1e-3 and inverts.
+    ``min_depth`` and ``max_depth`` then clip the prediction (not the choice of pixels).
+
+    Returns abs_rel, sq_rel (unit), rmse (unit), rmse_log, log10, delta1..3 (shares in [0, 1]), i_rmse (1 / unit) and
+    silog (x 100); definitions of Eigen et al., NeurIPS 2014, and of the KITTI depth benchmark. Raises InputError for
+    shapes that differ, an unknown ``align``, NaN in ``pred`` and when no pixel is left.
+    """
+    pred, gt = _compared(pred, gt, valid, "depth", positive=True)
+    depth = np.maximum(np.clip(_aligned(pred, gt, align), min_depth, max_depth), _MIN_DEPTH)
+    difference = depth - gt
+    log_difference = np.log(depth) - np.log(gt)
+    ratio = np.maximum(depth / gt, gt / depth)
+    scores = {
+        "abs_rel": (np.abs(difference) / gt).mean(),
+        "sq_rel": (difference**2 / gt).mean(),
+        "rmse": _rms(difference),
+        "rmse_log": _rms(log_difference),
+        "log10": np.abs(log_difference).mean() / np.log(10),
+        "delta1": (ratio < 1.25).mean(),
+        "delta2": (ratio < 1.25**2).mean(),
+        "delta3": (ratio < 1.25**3).mean(),
+        "i_rmse": _rms(1 / depth - 1 / gt),
+        "silog": 100 * np.std(log_difference),
+    }
+    return {name: float(value) for name, value in scores.items()}
+
+
+def _compared(
+    pred: FloatArray, gt: FloatArray, valid: BoolArray, what: str, positive: bool = False
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The values of both maps at the pixels that count, (N,) or (N, 3)."""
+    pred, gt, valid = np.asarray(pred), np.asarray(gt), np.asarray(valid, bool)
+    if pred.shape != gt.shape or valid.shape != gt.shape[: valid.ndim] or valid.ndim != 2:
+        raise InputError(f"{what}: pred {pred.shape}, gt {gt.shape} and valid {valid.shape} must have the same size")
+    known = np.isfinite(gt) if gt.ndim == 2 else np.isfinite(gt).all(-1)
+    counted = valid & known & (gt > 0) if positive else valid & known
+    if not counted.any():
+        raise InputError(f"{what}: no valid pixel with ground truth to compare")
+    chosen = pred[counted].astype(np.float64)
+    if not np.isfinite(chosen).all():
+        raise InputError(f"{what}: pred is NaN or infinite at pixels that have ground truth; take them out of 'valid'")
+    return chosen, gt[counted].astype(np.float64)
+
+
+def _aligned(pred: NDArray[np.float64], gt: NDArray[np.float64], align: DepthAlignment) -> NDArray[np.float64]:
+    if align == "none":
+        return pred
+    if align == "scale":
+        return pred * _least_squares(pred[:, None], gt)[0]
+    if align == "affine":
+        return _affine(pred, pred, gt)
+    if align == "affine_disparity":
+        usable = pred > 0
+        if not usable.any():
+            raise InputError("depth: no predicted disparity is positive, so none can be fitted to 1 / gt")
+        disparity = _affine(pred, pred[usable], 1 / gt[usable])
+        return np.asarray(1 / np.maximum(disparity, _MIN_DISPARITY))
+    raise InputError(f"align is {align!r}; allowed: none, scale, affine, affine_disparity")
+
+
+def _affine(values: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``values`` under the scale and shift that map ``x`` (N,) to ``y`` (N,) best."""
+    scale, shift = _least_squares(np.stack([x, np.ones_like(x)], axis=1), y)
+    return np.asarray(scale * values + shift)
+
+
+def _least_squares(design: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.lstsq(design, target, rcond=None)[0])
+
+
+def _rms(values: NDArray[np.float64]) -> float:
+    return float(np.sqrt((values**2).mean()))
+
+
+def normal_metrics(pred: FloatArray, gt: FloatArray, valid: BoolArray) -> dict[str, float]:
+    """Angles in degrees between normals ``pred`` and ``gt``, both (H, W, 3), over the pixels where ``valid`` (H, W).
+
+    Both are scaled to unit length first; ground truth of length zero counts as missing, a prediction of length zero
+    raises InputError. Returns mean, median and rmse in degrees, and pct_5, pct_7_5, pct_11_25, pct_22_5, pct_30: the
+    share of pixels in percent with a smaller angle (Fouhey et al., ICCV 2013).
+    """
+    gt = np.asarray(gt, np.float64)
+    if gt.ndim != 3 or gt.shape[-1] != 3:
+        raise InputError(f"normals: gt has shape {gt.shape}; allowed: (H, W, 3)")
+    known = np.linalg.norm(np.nan_to_num(gt), axis=-1) > 0
+    if known.shape != np.shape(valid):
+        raise InputError(f"normals: valid has shape {np.shape(valid)}, gt {gt.shape}: must have the same size")
+    chosen, truth = _compared(pred, gt, known & np.asarray(valid, bool), "normals")
+    if (np.linalg.norm(chosen, axis=-1) == 0).any():
+        raise InputError("normals: pred has length zero at pixels that have ground truth; take them out of 'valid'")
+    angle = angle_deg(normalized(chosen), normalized(truth))
+    scores = {"mean": angle.mean(), "median": np.median(angle), "rmse": _rms(angle)}
+    for name, limit in (("5", 5.0), ("7_5", 7.5), ("11_25", 11.25), ("22_5", 22.5), ("30", 30.0)):
+        scores[f"pct_{name}"] = 100 * (angle < limit).mean()
+    return {name: float(value) for name, value in scores.items()}
+
+
+def mesh_metrics(
+    pred_points_or_mesh: Mesh | FloatArray, gt_points_or_mesh: Mesh | FloatArray, threshold: float
+) -> dict[str, float]:
+    """How near two surfaces are; ``threshold`` and the distances have the unit of the points.
+
+    Arrays (N, 3) are used as they are. A Mesh is sampled uniformly by area, 16 points per threshold^2 (at least 10,000,
+    at most 2,000,000; fixed seed); distances TO a Mesh are exact, to its triangles: no sampling noise in them.
+
+    Returns accuracy (mean distance from pred to gt), completeness (mean distance from gt to pred), precision and
+    recall (shares in [0, 1] of these distances below ``threshold``) and fscore (their harmonic mean); Knapitsch et al.,
+    "Tanks and Temples", 2017. Raises InputError for an empty or not finite side and a threshold that is not positive.
+    """
+    if not threshold > 0:
+        raise InputError(f"threshold {threshold}: must be positive")
+    pred, gt = _surface(pred_points_or_mesh, "pred"), _surface(gt_points_or_mesh, "gt")
+    to_gt = _distances(_samples(pred, threshold), gt)
+    to_pred = _distances(_samples(gt, threshold), pred)
+    precision, recall = float((to_gt < threshold).mean()), float((to_pred < threshold).mean())
+    both = precision + recall
+    return {
+        "accuracy": float(to_gt.mean()),
+        "completeness": float(to_pred.mean()),
+        "precision": precision,
+        "recall": recall,
+        "fscore": 2 * precision * recall / both if both else 0.0,
+    }
+
+
+def _surface(surface: Mesh | FloatArray, what: str) -> Mesh | NDArray[np.float64]:
+    points = surface.vertices if isinstance(surface, Mesh) else np.asarray(surface, np.float64)
+    empty = len(surface.triangles) == 0 if isinstance(surface, Mesh) else len(points) == 0
+    if empty or points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
+        raise InputError(
+            f"mesh metrics: {what} of shape {points.shape} must hold finite points (N, 3), N > 0, or triangles"
+        )
+    return surface if isinstance(surface, Mesh) else points.astype(np.float64)
+
+
+def _samples(surface: Mesh | NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    if not isinstance(surface, Mesh):
+        return surface
+    wanted = _triangle_areas(surface).sum() / threshold**2 * _SAMPLES_PER_SQUARE_THRESHOLD
+    return sample_mesh(surface, int(np.clip(wanted, *_SAMPLES_ALLOWED)), _SAMPLING_SEED)
+
+
+def sample_mesh(mesh: Mesh, count: int, seed: int) -> NDArray[np.float64]:
+    """(count, 3) points spread uniformly by area over a mesh (Osada et al., "Shape distributions", 2002, eq. 1).
+
+    Raises InputError when the mesh has no area.
+    """
+    areas = _triangle_areas(mesh)
+    if areas.sum() <= 0:
+        raise InputError("the mesh has no area: it cannot be sampled")
+    random = np.random.default_rng(seed)
+    corners = mesh.vertices.astype(np.float64)[mesh.triangles[random.choice(len(areas), count, p=areas / areas.sum())]]
+    root, along = np.sqrt(random.random(count)), random.random(count)
+    weights = np.stack([1 - root, root * (1 - along), root * along], axis=1)
+    return np.asarray((corners * weights[..., None]).sum(1))
+
+
+def _triangle_areas(mesh: Mesh) -> NDArray[np.float64]:
+    a, b, c = np.moveaxis(mesh.vertices.astype(np.float64)[mesh.triangles], 1, 0)
+    return np.asarray(np.linalg.norm(np.cross(b - a, c - a), axis=-1) / 2)
+
+
+def _distances(points: NDArray[np.float64], surface: Mesh | NDArray[np.float64]) -> NDArray[np.float64]:
+    if isinstance(surface, Mesh):
+        return point_to_mesh_distance(points, surface)
+    return np.asarray(KDTree(surface).query(points)[0])
+
+
+def point_to_mesh_distance(points: FloatArray, mesh: Mesh) -> NDArray[np.float64]:
+    """(N,) unsigned distance of points (N, 3) to the nearest triangle. Raises InputError when the mesh has none."""
+    import open3d as o3d
+
+    if len(mesh.triangles) == 0:
+        raise InputError("distance to a mesh that has no triangles")
+    # Open3D computes in float32: far from the origin (georeferenced scenes) its resolution would be lost.
+    origin = mesh.vertices.astype(np.float64).mean(0)
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(
+        o3d.core.Tensor.from_numpy((mesh.vertices - origin).astype(np.float32)),
+        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.triangles, np.uint32)),
+    )
+    query = o3d.core.Tensor.from_numpy((np.asarray(points, np.float64) - origin).astype(np.float32))
+    return np.asarray(scene.compute_distance(query).numpy(), np.float64)
+
+
+def pose_metrics(pred: Mapping[str, FloatArray], gt: Mapping[str, FloatArray]) -> dict[str, float]:
+    """Errors of ``pred`` poses against ``gt``, each a cam_from_world (4, 4) by view name, over the views in both.
+
+    Camera centres are compared after the least-squares similarity of ``pred`` to ``gt`` (Umeyama), rotations after the
+    mean rotation between both worlds; the latter is taken from the rotations, because centres on a line leave it open.
+
+    Returns position_rms and position_max in units of ``gt``, rotation_median_deg, scale (gt units per pred unit) and
+    registered (share of the ``gt`` views that ``pred`` has). Raises InputError when they share fewer than 3 views.
+    """
+    names = sorted(pred.keys() & gt.keys())
+    if len(names) < 3:
+        raise InputError(f"pose metrics need 3 or more views in both; {len(names)} of {len(gt)} are")
+    pred_centers, gt_centers = (np.stack([invert_rigid(p[n])[:3, 3] for n in names]) for p in (pred, gt))
+    similarity = fit_similarity(pred_centers, gt_centers)
+    error = np.linalg.norm(similarity.apply(pred_centers) - gt_centers, axis=1)
+    return {
+        "position_rms": _rms(error),
+        "position_max": float(error.max()),
+        "rotation_median_deg": _median_rotation_deg([pred[n][:3, :3] for n in names], [gt[n][:3, :3] for n in names]),
+        "scale": similarity.scale,
+        "registered": len(names) / len(gt),
+    }
+
+
+def _median_rotation_deg(pred: list[Any], gt: list[Any]) -> float:
+    """Median angle left between rotations after the chordal mean (Hartley et al., "Rotation averaging", 2013, 5.3)."""
+    between_worlds = [g.T @ p for p, g in zip(pred, gt, strict=True)]
+    U, _, Vt = np.linalg.svd(np.mean(between_worlds, axis=0))
+    gt_from_pred = U @ np.diag([1.0, 1.0, np.linalg.det(U @ Vt)]) @ Vt
+    return float(np.median([rotation_angle_deg(gt_from_pred.T @ difference) for difference in between_worlds]))
