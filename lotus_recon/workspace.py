@@ -1,7 +1,7 @@
 """The output folder: names every path, runs a stage once, locks, and commits by rename.
 
-A stage writes into a scratch folder. When it is done, ``stage.json`` is written into it and the folder is renamed to its
-final name, so a stage folder either is complete or does not exist. A scratch folder is named after the hash of its
+A stage writes into a scratch folder. When it is done, ``stage.json`` is written into it and the folder is renamed to
+its final name, so a stage folder either is complete or does not exist. A scratch folder is named after the hash of its
 configuration and inputs: what a killed run left is taken up again only by a run that would write the same.
 """
 
@@ -81,23 +81,41 @@ class Workspace:
         load: Callable[[Path], Result],
         config: Any,
         inputs: Mapping[str, str],
+        resumable: bool = False,
     ) -> Result:
         """Result of stage ``name``: loaded when it is there with the same hashes, otherwise computed and committed.
 
         ``inputs`` maps the name of each thing the stage reads to a fingerprint (``stage_fingerprint``,
-        ``file_fingerprint``). ``run`` gets the folder to write to and raises on failure.
+        ``file_fingerprint``). ``run`` gets the folder to write to and raises on failure. A ``resumable`` stage finds
+        there what a killed run of the same configuration left, so it must write each file atomically; any other stage
+        gets an empty folder.
         """
         final = self.stage(name)
-        wanted = {"config_hash": fingerprint(to_plain(config)), "input_hash": fingerprint(dict(inputs))}
+        wanted = _hashes(config, inputs)
         if _is_done(final, wanted):
             log.info("%s: up to date", name)
             return load(final)
         scratch = self._scratch(name, wanted)
         if not _is_done(scratch, wanted):
             log.info("%s: running", name)
+            if not resumable:
+                shutil.rmtree(scratch)
+                scratch.mkdir()
             _execute(scratch, run, wanted)
         self._commit(name, scratch)
         return load(final)
+
+    def is_current(self, name: str, config: Any, inputs: Mapping[str, str]) -> bool:
+        """Whether ``run_stage`` with the same arguments would only load."""
+        return _is_done(self.stage(name), _hashes(config, inputs))
+
+    def is_finished(self, name: str) -> bool:
+        """Whether the stage has ever been finished, with whatever configuration."""
+        return (self.stage(name) / STAGE_FILE).is_file()
+
+    def invalidate(self, name: str) -> None:
+        """Make the stage run again although nothing changed."""
+        (self.stage(name) / STAGE_FILE).unlink(missing_ok=True)
 
     def _scratch(self, name: str, wanted: Mapping[str, str]) -> Path:
         """Scratch folder of a stage; what other configurations left of the same stage is removed."""
@@ -131,6 +149,10 @@ class Workspace:
     def stage_fingerprint(self, name: str) -> str:
         """Changes whenever the stage is run again, so that the stages after it follow."""
         return str(self.stage_info(name)["run_id"])
+
+
+def _hashes(config: Any, inputs: Mapping[str, str]) -> dict[str, str]:
+    return {"config_hash": fingerprint(to_plain(config)), "input_hash": fingerprint(dict(inputs))}
 
 
 def _is_done(folder: Path, wanted: Mapping[str, str]) -> bool:
@@ -226,7 +248,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path`` (same suffix), then rename it; a failed write leaves nothing."""
+    """Let ``write`` fill a temporary file beside ``path`` (same suffix), then rename it; a failure leaves nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
     try:

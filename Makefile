@@ -1,0 +1,53 @@
+# Everything works from a fresh clone on Debian or Ubuntu with Python 3.10-3.12; .venv is made on the way.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-all check lint types bench acceptance sample system clean help
+
+help:
+	@echo "make demo        reconstruct the sample scene in data/"
+	@echo "make test        the test suite (under 10 minutes on 2 cores)"
+	@echo "make test-all    the slow tests too"
+	@echo "make check       ruff, mypy, import layers"
+	@echo "make bench       speed and memory, against the named peers"
+	@echo "make acceptance  accuracy on real photos (needs ../shared/data)"
+	@echo "make sample      render the sample scene in data/ again"
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	PYTHON=$(PYTHON) VENV=$(VENV) bash scripts/setup.sh
+	@touch $@
+
+demo: $(READY)
+	$(RUN) -m pipelines.multi_view data/sample/images --out out/demo --preset fast \
+		--model precomputed --predictions data/sample/predictions
+	@echo "The predictions of this demo are true depth and normals with noise, not the output of a network (data/sample/README.md)."
+
+test: $(READY)
+	$(RUN) -m pytest -m "not slow and not acceptance"
+
+test-all: $(READY)
+	$(RUN) -m pytest -m "not acceptance"
+
+check: lint types
+	$(RUN) -m pytest tests/test_layers.py
+
+lint: $(READY)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(READY)
+	$(RUN) -m mypy
+
+bench: $(READY)
+	$(RUN) -m tests.benchmarks
+
+acceptance: $(READY)
+	$(RUN) -m tests.acceptance
+
+sample: $(READY)
+	$(RUN) -c "from pathlib import Path; from lotus_recon.synthetic.sample import write_sample; write_sample(Path('data/sample'))"
+
+clean:
+	rm -rf $(VENV) out

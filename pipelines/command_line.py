@@ -1,0 +1,202 @@
+"""What all command lines share: options from dataclasses, logging, progress, exit codes. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from lotus_recon import progress
+from lotus_recon.config import load_config
+from lotus_recon.errors import InputError, ReconError
+
+log = logging.getLogger("lotus_recon.command_line")
+
+DONE, FAILED, REFUSED = 0, 1, 2
+PRESETS = ("fast", "default", "fine")
+_CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
+_PLAIN_PROGRESS_SECONDS = 5.0
+
+Arguments = TypeVar("Arguments", bound="CommonArguments")
+
+
+@dataclass(frozen=True)
+class CommonArguments:
+    """Options that every pipeline has."""
+
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("out")
+    """Output folder; an interrupted run goes on in it."""
+    preset: Annotated[str, tyro.conf.arg(metavar="{fast,default,fine}")] = "default"
+    """Speed against detail: configs/<pipeline>/<preset>.yaml."""
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
+    """YAML laid over the preset; options on the command line win over both."""
+    force: bool = False
+    """Use the output folder although it belongs to other photos: what differs is computed again."""
+    quiet: bool = False
+    """Show warnings and errors only."""
+    verbose: bool = False
+    """Show what every step does."""
+
+
+def parse(
+    arguments: Callable[[Any], Arguments], config_type: type[Any], pipeline: str, argv: Sequence[str]
+) -> Arguments:
+    """Arguments of a pipeline from ``argv``: defaults, then preset, then ``--config``, then the command line.
+
+    ``arguments`` builds the defaults around an instance of ``config_type``. tyro exits with status 2 on an unknown
+    option. Raises InputError for a preset or config file that cannot be used.
+    """
+    defaults = arguments(_configured(config_type, pipeline, argv))
+    return tyro.cli(
+        type(defaults),
+        default=defaults,
+        args=list(argv),
+        prog=f"python -m pipelines.{pipeline}",
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+    )
+
+
+def _configured(config_type: type[Any], pipeline: str, argv: Sequence[str]) -> Any:
+    """The defaults that ``--preset`` and ``--config`` give; both are read before the options they change."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--preset", default="default")
+    early.add_argument("--config", type=Path)
+    found, _ = early.parse_known_args(argv)
+    if found.preset not in PRESETS:
+        raise InputError(f"--preset {found.preset}: allowed are {', '.join(PRESETS)}")
+    options = load_config(config_type, _CONFIG_FOLDER / pipeline / f"{found.preset}.yaml")
+    return load_config(config_type, found.config, base=options)
+
+
+def main(run: Callable[[Sequence[str]], int]) -> None:
+    """Run a pipeline's command line and exit: 0 done, 2 refused before any work, 1 failed during work."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        status = run(sys.argv[1:])
+    except ReconError as error:
+        _say_error(error)
+        status = REFUSED
+    except KeyboardInterrupt:
+        _say_error("interrupted; the same command goes on where it stopped")
+        status = 130
+    sys.exit(status)
+
+
+def status_of(work: Callable[[], int]) -> int:
+    """Do the work of a run: its status, or 1 with a message for an error that is meant for the user."""
+    try:
+        return work()
+    except ReconError as error:
+        _say_error(error)
+    except OSError as error:
+        _say_error(f"{error.filename or 'output'} could not be read or written: {error.strerror or error}")
+    return FAILED
+
+
+def _say_error(message: object) -> None:
+    log.error("error: %s", message)
+
+
+@contextlib.contextmanager
+def logging_to(folder: Path, quiet: bool, verbose: bool) -> Iterator[None]:
+    """Log to the terminal (warnings if ``quiet``, everything if ``verbose``) and, in full, to ``folder``/log.txt."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    console = Console(stderr=True)
+    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+    screen: logging.Handler
+    if console.is_terminal:
+        screen = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
+    else:
+        screen = logging.StreamHandler()
+    screen.setLevel(level)
+    file = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("lotus_recon")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    handlers = (screen, file)
+    for handler in handlers:
+        logger.addHandler(handler)
+    try:
+        with _showing_progress(console, quiet):
+            yield
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+        logger.propagate = True
+
+
+@contextlib.contextmanager
+def _showing_progress(console: Any, quiet: bool) -> Iterator[None]:
+    """Bars on a terminal, a plain line every few seconds elsewhere, nothing if ``quiet``."""
+    if quiet:
+        yield
+        return
+    if console.is_terminal:
+        with _bars(console) as reporter:
+            progress.set_reporter(reporter)
+            try:
+                yield
+            finally:
+                progress.set_reporter(None)
+        return
+    progress.set_reporter(_plain_reporter())
+    try:
+        yield
+    finally:
+        progress.set_reporter(None)
+
+
+@contextlib.contextmanager
+def _bars(console: Any) -> Iterator[progress.Reporter]:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+            if done >= total:
+                bars.remove_task(tasks.pop(what))
+
+        yield show
+
+
+def _plain_reporter() -> progress.Reporter:
+    last = time.monotonic()
+
+    def show(what: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PLAIN_PROGRESS_SECONDS:
+            last = now
+            log.info("%s: %d of %d", what, done, total)
+
+    return show

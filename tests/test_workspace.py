@@ -1,0 +1,192 @@
+"""The output folder keeps what is done, repeats what is not, and survives being killed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lotus_recon.errors import InputError
+from lotus_recon.recipes.engine import Results, Stage, run_stages
+from lotus_recon.workspace import Workspace, make_folder, write_atomically, write_json
+
+
+class Recorder:
+    """Three stages a -> b -> c; each writes its value and what it read, and counts its runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.workspace = Workspace(root)
+        self.ran: list[str] = []
+
+    def stages(self, **values: int) -> list[Stage]:
+        return [
+            self._stage(name, values.get(name, 0), after) for name, after in (("a", ()), ("b", ("a",)), ("c", ("b",)))
+        ]
+
+    def _stage(self, name: str, value: int, after: tuple[str, ...]) -> Stage:
+        def run(results: Results, folder: Path) -> None:
+            self.ran.append(name)
+            (folder / "value.txt").write_text(f"{name}{value}" + "".join(results[n] for n in after))
+
+        return Stage(
+            name, f"deep/{name}", {"value": value}, run, lambda folder: (folder / "value.txt").read_text(), after
+        )
+
+    def run(self, only: str | None = None, from_stage: str | None = None, **values: int) -> Results:
+        self.ran.clear()
+        return run_stages(self.workspace, self.stages(**values), only, from_stage)
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Recorder:
+    return Recorder(tmp_path / "out")
+
+
+def test_a_second_run_does_nothing_and_gives_the_same(recorder: Recorder) -> None:
+    assert recorder.run()["c"] == "c0b0a0"
+    assert recorder.ran == ["a", "b", "c"]
+    assert recorder.run()["c"] == "c0b0a0"
+    assert recorder.ran == []
+
+
+def test_a_changed_config_repeats_that_stage_and_those_after_it(recorder: Recorder) -> None:
+    recorder.run()
+    assert recorder.run(b=5)["c"] == "c0b5a0"
+    assert recorder.ran == ["b", "c"]
+
+
+def test_a_deleted_stage_file_repeats_that_stage_and_those_after_it(recorder: Recorder) -> None:
+    recorder.run()
+    (recorder.workspace.stage("deep/b") / "stage.json").unlink()
+    recorder.run()
+    assert recorder.ran == ["b", "c"]
+
+
+def test_only_runs_one_stage_on_what_is_there(recorder: Recorder) -> None:
+    with pytest.raises(InputError, match="'deep/a' has not been run"):
+        recorder.run(only="b")
+    recorder.run()
+    recorder.run(only="b", b=7)
+    assert recorder.ran == ["b"]
+
+
+def test_from_repeats_although_nothing_changed(recorder: Recorder) -> None:
+    recorder.run()
+    recorder.run(from_stage="b")
+    assert recorder.ran == ["b", "c"]
+
+
+def test_an_unknown_stage_names_the_nearest(recorder: Recorder) -> None:
+    with pytest.raises(InputError, match="unknown stage 'bb'.*stages: a, b, c"):
+        recorder.run(only="bb")
+
+
+def test_a_failed_stage_leaves_no_folder_and_the_old_result_survives(recorder: Recorder) -> None:
+    recorder.run()
+
+    def full(results: Results, folder: Path) -> None:
+        (folder / "half.txt").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stages = recorder.stages(b=1)
+    stages[1] = Stage("b", "deep/b", {"value": 1}, full, stages[1].load, ("a",))
+    with pytest.raises(OSError, match="No space"):
+        run_stages(recorder.workspace, stages)
+    assert (recorder.workspace.stage("deep/b") / "value.txt").read_text() == "b0a0"
+    assert recorder.run(b=1)["c"] == "c0b1a0"
+    assert not (recorder.workspace.stage("deep/b") / "half.txt").exists()
+
+
+def test_kill_between_the_two_renames_of_a_commit_is_mended(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.run()
+    real_rename = Path.rename
+
+    def killed(self: Path, target: Path) -> Path:
+        if target.name == "b":  # the second rename: the old result is gone, the new one not yet in place
+            raise KeyboardInterrupt
+        return real_rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        recorder.run(b=3)
+    monkeypatch.undo()
+    assert recorder.run(b=3)["c"] == "c0b3a0"
+    assert recorder.ran == ["c"], "the finished scratch folder is committed, not computed again"
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from lotus_recon.workspace import Workspace
+workspace = Workspace(Path(sys.argv[1]))
+def run(folder):
+    for i in range(20):
+        part = folder / f"{i}.txt"
+        if not part.exists():
+            part.write_text(str(i))
+            time.sleep(0.02)
+with workspace.locked():
+    workspace.run_stage("s", run, lambda folder: None, {}, {}, resumable=True)
+"""
+
+
+def test_kill_9_at_any_moment_then_the_same_result(tmp_path: Path) -> None:
+    for delay in (0.15, 0.3, 0.45):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)])
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=True)
+    assert sorted(p.name for p in (tmp_path / "s").iterdir()) == sorted(
+        [f"{i}.txt" for i in range(20)] + ["stage.json"]
+    )
+
+
+def test_two_runs_cannot_share_an_output_folder(tmp_path: Path) -> None:
+    with Workspace(tmp_path).locked(), pytest.raises(InputError, match="another run is using"):
+        with Workspace(tmp_path).locked():
+            pass
+    with Workspace(tmp_path).locked():  # free again
+        pass
+
+
+def test_output_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        make_folder(tmp_path / "out")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir(mode=0o500)
+    with pytest.raises(InputError, match="cannot be written"):
+        make_folder(tmp_path / "out")
+
+
+def test_a_read_only_file_system_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="cannot be written|is a file"):
+        make_folder(Path("/proc/lotus_recon"))
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    def full(part: Path) -> None:
+        part.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(tmp_path / "a.txt", full)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_without_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert list(tmp_path.iterdir()) == []
