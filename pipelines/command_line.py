@@ -101,6 +101,20 @@ def status_of(work: Callable[[], int]) -> int:
     return FAILED
 
 
+def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], hidden: bool = False) -> None:
+    """Print a table on the screen."""
+    if hidden:
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
 def _say_error(message: object) -> None:
     log.error("error: %s", message)
 

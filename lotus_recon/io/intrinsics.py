@@ -1,0 +1,96 @@
+"""The camera of a photo whose pose is not known: from what the user says, from EXIF, or by default."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lotus_recon.errors import InputError
+from lotus_recon.io.images import PhotoInfo
+from lotus_recon.types import Camera
+
+DEFAULT_FOV_DEG = 55.0  # horizontal; between a phone's main camera (about 65) and a 50 mm lens (40)
+_DIAGONAL_35MM = math.hypot(36.0, 24.0)  # millimetres; a 35 mm equivalent compares diagonals (CIPA DCG-001)
+
+
+@dataclass(frozen=True)
+class GivenIntrinsics:
+    """What the user says about the lens; the first that is given counts."""
+
+    intrinsics: Path | None = None
+    focal_px: float | None = None
+    focal_35mm: float | None = None
+    fov_deg: float | None = None
+
+    def __post_init__(self) -> None:
+        for option, value in (("--focal-px", self.focal_px), ("--focal-35mm", self.focal_35mm)):
+            if value is not None and not value > 0:
+                raise InputError(f"{option} {value}: must be positive")
+        if self.fov_deg is not None and not 0 < self.fov_deg < 180:
+            raise InputError(f"--fov-deg {self.fov_deg}: must be above 0 and below 180 degrees")
+        if self.intrinsics is not None:
+            read_intrinsics(self.intrinsics)
+
+
+def focal_px_from_35mm(focal_35mm: float, width: int, height: int) -> float:
+    """Focal length in pixels of a lens with the given 35 mm equivalent in millimetres."""
+    return focal_35mm * math.hypot(width, height) / _DIAGONAL_35MM
+
+
+def camera_of_photo(info: PhotoInfo, given: GivenIntrinsics, width: int, height: int) -> tuple[Camera, str]:
+    """Camera for a photo resized to (width, height), and which source it came from.
+
+    In this order: intrinsics file, focal length in pixels of the photo as given, its 35 mm equivalent, horizontal
+    field of view, EXIF, the default of 55 degrees. Raises InputError when an intrinsics file is for another size.
+    """
+    if given.intrinsics is not None:
+        return _matching(given.intrinsics, info).resized(width, height), f"intrinsics file {given.intrinsics.name}"
+    focal_px, source = None, ""
+    if given.focal_px is not None:
+        focal_px, source = given.focal_px, "--focal-px"
+    elif given.focal_35mm is not None:
+        focal_px, source = focal_px_from_35mm(given.focal_35mm, info.width, info.height), "--focal-35mm"
+    elif given.fov_deg is None and info.focal_35mm is not None:
+        focal_px, source = focal_px_from_35mm(info.focal_35mm, info.width, info.height), "EXIF (35 mm equivalent)"
+    if focal_px is not None:
+        camera = Camera(info.width, info.height, focal_px, focal_px, info.width / 2, info.height / 2)
+    else:
+        fov_deg = DEFAULT_FOV_DEG if given.fov_deg is None else given.fov_deg
+        source = "--fov-deg" if given.fov_deg is not None else f"default of {DEFAULT_FOV_DEG:g} degrees horizontal"
+        camera = Camera.from_fov_deg(fov_deg, info.width, info.height)
+    return camera.resized(width, height), source
+
+
+def read_intrinsics(path: Path) -> Camera:
+    """A camera from JSON: ``width``, ``height``, ``fx``, ``fy``, ``cx``, ``cy`` in pixels, first pixel centre at 0.5.
+
+    Raises InputError naming the file and what is missing.
+    """
+    keys = ("width", "height", "fx", "fy", "cx", "cy")
+    try:
+        content: Any = json.loads(path.read_text())
+        values = [float(content[key]) for key in keys]
+    except OSError as error:
+        raise InputError(f"intrinsics file {path} cannot be read: {error.strerror}") from None
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"intrinsics file {path}: {error!r}; needed: JSON with the numbers {', '.join(keys)}"
+        ) from None
+    try:
+        return Camera(int(values[0]), int(values[1]), *values[2:])
+    except InputError as error:
+        raise InputError(f"intrinsics file {path}: {error}") from None
+
+
+def _matching(path: Path, info: PhotoInfo) -> Camera:
+    camera = read_intrinsics(path)
+    same_shape = abs(camera.width * info.height - camera.height * info.width) <= max(info.width, info.height)
+    if not same_shape:
+        raise InputError(
+            f"intrinsics file {path} is for {camera.width}x{camera.height} pixels, "
+            f"the photo has {info.width}x{info.height}: the ratio of the sides must agree"
+        )
+    return camera.resized(info.width, info.height)
