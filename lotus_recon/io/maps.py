@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from pathlib import Path
@@ -19,11 +20,12 @@ def save_arrays(path: Path, **arrays: Any) -> None:
     """Write a compressed npz by rename; the same arrays always give the same bytes."""
 
     def write(part: Path) -> None:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with zipfile.ZipFile(part, "w") as archive:
             for name, array in arrays.items():
-                # A fixed date: numpy.savez would store the time of writing.
-                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+                content = io.BytesIO()
+                np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
+                # ZipInfo has a fixed date (numpy.savez would store the time of writing) but knows no compression.
+                archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue(), zipfile.ZIP_DEFLATED)
 
     write_atomically(path, write)
 
