@@ -1,0 +1,138 @@
+"""What every model offers, and where it computes."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.config import nearest
+from lotus_recon.errors import InputError
+from lotus_recon.types import Prediction
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+TASKS = ("depth", "normal")
+DEFAULT_SEED = 0  # used when no seed is given, so that a call without one repeats too
+
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+_DTYPE_NAMES = ("auto", "float32", "float16", "bfloat16")
+
+
+class Model(Protocol):
+    """An estimator of depth, normals or both."""
+
+    @property
+    def name(self) -> str:
+        """Short and safe as a file name."""
+        ...
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What it predicts: ``depth``, ``normal`` or both."""
+        ...
+
+    def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
+        """Maps of one upright photo (H, W, 3), at its size. ``view`` is its name, for models that look it up."""
+        ...
+
+    def predict_batch(
+        self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        """``predict`` of several photos (sizes may differ), each with the same seed."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What may be said about a model besides its name. None leaves it to the checkpoint."""
+
+    predictions: Path | None = None  # folder of stored maps, for "precomputed"
+    task: str | None = None  # depth | normal
+    depth_space: str | None = None  # disparity | depth
+    revision: str | None = None  # branch, tag or commit of a Hub id
+    processing_res: int | None = None  # longer edge in pixels; 0 = as is
+    batch_size: int | None = None  # images per network call
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a model before its weights are loaded."""
+
+    name: str  # short, file-safe
+    tasks: tuple[str, ...]
+
+
+def file_safe(text: str) -> str:
+    """``text`` with everything that a file name should not have replaced by '-'."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-.") or "model"
+
+
+def check_rgb(rgb: NDArray[np.uint8]) -> None:
+    """Raise InputError unless ``rgb`` is a uint8 (H, W, 3) array."""
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+        raise InputError(f"an image must be uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}")
+
+
+def check_choice(option: str, value: str | None, allowed: Sequence[str]) -> None:
+    """Raise InputError naming ``option`` unless ``value`` is None or one of ``allowed``."""
+    if value is not None and value not in allowed:
+        raise InputError(f"{option} {value!r} is unknown; allowed: {', '.join(allowed)}")
+
+
+def resolve_device(device: str) -> torch.device:
+    """The torch device named auto | cpu | cuda | mps; auto takes the first there is of cuda, mps, cpu.
+
+    Raises InputError for an unknown name or a device that this machine does not have.
+    """
+    check_device_name(device)
+    import torch
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return torch.device(next(name for name, there in present.items() if there))
+    if not present[device.split(":")[0]]:
+        there = ", ".join(name for name, is_there in present.items() if is_there)
+        raise InputError(f"--device {device}: this machine (or this build of torch) has none; available: {there}")
+    return torch.device(device)
+
+
+def check_device_name(device: str) -> None:
+    """Raise InputError for a device name that exists nowhere; ``cuda:1`` is allowed."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise InputError(f"--device {device!r} is unknown{nearest(device, list(_DEVICES))}")
+
+
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """The number format of the network on ``device``: float16 unless told otherwise on CUDA, elsewhere always float32.
+
+    A CPU without native support runs bfloat16 several times slower than float32, and MPS lacks half-precision kernels,
+    so another wish is refused there with a warning. Raises InputError for an unknown name.
+    """
+    import torch
+
+    name = check_dtype_name(dtype)
+    if device.type != "cuda":
+        if name not in ("auto", "float32"):
+            log.warning("--dtype %s is for CUDA; on %s the network computes in float32", dtype, device.type)
+        return torch.float32
+    resolved: torch.dtype = getattr(torch, "float16" if name == "auto" else name)
+    return resolved
+
+
+def check_dtype_name(dtype: str) -> str:
+    """The long name of a number format (fp16 -> float16). Raises InputError when it is unknown."""
+    name = _DTYPES.get(dtype, dtype)
+    if name not in _DTYPE_NAMES:
+        raise InputError(f"--dtype {dtype!r} is unknown{nearest(dtype, list(_DTYPE_NAMES))}")
+    return name

@@ -1,0 +1,169 @@
+"""Facts of Lotus checkpoints: what they predict, with which task code, at which timestep and resolution."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lotus_recon.config import nearest
+from lotus_recon.errors import InputError, ModelError
+from lotus_recon.models.base import TASKS, check_choice
+from lotus_recon.types import DepthKind
+
+OWNER = "jingheya"  # of the released checkpoints on the Hugging Face Hub
+FACTS_FILE = "lotus.json"  # in our own checkpoints
+
+TIMESTEP = 999  # the single step: x_t is (almost) pure noise, the network predicts the annotation itself
+# The task switcher: the U-Net's class embedding projects [sin(code), cos(code)].
+ANNOTATION: tuple[float, ...] = (1.0, 0.0)
+RECONSTRUCTION: tuple[float, ...] = (0.0, 1.0)
+RELEASED_RES = 768  # longer edge in pixels at which the official demo and evaluation run
+
+# What a depth checkpoint's output is affine in. The longer spelling is that of the depth kind.
+DEPTH_KINDS = {"disparity": DepthKind.AFFINE_DISPARITY, "depth": DepthKind.AFFINE}
+_SPELLINGS = {kind.value.lower(): space for space, kind in DEPTH_KINDS.items()}
+
+MODES = {"G": "generative", "D": "discriminative"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one must know of a checkpoint besides its weights."""
+
+    tasks: Mapping[str, tuple[float, ...]]  # depth and/or normal -> task code
+    depth_space: str | None  # disparity | depth; None when unknown or when it predicts no depth
+    mode: str | None = None  # G | D; None: whatever the U-Net says
+    timestep: int = TIMESTEP
+    reconstruction: tuple[float, ...] = RECONSTRUCTION  # task code of the image itself, for training
+    processing_res: int = RELEASED_RES  # default longer edge in pixels; 0 = as is
+
+
+def _released(task: str, mode: str, depth_space: str | None = None) -> Facts:
+    return Facts({task: ANNOTATION}, depth_space, mode)
+
+
+RELEASED: Mapping[str, Facts] = {
+    "lotus-depth-g-v1-0": _released("depth", "G", "depth"),
+    "lotus-depth-d-v1-0": _released("depth", "D", "depth"),
+    "lotus-depth-g-v2-1-disparity": _released("depth", "G", "disparity"),
+    "lotus-depth-d-v2-0-disparity": _released("depth", "D", "disparity"),
+    "lotus-normal-g-v1-1": _released("normal", "G"),
+    "lotus-normal-d-v1-1": _released("normal", "D"),
+}
+
+PAIRS: Mapping[str, tuple[str, str]] = {
+    "lotus-d": ("lotus-depth-d-v2-0-disparity", "lotus-normal-d-v1-1"),
+    "lotus-g": ("lotus-depth-g-v2-1-disparity", "lotus-normal-g-v1-1"),
+}
+
+
+def known_facts(source: str, folder: Path | None) -> Facts | None:
+    """Facts of a checkpoint from its own lotus.json, else from its name, else None.
+
+    source: what the user named (folder or Hub id); folder: where its files are, None when they are not here yet.
+    """
+    if folder is not None and (folder / FACTS_FILE).is_file():
+        return read_facts(folder / FACTS_FILE)
+    short = Path(source).name
+    if short not in RELEASED and source.startswith(f"{OWNER}/"):
+        known = [f"{OWNER}/{name}" for name in RELEASED]
+        raise InputError(f"no checkpoint {source!r} is known{nearest(source, known)}")
+    return RELEASED.get(short)
+
+
+def with_options(source: str, known: Facts | None, task: str | None, depth_space: str | None) -> Facts:
+    """The facts to use: the known ones restricted to ``task``, or for an unknown checkpoint what the options say.
+
+    Raises InputError when an option is unknown, missing, or contradicts what is known.
+    """
+    check_choice("--task", task, TASKS)
+    space = _depth_space(depth_space)
+    if known is None:
+        if task is None:
+            raise InputError(
+                f"{source} has no {FACTS_FILE} and is none of the released checkpoints: say what it predicts with "
+                "--task depth or --task normal; to predict depth, also with --depth-space disparity or "
+                "--depth-space depth what the depth is affine in"
+            )
+        return Facts({task: ANNOTATION}, space if task == "depth" else None)
+    if task is not None and task not in known.tasks:
+        raise InputError(f"--task {task}: {source} predicts {' and '.join(known.tasks)} only")
+    if space is not None and known.depth_space not in (None, space):
+        raise InputError(f"--depth-space {space}: the depth of {source} is affine in {known.depth_space}")
+    return replace(known, tasks={task: known.tasks[task]}) if task is not None else known
+
+
+def _depth_space(text: str | None) -> str | None:
+    if text is None:
+        return None
+    space = _SPELLINGS.get(text.lower(), text.lower())
+    check_choice("--depth-space", space, tuple(DEPTH_KINDS))
+    return space
+
+
+def check_depth_space(source: str, facts: Facts) -> None:
+    """Raise InputError when depth is to be predicted but nobody knows what it is affine in."""
+    if "depth" in facts.tasks and facts.depth_space is None:
+        raise InputError(
+            f"{source}: what its depth is affine in is not known: say --depth-space disparity (larger = nearer) or "
+            "--depth-space depth (larger = farther)"
+        )
+
+
+def read_facts(path: Path) -> Facts:
+    """Facts from a lotus.json. Raises ModelError naming the file and the key.
+
+    ``{"tasks": {"depth": [1, 0]}, "depth_space": "disparity", "mode": "D", "timestep": 999, "processing_res": 512}``;
+    optional: mode, timestep, reconstruction (task code of the image itself), processing_res, and depth_space where
+    no depth is predicted.
+    """
+    try:
+        text = json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(text, dict):
+        raise ModelError(f"{path} must hold a JSON object")
+    allowed = ["tasks", "depth_space", "mode", "timestep", "reconstruction", "processing_res"]
+    for key in text:
+        if key not in allowed:
+            raise ModelError(f"{path}: unknown key {key!r}{nearest(key, allowed)}")
+    try:
+        return _facts(text)
+    except (InputError, ValueError) as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
+def _facts(text: dict[str, Any]) -> Facts:
+    tasks = text.get("tasks")
+    if not isinstance(tasks, dict) or not tasks or not set(tasks) <= set(TASKS):
+        raise ValueError(f"'tasks' must map {' and/or '.join(TASKS)} to task codes, not {tasks!r}")
+    codes = {task: _code(f"tasks.{task}", tasks[task]) for task in TASKS if task in tasks}
+    space = text.get("depth_space")
+    if "depth" in codes and not isinstance(space, str):
+        raise ValueError("'depth_space' is missing: disparity or depth")
+    mode = text.get("mode")
+    check_choice("'mode'", mode, tuple(MODES))
+    return Facts(
+        tasks=codes,
+        depth_space=_depth_space(space) if "depth" in codes else None,
+        mode=mode,
+        timestep=_natural("timestep", text.get("timestep", TIMESTEP)),
+        reconstruction=_code("reconstruction", text.get("reconstruction", RECONSTRUCTION)),
+        processing_res=_natural("processing_res", text.get("processing_res", RELEASED_RES)),
+    )
+
+
+def _code(key: str, value: Any) -> tuple[float, ...]:
+    numbers = isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in value)
+    if not numbers or not value:
+        raise ValueError(f"'{key}' must be a list of numbers, not {value!r}")
+    return tuple(float(v) for v in value)
+
+
+def _natural(key: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"'{key}' must be a whole number of 0 or more, not {value!r}")
+    return value

@@ -1,0 +1,119 @@
+"""Lotus checkpoints in the registry: one, or one for depth and one for normals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lotus_recon.errors import InputError
+from lotus_recon.models.base import Model, ModelInfo, ModelOptions, file_safe
+from lotus_recon.models.lotus.checkpoints import (
+    MODES,
+    PAIRS,
+    RELEASED,
+    Facts,
+    check_depth_space,
+    known_facts,
+    with_options,
+)
+from lotus_recon.models.lotus.files import facts_folder, files_state, is_hub_id, source_of
+from lotus_recon.models.lotus.files import fetch as fetch_checkpoint
+from lotus_recon.workspace import fingerprint as hash_of
+
+
+def _help(facts: Facts) -> str:
+    depth = f", affine {facts.depth_space}" if facts.depth_space else ""
+    return f"{' and '.join(facts.tasks)}{depth}, {MODES[facts.mode or 'D']}"
+
+
+NAMES = {name: f"{depth} + {normal}" for name, (depth, normal) in PAIRS.items()} | {
+    name: _help(facts) for name, facts in RELEASED.items()
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint of a model: where it is, and what it is to do."""
+
+    name: str  # short, file-safe
+    source: str  # folder or Hub id
+    facts: Facts
+    revision: str | None = None
+
+
+def accepts(name: str) -> bool:
+    """Known names, Hub ids, anything that looks like a path, and two of them with a comma between."""
+    return name in NAMES or "," in name or is_hub_id(name) or "/" in name or Path(name).is_dir()
+
+
+def check(name: str, options: ModelOptions) -> ModelInfo:
+    """Name and tasks. Raises InputError for whatever is wrong with name and options."""
+    checkpoints = resolve(name, options)
+    tasks = tuple(task for checkpoint in checkpoints for task in checkpoint.facts.tasks)
+    return ModelInfo(_model_name(name, checkpoints), tasks)
+
+
+def load(name: str, options: ModelOptions, device: str, dtype: str) -> Model:
+    """A LotusModel, or a LotusPair when there are two checkpoints."""
+    from lotus_recon.models.lotus.model import LotusModel, LotusPair
+
+    checkpoints = resolve(name, options)
+    models = [
+        LotusModel.from_checkpoint(checkpoint, device, dtype, options.processing_res) for checkpoint in checkpoints
+    ]
+    estimator: LotusModel | LotusPair = models[0]
+    if len(models) == 2:
+        estimator = LotusPair(_model_name(name, checkpoints), models[0], models[1])
+    if options.batch_size is not None:
+        estimator.batch_size = options.batch_size
+    return estimator
+
+
+def fetch(name: str, options: ModelOptions) -> None:
+    """Bring all files to this machine. Raises ModelError when that cannot be done."""
+    for checkpoint in resolve(name, options):
+        fetch_checkpoint(checkpoint.source, options.revision)
+
+
+def fingerprint(name: str, options: ModelOptions) -> str:
+    """Changes when a file of a local checkpoint does; a Hub id stands for itself."""
+    states = []
+    for checkpoint in resolve(name, options):
+        path = Path(checkpoint.source)
+        states.append(files_state(path) if path.is_dir() else f"{checkpoint.source}@{options.revision}")
+    return hash_of(states)
+
+
+def resolve(name: str, options: ModelOptions) -> list[Checkpoint]:
+    """The one or two checkpoints behind a name. Raises InputError when the name and the options do not fit."""
+    if options.predictions is not None:
+        raise InputError(f"--predictions belongs to --model precomputed, not to --model {name}")
+    parts = PAIRS.get(name) or tuple(part.strip() for part in name.split(","))
+    if len(parts) == 1:
+        return _checked([checkpoint_of(parts[0], options.task, options.depth_space, options.revision)])
+    if len(parts) != 2 or not all(parts):
+        raise InputError(f"--model {name}: DEPTH,NORMAL takes two checkpoints with one comma between them")
+    if options.task is not None:
+        raise InputError(f"--task {options.task}: with two checkpoints the first predicts depth, the second normals")
+    depth = checkpoint_of(parts[0], "depth", options.depth_space, options.revision)
+    normal = checkpoint_of(parts[1], "normal", None, options.revision)
+    return _checked([depth, normal])
+
+
+def _checked(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
+    for checkpoint in checkpoints:
+        check_depth_space(checkpoint.source, checkpoint.facts)
+    return checkpoints
+
+
+def checkpoint_of(name: str, task: str | None, depth_space: str | None, revision: str | None) -> Checkpoint:
+    """One checkpoint and its facts. Raises InputError when it is not there or what it predicts is not known."""
+    source = source_of(name)
+    if revision is not None and Path(source).is_dir():
+        raise InputError(f"--revision {revision} belongs to a Hub id; {name} is a folder")
+    facts = with_options(source, known_facts(source, facts_folder(source, revision)), task, depth_space)
+    return Checkpoint(file_safe(Path(source).resolve().name), source, facts, revision)
+
+
+def _model_name(name: str, checkpoints: list[Checkpoint]) -> str:
+    return name if name in NAMES else "+".join(checkpoint.name for checkpoint in checkpoints)

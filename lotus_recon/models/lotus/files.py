@@ -1,0 +1,213 @@
+"""The files of a checkpoint: in a folder, or fetched from the Hugging Face Hub into its cache."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from lotus_recon.errors import InputError, ModelError
+from lotus_recon.models.lotus.checkpoints import FACTS_FILE, OWNER, RELEASED
+from lotus_recon.workspace import fingerprint
+
+log = logging.getLogger(__name__)
+
+# What diffusers, transformers and safetensors raise on files that are broken or belong to something else.
+LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, EOFError, SafetensorError)
+
+# Sub-folder -> its configuration, and the alternatives for its weights, best first (None: it has none).
+_WEIGHTS: dict[str, str | None] = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "model",
+    "tokenizer": None,
+    "scheduler": None,
+}
+_CONFIGS: dict[str, tuple[str, ...]] = {
+    "unet": ("config.json",),
+    "vae": ("config.json",),
+    "text_encoder": ("config.json",),
+    "tokenizer": ("tokenizer_config.json", "vocab.json", "merges.txt"),
+    "scheduler": ("scheduler_config.json",),
+}
+_HOW_TO_GIVE_A_FOLDER = (
+    "Connect once to download it, or copy the checkpoint to this machine and give its folder (the one that holds "
+    "unet/, vae/, text_encoder/, tokenizer/ and scheduler/) as --model FOLDER"
+)
+
+
+def weight_names(part: str) -> tuple[str, ...]:
+    """File names that may hold the weights of a sub-folder, best first."""
+    stem = _WEIGHTS[part]
+    if stem is None:
+        return ()
+    # transformers calls its pickled weights differently from diffusers.
+    pickled = "pytorch_model" if stem == "model" else stem
+    whole = (f"{stem}.safetensors", f"{pickled}.bin")
+    return (*whole, f"{stem}.safetensors.index.json", f"{pickled}.bin.index.json")
+
+
+def weight_file(folder: Path, part: str) -> Path:
+    """The weights of a sub-folder (an index file when they are split). Raises ModelError when there are none."""
+    found = next((folder / part / name for name in weight_names(part) if (folder / part / name).is_file()), None)
+    if found is None:
+        raise ModelError(f"{folder / part} holds no weights; one of {', '.join(weight_names(part)[:2])} is needed")
+    return found
+
+
+def source_of(name: str) -> str:
+    """A folder or a Hub id from what the user wrote: a short name, ``owner/name`` or a path.
+
+    Raises InputError when it is a path to nothing.
+    """
+    if name in RELEASED:
+        return f"{OWNER}/{name}"
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return str(path)
+    if path.exists():
+        raise InputError(f"--model {name} is a file; a checkpoint is a folder with unet/, vae/ and so on")
+    if not is_hub_id(name):
+        raise InputError(f"--model {name}: no such folder")
+    return name
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether ``name`` has the form owner/name."""
+    return re.fullmatch(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", name) is not None
+
+
+def local_folder(source: str, revision: str | None) -> Path | None:
+    """Where the files of ``source`` are on this machine, without asking the network; None when they are not here."""
+    path = Path(source).expanduser()
+    return path if path.is_dir() else _cached_folder(source, revision)
+
+
+def facts_folder(source: str, revision: str | None) -> Path | None:
+    """A folder where the lotus.json of ``source`` would be: its own, its cache, or asked of the Hub; None without one.
+
+    Raises ModelError when the Hub must be asked but cannot be.
+    """
+    local = local_folder(source, revision)
+    if local is not None or Path(source).name in RELEASED:
+        return local
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(source, FACTS_FILE, revision=revision)).parent
+    except LocalEntryNotFoundError as error:  # "not in the cache, and no network": says nothing about the repository
+        raise ModelError(_not_available(source, revision, None, error)) from error
+    except EntryNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelError(_not_available(source, revision, None, error)) from error
+
+
+def fetch(source: str, revision: str | None) -> Path:
+    """The complete folder of a checkpoint, downloaded if it is a Hub id that is not cached.
+
+    Raises ModelError naming the files that are missing and how to give a folder.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        _check_complete(path)
+        return path
+    try:
+        return _download(source, revision)
+    except (OSError, ValueError, RuntimeError) as error:  # no network, no such repository or revision, disk full
+        cached = _cached_folder(source, revision)
+        if cached is not None and not missing_files(cached):
+            log.info("%s is taken from the cache: the Hub was not reached (%s)", source, _first_line(error))
+            return cached
+        raise ModelError(_not_available(source, revision, cached, error)) from error
+
+
+def _download(source: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    small = [f"{part}/{name}" for part, names in _CONFIGS.items() for name in names]
+    small += [FACTS_FILE, "tokenizer/special_tokens_map.json", "tokenizer/tokenizer.json"]
+    weights = [f"{part}/*.safetensors*" for part, stem in _WEIGHTS.items() if stem]
+    folder = Path(snapshot_download(source, revision=revision, allow_patterns=small + weights))
+    if pickled := [f"{part}/*.bin*" for part in ("unet", "vae", "text_encoder") if _lacks_weights(folder, part)]:
+        folder = Path(snapshot_download(source, revision=revision, allow_patterns=small + pickled))
+    _check_complete(folder)
+    return folder
+
+
+def _lacks_weights(folder: Path, part: str) -> bool:
+    return not any((folder / part / name).is_file() for name in weight_names(part))
+
+
+def _cached_folder(source: str, revision: str | None) -> Path | None:
+    """The snapshot folder of a Hub id in the local cache, complete or not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for part, names in _CONFIGS.items():
+        for name in (*names, *weight_names(part)):
+            found = try_to_load_from_cache(source, f"{part}/{name}", revision=revision)
+            if isinstance(found, str):
+                return Path(found).parents[1]
+    return None
+
+
+def missing_files(folder: Path) -> list[str]:
+    """Files of the layout that ``folder`` lacks, relative to it; weights are named by their usual file."""
+    missing = []
+    for part, names in _CONFIGS.items():
+        if part == "tokenizer" and (folder / part / "tokenizer.json").is_file():
+            names = names[:1]
+        missing += [f"{part}/{name}" for name in names if not (folder / part / name).is_file()]
+        if _WEIGHTS[part] and _lacks_weights(folder, part):
+            missing.append(f"{part}/{weight_names(part)[0]} (or {weight_names(part)[1]})")
+    return missing
+
+
+def _check_complete(folder: Path) -> None:
+    if missing := missing_files(folder):
+        raise ModelError(f"the checkpoint in {folder} is incomplete; missing: {', '.join(missing)}")
+
+
+def _not_available(source: str, revision: str | None, cached: Path | None, error: Exception) -> str:
+    from huggingface_hub import constants
+
+    missing = missing_files(cached) if cached else missing_files(Path(constants.HF_HUB_CACHE) / "none")
+    at = f" at revision {revision}" if revision else ""
+    return (
+        f"checkpoint {source}{at} is neither a folder here nor complete in the cache of the Hugging Face Hub "
+        f"({constants.HF_HUB_CACHE}), and it cannot be downloaded: {_first_line(error)}. "
+        f"Missing: {', '.join(missing)}. {_HOW_TO_GIVE_A_FOLDER}"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a checkpoint. Raises ModelError naming the file."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} must hold a JSON object")
+    return value
+
+
+def check_json_files(folder: Path) -> None:
+    """Raise ModelError naming the first JSON file of ``folder`` that is broken."""
+    for path in sorted(folder.glob("*.json")):
+        read_json(path)
+
+
+def files_state(folder: Path) -> str:
+    """Hash of names, sizes and times of the files of a checkpoint: weights are too large to be read for this."""
+    files = [path for part in ("", *_CONFIGS) for path in sorted((folder / part).glob("*")) if path.is_file()]
+    stats = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return fingerprint(stats)

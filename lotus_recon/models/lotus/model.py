@@ -1,0 +1,222 @@
+"""Photos in, Lotus maps out: one checkpoint, or one for depth and one for normals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from lotus_recon.errors import InputError
+from lotus_recon.models.base import DEFAULT_SEED, check_rgb, resolve_device, resolve_dtype
+from lotus_recon.models.lotus import network
+from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, Facts, check_depth_space
+from lotus_recon.models.lotus.convert import to_depth, to_normals
+from lotus_recon.models.lotus.family import Checkpoint, checkpoint_of
+from lotus_recon.models.lotus.files import fetch
+from lotus_recon.models.lotus.parts import Parts, load_parts, same_vae
+from lotus_recon.models.lotus.single_step import Job, run_jobs
+from lotus_recon.types import DepthMap, NormalMap, Prediction
+
+Image = NDArray[np.uint8]
+
+
+class LotusModel:
+    """One checkpoint, ready to run. ``parts`` holds its networks, noise schedule and empty-prompt embeddings."""
+
+    def __init__(self, name: str, parts: Parts, facts: Facts, processing_res: int | None = None) -> None:
+        self.name = name
+        self.parts = parts
+        self.facts = facts
+        self.processing_res = facts.processing_res if processing_res is None else processing_res
+        self.batch_size = default_batch_size(parts)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder_or_hub_id: str | Path,
+        task: str | None = None,
+        depth_space: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        revision: str | None = None,
+    ) -> LotusModel:
+        """Load a checkpoint folder, a Hub id or a released short name.
+
+        task (depth | normal) is needed when there is no lotus.json and the name is unknown; depth_space (disparity |
+        depth) then too, for ``predict`` but not for ``raw``. Raises InputError for options that are missing or
+        contradict what is known, ModelError when files are missing or broken.
+        """
+        return cls.from_checkpoint(checkpoint_of(str(folder_or_hub_id), task, depth_space, revision), device, dtype)
+
+    @classmethod
+    def from_checkpoint(
+        cls, checkpoint: Checkpoint, device: str, dtype: str, processing_res: int | None = None
+    ) -> LotusModel:
+        """Load a checkpoint whose facts are known; processing_res None keeps its default."""
+        where = resolve_device(device)
+        number_format = resolve_dtype(dtype, where)
+        folder = fetch(checkpoint.source, checkpoint.revision)
+        return cls(
+            checkpoint.name,
+            load_parts(folder, checkpoint.facts, where, number_format),
+            checkpoint.facts,
+            processing_res,
+        )
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What the checkpoint predicts: depth, normal or both."""
+        return tuple(self.facts.tasks)
+
+    @property
+    def mode(self) -> str:
+        """G (generative: takes noise) or D (discriminative)."""
+        return self.parts.mode
+
+    def raw(
+        self,
+        rgb: Image,
+        task: str | None = None,
+        processing_res: int | None = None,
+        noise: torch.Tensor | ArrayLike | None = None,
+        seed: int | None = None,
+        resize_back: bool = True,
+    ) -> NDArray[np.float32]:
+        """The decoded map (h, w, 3) float32 in [0, 1] of one uint8 image (H, W, 3), as the network gives it.
+
+        task: needed when the checkpoint has several. processing_res: longer edge in pixels, 0 = as is, None = default.
+        noise: (1, 4, h/8, w/8) of the padded size, instead of what ``seed`` (None = 0) draws; discriminative
+        checkpoints use neither. resize_back=False returns the processing size with the padding cropped.
+        Raises InputError for a bad image, task or noise, ModelError when one image is too much for the memory.
+        """
+        check_rgb(rgb)
+        job = self.job(self._single_task(task), processing_res)
+        given = None if noise is None else torch.as_tensor(noise, dtype=torch.float32)
+
+        def run(images: Sequence[Image]) -> list[NDArray[np.float32]]:
+            mapped = run_jobs([job], images, _seed(seed), given, resize_back)[0]
+            return [mapped[0].permute(1, 2, 0).contiguous().cpu().numpy()]
+
+        return network.in_batches([rgb], 1, run, job.longer_edge or max(rgb.shape[:2]))[0][0]
+
+    def job(self, task: str, processing_res: int | None = None) -> Job:
+        """How ``task`` is computed."""
+        edge = self.processing_res if processing_res is None else processing_res
+        if edge < 0:
+            raise InputError(f"processing_res {edge}: must be 0 (as is) or more pixels")
+        return Job(self.parts, self.facts.tasks[task], self.facts.timestep, edge)
+
+    def _single_task(self, task: str | None) -> str:
+        if task is None and len(self.tasks) > 1:
+            raise InputError(f"{self.name} predicts {' and '.join(self.tasks)}: say which with task=")
+        chosen = task or self.tasks[0]
+        if chosen not in self.tasks:
+            raise InputError(f"task {chosen!r}: {self.name} predicts {' and '.join(self.tasks)} only")
+        return chosen
+
+    def predict(self, rgb: Image, seed: int | None = None, view: str | None = None) -> Prediction:
+        """Depth (of the checkpoint's own kind), normals or both, at the size of ``rgb`` uint8 (H, W, 3).
+
+        Raises InputError for a bad image or a depth space that nobody stated, ModelError when memory ends.
+        """
+        return self.predict_batch([rgb], seed)[0]
+
+    def predict_batch(
+        self, images: Sequence[Image], seed: int | None = None, views: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        """``predict`` of several images, batched where their sizes agree."""
+        predictions, self.batch_size = _predict_together(self.name, [self], images, _seed(seed), self.batch_size)
+        return predictions
+
+
+class LotusPair:
+    """A depth and a normal checkpoint as one model; one encoding serves both when their VAEs are the same."""
+
+    def __init__(self, name: str, depth: LotusModel, normal: LotusModel) -> None:
+        self.name = name
+        self.tasks: tuple[str, ...] = ("depth", "normal")
+        self.depth = depth
+        self.normal = normal
+        self.batch_size = depth.batch_size
+        if same_vae(depth.parts, normal.parts):
+            normal.parts = replace(normal.parts, vae=depth.parts.vae)  # the second copy is freed
+
+    def predict(self, rgb: Image, seed: int | None = None, view: str | None = None) -> Prediction:
+        """Depth and normals at the size of ``rgb`` uint8 (H, W, 3); see ``LotusModel.predict``."""
+        return self.predict_batch([rgb], seed)[0]
+
+    def predict_batch(
+        self, images: Sequence[Image], seed: int | None = None, views: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        """``predict`` of several images, batched where their sizes agree."""
+        models = [self.depth, self.normal]
+        predictions, self.batch_size = _predict_together(self.name, models, images, _seed(seed), self.batch_size)
+        return predictions
+
+
+def default_batch_size(parts: Parts) -> int:
+    """Images per call: a CPU is busy with one, a GPU is not."""
+    return 4 if parts.device.type == "cuda" else 1
+
+
+def _seed(seed: int | None) -> int:
+    return DEFAULT_SEED if seed is None else seed
+
+
+def _predict_together(
+    name: str, models: Sequence[LotusModel], images: Sequence[Image], seed: int, batch_size: int
+) -> tuple[list[Prediction], int]:
+    """Predictions of all models for every image, and the batch size that fits the memory."""
+    for image in images:
+        check_rgb(image)
+    for model in models:
+        check_depth_space(model.name, model.facts)
+    jobs = [(model, task, model.job(task)) for model in models for task in model.tasks]
+
+    def run(batch: Sequence[Image]) -> list[Prediction]:
+        raw = run_jobs([job for _, _, job in jobs], batch, seed)
+        depth: list[DepthMap | None] = [None] * len(batch)
+        normals: list[NormalMap | None] = [None] * len(batch)
+        for (model, task, _), mapped in zip(jobs, raw, strict=True):
+            if task == "depth":
+                depth = [*to_depth(mapped, DEPTH_KINDS[str(model.facts.depth_space)])]
+            else:
+                normals = [*to_normals(mapped)]
+        meta = _meta(name, jobs, batch[0].shape, seed)
+        return [Prediction(d, n, dict(meta)) for d, n in zip(depth, normals, strict=True)]
+
+    results: list[Prediction | None] = [None] * len(images)
+    for indices in _by_size(images):
+        edge = max(job.longer_edge or max(images[indices[0]].shape[:2]) for _, _, job in jobs)
+        done, batch_size = network.in_batches([images[i] for i in indices], batch_size, run, edge)
+        for i, prediction in zip(indices, done, strict=True):
+            results[i] = prediction
+    return [prediction for prediction in results if prediction is not None], batch_size
+
+
+def _by_size(images: Sequence[Image]) -> list[list[int]]:
+    """Indices of the images, grouped by size."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, image in enumerate(images):
+        groups.setdefault(image.shape, []).append(i)
+    return list(groups.values())
+
+
+def _meta(name: str, jobs: Sequence[tuple[LotusModel, str, Job]], shape: tuple[int, ...], seed: int) -> dict[str, Any]:
+    """What a stored prediction says of its making. Sizes are (width, height)."""
+    height, width = shape[:2]
+    sizes = {task: network.processing_size(height, width, job.longer_edge)[::-1] for _, task, job in jobs}
+    return {
+        "model": name,
+        "checkpoints": {task: model.name for model, task, _ in jobs},
+        "mode": {task: model.mode for model, task, _ in jobs},
+        "seed": seed,
+        "image_size": [width, height],
+        "processing_size": {task: list(size) for task, size in sizes.items()},
+        "dtype": str(jobs[0][0].parts.dtype).removeprefix("torch."),
+    }

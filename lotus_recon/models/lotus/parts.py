@@ -1,0 +1,126 @@
+"""The parts of a loaded checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers.utils.logging
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+
+from lotus_recon.errors import ModelError
+from lotus_recon.models.lotus.checkpoints import MODES, Facts
+from lotus_recon.models.lotus.files import LOAD_ERRORS, read_json, weight_file
+from lotus_recon.models.lotus.prompt import empty_prompt
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a checkpoint consists of, on one device and in one number format. C is the width of the text embedding."""
+
+    # diffusers makes its classes lazily: to a type checker they have no members.
+    unet: Any  # UNet2DConditionModel
+    vae: Any  # AutoencoderKL
+    schedule: Any  # DDPMScheduler, for training; inference takes one step and needs no schedule
+    # Neither the official pipeline nor the official training pads the prompt: both see 2 tokens. With 77 the maps of
+    # the parity fixtures are off by more than half their range. The padded one is there for training experiments.
+    prompt_unpadded: torch.Tensor  # (1, 2, C) embedding of the empty prompt
+    prompt_padded: torch.Tensor  # (1, 77, C) the same, padded to the context of the text encoder
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def mode(self) -> str:
+        """G when the U-Net takes noise beside the image latent, else D."""
+        return "G" if self.unet.config["in_channels"] == 2 * self.latent_channels else "D"
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the VAE's latent."""
+        return int(self.vae.config["latent_channels"])
+
+    @property
+    def cell_px(self) -> int:
+        """Pixels of the image per latent cell (8 in the released checkpoints)."""
+        return int(2 ** (len(self.vae.config["block_out_channels"]) - 1))
+
+
+def load_parts(folder: Path, facts: Facts, device: torch.device, dtype: torch.dtype) -> Parts:
+    """Load a complete checkpoint folder. Raises ModelError naming the part that is broken or is not Lotus."""
+    check_layout(folder, facts)
+    padded, unpadded = empty_prompt(folder)
+    unet = _network(UNet2DConditionModel, folder, "unet", dtype)
+    vae = _network(AutoencoderKL, folder, "vae", dtype)
+    try:
+        schedule = DDPMScheduler.from_pretrained(str(folder / "scheduler"), local_files_only=True)
+    except LOAD_ERRORS as error:
+        raise ModelError(f"{folder / 'scheduler'} cannot be loaded: {error}") from error
+    return Parts(
+        unet=unet.to(device),
+        vae=vae.to(device),
+        schedule=schedule,
+        prompt_unpadded=torch.from_numpy(unpadded).to(device, dtype),
+        prompt_padded=torch.from_numpy(padded).to(device, dtype),
+        device=device,
+        dtype=dtype,
+    )
+
+
+def check_layout(folder: Path, facts: Facts) -> None:
+    """Raise ModelError unless the configurations are those of a Lotus checkpoint with these facts. Reads no weights."""
+    unet = read_json(folder / "unet" / "config.json")
+    latent = read_json(folder / "vae" / "config.json").get("latent_channels", 4)
+    channels = unet.get("in_channels")
+    modes = {2 * latent: "G", latent: "D"}
+    where = folder / "unet" / "config.json"
+    if channels not in modes:
+        raise ModelError(
+            f"{where}: the U-Net takes {channels} channels; "
+            f"allowed: {2 * latent} ({MODES['G']}) or {latent} ({MODES['D']})"
+        )
+    if facts.mode is not None and facts.mode != modes[channels]:
+        raise ModelError(
+            f"{where}: {channels} input channels make a {MODES[modes[channels]]} checkpoint, "
+            f"not a {MODES[facts.mode]} one"
+        )
+    width = unet.get("projection_class_embeddings_input_dim")
+    for task, code in facts.tasks.items():
+        if unet.get("class_embed_type") != "projection" or width != 2 * len(code):
+            raise ModelError(f"{where}: no class embedding for the task code of {task!r}: not a Lotus checkpoint")
+
+
+def _network(kind: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
+    """A network in evaluation mode. Raises ModelError when its weights are missing, broken or incomplete."""
+    safe = ".safetensors" in weight_file(folder, part).name
+    level = diffusers.utils.logging.get_verbosity()
+    diffusers.utils.logging.set_verbosity_error()  # its warnings on missing weights are our errors
+    try:
+        network, found = kind.from_pretrained(
+            str(folder / part),
+            torch_dtype=dtype,
+            use_safetensors=safe,
+            output_loading_info=True,
+            local_files_only=True,
+        )
+    except LOAD_ERRORS as error:
+        raise ModelError(f"{folder / part} cannot be loaded (truncated, or not a checkpoint?): {error}") from error
+    finally:
+        diffusers.utils.logging.set_verbosity(level)
+    if found["missing_keys"]:
+        missing = sorted(found["missing_keys"])
+        raise ModelError(f"{folder / part} lacks {len(missing)} weights, for instance {missing[0]}")
+    return network.eval()
+
+
+def same_vae(a: Parts, b: Parts) -> bool:
+    """Whether two checkpoints encode and decode alike: equal configuration and bit-equal weights."""
+    mine, other = a.vae.state_dict(), b.vae.state_dict()
+    scale = "scaling_factor"
+    if mine.keys() != other.keys() or a.vae.config[scale] != b.vae.config[scale] or a.dtype != b.dtype:
+        return False
+    return all(mine[key].shape == other[key].shape and torch.equal(mine[key], other[key]) for key in mine)

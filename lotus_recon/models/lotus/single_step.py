@@ -1,0 +1,75 @@
+"""One pass over a batch of images: several networks, one encoding wherever they can share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError
+from lotus_recon.models.lotus import network
+from lotus_recon.models.lotus.parts import Parts
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One map to predict: which networks, as which task, at which longer edge in pixels (0 = as is)."""
+
+    parts: Parts
+    code: tuple[float, ...]
+    timestep: int
+    longer_edge: int
+
+
+@torch.inference_mode()
+def run_jobs(
+    jobs: Sequence[Job],
+    images: Sequence[NDArray[np.uint8]],
+    seed: int,
+    noise: torch.Tensor | None = None,
+    resize_back: bool = True,
+) -> list[torch.Tensor]:
+    """One map (B, 3, H, W) in [0, 1] per job, of B images (H, W, 3) of one size; float32 on the job's device.
+
+    Every image gets the same noise, that of ``seed``, unless ``noise`` (1, 4, h/c, w/c) is given: so a map does not
+    depend on the batch its image is in. resize_back=False gives the processing size.
+    """
+    height, width = images[0].shape[:2]
+    encoded: dict[tuple[int, int], torch.Tensor] = {}
+    maps = []
+    for job in jobs:
+        # 1. Encode; jobs with the same VAE at the same size share the result.
+        key = id(job.parts.vae), job.longer_edge
+        if key not in encoded:
+            encoded[key] = _encoded(job, images)
+        latents = encoded[key]  # B 4 h/c w/c
+        # 2. One step of the U-Net, 3. decode.
+        own_noise = _noise(job, latents, seed, noise)
+        predicted = network.predict_latents(job.parts, latents, own_noise, job.code, job.timestep)
+        decoded = network.decode(job.parts, predicted)  # B 3 h w
+        # 4. Crop the padding, go back to the size of the images.
+        h, w = network.processing_size(height, width, job.longer_edge)
+        cropped = decoded[..., :h, :w]
+        maps.append(network.resize(cropped, height, width) if resize_back else cropped)
+    return maps
+
+
+def _encoded(job: Job, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    """(B, 4, h/c, w/c) latents of the images at processing size."""
+    pixels = network.to_tensor(images, job.parts)  # B 3 H W
+    size = network.processing_size(pixels.shape[-2], pixels.shape[-1], job.longer_edge)
+    return network.encode(job.parts, network.pad_to_cells(network.resize(pixels, *size), job.parts.cell_px))
+
+
+def _noise(job: Job, latents: torch.Tensor, seed: int, given: torch.Tensor | None) -> torch.Tensor | None:
+    """(B, 4, h/c, w/c), the same for every image; None for a discriminative checkpoint."""
+    if job.parts.mode == "D":
+        return None
+    shape = (1, *latents.shape[1:])
+    if given is not None and given.shape != shape:
+        raise InputError(f"noise has shape {tuple(given.shape)}; this image at this resolution needs {shape}")
+    noise = network.noise_from_seed(seed, shape) if given is None else given
+    return noise.expand(latents.shape)

@@ -1,0 +1,178 @@
+"""Maps made elsewhere (another network, a sensor), read from a folder instead of predicted.
+
+``<view>.npz`` in the folder belongs to the photo ``<view>.<suffix>`` as given: upright, at full size, not undistorted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError
+from lotus_recon.io.images import Photo, read_info
+from lotus_recon.io.maps import load_prediction
+from lotus_recon.models.base import ModelInfo, ModelOptions, check_rgb
+from lotus_recon.progress import track
+from lotus_recon.types import Prediction
+from lotus_recon.workspace import fingerprint as hash_of
+
+log = logging.getLogger(__name__)
+
+NAMES: Mapping[str, str] = {"precomputed": "maps stored in --predictions DIR, one <view>.npz per photo"}
+_SHOWN = 5  # names or problems spelled out in a message
+
+
+class MissingPredictionError(InputError):
+    """There is no stored map for a view."""
+
+
+class PrecomputedModel:
+    """Looks maps up by the name of the view."""
+
+    name = "precomputed"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tasks = _tasks(folder)
+
+    def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
+        """The stored maps of ``view``, which must have the size of its photo ``rgb`` (H, W, 3). ``seed`` plays no part.
+
+        Raises MissingPredictionError when there is none, InputError when the file is broken or of another size.
+        """
+        check_rgb(rgb)
+        if view is None:
+            raise InputError("precomputed maps are looked up by name: predict(rgb, view=NAME)")
+        return load_for_photo(self.folder, view, rgb.shape[1], rgb.shape[0])
+
+    def predict_batch(
+        self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        """``predict`` of several photos."""
+        if views is None or len(views) != len(images):
+            raise InputError("precomputed maps are looked up by name: as many views as images are needed")
+        return [self.predict(rgb, view=view) for rgb, view in zip(images, views, strict=True)]
+
+
+def accepts(name: str) -> bool:
+    """Only its own name."""
+    return name in NAMES
+
+
+def check(name: str, options: ModelOptions) -> ModelInfo:
+    """Name and tasks. Raises InputError when the folder is missing, empty, or options for networks were given."""
+    if options.predictions is None:
+        raise InputError("--model precomputed needs --predictions DIR, the folder of <view>.npz files")
+    for option in ("task", "depth_space", "revision", "processing_res"):
+        if getattr(options, option) is not None:
+            raise InputError(f"--{option.replace('_', '-')} is for networks; --model precomputed does not take it")
+    return ModelInfo(name, _tasks(options.predictions))
+
+
+def load(name: str, options: ModelOptions, device: str, dtype: str) -> PrecomputedModel:
+    """The model; the device and the number format play no part."""
+    assert options.predictions is not None  # by check()
+    return PrecomputedModel(options.predictions)
+
+
+def fetch(name: str, options: ModelOptions) -> None:
+    """Nothing is ever downloaded."""
+
+
+def fingerprint(name: str, options: ModelOptions) -> str:
+    """Changes when a stored map is added, removed or written again."""
+    assert options.predictions is not None  # by check()
+    stats = [(path.as_posix(), path.stat()) for path in sorted(options.predictions.rglob("*.npz"))]
+    return hash_of([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
+
+
+def prediction_file(folder: Path, view: str) -> Path:
+    """Where the maps of a view are: its name with npz for its suffix."""
+    return folder / f"{PurePosixPath(view).with_suffix('')}.npz"
+
+
+def load_for_photo(folder: Path, view: str, width: int, height: int) -> Prediction:
+    """The stored maps of a photo of the given size in pixels, upright.
+
+    Raises MissingPredictionError when there are none, InputError naming the file when they do not fit.
+    """
+    path = prediction_file(folder, view)
+    if not path.is_file():
+        raise MissingPredictionError(f"no prediction for {view}: {path} does not exist")
+    prediction = load_prediction(path)
+    if prediction.depth is None:
+        raise InputError(f"{path} has no 'depth'; needed: float32 (H, W)")
+    check_map_size(path, prediction, width, height)
+    return prediction
+
+
+def check_map_size(path: Path, prediction: Prediction, width: int, height: int) -> None:
+    """Raise InputError unless the maps have the size of the upright photo."""
+    found = prediction.shape[::-1]
+    if found == (width, height):
+        return
+    message = f"{path} is {found[0]}x{found[1]} pixels, its photo {width}x{height}: they must agree"
+    if found == (height, width):
+        message += " (EXIF rotation? maps must be made for the photo turned upright)"
+    raise InputError(message)
+
+
+def check_predictions(folder: Path, photos: Sequence[Photo]) -> list[str]:
+    """Names of the photos without stored maps, of which a warning tells; the maps of all others are read and checked.
+
+    Raises one InputError that lists what is wrong with them (size, kind, values, missing keys), or that there are none.
+    """
+    problems, missing = [], []
+    for photo in track(photos, "checking predictions", len(photos)):
+        try:
+            info = read_info(photo.path)
+            load_for_photo(folder, photo.name, info.width, info.height)
+        except MissingPredictionError:
+            missing.append(photo.name)
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
+        more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise InputError(f"{len(problems)} of the predictions in {folder} cannot be used:\n{listed}{more}")
+    report_missing(folder, missing, [photo.name for photo in photos])
+    return missing
+
+
+def report_missing(folder: Path, missing: Sequence[str], all_views: Sequence[str]) -> None:
+    """Warn of views without predictions. Raises InputError when no view has any."""
+    if missing and len(missing) == len(all_views):
+        raise InputError(
+            f"{folder} holds predictions for none of the {len(all_views)} photos; "
+            f"expected, for instance, {prediction_file(folder, all_views[0])}"
+        )
+    if missing:
+        log.warning("%d of %d photos have no prediction: %s", len(missing), len(all_views), shortened(missing))
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first few of a list of names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _tasks(folder: Path) -> tuple[str, ...]:
+    """What the first stored map of a folder holds. Raises InputError when there is no folder or nothing in it."""
+    if not folder.is_dir():
+        raise InputError(f"--predictions {folder}: no such folder")
+    first = next(iter(_stored(folder)), None)
+    if first is None:
+        raise InputError(f"--predictions {folder}: there is no .npz file in it")
+    try:
+        with np.load(first, allow_pickle=False) as archive:
+            return ("depth", "normal") if "normals" in archive.files else ("depth",)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{first} cannot be read as npz: {error}") from error
+
+
+def _stored(folder: Path) -> Iterable[Path]:
+    return sorted(folder.rglob("*.npz"))

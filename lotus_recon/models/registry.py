@@ -1,0 +1,144 @@
+"""Which models exist, and how one is made from its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol, cast
+
+from lotus_recon.config import nearest
+from lotus_recon.errors import InputError
+from lotus_recon.models import precomputed
+from lotus_recon.models.base import (
+    Model,
+    ModelInfo,
+    ModelOptions,
+    check_device_name,
+    check_dtype_name,
+)
+from lotus_recon.models.lotus import family as lotus
+
+
+class Family(Protocol):
+    """What a module offers to be registered: the names it knows and how to make a model from one."""
+
+    NAMES: Mapping[str, str]  # name -> one line of help
+
+    def accepts(self, name: str) -> bool:
+        """Whether ``name`` belongs to this family: one of NAMES, or a form (folder, Hub id) that it understands."""
+        ...
+
+    def check(self, name: str, options: ModelOptions) -> ModelInfo:
+        """Facts of the model, without loading it. Raises InputError when the name and the options do not fit."""
+        ...
+
+    def load(self, name: str, options: ModelOptions, device: str, dtype: str) -> Model:
+        """The model, ready to predict."""
+        ...
+
+    def fetch(self, name: str, options: ModelOptions) -> None:
+        """Bring the files of the model to this machine. Raises ModelError when that cannot be done."""
+        ...
+
+    def fingerprint(self, name: str, options: ModelOptions) -> str:
+        """Changes when the model behind the same name and options does."""
+        ...
+
+
+_MODULES: tuple[ModuleType, ...] = (precomputed, lotus)
+FAMILIES: tuple[Family, ...] = tuple(cast(Family, module) for module in _MODULES)
+
+# Announced names that a user may try already.
+_NOT_YET = {"nano": "the project's own small model is not part of this version"}
+
+
+def available_models() -> str:
+    """Text for the screen: the models there are, and how to get one."""
+    known = {name: line for family in FAMILIES for name, line in family.NAMES.items()}
+    width = max(map(len, known))
+    table = "\n".join(f"  {name:<{width}}  {line}" for name, line in known.items())
+    return (
+        f"Models (--model NAME):\n{table}\n"
+        "Also: DEPTH,NORMAL (two checkpoints, each a name, a Hub id or a folder), one Hub id (owner/name), or one\n"
+        "folder with unet/, vae/, text_encoder/, tokenizer/ and scheduler/.\n"
+        "Named checkpoints are downloaded from the Hugging Face Hub at first use and kept in its cache; on a machine\n"
+        "without network, copy the folder there and give its path. Maps of any other estimator, or of a sensor, go in\n"
+        "with --model precomputed --predictions DIR.\n"
+        + "".join(f"Not yet: {name} ({reason}).\n" for name, reason in _NOT_YET.items())
+    )
+
+
+def check_model(
+    name: str | None,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    options: ModelOptions | None = None,
+) -> ModelInfo:
+    """Name and tasks of a model, after every check that needs no weights.
+
+    Raises InputError: no name, an unknown one (with the nearest), an option that is missing, unknown or contradicts
+    what the checkpoint is known to be, a folder that is not there.
+    """
+    check_device_name(device)
+    check_dtype_name(dtype)
+    return _family(name).check(str(name), _checked(options or ModelOptions()))
+
+
+def load_model(
+    name: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    predictions: Path | str | None = None,
+    task: str | None = None,
+    depth_space: str | None = None,
+    revision: str | None = None,
+    processing_res: int | None = None,
+    batch_size: int | None = None,
+) -> Model:
+    """A model ready to predict: a name of ``available_models``, a Hub id, a folder, ``DEPTH,NORMAL``, ``precomputed``.
+
+    device: auto | cpu | cuda | mps. dtype: auto | float32 | float16 | bfloat16 (the latter two on CUDA only).
+    predictions: folder of stored maps, for ``precomputed``. task (depth | normal), depth_space (disparity | depth):
+    for a checkpoint of unknown name. revision: of a Hub id. processing_res: longer edge in pixels, 0 = as is, None =
+    the checkpoint's own. batch_size: images per network call.
+    Raises InputError for what ``check_model`` finds, ModelError when the weights are missing or broken.
+    """
+    folder = None if predictions is None else Path(predictions)
+    options = ModelOptions(folder, task, depth_space, revision, processing_res, batch_size)
+    check_model(name, device, dtype, options=options)
+    return _family(name).load(name, options, device, dtype)
+
+
+def model_fingerprint(name: str, options: ModelOptions) -> str:
+    """Changes when the weights or stored maps behind ``name`` do: for the input hash of a stage."""
+    return _family(name).fingerprint(name, options)
+
+
+def _family(name: str | None) -> Family:
+    if name is None:
+        raise InputError(f"no model was given.\n{available_models()}")
+    if name in _NOT_YET and not Path(name).is_dir():
+        raise InputError(f"--model {name}: {_NOT_YET[name]}.\n{available_models()}")
+    for family in FAMILIES:
+        if family.accepts(name):
+            return family
+    known = [known for family in FAMILIES for known in family.NAMES]
+    raise InputError(
+        f"--model {name!r} is neither a known name, a Hub id (owner/name) nor a folder{nearest(name, known)}"
+    )
+
+
+def _checked(options: ModelOptions) -> ModelOptions:
+    if options.processing_res is not None and options.processing_res < 0:
+        raise InputError(f"--processing-res {options.processing_res}: must be 0 (as is) or more pixels")
+    if options.batch_size is not None and options.batch_size < 1:
+        raise InputError(f"--images-per-batch {options.batch_size}: must be 1 or more")
+    return options
+
+
+def fetch_model(name: str, options: ModelOptions) -> None:
+    """Bring the files of a model to this machine before long work. Raises ModelError when that cannot be done."""
+    _family(name).fetch(name, options)
