@@ -42,6 +42,11 @@ class Model(Protocol):
         """What it predicts: ``depth``, ``normal`` or both."""
         ...
 
+    @property
+    def batch_size(self) -> int:
+        """How many photos at once are worth giving to ``predict_batch``."""
+        ...
+
     def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
         """Maps of one upright photo (H, W, 3), at its size. ``view`` is its name, for models that look it up."""
         ...

@@ -34,6 +34,7 @@ class PrecomputedModel:
     """Looks maps up by the name of the view."""
 
     name = "precomputed"
+    batch_size = 1
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -107,9 +107,15 @@ def load_model(
     Raises InputError for what ``check_model`` finds, ModelError when the weights are missing or broken.
     """
     folder = None if predictions is None else Path(predictions)
-    options = ModelOptions(folder, task, depth_space, revision, processing_res, batch_size)
+    return make_model(
+        name, ModelOptions(folder, task, depth_space, revision, processing_res, batch_size), device, dtype
+    )
+
+
+def make_model(name: str | None, options: ModelOptions, device: str = "auto", dtype: str = "auto") -> Model:
+    """``load_model`` for options that come as one."""
     check_model(name, device, dtype, options=options)
-    return _family(name).load(name, options, device, dtype)
+    return _family(name).load(str(name), options, device, dtype)
 
 
 def model_fingerprint(name: str, options: ModelOptions) -> str:

@@ -1,0 +1,200 @@
+"""The prediction stage: depth and normals of every view, at the size of its undistorted photo."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.config import Runtime
+from lotus_recon.errors import InputError
+from lotus_recon.geometry.camera import rays_in_cam
+from lotus_recon.geometry.resampling import Sampling, sample_depth, sample_mask, sample_normals
+from lotus_recon.io.cameras import SourceCamera
+from lotus_recon.io.images import read_info, read_mask, read_rgb
+from lotus_recon.io.maps import save_prediction
+from lotus_recon.models.base import Model, ModelOptions
+from lotus_recon.models.config import PredictionConfig
+from lotus_recon.models.precomputed import (
+    MissingPredictionError,
+    PrecomputedModel,
+    load_for_photo,
+    report_missing,
+    shortened,
+)
+from lotus_recon.models.registry import make_model
+from lotus_recon.progress import track
+from lotus_recon.types import Camera, Prediction, Scene, View
+from lotus_recon.workspace import write_json
+
+log = logging.getLogger(__name__)
+
+_SUMMARY = "prediction.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the stage reads. Mappings are by view name."""
+
+    scene: Scene
+    images_dir: Path  # undistorted photos
+    photos_dir: Path  # photos as given
+    source_cameras: Mapping[str, SourceCamera]  # of the photos as given
+    masks: Mapping[str, Path]  # for the photos as given, not black = use; views may be left out
+    runtime: Runtime
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """What was predicted. The maps of view ``<stem>.<suffix>`` are in ``<stem>.npz`` of the stage's folder."""
+
+    model: str
+    names: tuple[str, ...]  # views with a prediction
+    missing: tuple[str, ...]  # views without
+
+    @classmethod
+    def load(cls, out_dir: Path) -> PredictionResult:
+        """The result of a finished stage. Raises InputError when there is none."""
+        path = out_dir / _SUMMARY
+        try:
+            stored = json.loads(path.read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise InputError(f"{path} cannot be read: {error}") from None
+        return cls(stored["model"], tuple(stored["names"]), tuple(stored["missing"]))
+
+
+def options_of(config: PredictionConfig) -> ModelOptions:
+    """The part of the configuration that goes with the model's name."""
+    return ModelOptions(
+        predictions=config.predictions,
+        task=config.task,
+        depth_space=config.depth_space,
+        revision=config.revision,
+        processing_res=config.processing_res,
+        batch_size=config.images_per_batch,
+    )
+
+
+def run(inputs: Inputs, config: PredictionConfig, out_dir: Path) -> PredictionResult:
+    """Write ``<stem>.npz`` for every view that the model has a prediction for.
+
+    Raises InputError when a photo, a stored map or a mask cannot be used or no view has a prediction, ModelError when
+    the network cannot be loaded or run.
+    """
+    model = make_model(config.model, options_of(config), inputs.runtime.device, inputs.runtime.dtype)
+    if isinstance(model, PrecomputedModel):
+        missing = _carry_stored(inputs, model, out_dir)
+    else:
+        missing = _predict_views(inputs, model, out_dir)
+    names = tuple(view.name for view in inputs.scene.views if view.name not in missing)
+    if not names:
+        raise InputError(f"no view has a prediction left: the masks of all {len(missing)} views leave nothing of it")
+    result = PredictionResult(model.name, names, tuple(missing))
+    write_json(out_dir / _SUMMARY, result)
+    return result
+
+
+def _predict_views(inputs: Inputs, model: Model, out_dir: Path) -> list[str]:
+    """Run a network over the undistorted photos; names of the views whose masks leave nothing.
+
+    Batches are the same in every run: one that an interrupted run left unfinished is computed whole, so that its maps
+    do not depend on the interruption.
+    """
+    views, size = inputs.scene.views, model.batch_size
+    batches = [views[i : i + size] for i in range(0, len(views), size)]
+    empty = []
+    for batch in track(batches, "predicting", len(batches)):
+        if all(_file(out_dir, view).is_file() for view in batch):
+            continue
+        images = [_read_undistorted(inputs, view) for view in batch]
+        predictions = model.predict_batch(images, inputs.runtime.seed, [view.name for view in batch])
+        for view, prediction in zip(batch, predictions, strict=True):
+            sampling = _sampling(inputs, view)
+            if not _save_usable(inputs, view, prediction, sampling, out_dir):
+                empty.append(view.name)
+    if empty:
+        log.warning("the masks of %d views leave nothing of their predictions: %s", len(empty), shortened(empty))
+    return empty
+
+
+def _read_undistorted(inputs: Inputs, view: View) -> NDArray[np.uint8]:
+    path = inputs.images_dir / view.name
+    rgb = read_rgb(path)
+    if rgb.shape[1::-1] != view.camera.size:
+        raise InputError(f"{path} is {rgb.shape[1]}x{rgb.shape[0]} pixels, its camera {view.camera.size}: must agree")
+    return rgb
+
+
+def _carry_stored(inputs: Inputs, model: PrecomputedModel, out_dir: Path) -> list[str]:
+    """Carry stored maps through the undistortion of their photos; names of the views without any."""
+    missing, empty = [], []
+    views = inputs.scene.views
+    for view in track(views, "reading predictions", len(views)):
+        if _file(out_dir, view).is_file():
+            continue
+        sampling = _sampling(inputs, view)
+        try:
+            stored = load_for_photo(model.folder, view.name, sampling.shape[1], sampling.shape[0])
+        except MissingPredictionError:
+            missing.append(view.name)
+            continue
+        if not _save_usable(inputs, view, carry(stored, sampling), sampling, out_dir):
+            empty.append(view.name)
+    report_missing(model.folder, missing, [view.name for view in views])
+    if empty:
+        log.warning("%d views have no valid pixel in their stored maps: %s", len(empty), shortened(empty))
+    return missing + empty
+
+
+def carry(stored: Prediction, sampling: Sampling) -> Prediction:
+    """Maps of a photo as given, at the pixels of its undistorted image. Camera axes are the same, so values stay."""
+    depth = None if stored.depth is None else sample_depth(stored.depth, sampling)
+    normals = None if stored.normals is None else sample_normals(stored.normals, sampling, stored.depth)
+    height, width = sampling.shape
+    return Prediction(depth, normals, {"model": PrecomputedModel.name, **stored.meta, "photo_size": [width, height]})
+
+
+def _sampling(inputs: Inputs, view: View) -> Sampling:
+    """Where the pixels of the undistorted view lie in the upright photo as given."""
+    info = read_info(inputs.photos_dir / view.name)
+    source = inputs.source_cameras[view.name]
+    # The camera may have been estimated on a smaller copy of the photo.
+    scale = np.array([info.width / source.width, info.height / source.height])
+    return Sampling(_undistorted_xy(source, view.camera) * scale, (info.height, info.width))
+
+
+@functools.lru_cache(maxsize=2)  # most scenes have one camera
+def _undistorted_xy(source: SourceCamera, camera: Camera) -> NDArray[np.float64]:
+    return source.xy_of(camera).astype(np.float64)
+
+
+def _save_usable(inputs: Inputs, view: View, prediction: Prediction, sampling: Sampling, out_dir: Path) -> bool:
+    """Save a prediction without what the user masked out, what lies outside the photo, and normals that look away.
+
+    Returns False, and saves nothing, when no pixel is left.
+    """
+    usable = sampling.inside
+    if view.name in inputs.masks:
+        height, width = sampling.shape
+        usable &= sample_mask(read_mask(inputs.masks[view.name], width, height), sampling)
+    depth, normals = prediction.depth, prediction.normals
+    if depth is not None:
+        depth = replace(depth, valid=depth.valid & usable)
+    if normals is not None:
+        facing = (normals.values * rays_in_cam(view.camera)).sum(-1) < 0
+        normals = replace(normals, valid=normals.valid & usable & facing)
+    first = depth or normals
+    if first is None or not first.valid.any():
+        return False
+    save_prediction(_file(out_dir, view), Prediction(depth, normals, prediction.meta))
+    return True
+
+
+def _file(out_dir: Path, view: View) -> Path:
+    return out_dir / f"{view.stem}.npz"
