@@ -1,0 +1,80 @@
+"""How much memory fusion will take, known before it is taken, and how much there is."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lotus_recon.fusion.blocks import BLOCK_RESOLUTION
+
+log = logging.getLogger(__name__)
+
+FREE_SHARE = 0.6  # of the free memory is the budget when none is given
+INTEGRATION_STEP = 128  # blocks integrated by one call; the grid must have room for them (see tsdf.py)
+
+_VOXELS = BLOCK_RESOLUTION**3
+_EXTRACTION_BYTES = 16  # per voxel, Open3D's marching cubes: three vertex indices and the case, int32
+# Upper bounds seen on curved, noisy surface; a plane through the middle of a block has 256 and 512.
+_VERTICES, _TRIANGLES = 256, 512  # per block
+_VERTEX_BYTES, _TRIANGLE_BYTES = 36, 12  # position, normal, colour; three indices
+_CLEANING_BYTES = 160  # per triangle: edges, labels and sorting keys as 64-bit integers
+_DECIMATION_BYTES = 640  # per triangle: a quadric per vertex, the queue, two copies of the mesh
+_FRAME_BYTES = 72  # per pixel of one view: photo, its float copies, decoding
+_WORKER_BYTES = 8 << 20  # temporaries of one thread of the weighted integration
+_FIXED_BYTES = 48 << 20  # thread pools, code of the libraries, small arrays
+
+
+@dataclass(frozen=True)
+class MemoryModel:
+    """What the estimate depends on besides the number of blocks."""
+
+    voxel_bytes: int
+    frame_pixels: int
+    workers: int  # threads of the weighted integration
+    decimates: bool
+
+    def estimate_bytes(self, n_blocks: int) -> int:
+        """Peak of the memory that fusing ``n_blocks`` blocks adds to the process."""
+        grid = (n_blocks + INTEGRATION_STEP) * (_VOXELS * self.voxel_bytes + 256)
+        extraction = n_blocks * (_VOXELS * _EXTRACTION_BYTES + _VERTICES * _VERTEX_BYTES + _TRIANGLES * _TRIANGLE_BYTES)
+        integration = self.frame_pixels * _FRAME_BYTES + self.workers * _WORKER_BYTES
+        per_triangle = _DECIMATION_BYTES if self.decimates else _CLEANING_BYTES
+        cleaning = n_blocks * _TRIANGLES * per_triangle
+        return _FIXED_BYTES + max(grid + integration, grid + extraction, cleaning)
+
+
+def free_memory_bytes(device: str) -> int:
+    """Memory that can be taken now on ``device`` ("CPU:0", "CUDA:0"), within the limits of a container."""
+    if device.startswith("CUDA"):
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    limits = [_system_free_bytes(), _container_free_bytes()]
+    return min(limit for limit in limits if limit is not None)
+
+
+def _system_free_bytes() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):  # not Linux: what is free is not told, so half of what is built in
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _container_free_bytes() -> int | None:
+    """Room below the memory limit of the control group (version 2), or None without one."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        return max(int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text()), 0)
+    except (OSError, ValueError):  # no such file, or the word "max"
+        return None
+
+
+def resident_bytes() -> int | None:
+    """Memory the process holds now, where the system tells it (Linux)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None

@@ -1,0 +1,121 @@
+"""The fusion stage: aligned depth maps in, one cleaned mesh in the frame of the poses out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.config import Runtime
+from lotus_recon.errors import InputError
+from lotus_recon.fusion.cleaning import Cleaned, clean_mesh
+from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.fusion.memory import resident_bytes
+from lotus_recon.fusion.registry import get_backend
+from lotus_recon.fusion.views import FusionViews
+from lotus_recon.io.meshes import GLTF_FROM_CAM, gltf_from_up, write_glb, write_ply
+from lotus_recon.types import Scene, View
+from lotus_recon.workspace import peak_memory_mb, write_json
+
+log = logging.getLogger(__name__)
+
+MESH_FILE, GLB_FILE, FIGURES_FILE = "mesh.ply", "mesh.glb", "fusion.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What fusion reads. ``depth_dir`` holds ``<stem>.npz``: depth, depth_valid, meta (kind), maybe confidence."""
+
+    scene: Scene
+    depth_dir: Path
+    images_dir: Path
+    runtime: Runtime = field(default_factory=Runtime)
+
+
+@dataclass(frozen=True)
+class FusionResult:
+    """The mesh files and the figures of their making (lengths in units of the scene, see fusion.json)."""
+
+    mesh_path: Path
+    glb_path: Path
+    figures: dict[str, Any]
+
+    @classmethod
+    def load(cls, out_dir: Path) -> FusionResult:
+        """The result in a folder. Raises InputError when it is not there."""
+        path = out_dir / FIGURES_FILE
+        try:
+            figures = json.loads(path.read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise InputError(f"{path} is not a readable result of fusion: {error}") from None
+        return cls(out_dir / MESH_FILE, out_dir / GLB_FILE, figures)
+
+
+def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
+    """Fuse, clean and write mesh.ply, mesh.glb (turned so that the mean camera stands upright) and fusion.json.
+
+    Raises FusionError for maps that are not aligned, too little memory or an empty volume; InputError for files that
+    cannot be read.
+    """
+    check_config(config)
+    resident_before = resident_bytes()
+    views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, config.min_fused_confidence)
+    raw, figures = get_backend(config.fusion)(views, config, inputs.runtime)
+    started = time.monotonic()
+    cleaned = clean_mesh(raw, config.min_island_share, config.max_triangles)
+    figures["seconds"]["cleaning"] = time.monotonic() - started
+    started = time.monotonic()
+    write_ply(out_dir / MESH_FILE, cleaned.mesh)
+    write_glb(out_dir / GLB_FILE, cleaned.mesh, gltf_from_views(views.views))
+    figures["seconds"]["writing"] = time.monotonic() - started
+    if resident_before is not None:
+        figures["measured_memory_mb"] = peak_memory_mb() - resident_before / 2**20
+    write_json(out_dir / FIGURES_FILE, figures | _mesh_figures(cleaned))
+    return FusionResult.load(out_dir)
+
+
+def check_config(config: FusionConfig) -> None:
+    """Raise InputError for an option that is out of its range; cheap, so that it can be asked before any work."""
+    get_range = {
+        "voxel_size": (config.voxel_size, 0, np.inf),
+        "voxel_footprints": (config.voxel_footprints, 0, np.inf),
+        "truncation_voxels": (config.truncation_voxels, 1, np.inf),
+        "max_fused_depth": (config.max_fused_depth, 0, np.inf),
+        "memory_gb": (config.memory_gb, 0, np.inf),
+        "min_fused_confidence": (config.min_fused_confidence, -1e-9, 1),
+        "min_fused_weight": (config.min_fused_weight, -1e-9, np.inf),
+        "min_island_share": (config.min_island_share, -1e-9, 1),
+        "max_triangles": (config.max_triangles, 3, np.inf),
+    }
+    for name, (value, above, below) in get_range.items():
+        if value is not None and not above < value < below:
+            raise InputError(
+                f"--{name.replace('_', '-')} is {value}; allowed: above {max(above, 0):g} and below {below:g}"
+            )
+
+
+def gltf_from_views(views: tuple[View, ...]) -> NDArray[np.float64]:
+    """(3, 3) rotation from world axes to glTF's: the mean up of the cameras becomes y, the mean back of them z."""
+    axes = np.mean([view.cam_from_world[:3, :3] for view in views], axis=0)
+    try:
+        return gltf_from_up(-axes[1], -axes[2])
+    except InputError:  # cameras that look every way define no common up: stand as the first of them
+        return GLTF_FROM_CAM @ views[0].cam_from_world[:3, :3]
+
+
+def _mesh_figures(cleaned: Cleaned) -> dict[str, Any]:
+    vertices = cleaned.mesh.vertices
+    return {
+        "vertices": len(vertices),
+        "triangles": len(cleaned.mesh.triangles),
+        "area": cleaned.area,
+        "pieces": cleaned.islands_left,
+        "pieces_removed": cleaned.islands_removed,
+        "bounding_box": [vertices.min(0).tolist(), vertices.max(0).tolist()],
+    }

@@ -1,0 +1,183 @@
+"""What fusion reads: aligned depth, confidence and colour of each view, with everything unusable already out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.errors import FusionError, InputError
+from lotus_recon.io.images import read_rgb
+from lotus_recon.io.maps import load_arrays
+from lotus_recon.progress import track
+from lotus_recon.types import BoolArray, DepthKind, Scene, View
+
+SAMPLE_STRIDE = 4  # the survey looks at every 4th pixel of every 4th row
+
+
+@dataclass(frozen=True, eq=False)
+class FusionMap:
+    """One depth map as fused. ``depth`` float32 (H, W), 0 where unknown; ``weight`` float32 (H, W) or None for 1."""
+
+    depth: NDArray[np.float32]
+    weight: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """How many pixels there were and why some are not fused (the far ones counted on samples)."""
+
+    pixels: int = 0
+    invalid: int = 0
+    unconfident: int = 0
+    far: int = 0
+
+    def __add__(self, other: Cuts) -> Cuts:
+        return Cuts(
+            self.pixels + other.pixels,
+            self.invalid + other.invalid,
+            self.unconfident + other.unconfident,
+            self.far + other.far,
+        )
+
+    def __str__(self) -> str:
+        shares = [f"{100 * n / max(self.pixels, 1):.1f} % {what}" for what, n in self._reasons()]
+        return f"of {self.pixels} pixels {', '.join(shares)}"
+
+    def _reasons(self) -> list[tuple[str, int]]:
+        return [
+            ("have no valid depth", self.invalid),
+            ("have too little confidence (--min-fused-confidence)", self.unconfident),
+            ("are too far away (--max-fused-depth)", self.far),
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """Facts of all maps together, from one pass over them."""
+
+    views: tuple[View, ...]  # those with a depth map
+    samples: tuple[NDArray[np.float32], ...]  # per view, depth of every SAMPLE_STRIDE-th pixel, 0 where not fused
+    max_depth: float  # pixels beyond are not fused, in units of the scene
+    footprint: float  # median side of a pixel on the surface, in units of the scene
+    weighted: bool  # whether a pixel has a confidence other than 1
+    largest: int  # pixels of the largest map
+    cuts: Cuts
+
+
+class FusionViews:
+    """The maps of a scene, read when needed. Iterate for (view, map, rgb) in the order of the scene."""
+
+    def __init__(self, scene: Scene, depth_dir: Path, images_dir: Path, min_confidence: float) -> None:
+        """Raises FusionError when no view has a depth map."""
+        self._scene, self._depth_dir, self._images_dir = scene, depth_dir, images_dir
+        self._min_confidence = min_confidence
+        self.views = tuple(view for view in scene.views if self._path(view).is_file())
+        if not self.views:
+            raise FusionError(f"none of the {len(scene.views)} views of the scene has a depth map in {depth_dir}")
+
+    def _path(self, view: View) -> Path:
+        return self._depth_dir / f"{view.stem}.npz"
+
+    def survey(self, max_fused_depth: float) -> Survey:
+        """Look at all maps once; pixels beyond ``max_fused_depth`` times the median depth are cut.
+
+        Raises FusionError for maps of a wrong kind or size and when no pixel is left.
+        """
+        samples, lowest, cuts, largest = [], 1.0, Cuts(), 0
+        for view in track(self.views, "reading depth maps", len(self.views)):
+            loaded, cut = self._load(view)  # read again when fused: keeping all maps would take more than the volume
+            cuts += cut
+            largest = max(largest, loaded.depth.size)
+            samples.append(_sampled(loaded.depth).copy())
+            lowest = min(lowest, _lowest_weight(loaded))
+        used = np.concatenate([sample[sample > 0] for sample in samples])
+        if len(used) == 0:
+            raise FusionError(f"no pixel is left to fuse: {cuts}")
+        max_depth = float(max_fused_depth * np.median(used))
+        cuts += Cuts(far=int((used > max_depth).sum()) * SAMPLE_STRIDE**2)
+        for sample in samples:
+            sample[sample > max_depth] = 0
+        return Survey(
+            views=self.views,
+            samples=tuple(samples),
+            max_depth=max_depth,
+            footprint=_median_footprint(self.views, samples),
+            weighted=lowest < 0.999,
+            largest=largest,
+            cuts=cuts,
+        )
+
+    def maps(self, max_depth: float) -> Iterator[tuple[View, FusionMap, NDArray[np.uint8]]]:
+        """(view, map, rgb (H, W, 3)) of every view, pixels beyond ``max_depth`` cut."""
+        for view in track(self.views, "fusing depth maps", len(self.views)):
+            loaded = self._load(view)[0]
+            loaded.depth[loaded.depth > max_depth] = 0
+            yield view, loaded, self._rgb(view)
+
+    def _load(self, view: View) -> tuple[FusionMap, Cuts]:
+        path = self._path(view)
+        arrays = load_arrays(path)
+        if "depth" not in arrays:
+            raise FusionError(f"view {view.name!r}: {path} has no 'depth'")
+        self._check_kind(view, _kind(path, arrays))
+        depth = arrays["depth"].astype(np.float32)
+        height, width = depth.shape
+        if (width, height) != view.camera.size:
+            expected = "x".join(map(str, view.camera.size))
+            raise FusionError(
+                f"view {view.name!r}: depth is {width}x{height} pixels, its camera {expected}: must agree"
+            )
+        valid = np.isfinite(depth) & (depth > 0)
+        if "depth_valid" in arrays:
+            valid &= arrays["depth_valid"]
+        weight = arrays["confidence"].astype(np.float32) if "confidence" in arrays else None
+        used = valid if weight is None else valid & (weight > self._min_confidence)
+        cuts = Cuts(depth.size, int((~valid).sum()), int((valid & ~used).sum()))
+        depth[~used] = 0
+        return FusionMap(depth, weight), cuts
+
+    def _check_kind(self, view: View, kind: DepthKind) -> None:
+        if kind is DepthKind.SCENE or (kind is DepthKind.METRIC and self._scene.metric):
+            return
+        if kind is DepthKind.METRIC:
+            why = "its depth is METRIC but the camera poses are not in metres (--pose-unit m says that they are)"
+        else:
+            why = f"its depth is {kind.value}; allowed: SCENE (aligned depth), or METRIC with metric poses"
+        raise FusionError(f"view {view.name!r} cannot be fused: {why}")
+
+    def _rgb(self, view: View) -> NDArray[np.uint8]:
+        rgb = read_rgb(self._images_dir / view.name)
+        if rgb.shape[:2] != (view.camera.height, view.camera.width):
+            size, expected = f"{rgb.shape[1]}x{rgb.shape[0]}", "x".join(map(str, view.camera.size))
+            raise FusionError(f"view {view.name!r}: photo is {size} pixels, its camera {expected}: must agree")
+        return rgb
+
+
+def _kind(path: Path, arrays: dict[str, np.ndarray]) -> DepthKind:
+    try:
+        return DepthKind.parse(str(json.loads(str(arrays["meta"]))["kind"]))
+    except (KeyError, TypeError, json.JSONDecodeError):
+        raise InputError(f"{path}: 'meta' is missing or does not tell the 'kind' of depth") from None
+
+
+def _sampled(depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    start = SAMPLE_STRIDE // 2
+    return depth[start::SAMPLE_STRIDE, start::SAMPLE_STRIDE]
+
+
+def _lowest_weight(loaded: FusionMap) -> float:
+    """Lowest weight of the pixels used; 1 without weights."""
+    used: BoolArray = loaded.depth > 0
+    if loaded.weight is None or not used.any():
+        return 1.0
+    return float(loaded.weight[used].min())
+
+
+def _median_footprint(views: tuple[View, ...], samples: list[NDArray[np.float32]]) -> float:
+    sides = [s[s > 0] * (0.5 / v.camera.fx + 0.5 / v.camera.fy) for v, s in zip(views, samples, strict=True)]
+    return float(np.median(np.concatenate(sides)))

@@ -1,0 +1,107 @@
+"""Integration with a weight per pixel, which VoxelBlockGrid does not offer: the same rule, written on its buffers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.dlpack import from_dlpack
+
+from lotus_recon.fusion.blocks import BLOCK_RESOLUTION
+from lotus_recon.fusion.views import FusionMap
+from lotus_recon.types import View
+
+_BLOCKS_AT_ONCE = {"cpu": 16, "cuda": 1024}  # on a processor the temporaries then stay in the cache of one core
+_MAX_WORKERS = 8
+
+_STORED_COLOR = 255.0  # Open3D stores colours times this and divides by it when it extracts the mesh
+
+
+def worker_count() -> int:
+    """Threads that integrate on a processor."""
+    return min(_MAX_WORKERS, os.cpu_count() or 1)
+
+
+@contextmanager
+def _one_thread_per_operation() -> Iterator[None]:
+    """On arrays this small torch's own threads wait for each other longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class WeightedIntegrator:
+    """Averages depth maps into the buffers of a VoxelBlockGrid with float attributes, each pixel with its weight."""
+
+    def __init__(self, grid: Any, voxel_size: float, truncation: float) -> None:
+        self._grid, self._truncation = grid, truncation
+        self._block_size = voxel_size * BLOCK_RESOLUTION
+        # Shared memory: what is written here is what Open3D reads. (capacity * 4096,) and (capacity * 4096, 3)
+        self._tsdf = from_dlpack(grid.attribute("tsdf").to_dlpack()).view(-1)
+        self._weight = from_dlpack(grid.attribute("weight").to_dlpack()).view(-1)
+        self._color = from_dlpack(grid.attribute("color").to_dlpack()).view(-1, 3)
+        steps = torch.arange(BLOCK_RESOLUTION, dtype=torch.float64) * voxel_size
+        z, y, x = torch.meshgrid(steps, steps, steps, indexing="ij")  # x varies fastest in a block
+        self._voxels = torch.stack([x, y, z]).view(3, -1)  # (3, 4096) relative to the corner of the block
+
+    def integrate(self, view: View, depth_map: FusionMap, rgb: NDArray[np.uint8], blocks: Any) -> None:
+        """Average one view into ``blocks``, an Open3D tensor (N, 3) of block coordinates."""
+        device = self._tsdf.device
+        frame = _Frame(view, depth_map, rgb, device)
+        R = torch.from_numpy(view.cam_from_world[:3, :3])
+        corners = from_dlpack(blocks.to_dlpack()).to(torch.float64).cpu() * self._block_size
+        corners_in_cam = (corners @ R.T + torch.from_numpy(view.cam_from_world[:3, 3])).float().to(device)  # (N, 3)
+        voxels_in_cam = (R @ self._voxels).float().to(device)  # (3, 4096)
+        rows, _ = self._grid.hashmap().find(blocks)
+        rows = from_dlpack(rows.to_dlpack()).to(torch.int64)
+        step = _BLOCKS_AT_ONCE[device.type]
+        parts = [slice(start, start + step) for start in range(0, len(rows), step)]
+        # The parts write different voxels, so their order does not matter.
+        with _one_thread_per_operation(), ThreadPoolExecutor(worker_count() if device.type == "cpu" else 1) as pool:
+            jobs = [pool.submit(self._integrate_part, frame, rows[p], corners_in_cam[p], voxels_in_cam) for p in parts]
+        for job in jobs:
+            job.result()
+
+    def _integrate_part(self, frame: _Frame, rows: Tensor, corners_in_cam: Tensor, voxels_in_cam: Tensor) -> None:
+        x, y, z = (corners_in_cam[:, i, None] + voxels_in_cam[i] for i in range(3))  # each (n, 4096)
+        pixel, inside = frame.pixels(x, y, z)
+        distance = frame.depth[pixel] - z
+        seen = inside & (frame.depth[pixel] > 0) & (distance >= -self._truncation)
+        offset = torch.arange(voxels_in_cam.shape[1], device=rows.device)
+        voxel = (rows[:, None] * voxels_in_cam.shape[1] + offset)[seen]  # (m,) into the buffers
+        pixel, distance = pixel[seen], distance[seen]
+        new = frame.weight[pixel]
+        old = self._weight[voxel]
+        share = new / (old + new)
+        self._weight[voxel] = old + new
+        self._tsdf[voxel] = torch.lerp(self._tsdf[voxel], (distance / self._truncation).clamp(max=1), share)
+        self._color[voxel] = torch.lerp(self._color[voxel], frame.color[pixel], share[:, None])
+
+
+class _Frame:
+    """One view on the device, pixels in one row: depth, weight (H * W,), color (H * W, 3)."""
+
+    def __init__(self, view: View, depth_map: FusionMap, rgb: NDArray[np.uint8], device: torch.device) -> None:
+        self.camera = view.camera
+        self.depth = torch.from_numpy(depth_map.depth).view(-1).to(device)
+        weight = np.ones_like(depth_map.depth) if depth_map.weight is None else depth_map.weight
+        self.weight = torch.from_numpy(weight).view(-1).to(device)
+        self.color = torch.from_numpy(rgb).view(-1, 3).to(device, torch.float32) * _STORED_COLOR
+
+    def pixels(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Index of the pixel that each point in camera axes falls into, and whether it falls into one."""
+        camera = self.camera
+        col = torch.floor(camera.fx * x / z + camera.cx)
+        row = torch.floor(camera.fy * y / z + camera.cy)
+        inside = (z > 0) & (col >= 0) & (col < camera.width) & (row >= 0) & (row < camera.height)
+        return torch.where(inside, row * camera.width + col, 0).long(), inside

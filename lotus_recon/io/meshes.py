@@ -1,0 +1,196 @@
+"""Meshes and point clouds on disk: binary PLY (read and written) and GLB (written for viewers).
+
+PLY keeps the axes and the order of the mesh, and the same mesh always gives the same bytes. GLB has axes of its own
+(y up, z towards the viewer), so its writer takes the rotation to them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError
+from lotus_recon.types import FloatArray, Mesh, check_rigid
+from lotus_recon.workspace import write_atomically
+
+# glTF is right handed with y up and z towards the viewer: OpenCV camera axes (y down, z forward) turned about x.
+GLTF_FROM_CAM: NDArray[np.float64] = np.diag([1.0, -1.0, -1.0])
+
+_COLUMNS = (("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue"))
+_LINEAR_RGBA = "_LINEAR_RGBA"  # names the colours until _set_material declares them
+_FACE = np.dtype([("count", "u1"), ("indices", "<i4", (3,))])
+
+
+@dataclass(frozen=True, eq=False)
+class PointCloud:
+    """Points. ``points`` (N, 3) float32, optional ``colors`` (N, 3) uint8 and unit ``normals`` (N, 3) float32."""
+
+    points: NDArray[np.float32]
+    colors: NDArray[np.uint8] | None = None
+    normals: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        for name, values in (("points", self.points), ("colors", self.colors), ("normals", self.normals)):
+            if values is not None and values.shape != (len(self.points), 3):
+                raise InputError(f"{name} have shape {values.shape}; allowed: ({len(self.points)}, 3)")
+
+
+def write_ply(path: Path, shape: Mesh | PointCloud) -> None:
+    """Write a mesh or a point cloud as binary PLY, by rename.
+
+    Raises InputError when there is nothing to write, OSError when the file cannot be written.
+    """
+    points = shape.vertices if isinstance(shape, Mesh) else shape.points
+    if len(points) == 0:
+        raise InputError(f"{path} is not written: there are no points")
+    vertices = _vertex_records(points, shape.normals, shape.colors)
+    parts = [vertices.tobytes()]
+    if isinstance(shape, Mesh):
+        faces = np.zeros(len(shape.triangles), _FACE)
+        faces["count"] = 3
+        faces["indices"] = shape.triangles
+        parts.append(faces.tobytes())
+    header = _ply_header(vertices, len(shape.triangles) if isinstance(shape, Mesh) else None)
+    write_atomically(path, lambda part: part.write_bytes(b"".join([header, *parts])))
+
+
+def _vertex_records(points: FloatArray, normals: FloatArray | None, colors: NDArray[np.uint8] | None) -> NDArray[Any]:
+    """One record per vertex, in the layout of the file."""
+    groups = zip(_COLUMNS, (points, normals, colors), ("<f4", "<f4", "u1"), strict=True)
+    present = [(names, np.asarray(values), kind) for names, values, kind in groups if values is not None]
+    records = np.empty(len(points), np.dtype([(name, kind) for names, _, kind in present for name in names]))
+    for names, values, _ in present:
+        for i, name in enumerate(names):
+            records[name] = values[:, i]
+    return records
+
+
+def _ply_header(vertices: NDArray[Any], n_triangles: int | None) -> bytes:
+    kinds = {"f": "float", "u": "uchar"}
+    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}"]
+    lines += [f"property {kinds[vertices.dtype[name].kind]} {name}" for name in vertices.dtype.names or ()]
+    if n_triangles is not None:
+        lines += [f"element face {n_triangles}", "property list uchar int vertex_indices"]
+    return ("\n".join([*lines, "end_header"]) + "\n").encode()
+
+
+def read_mesh(path: Path) -> Mesh:
+    """The mesh in a file (PLY of any flavour, OBJ, STL ...), in the axes of the file.
+
+    Raises InputError when the file is missing, broken or has no triangles.
+    """
+    import open3d
+
+    _check_file(path)
+    with open3d.utility.VerbosityContextManager(open3d.utility.VerbosityLevel.Error):
+        tensor_mesh = open3d.t.io.read_triangle_mesh(str(path))  # what cannot be read comes back empty
+    if "positions" not in tensor_mesh.vertex or "indices" not in tensor_mesh.triangle:
+        raise InputError(f"{path} has no triangles, or is not a whole mesh file")
+    attributes = {name: values.numpy() for name, values in tensor_mesh.vertex.items()}
+    return Mesh(
+        attributes["positions"].astype(np.float32),
+        tensor_mesh.triangle.indices.numpy().astype(np.int32),
+        _as_uint8(attributes["colors"]) if "colors" in attributes else None,
+        attributes["normals"].astype(np.float32) if "normals" in attributes else None,
+    )
+
+
+def read_points(path: Path) -> PointCloud:
+    """The vertices of a PLY file. Raises InputError when the file is missing, broken or has none."""
+    import trimesh  # Open3D returns noise for the missing part of a truncated cloud
+
+    _check_file(path)
+    try:
+        loaded = trimesh.load(path, file_type="ply", process=False)
+        vertex = loaded.metadata["_ply_raw"]["vertex"]["data"]
+        known = getattr(vertex, "dtype", None)
+        names = vertex.keys() if known is None else known.names  # a text file gives a dictionary
+        columns = [np.stack([vertex[n] for n in group], 1) if group[0] in names else None for group in _COLUMNS]
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} has no points, or is not a whole PLY file: {error}") from error
+    points, normals, colors = columns
+    if points is None:
+        raise InputError(f"{path} has no points")
+    return PointCloud(points.astype(np.float32), colors, normals)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes)")
+
+
+def _as_uint8(colors: NDArray) -> NDArray[np.uint8]:
+    if colors.dtype == np.uint8:
+        return colors
+    return np.asarray((np.clip(colors, 0, 1) * 255).round(), np.uint8)
+
+
+def gltf_from_up(up: FloatArray, back: FloatArray) -> NDArray[np.float64]:
+    """(3, 3) rotation that takes ``up`` to glTF's y, and ``back`` (towards the viewer) to z as nearly as it can.
+
+    Raises InputError when the two directions are parallel or zero.
+    """
+    y = np.asarray(up, np.float64) / max(float(np.linalg.norm(up)), 1e-12)
+    x = np.cross(y, back)
+    if np.linalg.norm(x) < 1e-6 * max(float(np.linalg.norm(back)), 1e-12) or not np.any(x):
+        raise InputError(f"up {up} and back {back} are parallel or zero: they define no orientation")
+    x = x / np.linalg.norm(x)
+    return np.stack([x, y, np.cross(x, y)])
+
+
+def write_glb(path: Path, mesh: Mesh, gltf_from_mesh: FloatArray = GLTF_FROM_CAM) -> None:
+    """Write a mesh as binary glTF, by rename, turned by the rotation ``gltf_from_mesh`` (3, 3).
+
+    The default suits camera axes; world axes need ``gltf_from_up``. The material is unlit: the colours are photographed
+    light already. Raises InputError when the mesh is empty or the matrix is not a rotation.
+    """
+    import trimesh
+
+    if len(mesh.triangles) == 0:
+        raise InputError(f"{path} is not written: the mesh has no triangles")
+    R = np.eye(4)
+    R[:3, :3] = gltf_from_mesh
+    check_rigid(R, "gltf_from_mesh")
+    turned = trimesh.Trimesh(
+        mesh.vertices @ R[:3, :3].T,
+        mesh.triangles,
+        vertex_normals=None if mesh.normals is None else mesh.normals @ R[:3, :3].T,
+        vertex_attributes={} if mesh.colors is None else {_LINEAR_RGBA: _linear_rgba(mesh.colors)},
+        process=False,
+    )
+    data = trimesh.exchange.gltf.export_glb(
+        turned.scene(), include_normals=mesh.normals is not None, tree_postprocessor=_set_material
+    )
+    write_atomically(path, lambda part: part.write_bytes(data))
+
+
+def _linear_rgba(colors: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """(V, 4) linear light of sRGB colours (IEC 61966-2-1), as glTF wants it; 8 bits would show bands in the dark."""
+    encoded = np.arange(256) / 255
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    rgb = (linear * 65535).round().astype(np.uint16)[colors]
+    return np.concatenate([rgb, np.full((len(rgb), 1), 65535, np.uint16)], axis=1)
+
+
+def _set_material(tree: dict[str, Any]) -> None:
+    """Declare the colours, which trimesh itself would store with 8 bits, and an unlit material.
+
+    Without a material viewers assume polished metal, which shows photographed colours nearly black.
+    """
+    material = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
+    tree["materials"] = [
+        {"pbrMetallicRoughness": material, "doubleSided": True, "extensions": {"KHR_materials_unlit": {}}}
+    ]
+    tree["extensionsUsed"] = [*tree.get("extensionsUsed", []), "KHR_materials_unlit"]
+    for primitive in (primitive for mesh in tree["meshes"] for primitive in mesh["primitives"]):
+        primitive["material"] = 0
+        if _LINEAR_RGBA in primitive["attributes"]:
+            accessor = primitive["attributes"].pop(_LINEAR_RGBA)
+            primitive["attributes"]["COLOR_0"] = accessor
+            tree["accessors"][accessor]["normalized"] = True
