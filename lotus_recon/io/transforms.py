@@ -1,0 +1,157 @@
+"""nerfstudio ``transforms.json``: poses and cameras of photos, converted here to our conventions.
+
+Its camera axes are OpenGL (x right, y up, z back) and its matrices world-from-camera; pixels count as ours do (first
+pixel centre at 0.5). Intrinsics stand in a frame or, for all frames, on top; distortion that is not given is zero.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError
+from lotus_recon.geometry.pose import invert_rigid
+from lotus_recon.io.cameras import SourceCamera
+from lotus_recon.types import FloatArray, check_rigid
+from lotus_recon.workspace import write_json
+
+_OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+_FISHEYE = "OPENCV_FISHEYE"
+_CAMERA_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", _FISHEYE)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of the file. ``path`` is absolute and resolved; its suffix may be missing."""
+
+    path: Path
+    intrinsics: Mapping[str, Any]  # keys of the frame over those on top
+    cam_from_world: NDArray[np.float64]  # (4, 4), OpenCV axes
+    label: str  # names file and frame in messages
+
+    def camera(self, photo_size: tuple[int, int]) -> SourceCamera:
+        """Camera of the frame; ``photo_size`` serves files that give a field of view and no size.
+
+        Raises InputError naming the frame and the key that is missing or wrong.
+        """
+        width, height, *pinhole = self._pinhole(photo_size)
+        model = str(self.intrinsics.get("camera_model", _FISHEYE if self.intrinsics.get("is_fisheye") else "OPENCV"))
+        if model not in _CAMERA_MODELS:
+            raise InputError(f"{self.label}: camera_model {model!r}; allowed: {', '.join(_CAMERA_MODELS)}")
+        k1, k2, k3, k4, p1, p2 = (self._number(key, 0.0) for key in ("k1", "k2", "k3", "k4", "p1", "p2"))
+        if model == _FISHEYE:
+            return self._checked(_FISHEYE, width, height, [*pinhole, k1, k2, k3, k4])
+        if k4 != 0:
+            raise InputError(
+                f"{self.label}: k4 = {k4}: no COLMAP model has this term of a perspective camera; allowed: 0"
+            )
+        if k3 != 0:
+            return self._checked("FULL_OPENCV", width, height, [*pinhole, k1, k2, p1, p2, k3, 0.0, 0.0, 0.0])
+        if any((k1, k2, p1, p2)):
+            return self._checked("OPENCV", width, height, [*pinhole, k1, k2, p1, p2])
+        return self._checked("PINHOLE", width, height, pinhole)
+
+    def _pinhole(self, photo_size: tuple[int, int]) -> tuple[float, ...]:
+        """width, height, fx, fy, cx, cy."""
+        if "fl_x" in self.intrinsics or "camera_angle_x" not in self.intrinsics:
+            return tuple(self._number(key) for key in ("w", "h", "fl_x", "fl_y", "cx", "cy"))
+        width, height = (self._number(key, size) for key, size in zip(("w", "h"), photo_size, strict=True))
+        focal_x = 0.5 * width / np.tan(0.5 * self._number("camera_angle_x"))
+        vertical = "camera_angle_y" in self.intrinsics
+        focal_y = 0.5 * height / np.tan(0.5 * self._number("camera_angle_y")) if vertical else focal_x
+        return width, height, focal_x, focal_y, self._number("cx", width / 2), self._number("cy", height / 2)
+
+    def _number(self, key: str, default: float | None = None) -> float:
+        value = self.intrinsics.get(key, default)
+        if value is None:
+            raise InputError(f"{self.label}: {key!r} is missing, neither in the frame nor on top")
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise InputError(f"{self.label}: {key!r} is {value!r}, not a number") from None
+
+    def _checked(self, model: str, width: float, height: float, params: list[float]) -> SourceCamera:
+        try:
+            return SourceCamera(model, int(width), int(height), tuple(float(p) for p in params))
+        except InputError as error:
+            raise InputError(f"{self.label}: {error}") from None
+
+
+def read_transforms(path: Path) -> list[Frame]:
+    """All frames of a transforms.json. Raises InputError naming file, frame and key for what is missing or wrong."""
+    try:
+        content: Any = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"poses {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"poses {path} is not JSON: {error}") from None
+    frames = content.get("frames") if isinstance(content, dict) else None
+    if not isinstance(frames, list) or not frames:
+        raise InputError(f"poses {path}: 'frames' is missing or empty; needed: a list of frames")
+    top = {key: value for key, value in content.items() if key != "frames"}
+    return [_frame(path, index, frame, top) for index, frame in enumerate(frames)]
+
+
+def _frame(path: Path, index: int, values: Any, top: Mapping[str, Any]) -> Frame:
+    label = f"{path}, frame {index}"
+    if not isinstance(values, dict):
+        raise InputError(f"{label}: must be an object, not {values!r}")
+    for key in ("file_path", "transform_matrix"):
+        if key not in values:
+            raise InputError(f"{label} ({values.get('file_path', 'no file_path')}): {key!r} is missing")
+    label += f" ({values['file_path']})"
+    # Windows tools write backslashes; no photo name has one elsewhere.
+    file_path = Path(str(values["file_path"]).replace("\\", "/"))
+    resolved = (path.parent / file_path).resolve()
+    return Frame(resolved, {**top, **values}, _cam_from_world(values["transform_matrix"], label), label)
+
+
+def _cam_from_world(matrix: Any, label: str) -> NDArray[np.float64]:
+    try:
+        world_from_gl = np.array(matrix, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{label}: transform_matrix is not a matrix of numbers") from None
+    check_rigid(world_from_gl, f"{label}: transform_matrix")
+    # Written with few digits, the rotation is off by rounding: the nearest one keeps the camera centre in place.
+    U, _, Vt = np.linalg.svd(world_from_gl[:3, :3])
+    world_from_gl[:3, :3] = U @ Vt
+    return invert_rigid(world_from_gl @ _OPENCV_FROM_OPENGL)
+
+
+def write_transforms(
+    path: Path, cameras: Mapping[str, SourceCamera], cam_from_world: Mapping[str, FloatArray], photos_folder: str = "."
+) -> None:
+    """Write cameras and poses by photo name as transforms.json; ``photos_folder`` is the image root relative to it.
+
+    Raises InputError for a camera model that the format does not have.
+    """
+    frames = []
+    for name, pose in cam_from_world.items():
+        world_from_gl = invert_rigid(pose) @ _OPENCV_FROM_OPENGL
+        file_path = name if photos_folder == "." else f"{photos_folder}/{name}"
+        frames.append(
+            {"file_path": file_path, **_intrinsics(cameras[name], name), "transform_matrix": world_from_gl.tolist()}
+        )
+    write_json(path, {"frames": frames})
+
+
+def _intrinsics(camera: SourceCamera, name: str) -> dict[str, Any]:
+    camera = camera.with_two_focals()
+    keys = {
+        "PINHOLE": (),
+        "OPENCV": ("k1", "k2", "p1", "p2"),
+        "FULL_OPENCV": ("k1", "k2", "p1", "p2", "k3"),
+        _FISHEYE: ("k1", "k2", "k3", "k4"),
+    }.get(camera.model)
+    count = 4 + len(keys or ())
+    if keys is None or any(camera.params[count:]):
+        raise InputError(f"camera of {name!r}: transforms.json cannot hold the distortion of model {camera.model}")
+    values = dict(zip(("fl_x", "fl_y", "cx", "cy", *keys), camera.params[:count], strict=True))
+    model = _FISHEYE if camera.model == _FISHEYE else "OPENCV"
+    return {"camera_model": model, "w": camera.width, "h": camera.height, **values}

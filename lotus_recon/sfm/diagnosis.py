@@ -1,0 +1,81 @@
+"""Why a set of photos could not be reconstructed, in words, and what to try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lotus_recon.sfm.matching import MatchStatistics
+
+_SHOWN = 8
+_FEW_FEATURES = 200
+_ALIKE = 0.005  # movement in longer edges below which photos count as taken from one place
+
+
+def why_no_model(names: Sequence[str], statistics: MatchStatistics, registered: int = 0) -> str:
+    """The message of the error: what was found, what that means, which options to try."""
+    placed = f"only {registered} of {len(names)}" if registered else f"none of the {len(names)}"
+    cause, advice = _cause(names, statistics)
+    return f"{placed} photos could be placed: {cause}. {describe(names, statistics)}. {advice}"
+
+
+def _cause(names: Sequence[str], statistics: MatchStatistics) -> tuple[str, str]:
+    inliers = statistics.inliers
+    if max(statistics.features) < _FEW_FEATURES:
+        return (
+            "the photos have hardly any features (blurred, dark or without texture)",
+            "Try sharper photos, a larger --sfm-max-size, or known poses with --poses.",
+        )
+    if not inliers:
+        return (
+            "no two photos show the same place, as far as features tell",
+            "Take photos that overlap by two thirds; with --matcher exhaustive every pair is compared.",
+        )
+    if statistics.movement < _ALIKE:
+        return (
+            "the photos are all alike: the camera hardly moved, so there is no baseline to measure depth with",
+            "Move the camera sideways between photos; for a single viewpoint use pipelines.single_view.",
+        )
+    if len(statistics.no_baseline) == len(inliers):
+        return (
+            "one homography explains every pair: the camera turned without moving, or everything seen is one flat wall",
+            "Move the camera sideways between photos, or give --intrinsics or --focal-px, or --poses.",
+        )
+    if len(statistics.groups()[0]) == 2 and len(names) > 2:
+        return (
+            "the photos overlap in pairs only",
+            "Take more photos in between, or try --sfm-max-size 3200 and --matcher exhaustive.",
+        )
+    return (
+        "the matches do not agree on any arrangement of the cameras",
+        "Try --focal-px or --focal-35mm, a larger --sfm-max-size, --matcher exhaustive or --mapper global, or --poses.",
+    )
+
+
+def describe(names: Sequence[str], statistics: MatchStatistics) -> str:
+    """Counts of photos, features, pairs, and the photos without matches."""
+    fewest = int(np.argmin(statistics.features))
+    median = int(np.median(statistics.features))
+    text = (
+        f"{len(names)} photos with {median} features in the median (fewest: {statistics.features[fewest]} in "
+        f"{names[fewest]}), {len(statistics.inliers)} pairs with verified matches"
+    )
+    if statistics.inliers:
+        text += f" ({int(np.median(list(statistics.inliers.values())))} each in the median)"
+    alone = isolated(names, statistics)
+    return text + (f", isolated: {some(alone)}" if alone else "")
+
+
+def isolated(names: Sequence[str], statistics: MatchStatistics) -> list[str]:
+    """Names of the photos outside the largest group connected by matches."""
+    groups = statistics.groups()
+    if len(groups[0]) == 1:
+        return list(names)
+    return sorted(names[index] for group in groups[1:] for index in group)
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of the names and how many more there are."""
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,202 @@
+"""Final bundle adjustment: principal point, fx, fy and distortion too, for cameras that the photos constrain.
+
+What is free is decided by observability: a camera is freed when it took several photos, and stays free when the
+covariance of the solution says that its image corners are known well enough. Otherwise less is freed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import PIL.Image  # noqa: F401  must come before pycolmap
+import pycolmap
+from numpy.typing import NDArray
+
+from lotus_recon.config import Runtime
+from lotus_recon.io.cameras import SourceCamera
+from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.features import thread_count
+
+log = logging.getLogger(__name__)
+
+Freedom = Literal["full", "principal point", "focal length", "none"]
+
+_MIN_PHOTOS = 5  # of one camera
+_MAX_CORNER_SD = 0.005  # standard deviation of where an image corner lies, in longer edges
+_MAX_SHIFT = (
+    0.1  # of the principal point from the image centre, in longer edges: beyond it the optimum is not to be trusted
+)
+_LOSS_OVER_MEDIAN = 2.0  # scale of the Cauchy loss over the median reprojection error: ~3 sigma of good features
+_COST_TOLERANCE = 1e-6  # relative change of the cost at which a bundle adjustment has converged
+_MAX_ERROR_PX = 4.0  # at the working size, as while mapping
+_MIN_ANGLE_DEG = 0.5
+
+
+@dataclass
+class Refined:
+    """The refined model and what was freed, by camera id."""
+
+    model: pycolmap.Reconstruction
+    freedom: dict[int, Freedom] = field(default_factory=dict)
+    error_before_px: float = 0.0
+    error_after_px: float = 0.0
+
+
+def refine(model: pycolmap.Reconstruction, fixed: set[int], config: SfmConfig, runtime: Runtime) -> Refined:
+    """Bundle adjustment with as much freedom per camera as the photos constrain; ``fixed`` cameras stay as given."""
+    before = _median_error(model)
+    candidates: list[Freedom] = [] if config.refine_principal_point == "off" else ["full", "principal point"]
+    for freedom in candidates:
+        free = {c for c in _camera_ids(model) - fixed if config.refine_principal_point == "on" or _many(model, c)}
+        trial, free = _adjust_well_constrained(model, free, freedom, config, runtime)
+        after = _median_error(trial)
+        if free and after <= before:
+            named: dict[int, Freedom] = {c: freedom if c in free else "none" for c in _camera_ids(model)}
+            return Refined(trial, named, before, after)
+    trial = _copy(model)
+    _adjust(trial, _camera_ids(model) - fixed, "focal length", runtime)
+    simple: dict[int, Freedom] = {c: "none" if c in fixed else "focal length" for c in _camera_ids(model)}
+    return Refined(trial, simple, before, _median_error(trial))
+
+
+def _adjust_well_constrained(
+    model: pycolmap.Reconstruction, free: set[int], freedom: Freedom, config: SfmConfig, runtime: Runtime
+) -> tuple[pycolmap.Reconstruction, set[int]]:
+    """Adjust with the cameras ``free``, leaving out those that prove badly constrained until none does."""
+    while free:
+        trial = _copy(model)
+        for camera_id in free:
+            _allow_two_focals(trial.camera(camera_id), config)
+        adjuster = _adjust(trial, free, freedom, runtime)
+        if config.refine_principal_point == "on":
+            return trial, free
+        good = _well_constrained(trial, adjuster, free)
+        if good == free:
+            return trial, free
+        log.debug("cameras %s are not constrained well enough to free: %s", sorted(free - good), freedom)
+        free = good
+    return model, free
+
+
+def _allow_two_focals(camera: pycolmap.Camera, config: SfmConfig) -> None:
+    """Put the camera, unchanged, into a model that has fx and fy apart, unless the user chose the model."""
+    if config.camera_model == "auto":
+        source = SourceCamera.of_colmap(camera).with_two_focals()
+        camera.model = pycolmap.CameraModelId.__members__[source.model]
+        camera.params = list(source.params)
+
+
+def _adjust(
+    model: pycolmap.Reconstruction, free: set[int], freedom: Freedom, runtime: Runtime
+) -> pycolmap.CeresBundleAdjuster:
+    """Robust bundle adjustment in place, twice, with outliers dropped in between. Intrinsics not in ``free`` stay."""
+    adjuster = _solve(model, free, freedom, runtime)
+    _drop_outliers(model)
+    adjuster = _solve(model, free, freedom, runtime)
+    model.update_point_3d_errors()
+    return adjuster
+
+
+def _solve(
+    model: pycolmap.Reconstruction, free: set[int], freedom: Freedom, runtime: Runtime
+) -> pycolmap.CeresBundleAdjuster:
+    options = pycolmap.BundleAdjustmentOptions()
+    options.print_summary = False
+    options.refine_principal_point = freedom in ("full", "principal point")
+    options.refine_extra_params = freedom in ("full", "focal length")
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = max(1e-3, _LOSS_OVER_MEDIAN * _median_error(model))
+    options.ceres.solver_options.num_threads = thread_count(runtime)
+    options.ceres.solver_options.function_tolerance = _COST_TOLERANCE
+    setup = pycolmap.BundleAdjustmentConfig()
+    setup.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    for image_id in sorted(model.reg_image_ids()):
+        setup.add_image(image_id)
+    for camera_id in _camera_ids(model) - free:
+        setup.set_constant_cam_intrinsics(camera_id)
+    adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, setup, model)
+    adjuster.solve()
+    return adjuster
+
+
+def _drop_outliers(model: pycolmap.Reconstruction) -> None:
+    observations = pycolmap.ObservationManager(model)
+    observations.filter_all_points3D(_MAX_ERROR_PX, _MIN_ANGLE_DEG)
+
+
+def _well_constrained(
+    model: pycolmap.Reconstruction, adjuster: pycolmap.CeresBundleAdjuster, free: set[int]
+) -> set[int]:
+    """The cameras whose image corners the solution knows well and whose principal point is plausible."""
+    options = pycolmap.BACovarianceOptions()
+    options.params = pycolmap.BACovarianceOptionsParams.ALL
+    covariance = pycolmap.estimate_ba_covariance(options, model, adjuster)
+    if covariance is None:
+        return set()
+    # The covariance is that of residuals of 1 px; the real noise is smaller. A Rayleigh median is 1.177 sigma.
+    sigma = _median_error(model) / 1.177
+    return {c for c in free if _is_well_constrained(model.camera(c), covariance, sigma)}
+
+
+def _is_well_constrained(camera: pycolmap.Camera, covariance: pycolmap.BACovariance, sigma: float) -> bool:
+    intrinsics = covariance.get_other_params_cov(camera.params)
+    if intrinsics is None:
+        return False
+    longer = max(camera.width, camera.height)
+    source = SourceCamera.of_colmap(camera)
+    shift = np.hypot(camera.principal_point_x - camera.width / 2, camera.principal_point_y - camera.height / 2)
+    free = _free_parameters(source, len(intrinsics))
+    sd = sigma * max(
+        np.sqrt(np.linalg.norm(J[:, free] @ intrinsics @ J[:, free].T, 2)) for J in _corner_jacobians(source)
+    )
+    log.debug("camera %d: corners known to %.2f px, principal point shifted by %.1f px", camera.camera_id, sd, shift)
+    return bool(sd <= _MAX_CORNER_SD * longer and shift <= _MAX_SHIFT * longer)
+
+
+def _free_parameters(camera: SourceCamera, count: int) -> list[int]:
+    """Indices of the parameters that a covariance of ``count`` rows is of: all, or all without distortion."""
+    return list(range(count)) if count <= len(camera.params) else []
+
+
+def _corner_jacobians(camera: SourceCamera) -> list[NDArray[np.float64]]:
+    """For each corner of the photo, the (2, P) derivative of where its ray is seen by the parameters."""
+    corners = np.array([[0, 0], [camera.width, 0], [0, camera.height], [camera.width, camera.height]], np.float64)
+    rays = camera.rays_of(corners)
+    columns = []
+    for index, value in enumerate(camera.params):
+        step = 1e-6 * max(1.0, abs(value))
+        moved = [list(camera.params), list(camera.params)]
+        moved[0][index] += step
+        moved[1][index] -= step
+        ahead, behind = (_seen(camera, params, rays) for params in moved)
+        columns.append((ahead - behind) / (2 * step))
+    return [np.column_stack([column[corner] for column in columns]) for corner in range(4)]
+
+
+def _seen(camera: SourceCamera, params: list[float], rays: NDArray[np.float64]) -> NDArray[np.float64]:
+    colmap = SourceCamera(camera.model, camera.width, camera.height, tuple(params)).to_colmap()
+    return np.asarray(colmap.img_from_cam(rays), np.float64)
+
+
+def _copy(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
+    return pycolmap.Reconstruction(model)
+
+
+def _camera_ids(model: pycolmap.Reconstruction) -> set[int]:
+    """Cameras of the registered photos."""
+    return {model.image(i).camera_id for i in model.reg_image_ids()}
+
+
+def _many(model: pycolmap.Reconstruction, camera_id: int) -> bool:
+    photos: Counter[Any] = Counter(model.image(i).camera_id for i in model.reg_image_ids())
+    return photos[camera_id] >= _MIN_PHOTOS
+
+
+def _median_error(model: pycolmap.Reconstruction) -> float:
+    """Median over the points of their mean reprojection error, in pixels at the working size."""
+    model.update_point_3d_errors()
+    return float(np.median([point.error for point in model.points3D.values()]))

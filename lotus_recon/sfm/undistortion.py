@@ -1,0 +1,143 @@
+"""From photos as given to pinhole photos: cameras, images and sparse points."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import PIL.Image  # noqa: F401  must come before pycolmap
+import pycolmap
+from numpy.typing import NDArray
+
+from lotus_recon.errors import SfmError
+from lotus_recon.geometry.camera import fit_longer_edge, project
+from lotus_recon.geometry.pose import transform
+from lotus_recon.io.cameras import PosedPhotos, SourceCamera
+from lotus_recon.io.images import resize_rgb
+from lotus_recon.types import BoolArray, Camera, FloatArray, Scene, SparsePoints, View
+
+_CROP_STEP = 0.995  # factor on the field of view while blank pixels are left
+_CROP_TRIALS = 60
+_LEAST_SIDE_PX = 16
+
+
+def pinhole_camera(source: SourceCamera, max_size: int) -> Camera:
+    """The largest pinhole camera all of whose pixels the photo holds, its longer edge at most ``max_size`` (0: any).
+
+    Raises SfmError when the distortion leaves no such camera (a wrong calibration, or a lens beyond 180 degrees).
+    """
+    if source.is_pinhole:
+        fx, fy, cx, cy = source.with_two_focals().params[:4]
+        full = Camera(source.width, source.height, fx, fy, cx, cy)
+    else:
+        full = _without_blank_pixels(source)
+    return full.resized(*fit_longer_edge(*full.size, max_size))
+
+
+def _without_blank_pixels(source: SourceCamera) -> Camera:
+    options = pycolmap.UndistortCameraOptions()
+    options.blank_pixels = 0.0
+    flat = pycolmap.undistort_camera(options, source.to_colmap())
+    camera = Camera(flat.width, flat.height, *(float(p) for p in flat.params))
+    # COLMAP looks at the middle and the corners of the border; a strong lens can still leave blank pixels between.
+    for _ in range(_CROP_TRIALS):
+        if _holds_border(source, camera):
+            return camera
+        camera = _cropped(camera)
+    raise SfmError(
+        f"the estimated distortion {source.model} {source.params} of a {source.width}x{source.height} photo cannot be "
+        "removed; try another --camera-model (OPENCV_FISHEYE for a fisheye lens) or give --intrinsics"
+    )
+
+
+def _holds_border(source: SourceCamera, camera: Camera) -> bool:
+    """Whether every border pixel of ``camera`` lies inside the photo (half a pixel over the edge is a rounding)."""
+    if min(camera.size) < _LEAST_SIDE_PX:
+        return False
+    xy = source.xy_of(camera)
+    border = np.concatenate([xy[0], xy[-1], xy[:, 0], xy[:, -1]])
+    inside = (border >= -0.5) & (border <= np.array([source.width, source.height]) + 0.5)
+    return bool(inside.all())
+
+
+def _cropped(camera: Camera) -> Camera:
+    width, height = int(camera.width * _CROP_STEP), int(camera.height * _CROP_STEP)
+    left, top = (camera.width - width) / 2, (camera.height - height) / 2
+    return replace(camera, width=max(1, width), height=max(1, height), cx=camera.cx - left, cy=camera.cy - top)
+
+
+def is_identity(source: SourceCamera, camera: Camera) -> bool:
+    """Whether the undistorted photo is the photo itself, pixel by pixel."""
+    return source.is_pinhole and source.with_two_focals().params[:4] == (camera.fx, camera.fy, camera.cx, camera.cy)
+
+
+def undistort(image: NDArray[np.uint8], source: SourceCamera, camera: Camera) -> NDArray[np.uint8]:
+    """(H, W, 3) the photo ``image`` of ``source`` as ``camera`` sees it; area average where it shrinks.
+
+    Shrinking comes first, to about the final scale, so that the interpolation that follows skips no pixel.
+    """
+    if is_identity(source, camera):
+        return image
+    scale = min(1.0, max(f / g for f, g in zip((camera.fx, camera.fy), source.focal_px, strict=True)))
+    small = resize_rgb(image, max(1, round(source.width * scale)), max(1, round(source.height * scale)))
+    at_scale = source.resized(small.shape[1], small.shape[0])
+    if at_scale.is_pinhole and np.allclose(
+        at_scale.with_two_focals().params[:4], SourceCamera.of_pinhole(camera).params
+    ):
+        return small
+    # cv2 puts the first pixel centre at 0; beyond the border it repeats the last pixel.
+    x, y = np.moveaxis(at_scale.xy_of(camera) - np.float32(0.5), -1, 0)
+    return np.asarray(cv2.remap(small, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def undistorted_scene(photos: PosedPhotos, max_size: int, metric: bool) -> Scene:
+    """The same photos as pinhole views: poses stay, points stay, observations move to the undistorted pixels.
+
+    Observations that the undistorted views no longer show are dropped, and points then seen by one view only. The error
+    of each point becomes its mean reprojection error in undistorted pixels.
+    """
+    of_source = {source: pinhole_camera(source, max_size) for source in set(photos.cameras.values())}
+    views = tuple(View(n, of_source[photos.cameras[n]], photos.cam_from_world[n]) for n in photos.names)
+    points = photos.points
+    xy = np.full_like(points.obs_xy, np.nan)
+    for index, view in enumerate(views):
+        own = points.obs_view == index
+        if own.any():
+            xy[own] = project(photos.cameras[view.name].rays_of(points.obs_xy[own]), view.camera)
+    sizes = np.array([view.camera.size for view in views], np.float64).reshape(-1, 2)
+    with np.errstate(invalid="ignore"):
+        shown = np.asarray(np.all((xy >= 0) & (xy < sizes[points.obs_view]), axis=1), bool)
+    return Scene(views, _with_errors(_seen_twice(replace(points, obs_xy=xy), shown), views), metric)
+
+
+def _seen_twice(points: SparsePoints, shown: BoolArray) -> SparsePoints:
+    """Only the observations ``shown`` and the points with two of them."""
+    count = np.bincount(points.obs_point[shown], minlength=len(points.xyz))
+    kept = count >= 2
+    rows = shown & kept[points.obs_point]
+    new_index = np.cumsum(kept) - 1
+    return SparsePoints(
+        points.xyz[kept],
+        points.rgb[kept],
+        points.error_px[kept],
+        new_index[points.obs_point[rows]],
+        points.obs_view[rows],
+        points.obs_xy[rows],
+    )
+
+
+def _with_errors(points: SparsePoints, views: tuple[View, ...]) -> SparsePoints:
+    distance = reprojection_errors(points, views)
+    total = np.bincount(points.obs_point, distance, minlength=len(points.xyz))
+    return replace(points, error_px=total / np.maximum(1, points.track_length))
+
+
+def reprojection_errors(points: SparsePoints, views: tuple[View, ...]) -> FloatArray:
+    """(O,) distance in pixels of every observation from the projection of its point."""
+    errors = np.zeros(len(points.obs_view))
+    for index, view in enumerate(views):
+        own = points.obs_view == index
+        in_cam = transform(view.cam_from_world, points.xyz[points.obs_point[own]])
+        errors[own] = np.linalg.norm(project(in_cam, view.camera) - points.obs_xy[own], axis=1)
+    return errors
