@@ -1,0 +1,117 @@
+"""Maps as pictures: depth and confidence as colours, normals as RGB, and sheets of several pictures.
+
+All pictures are uint8 RGB (H, W, 3). Pixels without a value are dark grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from lotus_recon.errors import InputError
+from lotus_recon.io.images import resize_rgb
+from lotus_recon.types import BoolArray, DepthKind, DepthMap, FloatArray, NormalMap
+
+Picture = NDArray[np.uint8]
+
+_NO_VALUE = 48
+_CLIPPED_PERCENT = 1.0  # of the values at each end that share the end colour
+_GAP_PX = 6
+_LABEL_PX = 26
+
+
+def depth_picture(depth: DepthMap, limits: tuple[float, float] | None = None) -> Picture:
+    """Depth as colours, the same way for every kind: near is red, then yellow, green, far is dark blue (turbo).
+
+    ``limits`` are the values at both ends of the colours in the map's own numbers (depth or disparity); None takes the
+    1st and 99th percentile of the map. Returns (H, W, 3).
+    """
+    low, high = limits or depth_limits([depth])
+    share = (depth.values - low) / max(high - low, 1e-12)
+    nearness = share if depth.kind is DepthKind.AFFINE_DISPARITY else 1 - share
+    return colored(nearness, depth.valid, cv2.COLORMAP_TURBO)
+
+
+def depth_limits(depths: Sequence[DepthMap]) -> tuple[float, float]:
+    """1st and 99th percentile of the valid values of all maps; (0, 1) when there is none."""
+    values = np.concatenate([depth.values[depth.valid] for depth in depths]) if depths else np.zeros(0)
+    if len(values) == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(values, (_CLIPPED_PERCENT, 100 - _CLIPPED_PERCENT))
+    return float(low), float(high)
+
+
+def normals_picture(normals: NormalMap) -> Picture:
+    """Normals as (n + 1) / 2 in the axes that such pictures have everywhere: x right, y UP, z towards the camera.
+
+    Red is to the right, green is up, blue is towards the viewer: a wall that is seen straight on is light blue.
+    """
+    shown = normals.values * np.array([1, -1, -1], np.float32)
+    rgb = np.clip(np.round((shown + 1) * 127.5), 0, 255)
+    return np.where(normals.valid[..., None], rgb, _NO_VALUE).astype(np.uint8)
+
+
+def confidence_picture(confidence: FloatArray, valid: BoolArray) -> Picture:
+    """Confidence in [0, 1] as colours: dark violet is 0, green in between, yellow is 1 (viridis)."""
+    return colored(confidence, valid, cv2.COLORMAP_VIRIDIS)
+
+
+def colored(values: FloatArray, valid: BoolArray, colormap: int) -> Picture:
+    """``values`` (H, W) in [0, 1], clipped, through an OpenCV colour map."""
+    levels = np.round(255 * np.clip(np.where(valid, values, 0), 0, 1)).astype(np.uint8)
+    rgb = np.asarray(cv2.applyColorMap(levels, colormap))[..., ::-1]
+    return np.where(valid[..., None], rgb, _NO_VALUE).astype(np.uint8)
+
+
+def fitted(picture: Picture, width: int) -> Picture:
+    """``picture`` reduced to ``width`` pixels; smaller ones stay as they are."""
+    height, old_width = picture.shape[:2]
+    if old_width <= width:
+        return picture
+    return resize_rgb(picture, width, max(1, round(height * width / old_width)))
+
+
+def contact_sheet(pictures: Sequence[Picture], labels: Sequence[str], columns: int, cell_width: int = 320) -> Picture:
+    """Pictures in rows of ``columns``, each scaled to ``cell_width`` pixels, with a label below it.
+
+    Raises InputError when there is no picture or not one label for each.
+    """
+    if not pictures or len(pictures) != len(labels) or columns < 1:
+        raise InputError(
+            f"a sheet needs pictures, a label for each and 1 or more columns, not {len(pictures)} pictures, "
+            f"{len(labels)} labels, {columns} columns"
+        )
+    cells = [_cell(picture, label, cell_width) for picture, label in zip(pictures, labels, strict=True)]
+    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    return stacked_rows([side_by_side(row) for row in rows])
+
+
+def _cell(picture: Picture, label: str, width: int) -> Picture:
+    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
+    cell = Image.new("RGB", (width, height + (_LABEL_PX if label else 0)), "white")
+    cell.paste(Image.fromarray(resize_rgb(picture, width, height)))
+    if label:
+        ImageDraw.Draw(cell).text((4, height + 4), label, fill=(30, 30, 30), font=ImageFont.load_default(15))
+    return np.asarray(cell, np.uint8)
+
+
+def side_by_side(pictures: Sequence[Picture]) -> Picture:
+    """Pictures in one row, aligned at the top, with a white gap between them."""
+    height = max(picture.shape[0] for picture in pictures)
+    width = sum(picture.shape[1] + _GAP_PX for picture in pictures) - _GAP_PX
+    row = np.full((height, width, 3), 255, np.uint8)
+    left = 0
+    for picture in pictures:
+        row[: picture.shape[0], left : left + picture.shape[1]] = picture
+        left += picture.shape[1] + _GAP_PX
+    return row
+
+
+def stacked_rows(pictures: Sequence[Picture]) -> Picture:
+    """Pictures one below the other, aligned at the left, with a white gap between them."""
+    turned = [np.swapaxes(picture, 0, 1) for picture in pictures]
+    return np.ascontiguousarray(np.swapaxes(side_by_side(turned), 0, 1))

@@ -1,0 +1,220 @@
+"""The report stage: report.json, pictures/ and index.html from what the other stages wrote."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lotus_recon import __version__
+from lotus_recon.errors import InputError
+from lotus_recon.io.images import read_rgb
+from lotus_recon.io.maps import load_arrays, load_prediction
+from lotus_recon.io.meshes import read_mesh
+from lotus_recon.progress import track
+from lotus_recon.reporting import page, pictures
+from lotus_recon.reporting.config import ReportConfig
+from lotus_recon.reporting.rendering import MeshRenderer, Shading, viewpoints
+from lotus_recon.types import DepthKind, DepthMap, Prediction, Scene, View
+from lotus_recon.workspace import write_atomically, write_json
+
+log = logging.getLogger(__name__)
+
+REPORT_FILE, PAGE_FILE, PICTURE_FOLDER = "report.json", "index.html", "pictures"
+_JPEG_QUALITY = 90
+_LIBRARIES = ("numpy", "scipy", "torch", "diffusers", "pycolmap", "open3d", "opencv-python-headless")
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the report is about. Folders and files that do not exist (a run that ended early) are left out of it."""
+
+    scene: Scene
+    images_dir: Path  # upright, undistorted photos by view name
+    photos: tuple[str, ...]  # names of all photos, also of those that were not registered
+    prediction_dir: Path | None = None  # <stem>.npz
+    alignment_dir: Path | None = None  # <stem>.npz
+    consistency_dir: Path | None = None  # <stem>.npz with depth, depth_valid, confidence
+    mesh: Path | None = None
+    # stage.json of every stage by name, in order: seconds, peak_memory_mb, warnings
+    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # JSON values by heading, for instance the content of alignment.json; mappings and lists of rows become tables
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)  # text -> address relative to the report's folder
+    notes: tuple[str, ...] = ()  # what a reader has to know
+    title: str = "Reconstruction"
+
+
+@dataclass(frozen=True, eq=False)
+class ReportResult:
+    """Where the report is, and its content."""
+
+    page: Path
+    content: dict[str, Any]
+
+    @classmethod
+    def load(cls, out_dir: Path) -> ReportResult:
+        """The report in a folder. Raises InputError when it is not there."""
+        path = out_dir / REPORT_FILE
+        try:
+            return cls(out_dir / PAGE_FILE, json.loads(path.read_text()))
+        except (OSError, json.JSONDecodeError) as error:
+            raise InputError(f"{path} is not a readable report: {error}") from None
+
+
+def run(inputs: Inputs, config: ReportConfig, out_dir: Path) -> ReportResult:
+    """Write report.json, the pictures and index.html. Raises InputError when a file that exists cannot be read."""
+    views, notes = _view_pictures(inputs, config, out_dir)
+    content = {
+        "title": inputs.title,
+        "versions": _versions(),
+        "notes": list(dict.fromkeys([*inputs.notes, *notes])),
+        "photos": _registration(inputs),
+        "stages": _stage_rows(inputs.stages),
+        "total": _total(inputs.stages),
+        "warnings": _warnings(inputs.stages),
+        "figures": dict(inputs.figures),
+        "links": dict(inputs.links),
+        "views": views,
+        "renders": _renders(inputs, config, out_dir),
+    }
+    write_json(out_dir / REPORT_FILE, content)
+    # The page shows what the file holds, so both say the same.
+    stored = json.loads((out_dir / REPORT_FILE).read_text())
+    write_atomically(out_dir / PAGE_FILE, lambda part: part.write_text(page.html_of(stored), encoding="utf-8"))
+    return ReportResult.load(out_dir)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"lotus_recon": __version__}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            log.debug("%s is not installed as a package of its own", library)
+    return versions
+
+
+def _registration(inputs: Inputs) -> dict[str, Any]:
+    registered = sorted(view.name for view in inputs.scene.views)
+    missing = sorted(set(inputs.photos) - set(registered))
+    return {"given": len(inputs.photos), "registered": registered, "not_registered": missing}
+
+
+def _stage_rows(stages: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    keys = ("seconds", "peak_memory_mb")
+    return [{"stage": name, **{key: info[key] for key in keys if key in info}} for name, info in stages.items()]
+
+
+def _total(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Seconds of all stages together and the highest of their memory peaks."""
+    seconds = sum(float(info.get("seconds", 0)) for info in stages.values())
+    peak = max((float(info.get("peak_memory_mb", 0)) for info in stages.values()), default=0.0)
+    return {"seconds": round(seconds, 3), "peak_memory_mb": peak}
+
+
+def _warnings(stages: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    return [{"stage": name, "warning": str(text)} for name, info in stages.items() for text in info.get("warnings", ())]
+
+
+def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Pictures of some views, one row each, and what their predictions say of themselves (``note`` in meta)."""
+    chosen = _spread(_views_with_maps(inputs), config.report_views)
+    aligned = {view.name: _aligned(inputs, view) for view in chosen}
+    limits = pictures.depth_limits([depth for depth in aligned.values() if depth is not None])
+    rows, notes = [], []
+    for number, view in enumerate(track(chosen, "pictures of views", len(chosen)), 1):
+        prediction = _prediction(inputs, view)
+        if prediction is not None and "note" in prediction.meta:
+            notes.append(str(prediction.meta["note"]))
+        shown = _maps_of_view(inputs, view, prediction, aligned[view.name], limits)
+        row: dict[str, Any] = {"view": view.name, "pictures": {}}
+        for label, picture in shown.items():
+            name = f"{PICTURE_FOLDER}/view_{number:02d}_{label.replace(' ', '_')}.jpg"
+            _write_jpeg(out_dir / name, pictures.fitted(picture, config.picture_width))
+            row["pictures"][label] = name
+        if aligned[view.name] is not None:
+            row["aligned_near_far"] = limits
+        rows.append(row)
+    return rows, notes
+
+
+def _views_with_maps(inputs: Inputs) -> list[View]:
+    """The views that have a prediction or aligned depth; all of them when none has."""
+    folders = (inputs.prediction_dir, inputs.alignment_dir)
+    with_maps = [view for view in inputs.scene.views if any(_map_file(folder, view) for folder in folders)]
+    return with_maps or list(inputs.scene.views)
+
+
+def _spread(views: Sequence[View], count: int) -> list[View]:
+    """``count`` of the views, evenly spread and with the first and the last; all when there are fewer."""
+    if len(views) <= count:
+        return list(views)
+    return [views[i] for i in np.unique(np.linspace(0, len(views) - 1, count).round().astype(int))]
+
+
+def _maps_of_view(
+    inputs: Inputs, view: View, prediction: Prediction | None, aligned: DepthMap | None, limits: tuple[float, float]
+) -> dict[str, pictures.Picture]:
+    """Pictures by label, in the order they are shown in."""
+    shown: dict[str, pictures.Picture] = {}
+    photo = inputs.images_dir / view.name
+    if photo.is_file():
+        shown["input"] = read_rgb(photo)
+    if prediction is not None and prediction.depth is not None:
+        shown["depth"] = pictures.depth_picture(prediction.depth)
+    if prediction is not None and prediction.normals is not None:
+        shown["normals"] = pictures.normals_picture(prediction.normals)
+    if aligned is not None:
+        shown["aligned depth"] = pictures.depth_picture(aligned, limits)
+    checked = _map_file(inputs.consistency_dir, view)
+    if checked is not None:
+        arrays = load_arrays(checked)
+        shown["confidence"] = pictures.confidence_picture(arrays["confidence"], arrays["depth_valid"].astype(bool))
+    return shown
+
+
+def _map_file(folder: Path | None, view: View) -> Path | None:
+    path = folder / f"{view.stem}.npz" if folder is not None else None
+    return path if path is not None and path.is_file() else None
+
+
+def _prediction(inputs: Inputs, view: View) -> Prediction | None:
+    path = _map_file(inputs.prediction_dir, view)
+    return load_prediction(path) if path is not None else None
+
+
+def _aligned(inputs: Inputs, view: View) -> DepthMap | None:
+    path = _map_file(inputs.alignment_dir, view)
+    depth = load_prediction(path).depth if path is not None else None
+    return depth if depth is not None and depth.kind in (DepthKind.SCENE, DepthKind.METRIC) else None
+
+
+def _renders(inputs: Inputs, config: ReportConfig, out_dir: Path) -> list[dict[str, Any]]:
+    """Pictures of the mesh from three places, in its colours and in grey."""
+    if inputs.mesh is None or not inputs.mesh.is_file() or config.render_width == 0 or not inputs.scene.views:
+        return []
+    mesh = read_mesh(inputs.mesh)
+    renderer = MeshRenderer(mesh)
+    shadings: tuple[Shading, ...] = ("color", "shaded") if mesh.colors is not None else ("shaded", "normals")
+    places = viewpoints(inputs.scene, renderer, config.render_width)
+    rows = []
+    for number, place in enumerate(track(places, "rendering the mesh", len(places)), 1):
+        row: dict[str, Any] = {"place": place.label, "pictures": {}}
+        for shading in shadings:
+            name = f"{PICTURE_FOLDER}/mesh_{number}_{shading}.jpg"
+            _write_jpeg(out_dir / name, renderer.render(place.camera, place.cam_from_world, shading))
+            row["pictures"][shading] = name
+        rows.append(row)
+    return rows
+
+
+def _write_jpeg(path: Path, picture: pictures.Picture) -> None:
+    write_atomically(path, lambda part: Image.fromarray(picture).save(part, quality=_JPEG_QUALITY))
