@@ -1,0 +1,196 @@
+"""Scales and shifts of all views together, so that overlapping maps agree on what they both see.
+
+Unknowns are, per view, the logarithms of the slope and of the target (depth or 1 / depth) at a typical predicted value:
+both factors stay positive and of order one. Residuals are relative depth errors: of the map against the sparse points, and
+of the depth of one map carried into another view against that view's map. Gauss-Newton with robust weights; the pixels are
+matched anew in every step. How much the overlaps count against the points follows from the spread of both residuals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from lotus_recon.alignment.aligned import AlignedView
+from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.fit import DepthFit, has_shift, robust_sigma, robust_weights
+from lotus_recon.alignment.overlap import Carried, carried_pixels, picture_cell
+from lotus_recon.alignment.sampling import sample_without_jumps
+from lotus_recon.types import FloatArray
+
+_STEPS = 12
+_CONVERGED = 1e-5  # step of the logarithms
+_PROBE = 1e-3  # relative step of depth for numeric derivatives
+_MAX_STEP = 0.2  # of the logarithms, per iteration
+_MAX_SLOPE = 5.0  # of a residual by log depth: beyond, the pixel slides along a surface seen edge-on
+_MIN_SIGMA = 1e-4  # relative; residuals never count as better than this
+_TRUST = (1e-3, 1e2)  # bounds of the extra weight of overlaps
+_DAMPING = 1e-6  # relative, of the normal equations: keeps what nothing determines where it is
+
+
+@dataclass(frozen=True, eq=False)
+class _Residuals:
+    """N linearised residuals: relative depth errors and their derivatives by the unknowns of at most two views."""
+
+    error: NDArray[np.float64]  # (N,)
+    first: NDArray[np.int64]  # (N,) view
+    second: NDArray[np.int64]  # (N,) view
+    by_first: NDArray[np.float64]  # (N, 2)
+    by_second: NDArray[np.float64]  # (N, 2)
+    weight: NDArray[np.float64]  # (N,) first the expected own error, then 1 / variance
+    cell: NDArray[np.int64]  # (N,) residuals of one cell may share an error
+
+
+class _Unknowns:
+    """Slope and level (target at the reference value) of every view, in logarithms, and what follows from them."""
+
+    def __init__(self, views: Sequence[AlignedView]) -> None:
+        self.kinds = [v.fit.kind for v in views]
+        self.reference = np.array([_reference(v) for v in views])
+        slope = np.array([v.fit.scale for v in views])
+        self.log_slope = np.log(slope)
+        self.log_level = np.log(slope * self.reference + np.array([v.fit.shift for v in views]))
+
+    def move(self, step: FloatArray) -> None:
+        self.log_slope += step[0::2]
+        self.log_level += step[1::2]
+
+    def fit(self, index: int) -> DepthFit:
+        slope = float(np.exp(self.log_slope[index]))
+        shift = float(np.exp(self.log_level[index])) - slope * float(self.reference[index])
+        kind = self.kinds[index]
+        return DepthFit(kind, slope, shift if has_shift(kind) else 0.0)
+
+    def log_depth(self, index: int, value: FloatArray) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore"):
+            return np.log(self.fit(index).depth(value))
+
+    def derivatives(self, index: int, value: FloatArray) -> NDArray[np.float64]:
+        """(N, 2) derivative of log depth by log slope and log level."""
+        fit = self.fit(index)
+        if not has_shift(fit.kind):
+            return np.tile([1.0, 0.0], (len(value), 1))
+        sign = -1.0 if fit.inverse else 1.0
+        slope, level = np.exp(self.log_slope[index]), np.exp(self.log_level[index])
+        run = value - self.reference[index]
+        target = level + slope * run
+        return sign * np.stack([slope * run / target, level / target], axis=1)
+
+
+def _reference(view: AlignedView) -> float:
+    """A typical predicted value, about which slope and level are nearly independent."""
+    prediction = view.prediction
+    values = view.anchors.value if len(view.anchors) else prediction.values[prediction.valid].astype(np.float64)
+    positive = values[np.isfinite(view.fit.depth(values))]
+    return float(np.median(positive))
+
+
+def refine_jointly(
+    views: Sequence[AlignedView], neighbours: Sequence[NDArray[np.int64]], config: AlignmentConfig
+) -> list[AlignedView]:
+    """The views with their fits refined together. ``neighbours`` lists per view the views to compare with."""
+    unknowns = _Unknowns(views)
+    carried = carried_pixels(views, neighbours, config.overlap_samples)
+    cells = [c.cells(views) for c in carried]
+    for _ in range(_STEPS):
+        points = [_point_residuals(i, v, unknowns, config) for i, v in enumerate(views) if len(v.anchors)]
+        overlaps = [
+            _overlap_residuals(c, cell, views[c.target], unknowns, config)
+            for c, cell in zip(carried, cells, strict=True)
+        ]
+        trust = _trust_in_overlaps(points, overlaps)
+        step = _solve(_balanced(points, config) + _balanced(overlaps, config, trust), len(views))
+        unknowns.move(np.clip(step, -_MAX_STEP, _MAX_STEP))
+        if np.abs(step).max() < _CONVERGED:
+            break
+    return [replace(view, fit=unknowns.fit(i)) for i, view in enumerate(views)]
+
+
+def _overlap_residuals(
+    carried: Carried, cell: NDArray[np.int64], target: AlignedView, unknowns: _Unknowns, config: AlignmentConfig
+) -> _Residuals:
+    """log(depth of a pixel carried into the target / depth that the target's map has there), where both exist."""
+    log_depth = carried.per_source(lambda i, rows: unknowns.log_depth(i, carried.value[rows]))
+    by_source = carried.per_source(lambda i, rows: unknowns.derivatives(i, carried.value[rows]))
+    error, value = _difference(carried, target, unknowns, log_depth)
+    # The pixel slides over the target's map when its depth changes: a numeric derivative has that in it.
+    slope = (_difference(carried, target, unknowns, log_depth + _PROBE)[0] - error) / _PROBE
+    keep = np.isfinite(slope) & (np.abs(error) < config.overlap_gate) & (np.abs(slope) < _MAX_SLOPE)
+    second = np.full(int(keep.sum()), carried.target)
+    by_first = by_source[keep] * slope[keep, None]
+    by_second = -unknowns.derivatives(carried.target, value[keep])
+    none = np.zeros(len(second))
+    return _Residuals(error[keep], carried.source[keep], second, by_first, by_second, none, cell[keep])
+
+
+def _difference(
+    carried: Carried, target: AlignedView, unknowns: _Unknowns, log_depth: FloatArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Residual of every carried pixel (NaN where the target says nothing) and the target's predicted value there."""
+    xy, carried_log = carried.project(log_depth, target.view.camera)
+    value = sample_without_jumps(target.prediction.values, target.prediction.valid, xy, target.jump)
+    return carried_log - unknowns.log_depth(carried.target, value), value
+
+
+def _point_residuals(index: int, view: AlignedView, unknowns: _Unknowns, config: AlignmentConfig) -> _Residuals:
+    """log(depth of the map / depth of the sparse point)."""
+    error = unknowns.log_depth(index, view.anchors.value) - np.log(view.anchors.depth)
+    keep = np.abs(error) < config.overlap_gate  # also drops NaN
+    anchors, error = view.anchors.where(keep), error[keep]
+    by_first = unknowns.derivatives(index, anchors.value)
+    first = np.full(len(error), index)
+    cell = picture_cell(first, anchors.xy, np.array(view.view.camera.size))
+    return _Residuals(error, first, first, by_first, np.zeros_like(by_first), anchors.sigma, cell)
+
+
+def _trust_in_overlaps(points: Sequence[_Residuals], overlaps: Sequence[_Residuals]) -> float:
+    """Extra weight of the overlaps: the squared variance of the points over that of the overlaps, within bounds.
+
+    Weights 1 / variance alone would be right for noise. But where maps disagree by more than the points scatter, it is
+    because their shapes differ, which no scale and shift mends: overlaps must not drag such maps off their points.
+    """
+    if not any(len(r.error) for r in points) or not any(len(r.error) for r in overlaps):
+        return 1.0
+    spread = [max(robust_sigma(np.concatenate([r.error for r in sort])), _MIN_SIGMA) for sort in (points, overlaps)]
+    return float(np.clip((spread[0] / spread[1]) ** 4, *_TRUST))
+
+
+def _balanced(residuals: Sequence[_Residuals], config: AlignmentConfig, trust: float = 1.0) -> list[_Residuals]:
+    """Residuals of one sort with weights 1 / variance, lowered for what they share within a cell."""
+    residuals = [r for r in residuals if len(r.error)]
+    if not residuals:
+        return []
+    error, cell = (np.concatenate([getattr(r, name) for r in residuals]) for name in ("error", "cell"))
+    share = trust / _design_effect(error, cell)
+    return [replace(r, weight=share * robust_weights(r.error, r.weight + _MIN_SIGMA, config)) for r in residuals]
+
+
+def _design_effect(error: FloatArray, cell: NDArray[np.int64]) -> float:
+    """How many residuals of a cell count as one: 1 when they are independent, their number when they are all alike.
+
+    Ratio of the variance of cell means to what independent residuals would give (Kish, "Survey Sampling", 1965).
+    """
+    limit = 3 * robust_sigma(error)
+    clipped = np.clip(error, -limit, limit)
+    _, index, count = np.unique(cell, return_inverse=True, return_counts=True)
+    means = np.bincount(index, clipped) / count
+    return max(1.0, float((count * means**2).mean()) / max(float((clipped**2).mean()), 1e-300))
+
+
+def _solve(residuals: Sequence[_Residuals], views: int) -> NDArray[np.float64]:
+    """(2 V,) Gauss-Newton step from the weighted normal equations."""
+    H, g = sparse.csr_matrix((2 * views, 2 * views)), np.zeros(2 * views)
+    for r in residuals:
+        rows = np.repeat(np.arange(len(r.error)), 4)
+        cols = np.stack([2 * r.first, 2 * r.first + 1, 2 * r.second, 2 * r.second + 1], axis=1).ravel()
+        J = sparse.csr_matrix((np.hstack([r.by_first, r.by_second]).ravel(), (rows, cols)), (len(r.error), 2 * views))
+        weighted = J.T.multiply(r.weight)
+        H = H + weighted @ J
+        g = g - weighted @ r.error
+    dense = H.toarray()
+    damping = _DAMPING * np.maximum(dense.diagonal(), dense.diagonal().max(initial=1e-12))
+    return np.linalg.solve(dense + np.diag(damping), g)
