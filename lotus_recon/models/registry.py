@@ -46,7 +46,7 @@ class Family(Protocol):
         ...
 
 
-_MODULES: tuple[ModuleType, ...] = (precomputed, lotus)
+_MODULES: tuple[ModuleType, ...] = (lotus, precomputed)
 FAMILIES: tuple[Family, ...] = tuple(cast(Family, module) for module in _MODULES)
 
 # Announced names that a user may try already.
@@ -128,8 +128,9 @@ def _family(name: str | None) -> Family:
         raise InputError(f"no model was given.\n{available_models()}")
     if name in _NOT_YET and not Path(name).is_dir():
         raise InputError(f"--model {name}: {_NOT_YET[name]}.\n{available_models()}")
-    for family in FAMILIES:
-        if family.accepts(name):
+    named = [family for family in FAMILIES if name in family.NAMES]
+    for family in named or FAMILIES:
+        if named or family.accepts(name):
             return family
     known = [known for family in FAMILIES for known in family.NAMES]
     raise InputError(

@@ -67,11 +67,7 @@ def known_facts(source: str, folder: Path | None) -> Facts | None:
     """
     if folder is not None and (folder / FACTS_FILE).is_file():
         return read_facts(folder / FACTS_FILE)
-    short = Path(source).name
-    if short not in RELEASED and source.startswith(f"{OWNER}/"):
-        known = [f"{OWNER}/{name}" for name in RELEASED]
-        raise InputError(f"no checkpoint {source!r} is known{nearest(source, known)}")
-    return RELEASED.get(short)
+    return RELEASED.get(Path(source).name)
 
 
 def with_options(source: str, known: Facts | None, task: str | None, depth_space: str | None) -> Facts:

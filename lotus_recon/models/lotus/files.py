@@ -10,6 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from lotus_recon.config import nearest
 from lotus_recon.errors import InputError, ModelError
 from lotus_recon.models.lotus.checkpoints import FACTS_FILE, OWNER, RELEASED
 from lotus_recon.workspace import fingerprint
@@ -62,7 +63,7 @@ def weight_file(folder: Path, part: str) -> Path:
 def source_of(name: str) -> str:
     """A folder or a Hub id from what the user wrote: a short name, ``owner/name`` or a path.
 
-    Raises InputError when it is a path to nothing.
+    Raises InputError when it is a path to nothing, or a checkpoint its owner never released.
     """
     if name in RELEASED:
         return f"{OWNER}/{name}"
@@ -73,6 +74,9 @@ def source_of(name: str) -> str:
         raise InputError(f"--model {name} is a file; a checkpoint is a folder with unet/, vae/ and so on")
     if not is_hub_id(name):
         raise InputError(f"--model {name}: no such folder")
+    owner, short = name.split("/")
+    if owner == OWNER and short not in RELEASED:
+        raise InputError(f"no checkpoint {name!r} is known{nearest(name, [f'{OWNER}/{known}' for known in RELEASED])}")
     return name
 
 

@@ -75,17 +75,19 @@ def _computed(folder: Path) -> Embeddings:
 
     log.info("computing the empty prompt's embedding with %s", folder / "text_encoder")
     check_json_files(folder / "tokenizer")  # the tokenizer library raises a bare Exception on a broken one
-    with _quiet():
-        try:
-            tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
+    part = folder / "tokenizer"
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(str(part), local_files_only=True)
+        part = folder / "text_encoder"
+        with _quiet():
             loaded: Any = CLIPTextModel.from_pretrained(
-                str(folder / "text_encoder"), torch_dtype=torch.float32, output_loading_info=True, local_files_only=True
+                str(part), torch_dtype=torch.float32, output_loading_info=True, local_files_only=True
             )
-            encoder, found = loaded
-        except LOAD_ERRORS as error:
-            raise ModelError(f"the text encoder or tokenizer in {folder} cannot be loaded: {error}") from error
+    except LOAD_ERRORS as error:
+        raise ModelError(f"{part} cannot be loaded (truncated, or not a checkpoint?): {error}") from error
+    encoder, found = loaded
     if found["missing_keys"]:
-        raise ModelError(f"{folder / 'text_encoder'} lacks weights, for instance {sorted(found['missing_keys'])[0]}")
+        raise ModelError(f"{part} lacks weights, for instance {sorted(found['missing_keys'])[0]}")
     padded = tokenizer("", padding="max_length", max_length=PADDED_TOKENS).input_ids
     unpadded = tokenizer("").input_ids
     with torch.inference_mode():
