@@ -32,7 +32,8 @@ table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th, td { text-align: left; padding: 6px 14px; border-bottom: 1px solid var(--line); white-space: nowrap; }
 tr:last-child td { border-bottom: 0; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-td.text { white-space: normal; }
+td.text { white-space: normal; } .pairs th { width: 280px; }
+h2::first-letter, h3.key::first-letter, h4::first-letter { text-transform: uppercase; }
 summary { cursor: pointer; color: var(--accent); margin: 8px 0; } a { color: var(--accent); }
 """
 _LONG_TABLE = 12  # rows; longer tables are folded
@@ -43,7 +44,7 @@ def html_of(report: Mapping[str, Any]) -> str:
     body = [
         _head(report),
         *_renders(report["renders"]),
-        *_views(report["views"]),
+        *_views(report["views"], report["aligned_near_far"]),
         "<h2>Stages</h2>",
         _table(report["stages"]),
         *_photos(report["photos"]),
@@ -92,21 +93,19 @@ def _renders(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         yield _row([(row["pictures"][shading], f"{row['place']} ({shading})") for row in rows], wide=True)
 
 
-def _views(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+def _views(rows: Sequence[Mapping[str, Any]], near_far: Sequence[float] | None) -> Iterable[str]:
     if not rows:
         return
+    aligned = f"aligned depth from {near_far[0]:.4g} to {near_far[1]:.4g} scene units" if near_far else "aligned depth"
     yield "<h2>Views</h2>"
     yield (
-        '<p class="soft">Depth: red is near, dark blue is far; predicted depth over the range of each view, aligned '
-        "depth over one range for all. Normals: red to the right, green up, blue to the camera. Confidence: yellow is "
-        "1, violet is 0. Dark grey: no value.</p>"
+        '<p class="soft">Depth: red is near, dark blue is far; predicted depth over the range of each view, '
+        f"{aligned} in all. Normals: red to the right, green up, blue to the camera. Confidence: yellow is 1, violet "
+        "is 0. Dark grey: no value.</p>"
     )
     for row in rows:
-        caption = f"<h3>{escape(row['view'])}</h3>"
-        near_far = row.get("aligned_near_far")
-        if near_far:
-            caption += f'<p class="soft">aligned depth from {near_far[0]:.4g} to {near_far[1]:.4g} scene units</p>'
-        yield caption + _row([(name, label) for label, name in row["pictures"].items()])
+        pictures = [(name, label) for label, name in row["pictures"].items()]
+        yield f"<h3>{escape(row['view'])}</h3>{_row(pictures)}"
 
 
 def _row(pictures: Sequence[tuple[str, str]], wide: bool = False) -> str:
@@ -140,7 +139,7 @@ def _warnings(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
 
 def _figures(name: str, value: Any, level: int = 2) -> str:
     """A heading and the tables of one JSON value: single values together, then rows, then nested mappings."""
-    heading = f"<h{level}>{escape(name.replace('_', ' '))}</h{level}>"
+    heading = f'<h{level} class="key">{escape(name.replace("_", " "))}</h{level}>'
     rows = _as_rows(value)
     if rows is not None:
         return heading + _table(rows)
@@ -188,7 +187,7 @@ def _key_values(values: Mapping[str, Any]) -> str:
         f'<tr><th>{escape(str(key).replace("_", " "))}</th><td class="text">{escape(_text(value))}</td></tr>'
         for key, value in values.items()
     )
-    return f'<div class="scroll"><table><tbody>{rows}</tbody></table></div>'
+    return f'<div class="scroll"><table class="pairs"><tbody>{rows}</tbody></table></div>'
 
 
 def _class(numeric: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +35,16 @@ class Viewpoint:
     cam_from_world: NDArray[np.float64]  # (4, 4)
 
 
+@dataclass(frozen=True, eq=False)
+class _Hits:
+    """Where rays met the mesh, one row per ray that did."""
+
+    ray: NDArray[np.int64]  # (M,) index of the ray
+    triangle: NDArray[np.int64]  # (M,)
+    uv: NDArray[np.float64]  # (M, 2) barycentric position
+    depth: NDArray[np.float64]  # (M,) z-depth
+
+
 class MeshRenderer:
     """Renders one mesh from many places. Surfaces seen from behind are left out, so that one looks into rooms."""
 
@@ -53,65 +64,63 @@ class MeshRenderer:
         corners = mesh.vertices.astype(np.float64)[mesh.triangles]
         self._face_normals = normalized(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
 
-    def render(self, camera: Camera, cam_from_world: FloatArray, shading: Shading = "color") -> NDArray[np.uint8]:
-        """(H, W, 3) RGB on white. "color": vertex colours as they are; "normals": as in normals_picture; "shaded": grey
-        with a light at the camera. Raises InputError for another ``shading``, or "color" of a mesh without colours."""
+    def render(
+        self, camera: Camera, cam_from_world: FloatArray, shadings: Sequence[Shading]
+    ) -> dict[Shading, NDArray[np.uint8]]:
+        """Pictures (H, W, 3) on white, one per shading. Raises InputError for a shading that the mesh does not allow.
+
+        "color": vertex colours as they are; "normals": as in normals_picture; "shaded": grey, lit from the camera.
+        """
         fine = camera.resized(camera.width * _SUPERSAMPLING, camera.height * _SUPERSAMPLING)
         pose = np.asarray(cam_from_world, np.float64)
         directions = rays_in_cam(fine).reshape(-1, 3)
-        hit, triangle, uv, _ = self._cast(pose, directions)
-        picture = np.full((len(directions), 3), 255.0)
-        picture[hit] = self._shade(shading, pose, directions[hit], triangle[hit], uv[hit])
-        rgb = np.clip(np.round(picture), 0, 255).astype(np.uint8).reshape(fine.height, fine.width, 3)
-        return resize_rgb(rgb, camera.width, camera.height)
+        hits = self._cast(pose, directions)
+        rendered = {}
+        for shading in shadings:
+            picture = np.full((len(directions), 3), 255.0)
+            picture[hits.ray] = self._shade(shading, pose, directions[hits.ray], hits)
+            rgb = np.clip(np.round(picture), 0, 255).astype(np.uint8).reshape(fine.height, fine.width, 3)
+            rendered[shading] = resize_rgb(rgb, camera.width, camera.height)
+        return rendered
 
     def median_depth(self, camera: Camera, cam_from_world: FloatArray) -> float | None:
         """Median z-depth of what a camera sees of the mesh; None when it sees nothing."""
-        hit, _, _, depth = self._cast(np.asarray(cam_from_world, np.float64), rays_in_cam(camera).reshape(-1, 3))
-        return float(np.median(depth[hit])) if hit.any() else None
+        hits = self._cast(np.asarray(cam_from_world, np.float64), rays_in_cam(camera).reshape(-1, 3))
+        return float(np.median(hits.depth)) if len(hits.depth) else None
 
-    def _cast(
-        self, cam_from_world: NDArray[np.float64], directions_in_cam: NDArray[np.float64]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Hit (N,), triangle (N,), barycentric position (N, 2) and z-depth (N,) of the first front face on each ray."""
+    def _cast(self, cam_from_world: NDArray[np.float64], directions_in_cam: NDArray[np.float64]) -> _Hits:
+        """The first front face on each ray."""
         directions = directions_in_cam @ cam_from_world[:3, :3]
         center = invert_rigid(cam_from_world)[:3, 3] - self._origin
-        count = len(directions)
-        hit, triangle = np.zeros(count, bool), np.zeros(count, np.int64)
-        uv, depth = np.zeros((count, 2)), np.zeros(count)
-        going, start = np.arange(count), np.zeros(count)
+        going, start = np.arange(len(directions)), np.zeros(len(directions))
+        layers: list[_Hits] = []
         for _ in range(_MAX_LAYERS):
-            origins = center + start[going, None] * directions[going]
-            rays = np.concatenate([origins, directions[going]], axis=1).astype(np.float32)
-            answer = self._scene.cast_rays(self._tensor(rays))
-            distance = answer["t_hit"].numpy()
-            met = np.isfinite(distance)
-            going, distance = going[met], distance[met].astype(np.float64)
-            faces = answer["primitive_ids"].numpy()[met].astype(np.int64)
-            start[going] += distance
-            front = (self._face_normals[faces] * directions[going]).sum(-1) < 0
-            done = going[front]
-            hit[done], triangle[done], depth[done] = True, faces[front], start[done]
-            uv[done] = answer["primitive_uvs"].numpy()[met][front]
-            going = going[~front]
-            start[going] *= 1 + 1e-4  # past the face just met
-        return hit, triangle, uv, depth
+            rays = np.concatenate([center + start[:, None] * directions[going], directions[going]], axis=1)
+            answer = {name: part.numpy() for name, part in self._scene.cast_rays(self._tensor(_float32(rays))).items()}
+            met = np.isfinite(answer["t_hit"])
+            going, start = going[met], start[met] + answer["t_hit"][met]
+            triangle = answer["primitive_ids"][met].astype(np.int64)
+            front = (self._face_normals[triangle] * directions[going]).sum(-1) < 0
+            uv = answer["primitive_uvs"][met].astype(np.float64)
+            layers.append(_Hits(going[front], triangle[front], uv[front], start[front]))
+            going, start = going[~front], start[~front] * (1 + 1e-4)  # past the face just met
+        parts = zip(*((hits.ray, hits.triangle, hits.uv, hits.depth) for hits in layers), strict=True)
+        return _Hits(*(np.concatenate(part) for part in parts))
 
     def _shade(
         self,
         shading: Shading,
         cam_from_world: NDArray[np.float64],
         directions_in_cam: NDArray[np.float64],
-        triangle: NDArray[np.int64],
-        uv: NDArray[np.float64],
+        hits: _Hits,
     ) -> NDArray[np.float64]:
         if shading == "color":
             if self._mesh.colors is None:
                 raise InputError("the mesh has no vertex colours; allowed shading: normals, shaded")
-            return self._interpolated(self._mesh.colors, triangle, uv)
-        normals = self._face_normals[triangle]
+            return self._interpolated(self._mesh.colors, hits)
+        normals = self._face_normals[hits.triangle]
         if self._mesh.normals is not None:
-            normals = normalized(self._interpolated(self._mesh.normals, triangle, uv))
+            normals = normalized(self._interpolated(self._mesh.normals, hits))
         in_cam = normals @ cam_from_world[:3, :3].T
         if shading == "normals":
             return (in_cam * [1, -1, -1] + 1) * 127.5
@@ -122,19 +131,21 @@ class MeshRenderer:
             return (40 + 120 * facing + 80 * side) * np.array([0.97, 0.98, 1.0])
         raise InputError(f"shading is {shading!r}; allowed: color, normals, shaded")
 
-    def _interpolated(
-        self, of_vertex: NDArray, triangle: NDArray[np.int64], uv: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        weights = np.stack([1 - uv.sum(1), uv[:, 0], uv[:, 1]], axis=1)
-        corners = of_vertex.astype(np.float64)[self._mesh.triangles[triangle]]
-        return np.asarray((corners * weights[..., None]).sum(1))
+    def _interpolated(self, of_vertex: NDArray, hits: _Hits) -> NDArray[np.float64]:
+        u, v = hits.uv[:, :1], hits.uv[:, 1:]
+        a, b, c = (of_vertex[self._mesh.triangles[hits.triangle, corner]] for corner in range(3))
+        return np.asarray((1 - u - v) * a + u * b + v * c)
+
+
+def _float32(values: NDArray) -> NDArray[np.float32]:
+    return np.ascontiguousarray(values, np.float32)
 
 
 def render_mesh(
     mesh: Mesh, camera: Camera, cam_from_world: FloatArray, shading: Shading = "color"
 ) -> NDArray[np.uint8]:
     """(H, W, 3) picture of a mesh; see MeshRenderer.render, which is quicker for several pictures of one mesh."""
-    return MeshRenderer(mesh).render(camera, cam_from_world, shading)
+    return MeshRenderer(mesh).render(camera, cam_from_world, [shading])[shading]
 
 
 def viewpoints(scene: Scene, renderer: MeshRenderer, width: int) -> list[Viewpoint]:

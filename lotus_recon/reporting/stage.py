@@ -71,18 +71,19 @@ class ReportResult:
 
 def run(inputs: Inputs, config: ReportConfig, out_dir: Path) -> ReportResult:
     """Write report.json, the pictures and index.html. Raises InputError when a file that exists cannot be read."""
-    views, notes = _view_pictures(inputs, config, out_dir)
+    shown = _view_pictures(inputs, config, out_dir)
     content = {
         "title": inputs.title,
         "versions": _versions(),
-        "notes": list(dict.fromkeys([*inputs.notes, *notes])),
+        "notes": list(dict.fromkeys([*inputs.notes, *shown.notes])),
         "photos": _registration(inputs),
         "stages": _stage_rows(inputs.stages),
         "total": _total(inputs.stages),
         "warnings": _warnings(inputs.stages),
         "figures": dict(inputs.figures),
         "links": dict(inputs.links),
-        "views": views,
+        "views": shown.rows,
+        "aligned_near_far": shown.aligned_near_far,
         "renders": _renders(inputs, config, out_dir),
     }
     write_json(out_dir / REPORT_FILE, content)
@@ -124,8 +125,15 @@ def _warnings(stages: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     return [{"stage": name, "warning": str(text)} for name, info in stages.items() for text in info.get("warnings", ())]
 
 
-def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """Pictures of some views, one row each, and what their predictions say of themselves (``note`` in meta)."""
+@dataclass(frozen=True)
+class _ViewPictures:
+    rows: list[dict[str, Any]]  # view, pictures by label
+    notes: list[str]  # what the predictions say of themselves (``note`` in meta)
+    aligned_near_far: tuple[float, float] | None  # depth at the ends of the colours, the same for all views
+
+
+def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _ViewPictures:
+    """Pictures of some views."""
     chosen = _spread(_views_with_maps(inputs), config.report_views)
     aligned = {view.name: _aligned(inputs, view) for view in chosen}
     limits = pictures.depth_limits([depth for depth in aligned.values() if depth is not None])
@@ -140,10 +148,8 @@ def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> tuple
             name = f"{PICTURE_FOLDER}/view_{number:02d}_{label.replace(' ', '_')}.jpg"
             _write_jpeg(out_dir / name, pictures.fitted(picture, config.picture_width))
             row["pictures"][label] = name
-        if aligned[view.name] is not None:
-            row["aligned_near_far"] = limits
         rows.append(row)
-    return rows, notes
+    return _ViewPictures(rows, notes, limits if any(depth is not None for depth in aligned.values()) else None)
 
 
 def _views_with_maps(inputs: Inputs) -> list[View]:
@@ -208,9 +214,9 @@ def _renders(inputs: Inputs, config: ReportConfig, out_dir: Path) -> list[dict[s
     rows = []
     for number, place in enumerate(track(places, "rendering the mesh", len(places)), 1):
         row: dict[str, Any] = {"place": place.label, "pictures": {}}
-        for shading in shadings:
+        for shading, picture in renderer.render(place.camera, place.cam_from_world, shadings).items():
             name = f"{PICTURE_FOLDER}/mesh_{number}_{shading}.jpg"
-            _write_jpeg(out_dir / name, renderer.render(place.camera, place.cam_from_world, shading))
+            _write_jpeg(out_dir / name, picture)
             row["pictures"][shading] = name
         rows.append(row)
     return rows

@@ -13,6 +13,8 @@ from lotus_recon.geometry.normals import normalized
 from lotus_recon.synthetic.renderer import SyntheticView
 from lotus_recon.types import Camera, DepthKind, DepthMap, NormalMap, Prediction
 
+NOTE = "These predictions are not the output of a network: they are true depth and normals with noise."
+
 
 @dataclass(frozen=True)
 class PredictionNoise:
@@ -34,8 +36,7 @@ def noisy_prediction(view: SyntheticView, seed: int, noise: PredictionNoise | No
     random = np.random.default_rng(seed)
     depth = _affine_disparity(view.depth, noise, random)
     normals = _normals(view.normals, view.camera, noise, random)
-    meta = {"model": "noisy-truth", "seed": seed, "note": "not a network: true depth and normals with noise"}
-    return Prediction(depth, normals, meta)
+    return Prediction(depth, normals, {"model": "noisy-truth", "seed": seed, "note": NOTE})
 
 
 def _affine_disparity(truth: DepthMap, noise: PredictionNoise, random: np.random.Generator) -> DepthMap:
