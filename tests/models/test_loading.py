@@ -131,7 +131,8 @@ def test_own_checkpoint_with_several_tasks(tmp_path: Path) -> None:
 def test_timestep_and_code_reach_the_network(depth_d: Path, tmp_path: Path) -> None:
     facts = {"depth_space": "disparity", "processing_res": 0}
     raw = {}
-    for name, change in {"same": {}, "time": {"timestep": 1}, "code": {"tasks": {"depth": [0, 1]}}}.items():
+    changes: dict[str, dict[str, Any]] = {"same": {}, "time": {"timestep": 1}, "code": {"tasks": {"depth": [0, 1]}}}
+    for name, change in changes.items():
         folder = _with_facts(depth_d, tmp_path / name, **{"tasks": {"depth": [1, 0]}, **facts, **change})
         raw[name] = LotusModel.from_pretrained(folder, device="cpu").raw(RGB)
     released = LotusModel.from_pretrained(depth_d, device="cpu").raw(RGB, processing_res=0)

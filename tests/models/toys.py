@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ def write_checkpoint(
 ) -> Path:
     """A checkpoint folder: in_channels 4 = discriminative, 8 = generative; weights drawn from the seeds."""
     torch.manual_seed(seed)
-    unet = UNet2DConditionModel(
+    unet: Any = UNet2DConditionModel(
         sample_size=8,
         in_channels=in_channels,
         out_channels=4,
@@ -40,7 +41,7 @@ def write_checkpoint(
         use_linear_projection=True,
     )
     torch.manual_seed(vae_seed)
-    vae = AutoencoderKL(
+    vae: Any = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(8, 16, 16, 16),
@@ -53,7 +54,8 @@ def write_checkpoint(
         vae.decoder.conv_out.weight *= 8
     unet.save_pretrained(str(folder / "unet"), safe_serialization=safe)
     vae.save_pretrained(str(folder / "vae"), safe_serialization=safe)
-    DDIMScheduler(beta_schedule="scaled_linear", prediction_type="sample").save_pretrained(str(folder / "scheduler"))
+    scheduler: Any = DDIMScheduler(beta_schedule="scaled_linear", prediction_type="sample")
+    scheduler.save_pretrained(str(folder / "scheduler"))
     _write_text_encoder(folder)
     return folder
 

@@ -1,0 +1,293 @@
+"""The prediction stage: stored maps through the undistortion, masks, missing views, resuming."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lotus_recon.config import Runtime
+from lotus_recon.errors import InputError
+from lotus_recon.geometry.camera import rays_in_cam
+from lotus_recon.io.cameras import SourceCamera
+from lotus_recon.io.images import Photo, write_png
+from lotus_recon.io.maps import load_prediction, save_arrays, save_prediction
+from lotus_recon.models import load_model, stage
+from lotus_recon.models.config import PredictionConfig
+from lotus_recon.models.precomputed import MissingPredictionError, check_predictions
+from lotus_recon.types import Camera, DepthKind, DepthMap, NormalMap, Prediction, Scene, SparsePoints, View
+from tests.models.toys import photo
+
+SOURCE = SourceCamera("SIMPLE_RADIAL", 160, 120, (150.0, 82.0, 58.0, 0.12))
+CAMERA = Camera(150, 110, 152.0, 152.0, 74.0, 56.0)
+PLANE = np.array([0.3, -0.2, -1.0]) / np.linalg.norm([0.3, -0.2, -1.0])  # unit normal, faces the camera
+NAMES = ("a/1.png", "a/2.png", "b/1.png")
+
+
+def _photo_rays(source: SourceCamera) -> NDArray[np.float64]:
+    """(H, W, 3) rays of the distorted photo's pixels: the inverse of what is tested, by bisection on the radius."""
+    focal, cx, cy, k = source.params
+    y, x = np.mgrid[: source.height, : source.width] + 0.5
+    distorted = np.stack([(x - cx) / focal, (y - cy) / focal], axis=-1)
+    radius = np.linalg.norm(distorted, axis=-1)
+    low, high = np.zeros_like(radius), 2 * radius
+    for _ in range(60):
+        middle = (low + high) / 2
+        beyond = middle * (1 + k * middle**2) > radius
+        low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
+    plane = distorted * (low / np.maximum(radius, 1e-12))[..., None]
+    return np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1)
+
+
+def _plane_depth(rays: NDArray[np.float64]) -> NDArray[np.float64]:
+    """z-depth of the plane PLANE . X = -2 along rays with z = 1."""
+    return -2.0 / (rays @ PLANE)
+
+
+@dataclass
+class Setup:
+    """A scene of three views with one distorted camera, and true maps of its photos."""
+
+    root: Path
+    inputs: stage.Inputs
+
+    @property
+    def stored(self) -> Path:
+        return self.root / "stored"
+
+    @property
+    def config(self) -> PredictionConfig:
+        return PredictionConfig(model="precomputed", predictions=self.stored)
+
+    def run(self, config: PredictionConfig | None = None, out: str = "out") -> stage.PredictionResult:
+        folder = self.root / out
+        folder.mkdir(exist_ok=True)
+        return stage.run(self.inputs, config or self.config, folder)
+
+    def prediction(self, name: str, out: str = "out") -> Prediction:
+        return load_prediction(self.root / out / f"{name.removesuffix('.png')}.npz")
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    truth = _plane_depth(_photo_rays(SOURCE)).astype(np.float32)
+    everywhere = np.ones(truth.shape, bool)
+    normals = NormalMap(np.broadcast_to(PLANE, (*truth.shape, 3)).astype(np.float32), everywhere)
+    for i, name in enumerate(NAMES):
+        write_png(tmp_path / "photos" / name, photo(120, 160, seed=i))
+        write_png(tmp_path / "images" / name, photo(110, 150, seed=i))
+        prediction = Prediction(DepthMap(truth, everywhere, DepthKind.METRIC), normals, {"model": "truth"})
+        save_prediction(tmp_path / "stored" / f"{name.removesuffix('.png')}.npz", prediction)
+    views = tuple(View(name, CAMERA, np.eye(4)) for name in NAMES)
+    inputs = stage.Inputs(
+        scene=Scene(views, SparsePoints.empty()),
+        images_dir=tmp_path / "images",
+        photos_dir=tmp_path / "photos",
+        source_cameras=dict.fromkeys(NAMES, SOURCE),
+        masks={},
+        runtime=Runtime(device="cpu"),
+    )
+    return Setup(tmp_path, inputs)
+
+
+def test_stored_maps_follow_the_undistortion_of_a_tilted_plane(setup: Setup) -> None:
+    result = setup.run()
+    assert result == stage.PredictionResult("precomputed", NAMES, ())
+    assert stage.PredictionResult.load(setup.root / "out") == result
+    prediction = setup.prediction("a/1.png")
+    assert prediction.depth is not None
+    assert prediction.normals is not None
+    truth = _plane_depth(rays_in_cam(CAMERA))
+    valid = prediction.depth.valid
+    assert valid.mean() > 0.95
+    error = np.abs(prediction.depth.values / truth - 1)
+    # Half a pixel beside the right place would be an error of 1e-3: bilinear interpolation leaves 1e-5.
+    assert error[2:-2, 2:-2][valid[2:-2, 2:-2]].max() < 2e-5
+    np.testing.assert_allclose(prediction.normals.values[valid], np.broadcast_to(PLANE, (valid.sum(), 3)), atol=1e-6)
+    assert prediction.depth.kind is DepthKind.METRIC
+    assert prediction.meta["model"] == "truth"
+
+
+def test_without_distortion_the_very_same_values_come_back(setup: Setup) -> None:
+    camera = Camera(160, 120, 150.0, 151.0, 82.0, 58.0)
+    views = tuple(View(name, camera, np.eye(4)) for name in NAMES)
+    sources = dict.fromkeys(NAMES, SourceCamera("PINHOLE", 160, 120, (150.0, 151.0, 82.0, 58.0)))
+    scene = replace(setup.inputs.scene, views=views)
+    setup.inputs = replace(setup.inputs, scene=scene, source_cameras=sources)
+    setup.run()
+    given, got = load_prediction(setup.stored / "a" / "1.npz"), setup.prediction("a/1.png")
+    assert given.depth is not None
+    assert got.depth is not None
+    np.testing.assert_array_equal(got.depth.values, given.depth.values)
+    assert got.depth.valid.all()
+
+
+def test_camera_estimated_on_a_smaller_copy(setup: Setup) -> None:
+    setup.run()
+    half = SourceCamera("SIMPLE_RADIAL", 80, 60, (75.0, 41.0, 29.0, 0.12))
+    setup.inputs = replace(setup.inputs, source_cameras=dict.fromkeys(NAMES, half))
+    setup.run(out="half")
+    one, two = setup.prediction("a/1.png").depth, setup.prediction("a/1.png", "half").depth
+    assert one is not None
+    assert two is not None
+    np.testing.assert_allclose(one.values, two.values, rtol=1e-5)
+
+
+def test_masks_of_the_photos_are_carried_along(setup: Setup) -> None:
+    mask = np.zeros((120, 160), np.uint8)
+    mask[:, 82:] = 1  # right of the principal point, which distortion does not move
+    write_png(setup.root / "mask.png", mask)
+    setup.inputs = replace(setup.inputs, masks={"a/1.png": setup.root / "mask.png"})
+    setup.run()
+    masked, free = setup.prediction("a/1.png"), setup.prediction("a/2.png")
+    assert masked.depth is not None
+    assert masked.normals is not None
+    assert free.depth is not None
+    assert free.normals is not None
+    right = np.arange(150) + 0.5 >= 74
+    np.testing.assert_array_equal(masked.depth.valid, free.depth.valid & right)
+    np.testing.assert_array_equal(masked.normals.valid, free.normals.valid & right)
+
+
+def test_view_that_is_masked_out_wholly_is_missing(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    write_png(setup.root / "black.png", np.zeros((120, 160), np.uint8))
+    setup.inputs = replace(setup.inputs, masks={"b/1.png": setup.root / "black.png"})
+    assert setup.run().missing == ("b/1.png",)
+    assert "b/1.png" in caplog.text
+    setup.inputs = replace(setup.inputs, masks=dict.fromkeys(NAMES, setup.root / "black.png"))
+    with pytest.raises(InputError, match="masks of all 3 views"):
+        setup.run(out="none")
+
+
+def test_normals_that_look_away_are_dropped(setup: Setup) -> None:
+    stored = load_prediction(setup.stored / "a" / "1.npz")
+    assert stored.normals is not None
+    values = stored.normals.values.copy()
+    values[:60] *= -1
+    save_prediction(setup.stored / "a" / "1.npz", replace(stored, normals=NormalMap(values, stored.normals.valid)))
+    setup.run()
+    normals = setup.prediction("a/1.png").normals
+    assert normals is not None
+    assert not normals.valid[:50].any()
+    assert normals.valid[62:-5, 5:-5].all()
+
+
+def test_missing_predictions_are_a_warning(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    (setup.stored / "a" / "2.npz").unlink()
+    result = setup.run()
+    assert result.missing == ("a/2.png",)
+    assert result.names == ("a/1.png", "b/1.png")
+    assert "1 of 3 photos have no prediction: a/2.png" in caplog.text
+    photos = [Photo(setup.root / "photos" / name, name) for name in NAMES]
+    assert check_predictions(setup.stored, photos) == ["a/2.png"]
+
+
+def test_no_prediction_at_all_is_an_error(setup: Setup) -> None:
+    photos = [Photo(setup.root / "photos" / name, name) for name in NAMES]
+    (setup.stored / "a").rename(setup.stored / "c")
+    (setup.stored / "b").rename(setup.stored / "d")
+    expected = r"none of the 3 photos; expected, for instance, .*stored/a/1\.npz"
+    with pytest.raises(InputError, match=expected):
+        setup.run()
+    with pytest.raises(InputError, match=expected):
+        check_predictions(setup.stored, photos)
+
+
+def _spoil(path: Path, how: str) -> None:
+    depth = np.ones((120, 160), np.float32)
+    meta = np.array('{"kind": "SCALE_FREE"}')
+    arrays = {
+        "size": {"depth": depth[:, :150], "meta": meta},
+        "rotated": {"depth": depth.T, "meta": meta},
+        "kind": {"depth": depth, "meta": np.array('{"kind": "INVERSE"}')},
+        "no kind": {"depth": depth, "meta": np.array("{}")},
+        "no meta": {"depth": depth},
+        "all nan": {"depth": depth * np.nan, "meta": meta},
+        "nan": {"depth": np.where(depth > 0, np.nan, 1), "depth_valid": depth > 0, "meta": meta},
+        "no depth": {"normals": np.dstack([0 * depth, 0 * depth, -depth]), "meta": meta},
+    }
+    if how == "broken":
+        path.write_bytes(b"PK and then nothing")
+    else:
+        save_arrays(path, **arrays[how])
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("size", "150x120 pixels, its photo 160x120: they must agree"),
+        ("rotated", "EXIF rotation"),
+        ("kind", "unknown depth kind 'INVERSE'; allowed: METRIC"),
+        ("no kind", "'meta' has no 'kind'"),
+        ("no meta", "has no 'meta'"),
+        ("all nan", "no valid pixel"),
+        ("nan", "NaN or infinite values at pixels marked valid"),
+        ("no depth", "has no 'depth'"),
+        ("broken", "cannot be read as npz"),
+    ],
+)
+def test_unusable_predictions_are_named(setup: Setup, how: str, message: str) -> None:
+    _spoil(setup.stored / "a" / "2.npz", how)
+    photos = [Photo(setup.root / "photos" / name, name) for name in NAMES]
+    with pytest.raises(InputError, match=rf"(?s)1 of the predictions.*2\.npz.*{message}"):
+        check_predictions(setup.stored, photos)
+    with pytest.raises(InputError, match=rf"(?s)2\.npz.*{message}"):
+        setup.run()
+
+
+def test_precomputed_model_by_hand(setup: Setup) -> None:
+    model = load_model("precomputed", predictions=setup.stored)
+    rgb = photo(120, 160)
+    prediction = model.predict(rgb, view="a/1.png")
+    assert model.tasks == ("depth", "normal")
+    assert prediction.shape == (120, 160)
+    with pytest.raises(MissingPredictionError, match=r"no prediction for z\.jpg"):
+        model.predict(rgb, view="z.jpg")
+    with pytest.raises(InputError, match="they must agree"):
+        model.predict(rgb[:100], view="a/1.png")
+    with pytest.raises(InputError, match="view=NAME"):
+        model.predict(rgb)
+
+
+def test_network_predicts_every_view(setup: Setup, depth_d: Path, normal_d: Path) -> None:
+    config = PredictionConfig(model=f"{depth_d},{normal_d}", processing_res=0, images_per_batch=2)
+    result = setup.run(config)
+    assert result.names == NAMES
+    model = load_model(f"{depth_d},{normal_d}", device="cpu", processing_res=0, batch_size=2)
+    expected = model.predict_batch([photo(110, 150, seed=i) for i in range(2)], seed=0)
+    for name, reference in zip(NAMES, expected, strict=False):
+        got = setup.prediction(name)
+        assert got.depth is not None
+        assert reference.depth is not None
+        np.testing.assert_array_equal(got.depth.values, reference.depth.values)
+        assert got.depth.kind is DepthKind.AFFINE_DISPARITY
+        assert got.depth.valid.mean() > 0.95  # all but the corners that the photo does not show
+
+
+def test_interrupted_run_ends_in_the_same_files(setup: Setup, depth_d: Path) -> None:
+    config = PredictionConfig(model=str(depth_d), processing_res=0, images_per_batch=2)
+    setup.run(config)
+    files = {path: path.read_bytes() for path in (setup.root / "out").rglob("*") if path.is_file()}
+    kept = setup.root / "out" / "a" / "1.npz"
+    before = kept.stat().st_mtime_ns
+    (setup.root / "out" / "b" / "1.npz").unlink()
+    setup.run(config)
+    assert {path: path.read_bytes() for path in files} == files
+    assert kept.stat().st_mtime_ns == before  # its batch was whole
+    (setup.root / "out" / "a" / "2.npz").unlink()
+    setup.run(config)
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_image_of_another_size_than_its_camera(setup: Setup, depth_d: Path) -> None:
+    write_png(setup.root / "images" / "a" / "2.png", photo(100, 150))
+    with pytest.raises(InputError, match=r"2\.png is 150x100 pixels, its camera"):
+        setup.run(PredictionConfig(model=str(depth_d), processing_res=0))
+
+
+def test_no_model_says_which_there_are(setup: Setup) -> None:
+    with pytest.raises(InputError, match=r"(?s)no model was given.*lotus-d"):
+        setup.run(PredictionConfig())
