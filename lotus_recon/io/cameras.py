@@ -20,7 +20,7 @@ from lotus_recon.types import Camera, FloatArray, Scene, SparsePoints, View, che
 from lotus_recon.workspace import write_json
 
 # pycolmap writes its own log lines to stderr; what matters is said by our errors and warnings.
-pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
+pycolmap.logging.minloglevel = int(pycolmap.logging.Level.FATAL)
 
 _MODEL_FILES = ("cameras", "images", "points3D")
 

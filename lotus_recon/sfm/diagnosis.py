@@ -32,12 +32,12 @@ def _cause(names: Sequence[str], statistics: MatchStatistics) -> tuple[str, str]
             "no two photos show the same place, as far as features tell",
             "Take photos that overlap by two thirds; with --matcher exhaustive every pair is compared.",
         )
-    if statistics.movement < _ALIKE:
+    if _alike(statistics):
         return (
             "the photos are all alike: the camera hardly moved, so there is no baseline to measure depth with",
             "Move the camera sideways between photos; for a single viewpoint use pipelines.single_view.",
         )
-    if len(statistics.no_baseline) == len(inliers):
+    if not has_baseline(statistics):
         return (
             "one homography explains every pair: the camera turned without moving, or everything seen is one flat wall",
             "Move the camera sideways between photos, or give --intrinsics or --focal-px, or --poses.",
@@ -51,6 +51,16 @@ def _cause(names: Sequence[str], statistics: MatchStatistics) -> tuple[str, str]
         "the matches do not agree on any arrangement of the cameras",
         "Try --focal-px or --focal-35mm, a larger --sfm-max-size, --matcher exhaustive or --mapper global, or --poses.",
     )
+
+
+def _alike(statistics: MatchStatistics) -> bool:
+    return bool(statistics.inliers) and statistics.movement < _ALIKE
+
+
+def has_baseline(statistics: MatchStatistics) -> bool:
+    """False when the matches say that the camera did not move: all photos alike, or each pair one homography."""
+    rotation_only = bool(statistics.inliers) and len(statistics.no_baseline) == len(statistics.inliers)
+    return not (_alike(statistics) or rotation_only)
 
 
 def describe(names: Sequence[str], statistics: MatchStatistics) -> str:

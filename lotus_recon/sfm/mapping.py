@@ -1,19 +1,12 @@
-"""Poses and points from verified matches, by COLMAP's mappers, with a ladder of looser settings.
-
-1. ``normal``: COLMAP's settings.
-2. ``loose``: starts from pairs with half the baseline angle and matches, places photos with fewer matches.
-3. ``loosest``: starts from a quarter of the angle, keeps points seen by two photos only, under small angles.
-4. ``more features``: features of a third of the contrast, matched a second time along epipolar lines, then as 3.
-
-The next rung is tried while photos are missing (of 20 and more: over 5 %), and its model kept when it has more photos.
-"""
+"""Poses and points from verified matches, by COLMAP's mappers."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,60 +25,34 @@ log = logging.getLogger(__name__)
 # Below this the points' depth comes from noise: what is left when photos differ by rotation only, or not at all.
 MIN_MEDIAN_ANGLE_DEG = 1.0
 MIN_POINTS = 20
-_ENOUGH = 0.95  # share of the photos
 
 
 @dataclass(frozen=True)
-class Rung:
-    """One step of the ladder: options of COLMAP that differ from its defaults."""
+class Settings:
+    """Options of COLMAP's incremental mapper that differ from its defaults."""
 
     name: str
-    pipeline: dict[str, Any]
-    mapper: dict[str, Any]
-    triangulation: dict[str, Any]
-    more_features: bool = False
-
-
-_LOOSEST: dict[str, Any] = {
-    "pipeline": {"min_num_matches": 10},
-    "mapper": {
-        "init_min_num_inliers": 25,
-        "init_min_tri_angle": 4.0,
-        "abs_pose_min_num_inliers": 15,
-        "abs_pose_min_inlier_ratio": 0.15,
-        "filter_min_tri_angle": 0.5,
-    },
-    "triangulation": {"min_angle": 0.5, "ignore_two_view_tracks": False},
-}
-LADDER = (
-    Rung("normal", {}, {}, {}),
-    Rung("loose", {}, {"init_min_num_inliers": 50, "init_min_tri_angle": 8.0, "abs_pose_min_num_inliers": 20}, {}),
-    Rung("loosest", **_LOOSEST),
-    Rung("more features", **_LOOSEST, more_features=True),
-)
-
-
-def enough(registered: int, total: int) -> bool:
-    """Whether a model is so complete that looser settings need not be tried."""
-    return registered >= (total if total < 20 else _ENOUGH * total)
+    pipeline: Mapping[str, Any] = field(default_factory=dict)
+    mapper: Mapping[str, Any] = field(default_factory=dict)
+    triangulation: Mapping[str, Any] = field(default_factory=dict)
 
 
 def map_photos(
-    shots: Sequence[Shot], database_path: Path, rung: Rung, config: SfmConfig, runtime: Runtime
+    shots: Sequence[Shot], database_path: Path, settings: Settings, config: SfmConfig, runtime: Runtime
 ) -> pycolmap.Reconstruction | None:
-    """The sound model with most photos that one rung of the ladder finds, or None."""
+    """The sound model with most photos found with ``settings``, or None. (The global mapper has no looser ones.)"""
     pycolmap.set_random_seed(runtime.seed)
     with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=".models-") as folder:
         if config.mapper == "global":
             models = _map_globally(database_path, Path(folder), runtime)
         else:
-            models = _map_incrementally(shots, database_path, Path(folder), rung, runtime)
+            models = _map_incrementally(shots, database_path, Path(folder), settings, runtime)
     sound = [model for _, model in sorted(models.items()) if is_sound(model)]
     return max(sound, key=lambda model: (model.num_reg_images(), model.num_points3D()), default=None)
 
 
 def _map_incrementally(
-    shots: Sequence[Shot], database_path: Path, folder: Path, rung: Rung, runtime: Runtime
+    shots: Sequence[Shot], database_path: Path, folder: Path, settings: Settings, runtime: Runtime
 ) -> dict[int, pycolmap.Reconstruction]:
     options = pycolmap.IncrementalPipelineOptions()
     options.min_model_size = 2
@@ -94,11 +61,11 @@ def _map_incrementally(
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = runtime.seed
     options.constant_cameras = {shot.camera_number for shot in shots if shot.start.fixed}
     for part, values in (
-        (options, rung.pipeline),
-        (options.mapper, rung.mapper),
-        (options.triangulation, rung.triangulation),
+        (options, settings.pipeline),
+        (options.mapper, settings.mapper),
+        (options.triangulation, settings.triangulation),
     ):
-        part.mergedict(values)
+        part.mergedict(dict(values))
     placed = 0
 
     def tell() -> None:
@@ -112,8 +79,6 @@ def _map_incrementally(
 
 def _map_globally(database_path: Path, folder: Path, runtime: Runtime) -> dict[int, pycolmap.Reconstruction]:
     """GLOMAP (Pan et al., "Global structure-from-motion revisited", ECCV 2024) on a copy: it calibrates the matches."""
-    import shutil
-
     copy = folder / "database.db"
     shutil.copy(database_path, copy)
     calibration = pycolmap.ViewGraphCalibrationOptions()

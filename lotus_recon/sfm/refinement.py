@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import PIL.Image  # noqa: F401  must come before pycolmap
@@ -23,13 +23,13 @@ from lotus_recon.sfm.features import thread_count
 
 log = logging.getLogger(__name__)
 
-Freedom = Literal["full", "principal point", "focal length", "none"]
+Freedom = Literal["all", "principal point", "no distortion", "focal length", "none"]
 
 _MIN_PHOTOS = 5  # of one camera
 _MAX_CORNER_SD = 0.005  # standard deviation of where an image corner lies, in longer edges
-_MAX_SHIFT = (
-    0.1  # of the principal point from the image centre, in longer edges: beyond it the optimum is not to be trusted
-)
+_MAX_SHIFT = 0.1  # of the principal point from the image centre, in longer edges: more is hardly ever true
+_SLIGHT_DISTORTION = 0.002  # at the image corners, in longer edges
+_NEEDLESS = 1.01  # a distortion that lowers the error by less than this factor is taken for noise
 _LOSS_OVER_MEDIAN = 2.0  # scale of the Cauchy loss over the median reprojection error: ~3 sigma of good features
 _COST_TOLERANCE = 1e-6  # relative change of the cost at which a bundle adjustment has converged
 _MAX_ERROR_PX = 4.0  # at the working size, as while mapping
@@ -38,29 +38,74 @@ _MIN_ANGLE_DEG = 0.5
 
 @dataclass
 class Refined:
-    """The refined model and what was freed, by camera id."""
+    """The refined model, what was freed by camera id, and the median error of the points in pixels before and after.
+
+    "all" frees fx, fy, principal point and distortion, "principal point" all but distortion; "no distortion" is the
+    latter with the distortion found needless; "focal length" means one focal length and distortion.
+    """
 
     model: pycolmap.Reconstruction
-    freedom: dict[int, Freedom] = field(default_factory=dict)
-    error_before_px: float = 0.0
-    error_after_px: float = 0.0
+    freedom: dict[int, Freedom]
+    error_before_px: float
+    error_after_px: float
 
 
 def refine(model: pycolmap.Reconstruction, fixed: set[int], config: SfmConfig, runtime: Runtime) -> Refined:
     """Bundle adjustment with as much freedom per camera as the photos constrain; ``fixed`` cameras stay as given."""
     before = _median_error(model)
-    candidates: list[Freedom] = [] if config.refine_principal_point == "off" else ["full", "principal point"]
+    others = _camera_ids(model) - fixed
+    candidates: list[Freedom] = [] if config.refine_principal_point == "off" else ["all", "principal point"]
     for freedom in candidates:
-        free = {c for c in _camera_ids(model) - fixed if config.refine_principal_point == "on" or _many(model, c)}
+        free = {c for c in others if config.refine_principal_point == "on" or _many(model, c)}
         trial, free = _adjust_well_constrained(model, free, freedom, config, runtime)
         after = _median_error(trial)
         if free and after <= before:
             named: dict[int, Freedom] = {c: freedom if c in free else "none" for c in _camera_ids(model)}
-            return Refined(trial, named, before, after)
+            return _without_needless_distortion(model, Refined(trial, named, before, after), free, config, runtime)
     trial = _copy(model)
-    _adjust(trial, _camera_ids(model) - fixed, "focal length", runtime)
+    _adjust(trial, others, "focal length", runtime)
     simple: dict[int, Freedom] = {c: "none" if c in fixed else "focal length" for c in _camera_ids(model)}
     return Refined(trial, simple, before, _median_error(trial))
+
+
+def _without_needless_distortion(
+    model: pycolmap.Reconstruction, refined: Refined, free: set[int], config: SfmConfig, runtime: Runtime
+) -> Refined:
+    """``refined``, or a model whose cameras have no distortion where that explains the photos as well.
+
+    Photos that were undistorted before they came here then stay as they are, instead of being resampled.
+    """
+    slight = {
+        c for c in free if _corner_distortion(SourceCamera.of_colmap(refined.model.camera(c))) < _SLIGHT_DISTORTION
+    }
+    if config.camera_model != "auto" or not slight:
+        return refined
+    trial = _copy(refined.model)
+    for camera_id in slight:
+        camera = trial.camera(camera_id)
+        pinhole = SourceCamera.of_colmap(camera).with_two_focals().params[:4]
+        camera.model, camera.params = pycolmap.CameraModelId.PINHOLE, list(pinhole)
+    _adjust(trial, slight, "principal point", runtime)
+    after = _median_error(trial)
+    if after > _NEEDLESS * refined.error_after_px:
+        return refined
+    named = {c: "no distortion" if c in slight else freedom for c, freedom in refined.freedom.items()}
+    return Refined(trial, named, refined.error_before_px, after)
+
+
+def _corner_distortion(camera: SourceCamera) -> float:
+    """How far distortion moves the image corners, in longer edges."""
+    corners = _corners(camera)
+    fx, fy, cx, cy = camera.with_two_focals().params[:4]
+    undistorted = camera.rays_of(corners)[:, :2] * (fx, fy) + (cx, cy)
+    distance = np.linalg.norm(undistorted - corners, axis=1).max()
+    return float(distance / max(camera.width, camera.height)) if np.isfinite(distance) else np.inf
+
+
+def _corners(camera: SourceCamera) -> NDArray[np.float64]:
+    """(4, 2) pixels of the image corners."""
+    w, h = camera.width, camera.height
+    return np.array([[0, 0], [w, 0], [0, h], [w, h]], np.float64)
 
 
 def _adjust_well_constrained(
@@ -106,8 +151,8 @@ def _solve(
 ) -> pycolmap.CeresBundleAdjuster:
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
-    options.refine_principal_point = freedom in ("full", "principal point")
-    options.refine_extra_params = freedom in ("full", "focal length")
+    options.refine_principal_point = freedom in ("all", "principal point")
+    options.refine_extra_params = freedom in ("all", "focal length")
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.loss_function_scale = max(1e-3, _LOSS_OVER_MEDIAN * _median_error(model))
     options.ceres.solver_options.num_threads = thread_count(runtime)
@@ -149,7 +194,7 @@ def _is_well_constrained(camera: pycolmap.Camera, covariance: pycolmap.BACovaria
     longer = max(camera.width, camera.height)
     source = SourceCamera.of_colmap(camera)
     shift = np.hypot(camera.principal_point_x - camera.width / 2, camera.principal_point_y - camera.height / 2)
-    free = _free_parameters(source, len(intrinsics))
+    free = slice(len(intrinsics))  # parameters held constant have no row; they are the last ones, of the distortion
     sd = sigma * max(
         np.sqrt(np.linalg.norm(J[:, free] @ intrinsics @ J[:, free].T, 2)) for J in _corner_jacobians(source)
     )
@@ -157,15 +202,9 @@ def _is_well_constrained(camera: pycolmap.Camera, covariance: pycolmap.BACovaria
     return bool(sd <= _MAX_CORNER_SD * longer and shift <= _MAX_SHIFT * longer)
 
 
-def _free_parameters(camera: SourceCamera, count: int) -> list[int]:
-    """Indices of the parameters that a covariance of ``count`` rows is of: all, or all without distortion."""
-    return list(range(count)) if count <= len(camera.params) else []
-
-
 def _corner_jacobians(camera: SourceCamera) -> list[NDArray[np.float64]]:
     """For each corner of the photo, the (2, P) derivative of where its ray is seen by the parameters."""
-    corners = np.array([[0, 0], [camera.width, 0], [0, camera.height], [camera.width, camera.height]], np.float64)
-    rays = camera.rays_of(corners)
+    rays = camera.rays_of(_corners(camera))
     columns = []
     for index, value in enumerate(camera.params):
         step = 1e-6 * max(1.0, abs(value))
@@ -192,7 +231,7 @@ def _camera_ids(model: pycolmap.Reconstruction) -> set[int]:
 
 
 def _many(model: pycolmap.Reconstruction, camera_id: int) -> bool:
-    photos: Counter[Any] = Counter(model.image(i).camera_id for i in model.reg_image_ids())
+    photos = Counter(model.image(i).camera_id for i in model.reg_image_ids())
     return photos[camera_id] >= _MIN_PHOTOS
 
 

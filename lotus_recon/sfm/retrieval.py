@@ -1,8 +1,8 @@
 """Which photos look alike, without a trained vocabulary: VLAD over the photos' own features.
 
 Jegou et al., "Aggregating local descriptors into a compact image representation", CVPR 2010, with the
-intra-normalisation of Arandjelovic and Zisserman, "All about VLAD", CVPR 2013. The vocabulary is found by k-means on the
-features of this very set of photos.
+intra-normalisation of Arandjelovic and Zisserman, "All about VLAD", CVPR 2013. The vocabulary is found by k-means on
+the features of this very set of photos.
 """
 
 from __future__ import annotations

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import PIL.Image  # noqa: F401  must come before pycolmap
 import pycolmap
 
 from lotus_recon.config import Runtime
+from lotus_recon.errors import InputError
 from lotus_recon.io.cameras import PosedPhotos, SourceCamera, rigid3d
-from lotus_recon.sfm.features import thread_count, working_name
+from lotus_recon.io.known_poses import read_known_poses
+from lotus_recon.sfm.diagnosis import describe
+from lotus_recon.sfm.features import name_images, thread_count, working_name
+from lotus_recon.sfm.job import Job, fill_database, in_source_pixels
 from lotus_recon.sfm.shots import Shot, StartCamera
+
+log = logging.getLogger(__name__)
+
+
+def solve_at_poses(job: Job, poses: Path) -> tuple[PosedPhotos, dict[str, Any]]:
+    """The given poses and cameras, with the points that came with them or points triangulated here; and figures.
+
+    Raises InputError when the poses cannot be used (see io.known_poses) or are of fewer than two photos.
+    """
+    known = read_known_poses(poses, [shot.photo for shot in job.shots])
+    if len(known.names) < 2:
+        raise InputError(f"{poses} has poses of {len(known.names)} photos; needed: 2 or more")
+    if len(known.points.obs_view) or not job.config.triangulate:
+        return known, {"points_from": "given" if len(known.points.obs_view) else "none"}
+    job = replace(job, shots=shots_at_given_cameras(job.shots, known))
+    matched = fill_database(job)
+    model = triangulate(job.shots, known, job.database, job.runtime)
+    name_images(job.shots, job.database)
+    points = in_source_pixels(model, job.shots, matched.colors).points
+    if len(points.xyz) == 0:
+        log.warning("no points at the given poses: %s", describe(job.names, matched.statistics))
+    figures = {"points_from": "triangulation", **matched.figures(job)}
+    return PosedPhotos(known.cameras, known.cam_from_world, points), figures
 
 
 def shots_at_given_cameras(shots: Sequence[Shot], known: PosedPhotos) -> list[Shot]:

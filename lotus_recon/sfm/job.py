@@ -1,0 +1,91 @@
+"""What every way to solve a set of photos shares: the photos with their options, features and matches, and the way back
+from working pixels to pixels of the photos as given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image  # noqa: F401  must come before pycolmap
+import pycolmap
+from numpy.typing import NDArray
+
+from lotus_recon.config import Runtime
+from lotus_recon.io.cameras import PosedPhotos, posed_photos
+from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.diagnosis import isolated
+from lotus_recon.sfm.features import Colors, extract_features, working_name
+from lotus_recon.sfm.matching import MatchStatistics, match, match_statistics
+from lotus_recon.sfm.pairs import choose_pairs
+from lotus_recon.sfm.shots import Shot
+
+_PEAK_FACTOR = 1 / 3  # contrast that a feature must have when more features are wanted, over the normal one
+
+
+@dataclass(frozen=True)
+class Job:
+    """Photos to solve; ``masks`` are files by photo name."""
+
+    shots: Sequence[Shot]
+    masks: Mapping[str, Path]
+    config: SfmConfig
+    runtime: Runtime
+    database: Path
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the photos."""
+        return [shot.name for shot in self.shots]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What a filled database holds. ``colors`` are those of its features."""
+
+    matcher: str
+    colors: Colors
+    statistics: MatchStatistics
+
+    def figures(self, job: Job) -> dict[str, Any]:
+        """For the report."""
+        return {
+            "matcher": self.matcher,
+            "features_median": float(np.median(self.statistics.features)),
+            "features_fewest": min(self.statistics.features),
+            "matched_pairs": len(self.statistics.inliers),
+            "isolated": isolated(job.names, self.statistics),
+        }
+
+
+def fill_database(job: Job, more_features: bool = False) -> Matched:
+    """Find and match features anew. Raises InputError for a photo, mask or pairs file that cannot be used."""
+    factor = _PEAK_FACTOR if more_features else 1.0
+    colors = extract_features(job.shots, job.masks, job.database, job.config, job.runtime, factor)
+    choice = choose_pairs(job.shots, job.database, job.config, job.runtime.seed)
+    match(job.shots, choice.pairs, job.database, job.runtime, guided=more_features)
+    return Matched(choice.matcher, colors, match_statistics(job.shots, job.database))
+
+
+def in_source_pixels(model: pycolmap.Reconstruction, shots: Sequence[Shot], colors: Colors) -> PosedPhotos:
+    """The model with the names, sizes and colours of the photos as given."""
+    by_name = {working_name(shot): shot for shot in shots}
+    working = posed_photos(model)
+    placed = [by_name[name] for name in working.names]  # sorted by photo name too: shots are numbered in that order
+    cameras = {s.name: working.cameras[working_name(s)].resized(s.width, s.height) for s in placed}
+    poses = {s.name: working.cam_from_world[working_name(s)] for s in placed}
+    factor = np.array([(s.width / s.working_size[0], s.height / s.working_size[1]) for s in placed]).reshape(-1, 2)
+    points = working.points
+    scaled = replace(points, obs_xy=points.obs_xy * factor[points.obs_view], rgb=_point_colors(model, colors))
+    return PosedPhotos(cameras, poses, scaled)
+
+
+def _point_colors(model: pycolmap.Reconstruction, colors: Colors) -> NDArray[np.uint8]:
+    """(P, 3) mean colour of the features of each point, in the order of point ids."""
+    means = [
+        np.mean([colors[e.image_id][e.point2D_idx] for e in point.track.elements], axis=0)
+        for _, point in sorted(model.points3D.items())
+    ]
+    return np.round(np.array(means).reshape(-1, 3)).astype(np.uint8)

@@ -1,0 +1,126 @@
+"""From scratch: a ladder of looser settings, climbed while photos are missing; the best model is refined.
+
+1. ``normal``: COLMAP's settings.
+2. ``loose``: starts from pairs with half the baseline angle and matches, places photos with fewer matches.
+3. ``loosest``: starts from a quarter of the angle, keeps points seen by two photos only, under small angles.
+4. ``more features``: features of a third of the contrast, matched a second time along epipolar lines, then as 3.
+
+Rungs 2 and 3 are tried while photos that match others are missing (of 20 and more: over 5 %), rung 4, which costs as
+much as the whole run before, only while half of the photos are missing and the camera did move. A model is kept when it
+has more photos than those before.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import PIL.Image  # noqa: F401  must come before pycolmap
+import pycolmap
+
+from lotus_recon.errors import SfmError
+from lotus_recon.io.cameras import PosedPhotos
+from lotus_recon.sfm.diagnosis import has_baseline, isolated, some, why_no_model
+from lotus_recon.sfm.features import name_images
+from lotus_recon.sfm.job import Job, Matched, fill_database, in_source_pixels
+from lotus_recon.sfm.mapping import Settings, map_photos
+from lotus_recon.sfm.matching import MatchStatistics
+from lotus_recon.sfm.refinement import refine
+
+log = logging.getLogger(__name__)
+
+_ENOUGH = 0.95  # share of the photos that match others, of sets of 20 and more
+
+_NORMAL = Settings("normal")
+_LOOSE = Settings(
+    "loose", mapper={"init_min_num_inliers": 50, "init_min_tri_angle": 8.0, "abs_pose_min_num_inliers": 20}
+)
+_LOOSEST = Settings(
+    "loosest",
+    pipeline={"min_num_matches": 10},
+    mapper={
+        "init_min_num_inliers": 25,
+        "init_min_tri_angle": 4.0,
+        "abs_pose_min_num_inliers": 15,
+        "abs_pose_min_inlier_ratio": 0.15,
+        "filter_min_tri_angle": 0.5,
+    },
+    triangulation={"min_angle": 0.5, "ignore_two_view_tracks": False},
+)
+
+
+def solve_from_scratch(job: Job) -> tuple[PosedPhotos, dict[str, Any]]:
+    """Cameras, poses and points of the photos, and figures for the report.
+
+    Raises SfmError, which says why and what to try, when fewer than ``min_registered`` photos can be placed.
+    """
+    best = _climb(job)
+    registered = _registered(best.model)
+    if best.model is None or registered < max(2, job.config.min_registered):
+        raise SfmError(why_no_model(job.names, best.matched.statistics, registered))
+    fixed = {shot.camera_number for shot in job.shots if shot.start.fixed}
+    refined = refine(best.model, fixed, job.config, job.runtime)
+    name_images(job.shots, job.database)
+    photos = in_source_pixels(refined.model, job.shots, best.matched.colors)
+    _warn_of_unregistered(job, photos, best.matched.statistics)
+    figures = {
+        **best.matched.figures(job),
+        "mapper": job.config.mapper,
+        "settings": best.settings,
+        "freed": {str(camera): what for camera, what in sorted(refined.freedom.items())},
+        "median_error_before_refinement_px": refined.error_before_px,
+        "median_error_after_refinement_px": refined.error_after_px,
+    }
+    return photos, figures
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    model: pycolmap.Reconstruction | None
+    settings: str
+    matched: Matched
+
+
+def _climb(job: Job) -> _Attempt:
+    """The best model over the rungs of the ladder."""
+    matched = fill_database(job)
+    best = _Attempt(None, "", matched)
+    for settings in (_NORMAL, _LOOSE, _LOOSEST):
+        best = _better(best, _attempt(job, settings, matched))
+        if _enough(_registered(best.model), matched.statistics):
+            break
+    if _registered(best.model) < len(job.shots) / 2 and has_baseline(matched.statistics):
+        log.warning("only %d of %d photos placed: looking for more features", _registered(best.model), len(job.shots))
+        best = _better(best, _attempt(job, _LOOSEST, fill_database(job, more_features=True), "more features"))
+    return best
+
+
+def _attempt(job: Job, settings: Settings, matched: Matched, name: str | None = None) -> _Attempt:
+    model = map_photos(job.shots, job.database, settings, job.config, job.runtime)
+    log.info("settings %r: %d of %d photos placed", name or settings.name, _registered(model), len(job.shots))
+    return _Attempt(model, name or settings.name, matched)
+
+
+def _better(first: _Attempt, second: _Attempt) -> _Attempt:
+    return second if _registered(second.model) > _registered(first.model) else first
+
+
+def _registered(model: pycolmap.Reconstruction | None) -> int:
+    return 0 if model is None else int(model.num_reg_images())
+
+
+def _enough(registered: int, statistics: MatchStatistics) -> bool:
+    """Whether a model is so complete that looser settings need not be tried."""
+    placeable = len(statistics.groups()[0])
+    if placeable == 1:
+        return True
+    return registered >= (placeable if placeable < 20 else _ENOUGH * placeable)
+
+
+def _warn_of_unregistered(job: Job, photos: PosedPhotos, statistics: MatchStatistics) -> None:
+    missing = [name for name in job.names if name not in photos.cameras]
+    if missing:
+        alone = set(isolated(job.names, statistics)) & set(missing)
+        why = f"; {len(alone)} of them do not match the others" if alone else ""
+        log.warning("%d of %d photos could not be placed: %s%s", len(missing), len(job.names), some(missing), why)
