@@ -1,13 +1,15 @@
 """The only reader of photos: every stage sees the same upright 8-bit RGB, whatever the file format.
 
-EXIF rotation is applied here, once. 16-bit images are scaled to 8 bits, grey becomes RGB, alpha is composited over white.
+EXIF rotation is applied here, once. 16-bit images are scaled to 8 bits, grey becomes RGB, alpha is composited over
+white.
 """
 
 from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +18,7 @@ import cv2
 import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from lotus_recon.errors import InputError
 from lotus_recon.types import BoolArray
@@ -83,14 +85,11 @@ def expand_photos(arguments: Sequence[str]) -> list[Photo]:
     """
     photos: list[Photo] = []
     for argument in arguments:
-        matches = (
-            [Path(argument)]
-            if Path(argument).exists()
-            else [Path(p) for p in sorted(glob.glob(argument, recursive=True))]
-        )
+        exists = Path(argument).exists()
+        matches = [Path(p) for p in ([argument] if exists else sorted(glob.glob(argument, recursive=True)))]
         if not matches:
             raise InputError(f"{argument}: no such file or folder, and no file matches it as a pattern")
-        base = _glob_base(argument) if matches != [Path(argument)] else None
+        base = None if exists else _glob_base(argument)
         for path in matches:
             if path.is_dir():
                 prefix = path.relative_to(base).as_posix() + "/" if base else ""
@@ -119,21 +118,29 @@ def check_unique_stems(photos: Iterable[Photo]) -> None:
         other = seen.setdefault(photo.stem, photo)
         if other.path != photo.path:
             raise InputError(
-                f"{other.path} and {photo.path} would both write {photo.stem}: their names differ at most in suffix; rename one"
+                f"{other.path} and {photo.path} would both write {photo.stem}: "
+                "their names differ at most in suffix; rename one"
             )
 
 
 def read_info(path: Path) -> PhotoInfo:
     """Size and EXIF of a photo. Raises InputError when it is not a readable image of an allowed size."""
     with _opened(path) as image:
+        width, height = _stored_size(image)
+        check_size(path, width, height)  # before Pillow looks for EXIF, which decodes the whole of a PNG
         exif = image.getexif()
-        width, height = image.size
         if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
             width, height = height, width
         detail = exif.get_ifd(ExifTags.IFD.Exif)
         model = " ".join(str(exif[tag]).strip() for tag in (ExifTags.Base.Make, ExifTags.Base.Model) if tag in exif)
-    check_size(path, width, height)
     return PhotoInfo(width, height, _positive(detail.get(ExifTags.Base.FocalLengthIn35mmFilm)), model or None)
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) before any rotation: of a TIFF, newer versions of Pillow already give the upright size."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH]
+    return image.size
 
 
 def _positive(value: Any) -> float | None:
@@ -155,23 +162,16 @@ def check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-class _opened:
-    """Context of an opened image that turns every way a file can be broken into an InputError."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Image.Image:
-        try:
-            if self.path.stat().st_size == 0:
-                raise InputError(f"{self.path} is empty (0 bytes)")
-            self.image = Image.open(self.path)
-        except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-            raise _unreadable(self.path, error) from error
-        return self.image
-
-    def __exit__(self, *_: object) -> None:
-        self.image.close()
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The opened image; every way in which the file can turn out to be broken meanwhile becomes an InputError."""
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty (0 bytes)")
+        with Image.open(path) as image:
+            yield image
+    except (OSError, ValueError, SyntaxError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
@@ -179,16 +179,20 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     return InputError(f"{path} cannot be read as an image: {reason}")
 
 
+def verify(path: Path) -> None:
+    """Raise InputError unless all of a photo can be decoded and its size is allowed (JPEG is decoded at 1/8 size)."""
+    with _opened(path) as image:
+        check_size(path, *image.size)
+        image.draft("RGB", (image.width // 8, image.height // 8))
+        image.load()
+
+
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) upright uint8 RGB of a photo. Raises InputError naming the file when it is broken or of a bad size."""
     with _opened(path) as image:
         check_size(path, *image.size)
-        try:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            return np.array(_to_rgb(upright, path), np.uint8)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise _unreadable(path, error) from error
+        image.load()
+        return np.array(_to_rgb(ImageOps.exif_transpose(image), path), np.uint8)
 
 
 def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
@@ -205,10 +209,7 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
 def read_mask(path: Path, width: int, height: int) -> BoolArray:
     """(H, W) True where a mask image is not black: the pixels to use. Raises InputError when its size is another."""
     with _opened(path) as image:
-        try:
-            values = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).max(-1)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise _unreadable(path, error) from error
+        values = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).max(-1)
     if values.shape != (height, width):
         found = f"{values.shape[1]}x{values.shape[0]}"
         raise InputError(f"mask {path} is {found} pixels, its photo {width}x{height}: they must agree")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,14 @@ def save_arrays(path: Path, **arrays: Any) -> None:
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an npz. Raises InputError when the file is missing or broken."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise InputError(f"{path} holds a single array (npy), not named arrays (npz)")
+        with loaded as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise InputError(f"{path} cannot be read as npz: {error}") from error
 
 
@@ -83,7 +87,7 @@ def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 def _depth(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> DepthMap:
     if "kind" not in meta:
         raise InputError(f"'meta' has no 'kind'; allowed: {', '.join(k.value for k in DepthKind)}")
-    values = arrays["depth"].astype(np.float32)
+    values = _numbers(arrays, "depth")
     valid = arrays["depth_valid"].astype(bool) if "depth_valid" in arrays else np.isfinite(values)
     depth = DepthMap(values, valid, DepthKind.parse(str(meta["kind"])))
     if not depth.valid.any():
@@ -91,8 +95,14 @@ def _depth(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> D
     return depth
 
 
+def _numbers(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
+    if arrays[name].dtype.kind not in "fiu":
+        raise InputError(f"{name} has type {arrays[name].dtype}; allowed: real numbers")
+    return arrays[name].astype(np.float32)
+
+
 def _normals(arrays: dict[str, np.ndarray]) -> NormalMap:
-    values = arrays["normals"].astype(np.float32)
+    values = _numbers(arrays, "normals")
     if values.ndim != 3 or values.shape[2] != 3:
         raise InputError(f"normals have shape {values.shape}; allowed: (H, W, 3)")
     length = np.linalg.norm(values, axis=-1)
