@@ -16,6 +16,7 @@ from lotus_recon.models import load_model
 from lotus_recon.models.lotus import LotusModel, network
 from lotus_recon.models.lotus.convert import to_depth, to_normals
 from lotus_recon.models.lotus.model import LotusPair
+from lotus_recon.models.lotus.parts import Parts
 from lotus_recon.types import DepthKind
 from tests.models.toys import photo, write_checkpoint
 
@@ -94,6 +95,15 @@ def test_processing_size_truncates(size: tuple[int, int], edge: int, expected: t
     assert network.processing_size(*size, edge) == expected
 
 
+def test_shrinking_is_antialiased() -> None:
+    impulse = torch.zeros(1, 1, 8, 8)
+    impulse[0, 0, 3, 4] = 64.0
+    # Half the size: a triangle twice as wide, so a pixel weighs 1, 3, 3, 1 eighths in the results around it.
+    expected = torch.zeros(4, 4)
+    expected[1:3, 1:3] = torch.tensor([[3 * 1, 3 * 3], [1 * 1, 1 * 3]])
+    torch.testing.assert_close(network.resize(impulse, 4, 4)[0, 0], expected)
+
+
 def test_prediction_has_the_size_of_the_photo(depth_d: Path, normal_d: Path) -> None:
     model = load_model(f"{depth_d},{normal_d}", device="cpu", processing_res=40)
     prediction = model.predict(photo(45, 61))
@@ -127,38 +137,44 @@ def test_output_that_is_not_finite_is_an_error() -> None:
         to_depth(torch.full((1, 3, 2, 2), float("nan")), DepthKind.AFFINE)
 
 
-class Calls:
-    """Counts the calls of a method, and the images in each."""
+@pytest.fixture
+def encoded_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of images in every call of any VAE's encoder."""
+    batches: list[int] = []
+    encode = network.encode
 
-    def __init__(self, method: Callable[..., Any]) -> None:
-        self.method = method
-        self.batches: list[int] = []
+    def counted(parts: Parts, images: torch.Tensor) -> torch.Tensor:
+        batches.append(images.shape[0])
+        return encode(parts, images)
 
-    def __call__(self, images: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        self.batches.append(images.shape[0])
-        return self.method(images, *args, **kwargs)
+    monkeypatch.setattr(network, "encode", counted)
+    return batches
 
 
 def test_pair_shares_the_encoding_when_the_vae_is_the_same(
-    depth_d: Path, normal_d: Path, monkeypatch: pytest.MonkeyPatch
+    depth_d: Path, normal_d: Path, encoded_batches: list[int]
 ) -> None:
     pair = _pair(depth_d, normal_d)
-    calls = Calls(pair.depth.parts.vae.encode)
-    monkeypatch.setattr(pair.depth.parts.vae, "encode", calls)
+    assert pair.normal.parts.vae is pair.depth.parts.vae  # one copy in memory
     together = pair.predict(RGB)
-    assert calls.batches == [1]
+    assert encoded_batches == [1]
+    pair.batch_size = 3
+    pair.predict_batch([RGB] * 5)
+    assert encoded_batches == [1, 3, 2]
     alone = _loaded(normal_d).predict(RGB)
     assert together.normals is not None
     assert alone.normals is not None
     np.testing.assert_array_equal(together.normals.values, alone.normals.values)
 
 
-def test_pair_encodes_twice_when_the_vae_differs(depth_d: Path, tmp_path: Path) -> None:
+def test_pair_encodes_twice_when_the_vae_differs(depth_d: Path, tmp_path: Path, encoded_batches: list[int]) -> None:
     other = write_checkpoint(tmp_path / "lotus-normal-d-v1-1", seed=2, vae_seed=9)
     pair = _pair(depth_d, other)
     assert pair.depth.parts.vae is not pair.normal.parts.vae
     alone = _loaded(other).predict(RGB)
+    encoded_batches.clear()
     together = pair.predict(RGB)
+    assert encoded_batches == [1, 1]
     assert together.normals is not None
     assert alone.normals is not None
     np.testing.assert_array_equal(together.normals.values, alone.normals.values)
