@@ -79,6 +79,7 @@ def _configured(config_type: type[Any], pipeline: str, argv: Sequence[str]) -> A
 def main(run: Callable[[Sequence[str]], int]) -> None:
     """Run a pipeline's command line and exit: 0 done, 2 refused before any work, 1 failed during work."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.raiseExceptions = False  # a full disk must not bury its own message under tracebacks of the log file
     try:
         status = run(sys.argv[1:])
     except ReconError as error:
@@ -120,35 +121,43 @@ def _say_error(message: object) -> None:
 
 
 @contextlib.contextmanager
-def logging_to(folder: Path, quiet: bool, verbose: bool) -> Iterator[None]:
-    """Log to the terminal (warnings if ``quiet``, everything if ``verbose``) and, in full, to ``folder``/log.txt."""
+def on_screen(quiet: bool, verbose: bool) -> Iterator[None]:
+    """Show progress and log lines on the terminal: warnings only if ``quiet``, everything if ``verbose``."""
     from rich.console import Console
     from rich.logging import RichHandler
 
     console = Console(stderr=True)
-    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
     screen: logging.Handler
     if console.is_terminal:
         screen = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
     else:
         screen = logging.StreamHandler()
-    screen.setLevel(level)
+    screen.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+    with _handled_by(screen), _showing_progress(console, quiet):
+        yield
+
+
+@contextlib.contextmanager
+def log_file(folder: Path) -> Iterator[None]:
+    """Append everything that is logged to ``folder``/log.txt."""
     file = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    with _handled_by(file):
+        yield
+
+
+@contextlib.contextmanager
+def _handled_by(handler: logging.Handler) -> Iterator[None]:
     logger = logging.getLogger("lotus_recon")
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
-    handlers = (screen, file)
-    for handler in handlers:
-        logger.addHandler(handler)
+    logger.addHandler(handler)
     try:
-        with _showing_progress(console, quiet):
-            yield
+        yield
     finally:
-        for handler in handlers:
-            logger.removeHandler(handler)
-            handler.close()
-        logger.propagate = True
+        logger.removeHandler(handler)
+        handler.close()
+        logger.propagate = not logger.handlers
 
 
 @contextlib.contextmanager

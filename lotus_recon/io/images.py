@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,41 +65,69 @@ def list_photos(root: Path, exclude: Iterable[Path] = ()) -> list[Photo]:
     if not root.is_dir():
         raise InputError(f"image folder {root} does not exist" if not root.exists() else f"{root} is not a folder")
     excluded = [folder.resolve() for folder in exclude]
-    photos = []
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
-            continue
-        if not any(folder in path.resolve().parents for folder in excluded):
-            photos.append(Photo(path, relative.as_posix()))
+    photos = [p for p in _photos_below(root) if not any(folder in p.path.resolve().parents for folder in excluded)]
     if not photos:
         raise InputError(f"no photos in {root}; allowed suffixes: {', '.join(sorted(SUFFIXES))} (any case)")
     check_unique_stems(photos)
     return photos
 
 
-def expand_photos(arguments: Sequence[str]) -> list[Photo]:
-    """Photos named by files, folders and glob patterns, each name relative to the folder or to the file's own folder.
+def _photos_below(root: Path) -> list[Photo]:
+    photos = []
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if not hidden and _is_photo(path) and path.is_file():
+            photos.append(Photo(path, relative.as_posix()))
+    return photos
 
-    Raises InputError when an argument matches nothing or two photos would write the same output.
+
+def expand_photos(arguments: Sequence[str]) -> list[Photo]:
+    """Photos named by files, folders and glob patterns.
+
+    Names are relative to the folder, to the part of the pattern without wildcards, or, for files, to their own folder;
+    files of one name in several folders are named from the folder that holds them all. Raises InputError when an
+    argument matches no photo or two photos would write the same output.
     """
-    photos: list[Photo] = []
+    files = list(dict.fromkeys(Path(argument) for argument in arguments if Path(argument).is_file()))
+    photos = _named_files(files)
     for argument in arguments:
-        exists = Path(argument).exists()
-        matches = [Path(p) for p in ([argument] if exists else sorted(glob.glob(argument, recursive=True)))]
-        if not matches:
-            raise InputError(f"{argument}: no such file or folder, and no file matches it as a pattern")
-        base = None if exists else _glob_base(argument)
-        for path in matches:
-            if path.is_dir():
-                prefix = path.relative_to(base).as_posix() + "/" if base else ""
-                photos += [Photo(p.path, prefix + p.name) for p in list_photos(path)]
-            else:
-                photos.append(Photo(path, path.relative_to(base).as_posix() if base else path.name))
+        if Path(argument).is_dir():
+            photos += list_photos(Path(argument))
+        elif not Path(argument).is_file():
+            photos += _matching(argument)
     unique = list(dict.fromkeys(photos))
     check_unique_stems(unique)
     return unique
+
+
+def _named_files(files: Sequence[Path]) -> list[Photo]:
+    for path in files:
+        if not _is_photo(path):
+            raise InputError(f"{path} is not a photo; allowed suffixes: {', '.join(sorted(SUFFIXES))} (any case)")
+    if len({path.stem for path in files}) == len(files):
+        return [Photo(path, path.name) for path in files]
+    common = Path(os.path.commonpath([path.resolve().parent for path in files]))
+    return [Photo(path, path.resolve().relative_to(common).as_posix()) for path in files]
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def _matching(pattern: str) -> list[Photo]:
+    """Photos in the files and folders that a pattern matches."""
+    base = _glob_base(pattern)
+    photos = []
+    for path in map(Path, sorted(glob.glob(pattern, recursive=True))):
+        name = path.relative_to(base).as_posix()
+        if path.is_dir():
+            photos += [Photo(photo.path, f"{name}/{photo.name}") for photo in _photos_below(path)]
+        elif _is_photo(path):
+            photos.append(Photo(path, name))
+    if not photos:
+        raise InputError(f"{pattern}: no such file or folder, and no photo matches it as a pattern")
+    return photos
 
 
 def _glob_base(pattern: str) -> Path:

@@ -73,15 +73,24 @@ def run_stages(
     and those after it again, even if they are up to date. Raises InputError for an unknown name.
     """
     names = [stage.name for stage in stages]
-    for name in (only, from_stage):
-        if name is not None and name not in names:
-            raise InputError(f"unknown stage {name!r}{nearest(name, names)}; stages: {', '.join(names)}")
+    check_stage_names(names, only, from_stage)
     results = Results(workspace, stages)
     again = set(names[names.index(from_stage) :]) if from_stage else set()
     for stage in stages:
         if only in (None, stage.name):
             results[stage.name] = _run(stage, results, again=stage.name in again)
     return results
+
+
+def check_stage_names(names: Sequence[str], only: str | None, from_stage: str | None) -> None:
+    """Raise InputError when ``only`` or ``from_stage`` is not among ``names``, or both are given."""
+    for option, name in (("--only", only), ("--from", from_stage)):
+        if name is not None and name not in names:
+            raise InputError(
+                f"{option}: unknown stage {name!r}{nearest(name, list(names))}; stages: {', '.join(names)}"
+            )
+    if only is not None and from_stage is not None:
+        raise InputError("--only and --from exclude each other")
 
 
 def _run(stage: Stage, results: Results, again: bool) -> Any:

@@ -258,7 +258,7 @@ def test_files_folders_and_patterns(tmp_path: Path, picture: NDArray[np.uint8]) 
     assert names("b/*") == ["1.jpg", "c/2.jpg"]
     assert names("d [x]") == ["3.jpg"], "a name that exists is no pattern"
     assert names("b/1.jpg", "b/1.jpg") == ["1.jpg"], "named twice, once in the list"
-    with pytest.raises(InputError, match="no file matches"):
+    with pytest.raises(InputError, match="no photo matches"):
         names("*.bmp")
 
 

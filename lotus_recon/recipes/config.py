@@ -1,0 +1,79 @@
+"""Options of the recipes: the options of their stages, together. Imports no library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.config import Runtime
+from lotus_recon.consistency.config import ConsistencyConfig
+from lotus_recon.fusion.config import FusionConfig, SurfaceConfig
+from lotus_recon.models.config import PredictionConfig
+from lotus_recon.reporting.config import ReportConfig
+from lotus_recon.sfm.config import SfmConfig, UndistortConfig
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """Camera of a single photo. The first that is given counts; without any, EXIF, then 55 degrees horizontal."""
+
+    intrinsics: Path | None = None
+    """JSON with width, height, fx, fy, cx, cy in pixels (first pixel centre at 0.5)."""
+    focal_px: float | None = None
+    """Focal length in pixels of the photo as given."""
+    focal_35mm: float | None = None
+    """Focal length as 35 mm equivalent, in millimetres."""
+    fov_deg: float | None = None
+    """Horizontal field of view in degrees."""
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What is written for a single photo."""
+
+    max_size: int = 1024
+    """Longer edge in pixels of maps, points and mesh; larger photos are reduced. 0 = as is. Stored maps
+    (--model precomputed) are never resized."""
+    far_over_near: float = 5.0
+    """Depth of the farthest over that of the nearest pixels, where a model leaves scale and shift open."""
+
+
+@dataclass(frozen=True)
+class SingleViewConfig:
+    """Options of ``pipelines.single_view``."""
+
+    prediction: PredictionConfig = field(default_factory=PredictionConfig)
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    surface: SurfaceConfig = field(default_factory=SurfaceConfig)
+    runtime: Runtime = field(default_factory=Runtime)
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """What a scene is made from, and its frame."""
+
+    masks: Path | None = None
+    """Folder with <view>.png for some or all photos, black where a photo is not to be used. None: masks/ in the photo
+    folder, if it is there."""
+    scale_from: str | None = None
+    """Known distance that makes an unposed reconstruction metric: 'PHOTO_A,PHOTO_B=METRES' between two cameras, or a
+    YAML file with two points marked in photos (docs/formats.md)."""
+    gravity: bool = False
+    """Turn an unposed reconstruction so that z points up, estimated from the cameras."""
+
+
+@dataclass(frozen=True)
+class MultiViewConfig:
+    """Options of ``pipelines.multi_view``."""
+
+    scene: SceneConfig = field(default_factory=SceneConfig)
+    sfm: SfmConfig = field(default_factory=SfmConfig)
+    undistort: UndistortConfig = field(default_factory=UndistortConfig)
+    prediction: PredictionConfig = field(default_factory=PredictionConfig)
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+    runtime: Runtime = field(default_factory=Runtime)

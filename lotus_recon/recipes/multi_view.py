@@ -1,0 +1,231 @@
+"""A folder of photos in; poses, depth per view and one mesh out. One stage after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lotus_recon.alignment import stage as alignment
+from lotus_recon.consistency import stage as consistency
+from lotus_recon.errors import InputError
+from lotus_recon.fusion import stage as fusion
+from lotus_recon.io.images import Photo, list_photos
+from lotus_recon.io.known_poses import read_known_poses
+from lotus_recon.models import stage as prediction
+from lotus_recon.models.precomputed import check_predictions
+from lotus_recon.models.registry import check_model, model_fingerprint
+from lotus_recon.recipes.config import MultiViewConfig
+from lotus_recon.recipes.engine import Results, Stage
+from lotus_recon.recipes.photos import mask_files, refuse_broken
+from lotus_recon.reporting import stage as report
+from lotus_recon.sfm import frame, images_stage
+from lotus_recon.sfm import stage as sfm
+from lotus_recon.sfm.pairs import read_pairs
+from lotus_recon.sfm.shots import survey
+from lotus_recon.workspace import file_fingerprint, files_fingerprint, to_plain
+
+log = logging.getLogger(__name__)
+
+RunStage = Callable[[Results, Path], Any]
+
+# On the command line, in order.
+STAGES = ("sfm", "images", "prediction", "alignment", "consistency", "fusion", "report")
+WITHOUT_MODEL = ("sfm", "images")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene, checked."""
+
+    root: Path
+    photos: tuple[Photo, ...]
+    masks: Mapping[str, Path]  # by name of the photo
+    config: MultiViewConfig
+    model_name: str  # file-safe; empty when no stage of this run needs a model
+
+
+def check_job(root: Path, config: MultiViewConfig, only: str | None = None) -> Job:
+    """The job of a command line. Raises InputError for everything that can be found before any long work."""
+    masks_folder = config.scene.masks or (root / "masks" if (root / "masks").is_dir() else None)
+    photos = tuple(list_photos(root, exclude=[masks_folder] if masks_folder else []))
+    if len(photos) < 2:
+        raise InputError(f"{root} holds one photo, and several are needed; for one photo use pipelines.single_view")
+    names = {photo.name for photo in photos}
+    frame.check(config.scene.scale_from, config.scene.gravity, config.sfm.poses, names)
+    _check_sfm(config, photos)
+    alignment.check_config(config.alignment)
+    fusion.check_config(config.fusion)
+    if config.alignment.align == "none" and not (config.sfm.pose_unit == "m" or config.scene.scale_from):
+        raise InputError("--align none passes metric depth through: the poses must be metric too (--pose-unit m)")
+    model_name = "" if only in WITHOUT_MODEL else _check_model(config, photos)
+    refuse_broken(photos)
+    return Job(root, photos, mask_files(photos, masks_folder), config, model_name)
+
+
+def _check_sfm(config: MultiViewConfig, photos: tuple[Photo, ...]) -> None:
+    """Read every file that the options name, so that it is not found broken an hour later."""
+    survey(photos, config.sfm)
+    if config.sfm.pairs is not None:
+        read_pairs(config.sfm.pairs, [photo.name for photo in photos])
+    if config.sfm.poses is not None:
+        read_known_poses(config.sfm.poses, photos)
+
+
+def _check_model(config: MultiViewConfig, photos: tuple[Photo, ...]) -> str:
+    options = prediction.options_of(config.prediction)
+    runtime = config.runtime
+    name = check_model(config.prediction.model, runtime.device, runtime.dtype, options=options).name
+    if config.prediction.predictions is not None:
+        check_predictions(config.prediction.predictions, photos)
+    return name
+
+
+def stages(job: Job) -> list[Stage]:
+    """The recipe: every stage, what it reads and what changes it."""
+    config = job.config
+    photos = {"photos": files_fingerprint({photo.name: photo.path for photo in job.photos})}
+    masks = {"masks": files_fingerprint(job.masks)}
+    given = photos | masks | _given_files(config)
+    repeat = {"seed": config.runtime.seed, "deterministic": config.runtime.deterministic}
+
+    def stage(name: str, options: Any, run: RunStage, result: Any, after: str = "", **more: Any) -> Stage:
+        folder = more.pop("folder", name)
+        return Stage(name, folder, {"options": options, **repeat}, run, result.load, tuple(after.split()), **more)
+
+    return [
+        stage("sfm", [config.sfm, config.scene], _sfm(job), sfm.SfmResult, inputs=given),
+        stage("images", config.undistort, _images(job), images_stage.ImagesResult, "sfm"),
+        stage(
+            "prediction",
+            [config.prediction, config.runtime.dtype],
+            _prediction(job),
+            prediction.PredictionResult,
+            "sfm images",
+            folder=f"prediction/{job.model_name}",
+            inputs=masks | _model_files(job),
+            resumable=True,
+        ),
+        stage("alignment", config.alignment, _alignment(job), alignment.AlignmentResult, "sfm prediction"),
+        stage("consistency", config.consistency, _consistency(job), consistency.ConsistencyResult, "sfm alignment"),
+        stage(
+            "fusion",
+            config.fusion,
+            _fusion(job),
+            fusion.FusionResult,
+            "sfm images consistency",
+            folder=f"fusion/{config.fusion.fusion}",
+        ),
+        stage("report", config.report, _report(job), report.ReportResult, " ".join(STAGES[:-1])),
+    ]
+
+
+def _given_files(config: MultiViewConfig) -> dict[str, str]:
+    """Fingerprints of the files that options name: when one is edited, the stage runs again."""
+    marks = Path(config.scene.scale_from) if config.scene.scale_from else None
+    named = {"poses": config.sfm.poses, "intrinsics": config.sfm.intrinsics, "pairs": config.sfm.pairs, "marks": marks}
+    found = {}
+    for option, path in named.items():
+        if path is not None and path.is_dir():
+            found[option] = files_fingerprint({p.name: p for p in sorted(path.iterdir()) if p.is_file()})
+        elif path is not None and path.is_file():
+            found[option] = file_fingerprint(path)
+    return found
+
+
+def _model_files(job: Job) -> dict[str, str]:
+    if not job.model_name:
+        return {}
+    return {"model": model_fingerprint(str(job.config.prediction.model), prediction.options_of(job.config.prediction))}
+
+
+def _sfm(job: Job) -> RunStage:
+    def run(results: Results, out_dir: Path) -> sfm.SfmResult:
+        sfm.run(sfm.Inputs(job.photos, job.masks, job.config.runtime), job.config.sfm, out_dir)
+        return frame.apply(out_dir, job.config.scene.scale_from, job.config.scene.gravity)
+
+    return run
+
+
+def _images(job: Job) -> RunStage:
+    def run(results: Results, out_dir: Path) -> images_stage.ImagesResult:
+        placed: sfm.SfmResult = results["sfm"]
+        inputs = images_stage.Inputs(job.photos, placed.scene, placed.source_cameras)
+        return images_stage.run(inputs, job.config.undistort, out_dir)
+
+    return run
+
+
+def _prediction(job: Job) -> RunStage:
+    def run(results: Results, out_dir: Path) -> prediction.PredictionResult:
+        placed: sfm.SfmResult = results["sfm"]
+        inputs = prediction.Inputs(
+            placed.scene, results.folder("images"), job.root, placed.source_cameras, job.masks, job.config.runtime
+        )
+        return prediction.run(inputs, job.config.prediction, out_dir)
+
+    return run
+
+
+def _alignment(job: Job) -> RunStage:
+    def run(results: Results, out_dir: Path) -> alignment.AlignmentResult:
+        inputs = alignment.Inputs(results["sfm"].scene, results.folder("prediction"), job.config.runtime)
+        return alignment.run(inputs, job.config.alignment, out_dir)
+
+    return run
+
+
+def _consistency(job: Job) -> RunStage:
+    def run(results: Results, out_dir: Path) -> consistency.ConsistencyResult:
+        inputs = consistency.Inputs(results["sfm"].scene, results.folder("alignment"), job.config.runtime)
+        return consistency.run(inputs, job.config.consistency, out_dir)
+
+    return run
+
+
+def _fusion(job: Job) -> RunStage:
+    def run(results: Results, out_dir: Path) -> fusion.FusionResult:
+        inputs = fusion.Inputs(
+            results["sfm"].scene, results.folder("consistency"), results.folder("images"), job.config.runtime
+        )
+        return fusion.run(inputs, job.config.fusion, out_dir)
+
+    return run
+
+
+def _report(job: Job) -> RunStage:
+    def run(results: Results, out_dir: Path) -> report.ReportResult:
+        placed: sfm.SfmResult = results["sfm"]
+        fused: fusion.FusionResult = results["fusion"]
+        files = {"mesh.ply": fused.mesh_path, "mesh.glb": fused.glb_path, "options": results.workspace.config_file}
+        inputs = report.Inputs(
+            scene=placed.scene,
+            images_dir=results.folder("images"),
+            photos=tuple(photo.name for photo in job.photos),
+            prediction_dir=results.folder("prediction"),
+            alignment_dir=results.folder("alignment"),
+            consistency_dir=results.folder("consistency"),
+            mesh=fused.mesh_path,
+            stages=results.infos(),
+            figures=_figures(results),
+            links={text: f"../{path.relative_to(results.workspace.root).as_posix()}" for text, path in files.items()},
+            title=f"Reconstruction of {job.root.resolve().name}",
+        )
+        return report.run(inputs, job.config.report, out_dir)
+
+    return run
+
+
+def _figures(results: Results) -> dict[str, Any]:
+    """What the stages measured, by heading of the report."""
+    aligned: alignment.AlignmentResult = results["alignment"]
+    checked: consistency.ConsistencyResult = results["consistency"]
+    return {
+        "cameras": results["sfm"].report,
+        "alignment": {"local correction": aligned.local_strength, **to_plain(aligned.medians)},
+        "alignment of each view": [to_plain(view) for view in aligned.views],
+        "consistency of each view": [to_plain(view) for view in checked.views],
+        "fusion": results["fusion"].figures,
+    }

@@ -1,0 +1,202 @@
+"""One photo in; depth, normals, camera, points and mesh out. One folder per photo."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError, ReconError
+from lotus_recon.fusion.depth_surface import surface_from_depth
+from lotus_recon.geometry.camera import fit_longer_edge
+from lotus_recon.geometry.depth import scale_free_from_affine
+from lotus_recon.io.images import Photo, expand_photos, read_info, read_rgb, resize_rgb, write_png
+from lotus_recon.io.intrinsics import GivenIntrinsics, camera_of_photo
+from lotus_recon.io.maps import save_prediction
+from lotus_recon.io.meshes import write_glb, write_ply
+from lotus_recon.models.base import Model
+from lotus_recon.models.registry import check_model, load_model, model_fingerprint
+from lotus_recon.models.stage import options_of
+from lotus_recon.progress import track
+from lotus_recon.recipes.config import SingleViewConfig
+from lotus_recon.reporting.pictures import depth_picture, normals_picture
+from lotus_recon.types import Camera, DepthKind, DepthMap, Prediction
+from lotus_recon.workspace import Workspace, file_fingerprint, write_json
+
+log = logging.getLogger(__name__)
+
+_STORED = "precomputed"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do, checked."""
+
+    photos: tuple[Photo, ...]
+    config: SingleViewConfig
+    given: GivenIntrinsics
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one photo: ``done``, ``skipped`` (up to date) or ``failed``."""
+
+    photo: Photo
+    status: str
+    detail: str = ""
+
+
+def check_job(arguments: Sequence[str], config: SingleViewConfig) -> Job:
+    """The job of a command line. Raises InputError before any long work."""
+    if not arguments:
+        raise InputError("no photo was given; name one or more photos, folders, or patterns in quotes")
+    photos = tuple(expand_photos(arguments))
+    _refuse_nested(photos)
+    given = GivenIntrinsics(**asdict(config.camera))
+    check_model(
+        config.prediction.model, config.runtime.device, config.runtime.dtype, options=options_of(config.prediction)
+    )
+    if config.output.max_size < 0:
+        raise InputError(f"--max-size {config.output.max_size}: must be 0 (as is) or more pixels")
+    if not config.output.far_over_near > 1:
+        raise InputError(f"--far-over-near {config.output.far_over_near}: must be above 1")
+    return Job(photos, config, given)
+
+
+def _refuse_nested(photos: Sequence[Photo]) -> None:
+    """Photo ``a.jpg`` and a folder ``a`` with photos would write into each other."""
+    stems = {photo.stem for photo in photos}
+    for photo in photos:
+        parents = {str(parent) for parent in Path(photo.stem).parents}
+        if clash := parents & stems:
+            raise InputError(f"{photo.path} would be written inside the output of photo {clash.pop()!r}; rename one")
+
+
+def run_job(job: Job, workspace: Workspace) -> list[Outcome]:
+    """Process every photo that is not up to date. A photo that cannot be used is reported; the others go on."""
+    hashes, outcomes = _open(job)
+    pending = []
+    for photo, inputs in hashes.items():
+        if workspace.is_current(photo.stem, _hashed(job.config), inputs):
+            outcomes.append(Outcome(photo, "skipped", "up to date"))
+        else:
+            pending.append(photo)
+    if pending:
+        model = _load_model(job.config)
+        for photo in track(pending, "photos", len(pending)):
+            outcomes.append(_process(photo, model, job, workspace, hashes[photo]))
+    order = {photo: i for i, photo in enumerate(job.photos)}
+    return sorted(outcomes, key=lambda outcome: order[outcome.photo])
+
+
+def _open(job: Job) -> tuple[dict[Photo, dict[str, str]], list[Outcome]]:
+    """Fingerprints of what each photo's outputs depend on; photos that cannot even be opened have failed."""
+    prediction = job.config.prediction
+    model = model_fingerprint(str(prediction.model), options_of(prediction))
+    intrinsics = file_fingerprint(job.given.intrinsics) if job.given.intrinsics else ""
+    hashes, failed = {}, []
+    for photo in job.photos:
+        try:
+            read_info(photo.path)
+            hashes[photo] = {"photo": file_fingerprint(photo.path), "model": model, "intrinsics": intrinsics}
+        except ReconError as error:
+            failed.append(_failed(photo, error))
+    return hashes, failed
+
+
+def _failed(photo: Photo, error: ReconError) -> Outcome:
+    log.error("%s: %s", photo.name, error)
+    return Outcome(photo, "failed", str(error))
+
+
+def _hashed(config: SingleViewConfig) -> Any:
+    """The options that change the result: not the device."""
+    return replace(config, runtime=replace(config.runtime, device="auto"))
+
+
+def _load_model(config: SingleViewConfig) -> Model:
+    p = config.prediction
+    return load_model(
+        str(p.model),
+        config.runtime.device,
+        config.runtime.dtype,
+        predictions=p.predictions,
+        task=p.task,
+        depth_space=p.depth_space,
+        revision=p.revision,
+        processing_res=p.processing_res,
+        batch_size=p.images_per_batch,
+    )
+
+
+def _process(photo: Photo, model: Model, job: Job, workspace: Workspace, inputs: dict[str, str]) -> Outcome:
+    start = time.monotonic()
+    try:
+        rgb, camera, source = _read(photo, job)
+        prediction = model.predict(rgb, seed=job.config.runtime.seed, view=photo.name)
+        workspace.run_stage(
+            photo.stem,
+            run=lambda folder: _write_outputs(folder, rgb, prediction, camera, source, job.config),
+            load=lambda folder: None,
+            config=_hashed(job.config),
+            inputs=inputs,
+        )
+    except ReconError as error:
+        return _failed(photo, error)
+    return Outcome(photo, "done", f"camera from {source}; {time.monotonic() - start:.1f} s")
+
+
+def _read(photo: Photo, job: Job) -> tuple[NDArray[np.uint8], Camera, str]:
+    info = read_info(photo.path)
+    longer_edge = 0 if job.config.prediction.model == _STORED else job.config.output.max_size
+    width, height = fit_longer_edge(info.width, info.height, longer_edge)
+    camera, source = camera_of_photo(info, job.given, width, height)
+    log.info("%s: %dx%d, %.1f degrees wide, camera from %s", photo.name, width, height, camera.fov_deg[0], source)
+    return resize_rgb(read_rgb(photo.path), width, height), camera, source
+
+
+def _write_outputs(
+    folder: Path, rgb: NDArray[np.uint8], prediction: Prediction, camera: Camera, source: str, config: SingleViewConfig
+) -> None:
+    """All files of one photo (DESIGN: single_view)."""
+    meta = dict(prediction.meta)
+    if prediction.depth is not None:
+        depth = _positive(prediction.depth, config.output.far_over_near)
+        low, high = float(depth.values[depth.valid].min()), float(depth.values[depth.valid].max())
+        meta |= {"depth_16bit": {"kind": depth.kind.value, "low": low, "high": high, "zero": "invalid"}}
+        write_png(folder / "depth.png", depth_picture(prediction.depth))
+        write_png(folder / "depth_16bit.png", _quantised(depth, low, high))
+        points, mesh = surface_from_depth(depth, rgb, camera, prediction.normals, config.surface)
+        write_ply(folder / "points.ply", points)
+        write_ply(folder / "mesh.ply", mesh)
+        write_glb(folder / "mesh.glb", mesh)
+    if prediction.normals is not None:
+        write_png(folder / "normals.png", normals_picture(prediction.normals))
+    save_prediction(folder / "prediction.npz", replace(prediction, meta=meta))
+    write_json(folder / "camera.json", {**asdict(camera), "fov_deg": camera.fov_deg, "source": source})
+
+
+def _positive(depth: DepthMap, far_over_near: float) -> DepthMap:
+    """Depth that can be unprojected: as it is, or by the rule of ``scale_free_from_affine``."""
+    if depth.kind not in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY):
+        return depth
+    disparity = depth.kind is DepthKind.AFFINE_DISPARITY
+    values = scale_free_from_affine(depth.values, depth.valid, disparity, far_over_near)
+    return DepthMap(values.astype(np.float32), depth.valid, DepthKind.SCALE_FREE)
+
+
+def _quantised(depth: DepthMap, low: float, high: float) -> NDArray[np.uint16]:
+    """0 where invalid, otherwise 1 + 65534 (depth - low) / (high - low), rounded."""
+    share = (depth.values.astype(np.float64) - low) / max(high - low, 1e-12)
+    return np.where(depth.valid, 1 + np.rint(np.clip(share, 0, 1) * 65534), 0).astype(np.uint16)
+
+
+def failures(outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
+    """The photos that failed."""
+    return (outcome for outcome in outcomes if outcome.status == "failed")

@@ -1,0 +1,152 @@
+"""The world frame of a reconstruction: its scale from a known distance, its vertical axis from the cameras."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError, SfmError
+from lotus_recon.geometry.gravity import estimate_up, rotation_between
+from lotus_recon.geometry.pose import Similarity
+from lotus_recon.io.cameras import SourceCamera, write_colmap_scene
+from lotus_recon.sfm.stage import REPORT, SPARSE, SfmResult
+from lotus_recon.types import Scene
+from lotus_recon.workspace import write_json
+
+log = logging.getLogger(__name__)
+
+Z_UP = np.array([0.0, 0.0, 1.0])
+
+
+@dataclass(frozen=True)
+class CameraDistance:
+    """The distance in metres between the positions of two cameras, named by their photos."""
+
+    a: str
+    b: str
+    metres: float
+
+
+@dataclass(frozen=True)
+class MarkedDistance:
+    """The distance in metres between two points, each marked in two or more photos (pixels of the photo as given)."""
+
+    a: Mapping[str, tuple[float, float]]
+    b: Mapping[str, tuple[float, float]]
+    metres: float
+
+
+def parse_distance(text: str) -> CameraDistance | MarkedDistance:
+    """``--scale-from``: ``"a.jpg,b.jpg=1.5"``, or a YAML file with ``metres`` and marks ``a`` and ``b``.
+
+    Each mark maps photo names to ``[x, y]``. Raises InputError that says what is allowed.
+    """
+    if Path(text).suffix.lower() in (".yaml", ".yml", ".json"):
+        return _marked_distance(Path(text))
+    names, _, metres = text.rpartition("=")
+    parts = [part.strip() for part in names.split(",")]
+    try:
+        value = float(metres)
+    except ValueError:
+        value = -1.0
+    if len(parts) != 2 or not all(parts) or not value > 0:
+        raise InputError(
+            f"--scale-from {text!r}: give 'PHOTO_A,PHOTO_B=METRES' (the distance of two cameras) or a YAML file"
+        )
+    return CameraDistance(parts[0], parts[1], value)
+
+
+def _marked_distance(path: Path) -> MarkedDistance:
+    allowed = "needed: metres: NUMBER, a: {PHOTO: [x, y], ...}, b: {PHOTO: [x, y], ...} with two or more photos each"
+    try:
+        content: Any = yaml.safe_load(path.read_text())
+        marks = [{str(name): (float(x), float(y)) for name, (x, y) in content[key].items()} for key in ("a", "b")]
+        metres = float(content["metres"])
+    except OSError as error:
+        raise InputError(f"--scale-from {path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"--scale-from {path}: {error!r}; {allowed}") from None
+    if not metres > 0 or min(len(mark) for mark in marks) < 2:
+        raise InputError(f"--scale-from {path}: {allowed}")
+    return MarkedDistance(marks[0], marks[1], metres)
+
+
+def check(scale_from: str | None, gravity: bool, poses: Path | None, names: Set[str]) -> None:
+    """Raise InputError for options that do not fit together or name photos that are not among ``names``."""
+    if poses is not None and (scale_from is not None or gravity):
+        option = "--scale-from" if scale_from is not None else "--gravity"
+        raise InputError(f"{option} would change the poses that --poses gives, and given poses are never changed")
+    if scale_from is not None:
+        distance = parse_distance(scale_from)
+        used = [distance.a, distance.b] if isinstance(distance, CameraDistance) else [*distance.a, *distance.b]
+        unknown = sorted(set(used) - names)
+        if unknown:
+            raise InputError(f"--scale-from names photos that are not there: {', '.join(unknown)}")
+
+
+def apply(out_dir: Path, scale_from: str | None, gravity: bool) -> SfmResult:
+    """Move the finished model in ``out_dir`` into the frame that is asked for. Raises SfmError when it cannot be."""
+    result = SfmResult.load(out_dir)
+    if scale_from is None and not gravity:
+        return result
+    scale = 1.0 if scale_from is None else metric_scale(result.scene, result.source_cameras, parse_distance(scale_from))
+    rotation = gravity_rotation(result.scene) if gravity else np.eye(3)
+    metric = scale_from is not None or result.scene.metric
+    write_colmap_scene(moved(result.scene, Similarity(scale, rotation, np.zeros(3)), metric), out_dir / SPARSE)
+    frame = {"scale": scale, "rotation": rotation.tolist()}
+    write_json(out_dir / REPORT, {**result.report, "metric": metric, "frame": frame})
+    log.info("world frame: scale %.6g%s", scale, ", z up" if gravity else "")
+    return SfmResult.load(out_dir)
+
+
+def metric_scale(scene: Scene, sources: Mapping[str, SourceCamera], distance: CameraDistance | MarkedDistance) -> float:
+    """Metres per unit of the scene. Raises SfmError when a photo is not registered or the distance is zero."""
+    if isinstance(distance, CameraDistance):
+        ends = [scene.views[_registered(scene, name)].center_in_world for name in (distance.a, distance.b)]
+    else:
+        ends = [_triangulated(scene, sources, mark) for mark in (distance.a, distance.b)]
+    length = float(np.linalg.norm(ends[0] - ends[1]))
+    if length == 0:
+        raise SfmError("--scale-from: the two positions coincide in the reconstruction")
+    return distance.metres / length
+
+
+def _registered(scene: Scene, name: str) -> int:
+    if name not in scene.index:
+        raise SfmError(f"--scale-from: photo {name} was not registered, so its position is not known")
+    return scene.index[name]
+
+
+def _triangulated(
+    scene: Scene, sources: Mapping[str, SourceCamera], mark: Mapping[str, tuple[float, float]]
+) -> NDArray[np.float64]:
+    """The point nearest to the rays through all marks: least squares over (I - d d^T)(x - c) = 0."""
+    A, b = np.zeros((3, 3)), np.zeros(3)
+    for name, xy in mark.items():
+        view = scene.views[_registered(scene, name)]
+        ray = view.cam_from_world[:3, :3].T @ sources[name].ray_of(xy)
+        across = np.eye(3) - np.outer(ray, ray)
+        A += across
+        b += across @ view.center_in_world
+    if np.linalg.cond(A) > 1e8:
+        raise SfmError("--scale-from: the rays through a mark are parallel; mark it in photos from different places")
+    return np.asarray(np.linalg.solve(A, b))
+
+
+def gravity_rotation(scene: Scene) -> NDArray[np.float64]:
+    """(3, 3) rotation that makes z point up."""
+    return rotation_between(estimate_up([view.cam_from_world for view in scene.views]), Z_UP)
+
+
+def moved(scene: Scene, new_from_old: Similarity, metric: bool) -> Scene:
+    """The scene in another world frame."""
+    views = tuple(replace(v, cam_from_world=new_from_old.apply_to_pose(v.cam_from_world)) for v in scene.views)
+    points = replace(scene.points, xyz=new_from_old.apply(scene.points.xyz))
+    return Scene(views, points, metric)

@@ -1,0 +1,107 @@
+"""The command lines: fast help, options from three sources, exit status 2 for what is refused."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lotus_recon.config import leaf_fields
+from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
+from pipelines.command_line import parse
+from pipelines.multi_view import Arguments as MultiViewArguments
+from pipelines.single_view import Arguments as SingleViewArguments
+
+PIPELINES = {
+    "single_view": (SingleViewArguments, SingleViewConfig),
+    "multi_view": (MultiViewArguments, MultiViewConfig),
+}
+
+
+def run(pipeline: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", f"pipelines.{pipeline}", *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_help_is_fast_and_shows_every_option(pipeline: str) -> None:
+    start = time.process_time()
+    before = time.monotonic()
+    result = run(pipeline, "--help")
+    assert result.returncode == 0
+    assert time.monotonic() - before < 4, "2 s on an idle machine"
+    assert time.process_time() - start < 2
+    _, config_type = PIPELINES[pipeline]
+    for name, _ in leaf_fields(config_type):
+        assert re.search(rf"--{name.replace('_', '-')}[ ,]", result.stdout.replace("\n", " ")), name
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_help_imports_no_large_library(pipeline: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['x', '--help']; import pipelines.{pipeline} as p\n"
+        "try: p.run(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'open3d', 'pycolmap', 'scipy', 'cv2', 'transformers') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_flag_names_are_unique(pipeline: str) -> None:
+    names = [name for name, _ in leaf_fields(PIPELINES[pipeline][1])]
+    assert len(names) == len(set(names))
+
+
+def test_command_line_wins_over_file_wins_over_preset(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("output: {max_size: 300, far_over_near: 7}\n")
+
+    def parsed(*extra: str) -> SingleViewConfig:
+        argv = ["a.jpg", "--preset", "fine", *extra]
+        build = lambda options: SingleViewArguments(options=options)  # noqa: E731
+        return parse(build, SingleViewConfig, "single_view", argv).options
+
+    file = ("--config", str(tmp_path / "c.yaml"))
+    assert parsed().output.max_size == 2048
+    assert (parsed(*file).output.max_size, parsed(*file).output.far_over_near) == (300, 7)
+    both = parsed(*file, "--max-size", "200").output
+    assert (both.max_size, both.far_over_near) == (200, 7)
+
+
+@pytest.mark.parametrize("preset", ["fast", "default", "fine"])
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_presets_load(pipeline: str, preset: str) -> None:
+    arguments, config_type = PIPELINES[pipeline]
+    parse(lambda options: arguments(options=options), config_type, pipeline, ["x", "--preset", preset])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["x.jpg", "--focal-pz", "3"], "focal-px"),
+        (["x.jpg", "--preset", "slow"], "fast, default, fine"),
+        (["x.jpg", "--config", "none.yaml"], "none.yaml"),
+        (["no-such-file.jpg", "--model", "precomputed"], "no-such-file.jpg"),
+        (["README.md"], "README.md is not a photo"),
+        ([], "photo"),
+    ],
+)
+def test_refused_with_status_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    result = run("single_view", *arguments, "--out", str(tmp_path / "out"))
+    assert result.returncode == 2
+    assert message in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_model_says_which_exist(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "a.png")
+    result = run("single_view", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"))
+    assert result.returncode == 2
+    assert "lotus-depth-d-v2-0-disparity" in result.stderr
+    assert "precomputed" in result.stderr

@@ -1,0 +1,269 @@
+"""multi_view on a small scene of known shape: the command line, start to end, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lotus_recon.errors import InputError
+from lotus_recon.io.maps import load_arrays, save_arrays
+from lotus_recon.io.meshes import read_mesh
+from pipelines.multi_view import run
+from tests.recipes.scenes import RADIUS, SceneOnDisk, write_scene
+
+STAGES = ["sfm", "images", "prediction/precomputed", "alignment", "consistency", "fusion/tsdf", "report"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> SceneOnDisk:
+    """A scene that was run once; tests copy it before they change it."""
+    scene = write_scene(tmp_path_factory.mktemp("scene"))
+    assert run(scene.arguments()) == 0
+    return scene
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> SceneOnDisk:
+    return write_scene(tmp_path)
+
+
+@pytest.fixture
+def copied(finished: SceneOnDisk, tmp_path: Path) -> SceneOnDisk:
+    out = tmp_path / "out"
+    shutil.copytree(finished.out, out)
+    return SceneOnDisk(finished.photos, finished.predictions, finished.poses, out)
+
+
+def run_ids(out: Path) -> dict[str, str]:
+    return {stage: json.loads((out / stage / "stage.json").read_text())["run_id"] for stage in STAGES}
+
+
+def rerun(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    return [stage for stage in STAGES if before[stage] != after[stage]]
+
+
+def test_the_mesh_is_the_sphere_on_the_floor(finished: SceneOnDisk) -> None:
+    mesh = read_mesh(finished.out / "fusion/tsdf/mesh.ply")
+    to_sphere = np.abs(np.linalg.norm(mesh.vertices, axis=1) - RADIUS)
+    to_floor = np.abs(mesh.vertices[:, 2] + RADIUS)
+    voxel = json.loads((finished.out / "fusion/tsdf/fusion.json").read_text())["voxel_size"]
+    assert np.quantile(np.minimum(to_sphere, to_floor), 0.9) < voxel
+    assert (to_sphere < voxel).sum() > 500
+    assert (to_floor < voxel).sum() > 500
+
+
+def test_report_names_every_stage(finished: SceneOnDisk) -> None:
+    report = json.loads((finished.out / "report/report.json").read_text())
+    assert [row["stage"] for row in report["stages"]] == [
+        "sfm", "images", "prediction", "alignment", "consistency", "fusion"
+    ]  # fmt: skip
+    assert all(row["seconds"] >= 0 and row["peak_memory_mb"] > 0 for row in report["stages"])
+    assert (finished.out / "report/index.html").exists()
+    assert (finished.out / "config.yaml").read_text().count("voxel_size:") == 1
+
+
+def test_nothing_runs_twice(copied: SceneOnDisk) -> None:
+    before = run_ids(copied.out)
+    assert run(copied.arguments()) == 0
+    assert rerun(before, run_ids(copied.out)) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (["--voxel-size", "0.05"], STAGES[5:]),
+        (["--from", "consistency"], STAGES[4:]),
+        (["--report-views", "1"], STAGES[6:]),
+        (["--only", "fusion", "--voxel-size", "0.06"], STAGES[5:6]),
+    ],
+)
+def test_a_changed_option_repeats_what_depends_on_it(copied: SceneOnDisk, more: list[str], expected: list[str]) -> None:
+    before = run_ids(copied.out)
+    assert run(copied.arguments(*more)) == 0
+    assert rerun(before, run_ids(copied.out)) == expected
+
+
+def test_a_deleted_stage_file_repeats_that_stage_and_those_after_it(copied: SceneOnDisk) -> None:
+    before = run_ids(copied.out)
+    (copied.out / "alignment/stage.json").unlink()
+    assert run(copied.arguments()) == 0
+    assert rerun(before, run_ids(copied.out)) == STAGES[3:]
+
+
+def test_only_sfm_needs_no_model(scene: SceneOnDisk) -> None:
+    posed = ["--poses", str(scene.poses), "--no-triangulate"]
+    assert run([str(scene.photos), "--out", str(scene.out), *posed, "--only", "sfm", "--quiet"]) == 0
+    assert (scene.out / "sfm/sparse/cameras.bin").exists()
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_and_run_again(finished: SceneOnDisk, tmp_path: Path) -> None:
+    fresh = SceneOnDisk(finished.photos, finished.predictions, finished.poses, tmp_path / "out")
+    command = [sys.executable, "-m", "pipelines.multi_view", *fresh.arguments("--deterministic")]
+    for seconds in (1.5, 2.5, 3.0, 3.5, 4.0, 5.0):
+        process = subprocess.Popen(command, start_new_session=True)
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert subprocess.run(command, check=False).returncode == 0
+    clean = SceneOnDisk(finished.photos, finished.predictions, finished.poses, tmp_path / "clean")
+    assert run(clean.arguments("--deterministic")) == 0
+    mesh = "fusion/tsdf/mesh.ply"
+    assert (fresh.out / mesh).read_bytes() == (clean.out / mesh).read_bytes()
+    assert not list((fresh.out / ".scratch").rglob("*.npz"))
+
+
+def test_deterministic_runs_agree_to_the_byte(scene: SceneOnDisk, tmp_path: Path) -> None:
+    files = ["fusion/tsdf/mesh.ply", "fusion/tsdf/mesh.glb", "consistency/view 0.npz", "alignment/alignment.json"]
+    contents = []
+    for name in ("first", "second"):
+        again = SceneOnDisk(scene.photos, scene.predictions, scene.poses, tmp_path / name)
+        assert run(again.arguments("--deterministic")) == 0
+        contents.append([(again.out / file).read_bytes() for file in files])
+    assert contents[0] == contents[1]
+
+
+def test_masks_leave_no_surface_where_they_are_black(scene: SceneOnDisk) -> None:
+    masks = scene.photos / "masks"
+    masks.mkdir()
+    for photo in scene.photos.glob("*.png"):
+        depth = load_arrays(scene.predictions / f"{photo.stem}.npz")["depth"]
+        keep = np.zeros(depth.shape, np.uint8)
+        keep[:, : depth.shape[1] // 2] = 255
+        Image.fromarray(keep).save(masks / photo.name)
+    assert run(scene.arguments()) == 0
+    masked = load_arrays(scene.out / "alignment/view 0.npz")["depth_valid"]
+    assert masked[:, :40].any()
+    assert not masked[:, 50:].any()
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+Change = Callable[[SceneOnDisk], None]
+
+
+def rewrite_json(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def photo(scene: SceneOnDisk) -> Path:
+    return scene.photos / "view 1.png"
+
+
+def map_file(scene: SceneOnDisk) -> Path:
+    return scene.predictions / "view 1.npz"
+
+
+def change_maps(scene: SceneOnDisk, **arrays: Any) -> None:
+    save_arrays(map_file(scene), **{**load_arrays(map_file(scene)), **arrays})
+
+
+def only_one_photo(scene: SceneOnDisk) -> None:
+    for path in sorted(scene.photos.iterdir())[1:]:
+        path.unlink()
+
+
+def black_mask_of_another_size(scene: SceneOnDisk) -> None:
+    (scene.photos / "masks").mkdir()
+    Image.new("L", (10, 10), 255).save(scene.photos / "masks/view 1.png")
+
+
+def scaled_matrix(scene: SceneOnDisk) -> None:
+    def scale(content: dict[str, Any]) -> None:
+        content["frames"][1]["transform_matrix"][0] = [9, 9, 9, 9]
+
+    rewrite_json(scene.poses, scale)
+
+
+REFUSED: dict[str, tuple[Change, str]] = {
+    "empty folder": (lambda s: shutil.rmtree(s.photos) or s.photos.mkdir(), "no photos in .*photos é"),  # type: ignore[func-returns-value]
+    "no folder": (lambda s: shutil.rmtree(s.photos), "does not exist"),
+    "one photo": (only_one_photo, "one photo.*single_view"),
+    "truncated photo": (lambda s: os.truncate(photo(s), 500), "1 of 6 photos.*\n.*view 1.png"),
+    "0 bytes": (lambda s: os.truncate(photo(s), 0), "0 bytes"),
+    "text as photo": (lambda s: photo(s).write_text("hello") and None, "view 1.png.*not an image"),
+    "1x1 photo": (lambda s: Image.new("RGB", (1, 1)).save(photo(s)), "view 1.png is 1x1"),
+    "100 megapixels": (lambda s: Image.new("L", (10000, 10000)).save(photo(s)), "view 1.png has 100 megapixels"),
+    "no predictions at all": (lambda s: shutil.rmtree(s.predictions), "no such folder"),
+    "none of these photos": (
+        lambda s: [p.rename(p.with_stem("x" + p.stem)) for p in s.predictions.iterdir()] and None,
+        "predictions for none of the 6 photos.*view 0.npz",
+    ),
+    "wrong size": (lambda s: change_maps(s, depth=np.ones((5, 6)), depth_valid=np.ones((5, 6), bool)), "6x5.*96x72"),
+    "all NaN": (
+        lambda s: change_maps(s, depth=np.full((72, 96), np.nan), depth_valid=np.zeros((72, 96), bool)),
+        "view 1.npz: depth has no valid pixel",
+    ),
+    "NaN marked valid": (
+        lambda s: change_maps(s, depth=np.full((72, 96), np.nan), depth_valid=np.ones((72, 96), bool)),
+        "view 1.npz: depth has NaN",
+    ),
+    "unknown kind": (lambda s: change_maps(s, meta=np.array('{"kind": "FEET"}')), "FEET.*METRIC"),
+    "poses of missing photos": (lambda s: photo(s).unlink(), "view 1"),
+    "no matrix": (
+        lambda s: rewrite_json(s.poses, lambda c: c["frames"][1].pop("transform_matrix")),
+        "transforms.json.*transform_matrix",
+    ),
+    "no focal length": (
+        lambda s: rewrite_json(s.poses, lambda c: [f.pop("fl_x") for f in c["frames"]]),
+        "transforms.json.*fl_x",
+    ),
+    "non-rigid matrix": (scaled_matrix, "not a rotation"),
+    "mask of another size": (black_mask_of_another_size, "view 1.png is 10x10.*96x72"),
+    "output is a file": (lambda s: s.out.write_text("") and None, "is a file"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_before_any_work(case: str, scene: SceneOnDisk) -> None:
+    change, message = REFUSED[case]
+    change(scene)
+    was_there = scene.out.exists()
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        run(scene.arguments())
+    assert scene.out.exists() == was_there, "nothing is written"
+
+
+def test_another_image_root_needs_force(copied: SceneOnDisk, scene: SceneOnDisk) -> None:
+    other = SceneOnDisk(scene.photos, scene.predictions, scene.poses, copied.out)
+    with pytest.raises(InputError, match="holds results of"):
+        run(other.arguments())
+    assert run(other.arguments("--force")) == 0
+
+
+def test_photos_without_predictions_are_a_warning(scene: SceneOnDisk) -> None:
+    map_file(scene).unlink()
+    assert run(scene.arguments()) == 0
+    report = json.loads((scene.out / "report/report.json").read_text())
+    assert any("view 1" in row["warning"] for row in report["warnings"])
+    assert len(report["photos"]["registered"]) == 6
+
+
+def test_disk_full_while_fusing(scene: SceneOnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    from lotus_recon.fusion import stage
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "mesh.ply")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "write_ply", full)
+        assert run(scene.arguments()) == 1
+    assert not (scene.out / "fusion").exists() or not list((scene.out / "fusion").iterdir())
+    assert run(scene.arguments()) == 0
+    assert (scene.out / "fusion/tsdf/mesh.ply").exists()

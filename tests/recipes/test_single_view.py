@@ -1,0 +1,173 @@
+"""single_view on small photos with stored predictions of a known plane: the command line, start to end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lotus_recon.geometry.camera import rays_in_cam
+from lotus_recon.io.images import read_png16
+from lotus_recon.io.maps import load_prediction, save_prediction
+from lotus_recon.io.meshes import read_mesh, read_points
+from lotus_recon.types import Camera, DepthKind, DepthMap, NormalMap, Prediction
+from pipelines.single_view import run
+
+WIDTH, HEIGHT, FOV_DEG = 64, 48, 60.0
+NORMAL = np.array([0.3, 0.1, -1.0]) / np.linalg.norm([0.3, 0.1, -1.0])
+FILES = {
+    "prediction.npz",
+    "camera.json",
+    "depth.png",
+    "depth_16bit.png",
+    "normals.png",
+    "points.ply",
+    "mesh.ply",
+    "mesh.glb",
+}
+
+
+def plane_prediction(kind: DepthKind) -> Prediction:
+    """Maps of a tilted plane at depth 2 in the middle of the photo."""
+    camera = Camera.from_fov_deg(FOV_DEG, WIDTH, HEIGHT)
+    depth = (NORMAL @ [0, 0, 2.0]) / (rays_in_cam(camera) @ NORMAL)
+    values = 3.0 / depth - 0.2 if kind is DepthKind.AFFINE_DISPARITY else depth
+    valid = np.ones(depth.shape, bool)
+    normals = NormalMap(np.broadcast_to(NORMAL, (*depth.shape, 3)), valid)
+    return Prediction(DepthMap(values.astype(np.float32), valid, kind), normals, {"model": "plane"})
+
+
+class Folder:
+    """A folder of photos, one of stored predictions, and an output folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.photos, self.predictions, self.out = root / "photos", root / "predictions", root / "out"
+
+    def add(self, name: str, kind: DepthKind = DepthKind.METRIC) -> Path:
+        path = self.photos / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+        Image.fromarray(noise).save(path)
+        save_prediction((self.predictions / name).with_suffix(".npz"), plane_prediction(kind))
+        return path
+
+    def run(self, *more: str, photos: Sequence[str] = ()) -> int:
+        given = photos or [str(self.photos)]
+        stored = ["--model", "precomputed", "--predictions", str(self.predictions)]
+        return run([*given, "--out", str(self.out), *stored, "--fov-deg", str(FOV_DEG), *more])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "a path with späces")
+
+
+def test_all_files_and_the_plane_they_hold(folder: Folder) -> None:
+    folder.add("é b/1.PNG")
+    folder.add("a/1.webp")
+    assert folder.run() == 0
+    for stem in ("é b/1", "a/1"):
+        assert {p.name for p in (folder.out / stem).iterdir()} == FILES | {"stage.json"}
+    out = folder.out / "é b/1"
+    mesh = read_mesh(out / "mesh.ply")
+    np.testing.assert_allclose(mesh.vertices @ NORMAL, NORMAL[2] * 2, rtol=1e-4)
+    assert len(mesh.vertices) == WIDTH * HEIGHT == len(read_points(out / "points.ply").points)
+    camera = json.loads((out / "camera.json").read_text())
+    assert camera["fov_deg"][0] == pytest.approx(FOV_DEG)
+    assert camera["source"] == "--fov-deg"
+
+
+def test_depth_16bit_decodes_to_the_depth(folder: Folder) -> None:
+    folder.add("1.png")
+    folder.run()
+    stored = load_prediction(folder.out / "1/prediction.npz")
+    assert stored.depth is not None
+    scale = stored.meta["depth_16bit"]
+    decoded = scale["low"] + (read_png16(folder.out / "1/depth_16bit.png") - 1.0) / 65534 * (
+        scale["high"] - scale["low"]
+    )
+    np.testing.assert_allclose(decoded, stored.depth.values, atol=1e-4)
+
+
+def test_affine_disparity_becomes_positive_by_the_documented_rule(folder: Folder) -> None:
+    folder.add("1.png", DepthKind.AFFINE_DISPARITY)
+    folder.run("--far-over-near", "4")
+    depth = read_mesh(folder.out / "1/mesh.ply").vertices[:, 2]
+    assert depth.min() > 0
+    far, near = np.percentile(depth, [98, 2])
+    assert far / near == pytest.approx(4, rel=0.05)
+    stored = load_prediction(folder.out / "1/prediction.npz")
+    assert stored.depth is not None
+    assert stored.depth.kind is DepthKind.AFFINE_DISPARITY
+
+
+def test_finished_photos_are_skipped_until_something_changes(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.add("1.png")
+    folder.add("2.png")
+    folder.run()
+    before = (folder.out / "1/stage.json").read_text()
+    assert folder.run() == 0
+    assert "2 skipped" in capsys.readouterr().out
+    assert (folder.out / "1/stage.json").read_text() == before
+    folder.run("--edge-jump", "0.5")
+    assert (folder.out / "1/stage.json").read_text() != before
+
+
+def test_a_broken_photo_is_reported_and_the_rest_goes_on(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.add("1.png")
+    broken = folder.add("2.png")
+    broken.write_bytes(broken.read_bytes()[:400])
+    folder.add("3.png")
+    (folder.predictions / "3.npz").unlink()
+    assert folder.run() == 1
+    assert "1 done, 2 failed" in capsys.readouterr().out
+    assert (folder.out / "1/mesh.ply").exists()
+    assert not (folder.out / "2").exists()
+
+
+def test_exif_rotation_is_applied_once(folder: Folder) -> None:
+    upright = folder.add("1.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(upright).transpose(Image.Transpose.ROTATE_90).save(upright, exif=exif)
+    assert folder.run() == 0, "the stored maps have the size of the upright photo"
+
+
+def test_folders_files_and_patterns(folder: Folder) -> None:
+    first = folder.add("a/1.png")
+    folder.add("b/1.png")
+    assert folder.run(photos=[str(folder.photos / "*/1.png")]) == 0
+    assert (folder.out / "a/1/mesh.ply").exists()
+    assert (folder.out / "b/1/mesh.ply").exists()
+    shutil.copy(folder.predictions / "a/1.npz", folder.predictions / "1.npz")
+    assert folder.run(photos=[str(first)]) == 0
+    assert (folder.out / "1/mesh.ply").exists()
+
+
+def test_another_photo_of_the_same_name_needs_force(folder: Folder) -> None:
+    from lotus_recon.errors import InputError
+
+    folder.add("a/1.png")
+    folder.add("b/1.png")
+    shutil.copy(folder.predictions / "a/1.npz", folder.predictions / "1.npz")
+    folder.run(photos=[str(folder.photos / "a/1.png")])
+    with pytest.raises(InputError, match="holds results of .*a/1.png"):
+        folder.run(photos=[str(folder.photos / "b/1.png")])
+    assert folder.run("--force", photos=[str(folder.photos / "b/1.png")]) == 0
+
+
+def test_a_photo_and_a_folder_of_one_name_are_refused(folder: Folder) -> None:
+    from lotus_recon.errors import InputError
+
+    folder.add("a.png")
+    folder.add("a/1.png")
+    with pytest.raises(InputError, match="inside the output of photo 'a'"):
+        folder.run()
+    assert not folder.out.exists()
