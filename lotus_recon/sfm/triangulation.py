@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image  # noqa: F401  must come before pycolmap
 import pycolmap
 
@@ -18,10 +19,15 @@ from lotus_recon.io.cameras import PosedPhotos, SourceCamera, rigid3d
 from lotus_recon.io.known_poses import read_known_poses
 from lotus_recon.sfm.diagnosis import describe
 from lotus_recon.sfm.features import name_images, thread_count, working_name
-from lotus_recon.sfm.job import Job, fill_database, in_source_pixels
+from lotus_recon.sfm.job import Job, Matched, fill_database, in_source_pixels
 from lotus_recon.sfm.shots import Shot, StartCamera
+from lotus_recon.types import SparsePoints
 
 log = logging.getLogger(__name__)
+
+# Where views see fewer points than this in the median, features of less contrast are matched along epipolar lines too:
+# the given poses tell which of them are right.
+_FEW_OBSERVATIONS = 300
 
 
 def solve_at_poses(job: Job, poses: Path) -> tuple[PosedPhotos, dict[str, Any]]:
@@ -35,14 +41,28 @@ def solve_at_poses(job: Job, poses: Path) -> tuple[PosedPhotos, dict[str, Any]]:
     if len(known.points.obs_view) or not job.config.triangulate:
         return known, {"points_from": "given" if len(known.points.obs_view) else "none"}
     job = replace(job, shots=shots_at_given_cameras(job.shots, known))
-    matched = fill_database(job)
-    model = triangulate(job.shots, known, job.database, job.runtime)
+    matched, points = _matched_and_triangulated(job, known)
+    if _observations_per_view(points, len(job.shots)) < _FEW_OBSERVATIONS:
+        again = _matched_and_triangulated(job, known, more_features=True)
+        matched, points = max((matched, points), again, key=lambda found: len(found[1].obs_view))
     name_images(job.shots, job.database)
-    points = in_source_pixels(model, job.shots, matched.colors).points
     if len(points.xyz) == 0:
         log.warning("no points at the given poses: %s", describe(job.names, matched.statistics))
     figures = {"points_from": "triangulation", **matched.figures(job)}
     return PosedPhotos(known.cameras, known.cam_from_world, points), figures
+
+
+def _matched_and_triangulated(
+    job: Job, known: PosedPhotos, more_features: bool = False
+) -> tuple[Matched, SparsePoints]:
+    """The points, with observations in pixels of the photos as given."""
+    matched = fill_database(job, more_features)
+    model = triangulate(job.shots, known, job.database, job.runtime)
+    return matched, in_source_pixels(model, job.shots, matched.colors).points
+
+
+def _observations_per_view(points: SparsePoints, views: int) -> float:
+    return float(np.median(np.bincount(points.obs_view, minlength=views)))
 
 
 def shots_at_given_cameras(shots: Sequence[Shot], known: PosedPhotos) -> list[Shot]:
