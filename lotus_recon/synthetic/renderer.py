@@ -48,7 +48,7 @@ class Quality:
 
     def __post_init__(self) -> None:
         if self.samples_per_axis < 1 or self.sky_rays < 0:
-            raise InputError(f"{self}: needs at least 1 sample per axis and 0 or more sky rays")
+            raise InputError(f"{self}: samples_per_axis must be 1 or more, sky_rays 0 or more")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ class RayRenderer:
         lit = np.clip(hits.normals @ to_sun, 0, None) * ~self._occluded(start, np.broadcast_to(to_sun, start.shape))
         sky = self._sky_share(start, hits.normals, random)
         light_on = lit[:, None] * np.array(light.sun) + sky[:, None] * np.array(light.sky)
-        color = np.tile(np.array(light.sky), (len(origins), 1))
+        color = np.tile(np.array(light.sky, np.float64), (len(origins), 1))
         color[hits.hit] = self._albedo(hits) * light_on
         return color
 

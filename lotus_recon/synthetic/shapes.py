@@ -11,6 +11,8 @@ from scipy.interpolate import PchipInterpolator
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.types import FloatArray, Mesh
 
+_RIM = 1e-3  # share of the length of a profile over which the direction at a rim is taken
+
 Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]  # parameter (N,) in [0, 1] -> points (N, 3)
 
 
@@ -53,7 +55,11 @@ def lathe(profile: FloatArray, segments: int = 96, steps: int = 96) -> Mesh:
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(profile, axis=0), axis=1))])
     curve = PchipInterpolator(length / length[-1], profile)
     u, v = _grid(segments, steps)
-    (radius, height), (d_radius, d_height) = np.moveaxis(curve(v), -1, 0), np.moveaxis(curve(v, 1), -1, 0)
+    slope = curve(v, 1)
+    # Where both coordinates turn at the same knot (a rim) the slope vanishes: there the direction across it counts.
+    across = curve(np.minimum(v + _RIM, 1)) - curve(np.maximum(v - _RIM, 0))
+    slope = np.where(np.linalg.norm(slope, axis=-1, keepdims=True) > 1e-9, slope, across)
+    (radius, height), (d_radius, d_height) = np.moveaxis(curve(v), -1, 0), np.moveaxis(slope, -1, 0)
     c, s = np.cos(2 * np.pi * u), np.sin(2 * np.pi * u)
     points = np.stack([radius * c, radius * s, height], axis=-1)
     return _from_grid(points, normalized(np.stack([d_height * c, d_height * s, -d_radius], axis=-1)))
@@ -140,7 +146,8 @@ def _from_grid(points: NDArray[np.float64], normals: NDArray[np.float64]) -> Mes
     vertices, normals = points.reshape(-1, 3), normals.reshape(-1, 3)
     corners = vertices[quads]
     faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    quads = quads[np.linalg.norm(faces, axis=1) > 0]  # the cells at a pole are triangles
+    area = np.linalg.norm(faces, axis=1)
+    quads = quads[area > 1e-9 * area.max()]  # the cells at a pole are triangles
     facing = (np.cross(*_edges(vertices[quads])) * normals[quads].mean(1)).sum(-1) > 0
     quads[~facing] = quads[~facing][:, ::-1]
     return Mesh(vertices.astype(np.float32), quads.astype(np.int32), normals=normals.astype(np.float32))
