@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lotus_recon.models.base import Model, ModelInfo, ModelOptions
-    from lotus_recon.models.registry import available_models, check_model, fetch_model, load_model, model_fingerprint
+    from lotus_recon.models.registry import (
+        available_models,
+        check_model,
+        fetch_model,
+        load_model,
+        make_model,
+        model_fingerprint,
+        options_of,
+    )
 
 __all__ = [
     "Model",
@@ -20,7 +28,9 @@ __all__ = [
     "check_model",
     "fetch_model",
     "load_model",
+    "make_model",
     "model_fingerprint",
+    "options_of",
 ]
 
 

@@ -17,6 +17,7 @@ from lotus_recon.models.base import (
     check_device_name,
     check_dtype_name,
 )
+from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.lotus import family as lotus
 
 
@@ -66,6 +67,18 @@ def available_models() -> str:
         "without network, copy the folder there and give its path. Maps of any other estimator, or of a sensor, go in\n"
         "with --model precomputed --predictions DIR.\n"
         + "".join(f"Not yet: {name} ({reason}).\n" for name, reason in _NOT_YET.items())
+    )
+
+
+def options_of(config: PredictionConfig) -> ModelOptions:
+    """The part of the configuration that goes with the model's name."""
+    return ModelOptions(
+        predictions=config.predictions,
+        task=config.task,
+        depth_space=config.depth_space,
+        revision=config.revision,
+        processing_res=config.processing_res,
+        batch_size=config.images_per_batch,
     )
 
 

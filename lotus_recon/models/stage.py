@@ -19,7 +19,7 @@ from lotus_recon.geometry.resampling import Sampling, sample_depth, sample_mask,
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import read_info, read_mask, read_rgb
 from lotus_recon.io.maps import save_prediction
-from lotus_recon.models.base import Model, ModelOptions
+from lotus_recon.models.base import Model
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.precomputed import (
     MissingPredictionError,
@@ -28,7 +28,7 @@ from lotus_recon.models.precomputed import (
     report_missing,
     shortened,
 )
-from lotus_recon.models.registry import make_model
+from lotus_recon.models.registry import make_model, options_of
 from lotus_recon.progress import track
 from lotus_recon.types import Camera, Prediction, Scene, View
 from lotus_recon.workspace import write_json
@@ -67,18 +67,6 @@ class PredictionResult:
         except (OSError, json.JSONDecodeError) as error:
             raise InputError(f"{path} cannot be read: {error}") from None
         return cls(stored["model"], tuple(stored["names"]), tuple(stored["missing"]))
-
-
-def options_of(config: PredictionConfig) -> ModelOptions:
-    """The part of the configuration that goes with the model's name."""
-    return ModelOptions(
-        predictions=config.predictions,
-        task=config.task,
-        depth_space=config.depth_space,
-        revision=config.revision,
-        processing_res=config.processing_res,
-        batch_size=config.images_per_batch,
-    )
 
 
 def run(inputs: Inputs, config: PredictionConfig, out_dir: Path) -> PredictionResult:

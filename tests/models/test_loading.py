@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 import torch
 
 from lotus_recon.errors import InputError, ModelError
+from lotus_recon.models import load_model
 from lotus_recon.models.base import resolve_device, resolve_dtype
 from lotus_recon.models.lotus import LotusModel
 from lotus_recon.models.lotus.checkpoints import PAIRS, RELEASED
+from lotus_recon.models.lotus.parts import load_parts
 from lotus_recon.types import DepthKind
 from tests.models.toys import photo, write_checkpoint
 
@@ -274,7 +277,47 @@ def test_download_asks_for_the_revision_and_only_the_files_needed(
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     LotusModel.from_pretrained("lotus-depth-d-v2-0-disparity", device="cpu", revision="v2")
     assert [(repo, revision) for repo, revision, _ in asked] == [("jingheya/lotus-depth-d-v2-0-disparity", "v2")]
-    assert not any(pattern.endswith(".bin*") for pattern in asked[0][2])
+    patterns = asked[0][2]
+    assert "unet/diffusion_pytorch_model.safetensors" in patterns
+    assert "text_encoder/model.safetensors" in patterns
+    for unwanted in ("unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.bin", "README.md"):
+        assert not any(fnmatch(unwanted, pattern) for pattern in patterns)
+
+
+def test_pickled_weights_are_downloaded_when_there_are_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = write_checkpoint(tmp_path / "hub", safe=False)
+    cache = tmp_path / "snapshot"
+
+    def download(repo: str, revision: str | None, allow_patterns: list[str]) -> str:
+        for path in (path for path in hub.rglob("*") if path.is_file()):
+            name = path.relative_to(hub).as_posix()
+            if any(fnmatch(name, pattern) for pattern in allow_patterns):
+                (cache / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, cache / name)
+        return str(cache)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    model = LotusModel.from_pretrained("lotus-normal-d-v1-1", device="cpu")
+    assert model.raw(RGB, processing_res=0).shape == RGB.shape
+    assert sorted(path.suffix for path in (cache / "unet").iterdir()) == [".bin", ".json"]
+
+
+def test_folder_with_a_comma_and_other_letters_in_its_name(depth_d: Path, tmp_path: Path) -> None:
+    folder = _copy(depth_d, tmp_path / "Tiefe, größer" / "lotus-depth-d-v2-0-disparity")
+    model = load_model(str(folder), device="cpu", processing_res=0)
+    assert model.predict(RGB).shape == RGB.shape[:2]
+
+
+def test_half_precision_agrees_with_single(depth_d: Path, depth_g: Path) -> None:
+    """What CUDA computes in, run here on the CPU: every tensor meets every other in the same format."""
+    for folder in (depth_d, depth_g):
+        single = LotusModel.from_pretrained(folder, task="depth", depth_space="disparity", device="cpu")
+        half = load_parts(folder, single.facts, torch.device("cpu"), torch.bfloat16)
+        maps = [LotusModel("half", parts, single.facts, 0).raw(RGB) for parts in (single.parts, half)]
+        assert maps[1].dtype == np.float32
+        assert np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1] > 0.99
 
 
 def test_paths_that_lead_nowhere(tmp_path: Path) -> None:

@@ -88,7 +88,9 @@ def resolve(name: str, options: ModelOptions) -> list[Checkpoint]:
     """The one or two checkpoints behind a name. Raises InputError when the name and the options do not fit."""
     if options.predictions is not None:
         raise InputError(f"--predictions belongs to --model precomputed, not to --model {name}")
-    parts = PAIRS.get(name) or tuple(part.strip() for part in name.split(","))
+    parts: tuple[str, ...] | None = PAIRS.get(name)
+    if parts is None:  # a folder may have a comma in its name
+        parts = (name,) if Path(name).is_dir() else tuple(part.strip() for part in name.split(","))
     if len(parts) == 1:
         return _checked([checkpoint_of(parts[0], options.task, options.depth_space, options.revision)])
     if len(parts) != 2 or not all(parts):

@@ -136,12 +136,20 @@ def _download(source: str, revision: str | None) -> Path:
 
     small = [f"{part}/{name}" for part, names in _CONFIGS.items() for name in names]
     small += [FACTS_FILE, "tokenizer/special_tokens_map.json", "tokenizer/tokenizer.json"]
-    weights = [f"{part}/*.safetensors*" for part, stem in _WEIGHTS.items() if stem]
+    parts = [part for part, stem in _WEIGHTS.items() if stem]
+    weights = [pattern for part in parts for pattern in _weight_patterns(part, ".safetensors")]
     folder = Path(snapshot_download(source, revision=revision, allow_patterns=small + weights))
-    if pickled := [f"{part}/*.bin*" for part in ("unet", "vae", "text_encoder") if _lacks_weights(folder, part)]:
+    if lacking := [part for part in parts if _lacks_weights(folder, part)]:
+        pickled = [pattern for part in lacking for pattern in _weight_patterns(part, ".bin")]
         folder = Path(snapshot_download(source, revision=revision, allow_patterns=small + pickled))
     _check_complete(folder)
     return folder
+
+
+def _weight_patterns(part: str, suffix: str) -> list[str]:
+    """Whole or split weights of one format, without variants such as fp16 that would be downloaded beside them."""
+    whole, index = (name for name in weight_names(part) if suffix in name)
+    return [f"{part}/{whole}", f"{part}/{index}", f"{part}/{whole.removesuffix(suffix)}-*-of-*{suffix}"]
 
 
 def _lacks_weights(folder: Path, part: str) -> bool:
