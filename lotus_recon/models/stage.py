@@ -28,7 +28,8 @@ from lotus_recon.models.precomputed import (
     report_missing,
     shortened,
 )
-from lotus_recon.models.registry import make_model, options_of
+from lotus_recon.models.registry import make_model
+from lotus_recon.models.registry import options_of as options_of  # the stage's callers use it too
 from lotus_recon.progress import track
 from lotus_recon.types import Camera, Prediction, Scene, View
 from lotus_recon.workspace import write_json
