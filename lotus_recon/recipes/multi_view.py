@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lotus_recon.alignment import stage as alignment
+from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.consistency import stage as consistency
 from lotus_recon.errors import InputError
 from lotus_recon.fusion import stage as fusion
@@ -53,6 +54,8 @@ def check_job(root: Path, config: MultiViewConfig, only: str | None = None) -> J
     photos = tuple(list_photos(root, exclude=[masks_folder] if masks_folder else []))
     if len(photos) < 2:
         raise InputError(f"{root} holds one photo, and several are needed; for one photo use pipelines.single_view")
+    refuse_broken(photos)
+    masks = mask_files(photos, masks_folder)
     names = {photo.name for photo in photos}
     frame.check(config.scene.scale_from, config.scene.gravity, config.sfm.poses, names)
     _check_sfm(config, photos)
@@ -61,8 +64,7 @@ def check_job(root: Path, config: MultiViewConfig, only: str | None = None) -> J
     if config.alignment.align == "none" and not (config.sfm.pose_unit == "m" or config.scene.scale_from):
         raise InputError("--align none passes metric depth through: the poses must be metric too (--pose-unit m)")
     model_name = "" if only in WITHOUT_MODEL else _check_model(config, photos)
-    refuse_broken(photos)
-    return Job(root, photos, mask_files(photos, masks_folder), config, model_name)
+    return Job(root, photos, masks, config, model_name)
 
 
 def _check_sfm(config: MultiViewConfig, photos: tuple[Photo, ...]) -> None:
@@ -108,7 +110,7 @@ def stages(job: Job) -> list[Stage]:
             inputs=masks | _model_files(job),
             resumable=True,
         ),
-        stage("alignment", config.alignment, _alignment(job), alignment.AlignmentResult, "sfm prediction"),
+        stage("alignment", config.alignment, _alignment(job), AlignmentResult, "sfm prediction"),
         stage("consistency", config.consistency, _consistency(job), consistency.ConsistencyResult, "sfm alignment"),
         stage(
             "fusion",
@@ -170,7 +172,7 @@ def _prediction(job: Job) -> RunStage:
 
 
 def _alignment(job: Job) -> RunStage:
-    def run(results: Results, out_dir: Path) -> alignment.AlignmentResult:
+    def run(results: Results, out_dir: Path) -> AlignmentResult:
         inputs = alignment.Inputs(results["sfm"].scene, results.folder("prediction"), job.config.runtime)
         return alignment.run(inputs, job.config.alignment, out_dir)
 
@@ -220,7 +222,7 @@ def _report(job: Job) -> RunStage:
 
 def _figures(results: Results) -> dict[str, Any]:
     """What the stages measured, by heading of the report."""
-    aligned: alignment.AlignmentResult = results["alignment"]
+    aligned: AlignmentResult = results["alignment"]
     checked: consistency.ConsistencyResult = results["consistency"]
     return {
         "cameras": results["sfm"].report,

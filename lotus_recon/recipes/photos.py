@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.images import Photo, verify
+from lotus_recon.io.images import Photo, read_info, read_mask, verify
 from lotus_recon.progress import track
 
 _SHOWN_PROBLEMS = 20
@@ -48,7 +48,7 @@ def listed(headline: str, lines: Sequence[str]) -> str:
 def mask_files(photos: Iterable[Photo], masks: Path | None) -> dict[str, Path]:
     """The mask of each photo that has one: ``<masks>/<stem>.png`` or ``<masks>/<name>.png``.
 
-    Raises InputError when the folder does not exist or holds no mask of any photo.
+    Raises InputError when the folder does not exist, holds no mask of any photo, or one of another size than its photo.
     """
     if masks is None:
         return {}
@@ -59,12 +59,9 @@ def mask_files(photos: Iterable[Photo], masks: Path | None) -> dict[str, Path]:
         candidates = [masks / f"{photo.stem}.png", masks / f"{photo.name}.png"]
         existing = next((path for path in candidates if path.is_file()), None)
         if existing is not None:
+            info = read_info(photo.path)
+            read_mask(existing, info.width, info.height)
             found[photo.name] = existing
     if not found:
         raise InputError(f"masks folder {masks} has no mask of any photo; a mask is named like its photo, suffix .png")
     return found
-
-
-def first_existing(*folders: Path) -> Path | None:
-    """The first of the folders that exists."""
-    return next((folder for folder in folders if folder.is_dir()), None)

@@ -151,10 +151,10 @@ def test_masks_leave_no_surface_where_they_are_black(scene: SceneOnDisk) -> None
 
 # --- what is refused -------------------------------------------------------------------------------------------------
 
-Change = Callable[[SceneOnDisk], None]
+Change = Callable[[SceneOnDisk], object]
 
 
-def rewrite_json(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def rewrite_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
@@ -190,17 +190,17 @@ def scaled_matrix(scene: SceneOnDisk) -> None:
 
 
 REFUSED: dict[str, tuple[Change, str]] = {
-    "empty folder": (lambda s: shutil.rmtree(s.photos) or s.photos.mkdir(), "no photos in .*photos é"),  # type: ignore[func-returns-value]
+    "empty folder": (lambda s: shutil.rmtree(s.photos) or s.photos.mkdir(), "no photos in .*photos é"),
     "no folder": (lambda s: shutil.rmtree(s.photos), "does not exist"),
     "one photo": (only_one_photo, "one photo.*single_view"),
     "truncated photo": (lambda s: os.truncate(photo(s), 500), "1 of 6 photos.*\n.*view 1.png"),
     "0 bytes": (lambda s: os.truncate(photo(s), 0), "0 bytes"),
-    "text as photo": (lambda s: photo(s).write_text("hello") and None, "view 1.png.*not an image"),
+    "text as photo": (lambda s: photo(s).write_text("hello", "view 1.png.*not an image"),
     "1x1 photo": (lambda s: Image.new("RGB", (1, 1)).save(photo(s)), "view 1.png is 1x1"),
     "100 megapixels": (lambda s: Image.new("L", (10000, 10000)).save(photo(s)), "view 1.png has 100 megapixels"),
     "no predictions at all": (lambda s: shutil.rmtree(s.predictions), "no such folder"),
     "none of these photos": (
-        lambda s: [p.rename(p.with_stem("x" + p.stem)) for p in s.predictions.iterdir()] and None,
+        lambda s: [p.rename(p.with_stem("x" + p.stem)) for p in s.predictions.iterdir()],
         "predictions for none of the 6 photos.*view 0.npz",
     ),
     "wrong size": (lambda s: change_maps(s, depth=np.ones((5, 6)), depth_valid=np.ones((5, 6), bool)), "6x5.*96x72"),
@@ -224,7 +224,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "non-rigid matrix": (scaled_matrix, "not a rotation"),
     "mask of another size": (black_mask_of_another_size, "view 1.png is 10x10.*96x72"),
-    "output is a file": (lambda s: s.out.write_text("") and None, "is a file"),
+    "output is a file": (lambda s: s.out.write_text("", "is a file"),
 }
 
 
