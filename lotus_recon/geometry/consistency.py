@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from lotus_recon.geometry.camera import project
 from lotus_recon.geometry.pose import invert_rigid, transform
@@ -14,6 +17,8 @@ from lotus_recon.types import BoolArray, FloatArray, View
 
 # Views of one surface from directions further apart than this share little that can be compared.
 _MAX_PARALLAX_DEG = 75.0
+_NOTHING = 1e3  # log depth of invalid pixels
+_OUTSIDE = -2.0  # normalised position of pixels that are behind the other camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +48,13 @@ def grid_samples(valid: BoolArray, count: int) -> tuple[NDArray[np.int64], NDArr
     return row[keep], col[keep]
 
 
-def overlap_shares(views: Sequence[View], samples: Sequence[SampledDepth]) -> NDArray[np.float64]:
+def overlap_shares(
+    views: Sequence[View], samples: Sequence[SampledDepth], min_parallax_deg: float = 0.0
+) -> NDArray[np.float64]:
     """(V, V) share of the samples of view i that lie in the picture of view j, seen from a similar direction.
 
-    Weighted by the cosine of the angle between the two viewing rays; zero on the diagonal. Says where to look, not who
-    is right: occlusion is not considered.
+    Weighted by the cosine of the angle between the two viewing rays, and less below ``min_parallax_deg``, where a second
+    view tells nothing new. Zero on the diagonal. Says where to look, not who is right: occlusion is not considered.
     """
     centers = np.stack([view.center_in_world for view in views])
     shares = np.zeros((len(views), len(views)))
@@ -58,18 +65,22 @@ def overlap_shares(views: Sequence[View], samples: Sequence[SampledDepth]) -> ND
         own = _unit(world - centers[i])
         for j, other in enumerate(views):
             if j != i:
-                shares[i, j] = _share_seen(world, own, other, centers[j])
+                shares[i, j] = _share_seen(world, own, other, min_parallax_deg)
     return shares
 
 
-def _share_seen(world: FloatArray, own_rays: FloatArray, other: View, center: FloatArray) -> float:
+def _share_seen(world: FloatArray, own_rays: FloatArray, other: View, min_parallax_deg: float) -> float:
     xy = project(transform(other.cam_from_world, world), other.camera)
     with np.errstate(invalid="ignore"):
         inside = ((xy >= 0) & (xy < [other.camera.width, other.camera.height])).all(1)
     if not inside.any():
         return 0.0
-    cosine = (_unit(world[inside] - center) * own_rays[inside]).sum(1)
-    return float(np.where(cosine > np.cos(np.radians(_MAX_PARALLAX_DEG)), cosine, 0).sum() / len(world))
+    cosine = (_unit(world[inside] - other.center_in_world) * own_rays[inside]).sum(1)
+    parallax_deg = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    weight = np.where(parallax_deg < _MAX_PARALLAX_DEG, cosine, 0.0)
+    if min_parallax_deg > 0:
+        weight = weight * np.minimum(parallax_deg / min_parallax_deg, 1)
+    return float(weight.sum() / len(world))
 
 
 def _unit(vectors: FloatArray) -> NDArray[np.float64]:
@@ -83,3 +94,89 @@ def most_covisible(shares: FloatArray, count: int, min_share: float) -> list[NDA
         order = np.argsort(-row, kind="stable")[:count]
         neighbours.append(order[row[order] >= min_share].astype(np.int64))
     return neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class DepthTensors:
+    """One view's depth map on a device: depth (H, W) float32, 1 where invalid; valid (H, W) bool; its camera."""
+
+    view: View
+    depth: Tensor
+    valid: Tensor
+
+    @classmethod
+    def of(cls, view: View, depth: FloatArray, valid: BoolArray, device: torch.device) -> DepthTensors:
+        """Tensors of a z-depth map."""
+        clean = np.where(valid, depth, 1.0).astype(np.float32)
+        return cls(view, torch.from_numpy(clean).to(device), torch.from_numpy(np.asarray(valid)).to(device))
+
+    def to(self, device: torch.device) -> DepthTensors:
+        """The same map on another device."""
+        return DepthTensors(self.view, self.depth.to(device), self.valid.to(device))
+
+    def every(self, step: int) -> tuple[Tensor, Tensor]:
+        """Row and column numbers (N,) of the valid pixels on a grid with the given step."""
+        row, col = torch.nonzero(self.valid[step // 2 :: step, step // 2 :: step], as_tuple=True)
+        return row * step + step // 2, col * step + step // 2
+
+
+def depth_log_ratio(
+    this: DepthTensors, row: Tensor, col: Tensor, other: DepthTensors, max_spread: float = 0.02
+) -> Tensor:
+    """(N,) log(depth of a pixel of ``this`` carried into ``other`` / depth that ``other`` has there).
+
+    Zero: both see the same surface. Negative: ``other`` looks through it. Positive: it is hidden from ``other``. NaN
+    where ``other`` sees nothing. Depth is looked up bilinearly, but at the nearest pixel where that would differ by more
+    than ``max_spread`` (relative), which means an edge.
+    """
+    camera, to = this.view.camera, this.view.cam_from_world
+    other_from_this = torch.as_tensor(other.view.cam_from_world @ invert_rigid(to), dtype=torch.float32).to(row.device)
+    z = this.depth[row, col]
+    ray = torch.stack([(col + 0.5 - camera.cx) / camera.fx, (row + 0.5 - camera.cy) / camera.fy, torch.ones_like(z)])
+    carried = other_from_this[:3, :3] @ (ray * z) + other_from_this[:3, 3:]
+    depth = torch.where(carried[2] > 0, carried[2], torch.nan)
+    x = other.view.camera.fx * carried[0] / depth + other.view.camera.cx
+    y = other.view.camera.fy * carried[1] / depth + other.view.camera.cy
+    return torch.log(depth) - _look_up_log(other, x, y, max_spread)
+
+
+def _look_up_log(other: DepthTensors, x: Tensor, y: Tensor, max_spread: float) -> Tensor:
+    """(N,) log depth at positions, NaN outside and where the nearest pixel is invalid."""
+    H, W = other.depth.shape
+    # Invalid pixels get a log depth far from all others, so that a mixture with one of them is told by its value.
+    log_depth = torch.where(other.valid, torch.log(other.depth), _NOTHING)[None, None]
+    # Normalised positions of grid_sample without align_corners: the picture, not the pixel centres, spans [-1, 1].
+    grid = torch.stack([2 * x / W - 1, 2 * y / H - 1], dim=-1).nan_to_num(nan=_OUTSIDE)[None, None]
+    nearest = grid_sample(log_depth, grid, "nearest", "border", align_corners=False)[0, 0, 0]
+    mixed = grid_sample(log_depth, grid, "bilinear", "border", align_corners=False)[0, 0, 0]
+    known = (nearest < _NOTHING) & (grid.abs() < 1).all(dim=-1)[0, 0]
+    value = torch.where((mixed - nearest).abs() < max_spread, mixed, nearest)
+    return torch.where(known, value, torch.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """What other views say of N pixels: counts, and how well the confirming ones agree."""
+
+    confirmed: Tensor  # (N,) other views with the same depth
+    contradicted: Tensor  # (N,) other views that see through the pixel, or a surface close in front of it
+    agreement: Tensor  # (N,) sum over the others of exp(-(log ratio / tolerance)^2 / 2), where they have a say
+
+
+def count_votes(
+    this: DepthTensors, row: Tensor, col: Tensor, others: Sequence[DepthTensors], tolerance: float, hidden_beyond: float
+) -> Votes:
+    """Votes of other views on pixels of this one.
+
+    A log ratio within ``tolerance`` confirms; below, the other view sees through the pixel; above ``hidden_beyond`` the
+    pixel is taken for hidden, which says nothing of it, and between the two it lies just behind a surface of the other.
+    """
+    confirmed, contradicted, agreement = (torch.zeros(len(row), device=row.device) for _ in range(3))
+    for other in others:
+        ratio = depth_log_ratio(this, row, col, other)
+        same = ratio.abs() <= tolerance
+        against = (ratio < -tolerance) | ((ratio > tolerance) & (ratio < hidden_beyond))
+        confirmed += same
+        contradicted += against
+        agreement += torch.where(same, torch.exp(-0.5 * (ratio / tolerance) ** 2), 0.0)
+    return Votes(confirmed, contradicted, agreement)

@@ -1,0 +1,32 @@
+"""Options of the consistency stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ConsistencyConfig:
+    """What it takes for a pixel to stay."""
+
+    # most covisible views that each map is checked against
+    check_neighbours: int = 8
+    # angle in degrees between the viewing rays below which a second view is less welcome as a check
+    min_parallax_deg: float = 3.0
+    # width of agreement, in standard deviations of the difference between the maps
+    agreement_sigmas: float = 3.0
+    # bounds of that width, relative to depth
+    min_agreement: float = 0.002
+    max_agreement: float = 0.03
+    # a pixel this many widths behind another view's surface is taken for hidden by it; nearer, for contradicted
+    hidden_widths: float = 3.0
+    # views that must confirm a pixel, where at least as many see it
+    min_confirmations: int = 1
+    # share of the views with a say that must confirm a pixel
+    min_confirmed_share: float = 0.5
+    # confidence of a pixel that no other view sees
+    unseen_confidence: float = 0.25
+    # relative jump of depth between neighbouring pixels that makes both of them flying pixels
+    edge_jump: float = 0.02
+    # angle in degrees between surface and ray below which a pixel is dropped
+    min_grazing_deg: float = 6.0

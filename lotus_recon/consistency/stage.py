@@ -1,0 +1,233 @@
+"""The consistency stage: aligned depth in, depth that other views do not contradict and a confidence out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lotus_recon.config import Runtime
+from lotus_recon.consistency.config import ConsistencyConfig
+from lotus_recon.errors import InputError
+from lotus_recon.geometry.consistency import (
+    DepthTensors,
+    SampledDepth,
+    Votes,
+    count_votes,
+    depth_log_ratio,
+    grid_samples,
+    most_covisible,
+    overlap_shares,
+)
+from lotus_recon.geometry.depth import depth_edges, grazing
+from lotus_recon.geometry.normals import normals_from_depth
+from lotus_recon.io.maps import load_prediction, save_arrays
+from lotus_recon.progress import track
+from lotus_recon.types import BoolArray, DepthKind, DepthMap, FloatArray, Scene, View
+from lotus_recon.workspace import write_json
+
+log = logging.getLogger(__name__)
+
+REPORT = "consistency.json"
+_COARSE_SAMPLES = 200  # pixels per view that decide which views overlap
+_MIN_SHARE = 0.05  # of a view that a neighbour must see
+_SPREAD_SAMPLES = 2000  # pixels per view that measure how well maps agree
+_SAME_SURFACE = 0.1  # log ratio beyond which two maps certainly see different surfaces
+_PRIOR = 1.0  # votes that the confidence of an unseen pixel counts for
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the stage reads: ``<stem>.npz`` with SCENE or METRIC depth in ``depth_dir``, where a view has one."""
+
+    scene: Scene
+    depth_dir: Path
+    runtime: Runtime
+
+
+@dataclass(frozen=True)
+class ViewConsistency:
+    """Shares of the valid pixels of one view."""
+
+    name: str
+    neighbours: int  # views it was checked against
+    confirmed: float
+    unseen: float  # kept, though no other view has a say
+    contradicted: float  # dropped
+    flying: float  # dropped at depth edges and grazing surfaces
+
+
+@dataclass(frozen=True)
+class ConsistencyResult:
+    """The checked maps in ``folder``: ``<stem>.npz`` with depth, depth_valid, confidence and meta."""
+
+    folder: Path
+    kind: DepthKind
+    agreement: float  # relative difference of depth up to which two maps agree
+    views: tuple[ViewConsistency, ...]
+
+    def depth_file(self, name: str) -> Path:
+        """Where the checked depth of the view ``name`` is."""
+        return self.folder / f"{PurePosixPath(name).with_suffix('')}.npz"
+
+    def save(self) -> None:
+        """Write consistency.json."""
+        write_json(self.folder / REPORT, {"kind": self.kind, "agreement": self.agreement, "views": self.views})
+
+    @classmethod
+    def load(cls, folder: Path) -> ConsistencyResult:
+        """The result of an earlier run. Raises InputError when consistency.json is missing or broken."""
+        path = folder / REPORT
+        try:
+            report = json.loads(path.read_text())
+            views = tuple(ViewConsistency(**view) for view in report["views"])
+            return cls(folder, DepthKind.parse(report["kind"]), float(report["agreement"]), views)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} cannot be read as a consistency report: {error}") from error
+
+
+def run(inputs: Inputs, config: ConsistencyConfig, out_dir: Path) -> ConsistencyResult:
+    """Check every map against its neighbours; writes ``<stem>.npz`` per view and consistency.json.
+
+    Raises InputError when there is no map, or one is neither SCENE nor METRIC.
+    """
+    loaded = _load(inputs)
+    views = [view for view, _ in loaded]
+    device = pick_device(inputs.runtime)
+    trusted = [_without_flying(view, depth, config) for view, depth in loaded]
+    tensors = [
+        DepthTensors.of(v, d.values, keep, torch.device("cpu")) for (v, d), keep in zip(loaded, trusted, strict=True)
+    ]
+    neighbours = _neighbours(views, tensors, config)
+    agreement = _measured_agreement(tensors, neighbours, config)
+    reports = []
+    for i, (view, depth) in enumerate(track(loaded, "check depth against other views", len(loaded))):
+        others = [tensors[j].to(device) for j in neighbours[i]]
+        keep, confidence, report = _checked(view, depth, tensors[i].to(device), others, agreement, config)
+        _save(out_dir / f"{view.stem}.npz", depth, keep, confidence)
+        reports.append(report)
+    _warn(reports)
+    result = ConsistencyResult(out_dir, loaded[0][1].kind, agreement, tuple(reports))
+    result.save()
+    return result
+
+
+def _load(inputs: Inputs) -> list[tuple[View, DepthMap]]:
+    loaded = []
+    for view in inputs.scene.views:
+        path = inputs.depth_dir / f"{view.stem}.npz"
+        depth = load_prediction(path).depth if path.is_file() else None
+        if depth is None:
+            continue
+        if depth.kind not in (DepthKind.SCENE, DepthKind.METRIC):
+            raise InputError(f"{path} has {depth.kind.value} depth; allowed: SCENE, METRIC (align it first)")
+        if depth.shape != (view.camera.height, view.camera.width):
+            raise InputError(f"{path} has depth of size {depth.shape}, its camera {view.camera.size[::-1]}: must agree")
+        loaded.append((view, depth))
+    if not loaded:
+        raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
+    return loaded
+
+
+def pick_device(runtime: Runtime) -> torch.device:
+    """The device to compute on; float32 indexing is all that is needed, so every device will do."""
+    if runtime.device != "auto":
+        return torch.device(runtime.device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _without_flying(view: View, depth: DepthMap, config: ConsistencyConfig) -> BoolArray:
+    """Valid pixels away from depth edges and from surfaces seen edge-on."""
+    normals, known = normals_from_depth(depth.values, depth.valid, view.camera)
+    edges = depth_edges(depth.values, depth.valid, config.edge_jump)
+    flat = known & grazing(normals, view.camera, config.min_grazing_deg)
+    return depth.valid & ~edges & ~flat
+
+
+def _neighbours(
+    views: Sequence[View], tensors: Sequence[DepthTensors], config: ConsistencyConfig
+) -> list[NDArray[np.int64]]:
+    samples = []
+    for t in tensors:
+        row, col = grid_samples(t.valid.numpy(), _COARSE_SAMPLES)
+        samples.append(SampledDepth(np.stack([col + 0.5, row + 0.5], 1), t.depth.numpy()[row, col].astype(np.float64)))
+    shares = overlap_shares(views, samples, config.min_parallax_deg)
+    return most_covisible(shares, config.check_neighbours, _MIN_SHARE)
+
+
+def _measured_agreement(
+    tensors: Sequence[DepthTensors], neighbours: Sequence[NDArray[np.int64]], config: ConsistencyConfig
+) -> float:
+    """Relative difference up to which maps agree: some standard deviations of what pixels of one surface show."""
+    ratios = []
+    for i, this in enumerate(tensors):
+        step = max(1, int((this.depth.numel() / _SPREAD_SAMPLES) ** 0.5))
+        row, col = this.every(step)
+        for j in neighbours[i]:
+            ratio = depth_log_ratio(this, row, col, tensors[j])
+            ratios.append(ratio[ratio.abs() < _SAME_SURFACE].numpy())
+    if not ratios or not sum(map(len, ratios)):
+        return config.max_agreement
+    sigma = 1.4826 * float(np.median(np.abs(np.concatenate(ratios))))
+    return float(np.clip(config.agreement_sigmas * sigma, config.min_agreement, config.max_agreement))
+
+
+def _checked(
+    view: View,
+    depth: DepthMap,
+    this: DepthTensors,
+    others: Sequence[DepthTensors],
+    agreement: float,
+    config: ConsistencyConfig,
+) -> tuple[BoolArray, NDArray[np.float32], ViewConsistency]:
+    """Pixels to keep, their confidence, and the report of one view."""
+    row, col = this.every(1)
+    votes = count_votes(this, row, col, others, agreement, config.hidden_widths * agreement)
+    wanted, confidence = judge(votes, config)
+    keep, weight = np.zeros(depth.shape, bool), np.zeros(depth.shape, np.float32)
+    rows, cols = row.cpu().numpy(), col.cpu().numpy()
+    keep[rows, cols] = wanted.cpu().numpy()
+    weight[rows, cols] = torch.where(wanted, confidence, 0.0).cpu().numpy()
+    total = max(int(depth.valid.sum()), 1)
+    unseen = int(((votes.confirmed + votes.contradicted) == 0).sum())
+    report = ViewConsistency(
+        view.name,
+        len(others),
+        confirmed=(int(wanted.sum()) - unseen) / total,
+        unseen=unseen / total,
+        contradicted=int((~wanted).sum()) / total,
+        flying=(total - len(rows)) / total,
+    )
+    return keep, weight, report
+
+
+def judge(votes: Votes, config: ConsistencyConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N,) which pixels stay, and their confidence in [0, 1].
+
+    The confidence is the mean agreement of the views with a say, drawn towards ``unseen_confidence`` where they are few.
+    """
+    seen = votes.confirmed + votes.contradicted
+    enough = votes.confirmed >= torch.clamp(seen, max=config.min_confirmations)
+    keep = enough & (votes.confirmed >= config.min_confirmed_share * seen)
+    confidence = (votes.agreement + _PRIOR * config.unseen_confidence) / (seen + _PRIOR)
+    return keep, confidence
+
+
+def _save(path: Path, depth: DepthMap, keep: BoolArray, confidence: FloatArray) -> None:
+    meta = np.array(json.dumps({"kind": depth.kind.value}))
+    values = np.where(keep, depth.values, 0).astype(np.float32)
+    save_arrays(path, depth=values, depth_valid=keep, confidence=confidence, meta=meta)
+
+
+def _warn(reports: Sequence[ViewConsistency]) -> None:
+    for report in reports:
+        if report.neighbours == 0:
+            log.warning("%s shares nothing with another view: its depth is kept unchecked", report.name)
+        elif report.confirmed + report.unseen < 0.1:
+            log.warning("%s: other views contradict %.0f %% of its depth", report.name, 100 * report.contradicted)
