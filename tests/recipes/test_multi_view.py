@@ -195,7 +195,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "one photo": (only_one_photo, "one photo.*single_view"),
     "truncated photo": (lambda s: os.truncate(photo(s), 500), "1 of 6 photos.*\n.*view 1.png"),
     "0 bytes": (lambda s: os.truncate(photo(s), 0), "0 bytes"),
-    "text as photo": (lambda s: photo(s).write_text("hello", "view 1.png.*not an image"),
+    "text as photo": (lambda s: photo(s).write_text("hello"), "view 1.png.*not an image"),
     "1x1 photo": (lambda s: Image.new("RGB", (1, 1)).save(photo(s)), "view 1.png is 1x1"),
     "100 megapixels": (lambda s: Image.new("L", (10000, 10000)).save(photo(s)), "view 1.png has 100 megapixels"),
     "no predictions at all": (lambda s: shutil.rmtree(s.predictions), "no such folder"),
@@ -224,7 +224,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "non-rigid matrix": (scaled_matrix, "not a rotation"),
     "mask of another size": (black_mask_of_another_size, "view 1.png is 10x10.*96x72"),
-    "output is a file": (lambda s: s.out.write_text("", "is a file"),
+    "output is a file": (lambda s: s.out.write_text(""), "is a file"),
 }
 
 
