@@ -32,12 +32,15 @@ def clean_mesh(mesh: Mesh, min_island_share: float, max_triangles: int | None) -
     The result depends only on the surface, not on the order of the vertices and triangles given.
     """
     ordered = canonical(mesh)
-    whole, removed, left = without_islands(ordered, min_island_share)
+    area_vectors = triangle_area_vectors(ordered)
+    keep, removed, left = large_islands(ordered, area_vectors, min_island_share)
+    whole = without_unused(Mesh(ordered.vertices, ordered.triangles[keep], ordered.colors))
+    area_vectors = area_vectors[keep]
     if max_triangles is not None and len(whole.triangles) > max_triangles:
         whole = canonical(decimated(whole, max_triangles))
-    doubled_areas = np.linalg.norm(_doubled_area_vectors(whole), axis=1)
-    whole = Mesh(whole.vertices, whole.triangles, whole.colors, vertex_normals(whole))
-    return Cleaned(whole, removed, left, float(doubled_areas.sum() / 2))
+        area_vectors = triangle_area_vectors(whole)
+    with_normals = Mesh(whole.vertices, whole.triangles, whole.colors, vertex_normals(whole, area_vectors))
+    return Cleaned(with_normals, removed, left, float(np.linalg.norm(area_vectors, axis=1).sum()))
 
 
 def canonical(mesh: Mesh) -> Mesh:
@@ -79,13 +82,15 @@ def without_unused(mesh: Mesh) -> Mesh:
     return Mesh(mesh.vertices[used], new_index[mesh.triangles], colors, normals)
 
 
-def without_islands(mesh: Mesh, min_share: float) -> tuple[Mesh, int, int]:
-    """The mesh without connected pieces of less than ``min_share`` of its area, how many went and how many are left."""
+def large_islands(mesh: Mesh, area_vectors: FloatArray, min_share: float) -> tuple[BoolArray, int, int]:
+    """(T,) triangles of the connected pieces with ``min_share`` or more of the area (always of the largest).
+
+    Also how many pieces that removes and how many it leaves. Every vertex must be used by a triangle.
+    """
     n_pieces, piece = _pieces(mesh.triangles, len(mesh.vertices))
-    areas = np.bincount(piece, np.linalg.norm(_doubled_area_vectors(mesh), axis=1), minlength=n_pieces)
-    large: BoolArray = areas >= min(min_share * areas.sum(), areas.max())
-    kept = Mesh(mesh.vertices, mesh.triangles[large[piece]], mesh.colors, mesh.normals)
-    return without_unused(kept), int((~large).sum()), int(large.sum())
+    areas = np.bincount(piece, np.linalg.norm(area_vectors, axis=1), minlength=n_pieces)
+    large: BoolArray = areas >= min(min_share * areas.sum(), areas.max(initial=0))
+    return large[piece], int((~large).sum()), int(large.sum())
 
 
 def _pieces(triangles: IntArray, n_vertices: int) -> tuple[int, NDArray[np.int64]]:
@@ -119,19 +124,18 @@ def decimated(mesh: Mesh, max_triangles: int) -> Mesh:
     )
 
 
-def vertex_normals(mesh: Mesh) -> NDArray[np.float32]:
+def vertex_normals(mesh: Mesh, area_vectors: FloatArray) -> NDArray[np.float32]:
     """(V, 3) unit vertex normals: the mean of the triangles around, weighted by area."""
-    vectors = _doubled_area_vectors(mesh)
-    sums = np.stack([_sum_at_vertices(mesh, vectors[:, axis]) for axis in range(3)], axis=1)
-    return normalized(sums).astype(np.float32)
+    sums = [np.bincount(mesh.triangles.ravel(), np.repeat(v, 3), minlength=len(mesh.vertices)) for v in area_vectors.T]
+    return normalized(np.stack(sums, axis=1)).astype(np.float32)
 
 
-def _sum_at_vertices(mesh: Mesh, values: FloatArray) -> NDArray[np.float64]:
-    sums = np.bincount(mesh.triangles.ravel(), np.repeat(values, 3), minlength=len(mesh.vertices))
-    return sums.astype(np.float64, copy=False)
-
-
-def _doubled_area_vectors(mesh: Mesh) -> NDArray[np.float64]:
-    """(T, 3) normal of each triangle times twice its area."""
-    a, b, c = (mesh.vertices[mesh.triangles[:, i]].astype(np.float64) for i in range(3))
-    return np.cross(b - a, c - a)
+def triangle_area_vectors(mesh: Mesh) -> NDArray[np.float64]:
+    """(T, 3) unit normal of each triangle times its area."""
+    corners = mesh.vertices.astype(np.float64)[mesh.triangles]  # (T, 3 corners, 3)
+    a, b = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+    vectors = np.empty_like(corners[:, 0])
+    for i in range(3):  # numpy.cross takes three times as long
+        j, k = (i + 1) % 3, (i + 2) % 3
+        vectors[:, i] = (a[j] * b[k] - a[k] * b[j]) / 2
+    return vectors

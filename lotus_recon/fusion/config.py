@@ -28,7 +28,7 @@ class FusionConfig:
     """Surface is kept where the summed weight of its views is above this; a fully confident view counts 1."""
     memory_gb: float | None = None
     """Gigabytes (1e9 bytes) that fusion may take; voxels are coarsened to fit. None: 60 % of what is free."""
-    min_island_share: float = 0.001
+    min_island_share: float = 0.0002
     """Separate pieces of surface with less than this share of the whole area are removed."""
     max_triangles: int | None = None
     """The mesh is simplified (quadric error) to at most this many triangles; None: as it comes."""

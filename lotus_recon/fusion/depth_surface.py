@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import FusionError
-from lotus_recon.fusion.cleaning import vertex_normals, without_unused
+from lotus_recon.fusion.cleaning import triangle_area_vectors, vertex_normals, without_unused
 from lotus_recon.fusion.config import SurfaceConfig
 from lotus_recon.geometry.camera import unproject
 from lotus_recon.geometry.depth import depth_edges
@@ -57,7 +57,8 @@ def _check(depth: DepthMap, rgb: NDArray[np.uint8], camera: Camera, normals: Nor
 def _grid_triangles(depth: FloatArray, usable: BoolArray) -> NDArray[np.int32]:
     """(T, 3) pixel indices of two triangles for each square of usable pixels, one where a corner is missing.
 
-    A square is split along the diagonal with the smaller step in depth, so that a crease keeps its shape.
+    A square is split along the diagonal with the smaller step in depth, so that one corner that stands out spoils one
+    triangle, not both.
     """
     pixel = np.arange(depth.size, dtype=np.int32).reshape(depth.shape)
     top_left, top_right, low_left, low_right = pixel[:-1, :-1], pixel[:-1, 1:], pixel[1:, :-1], pixel[1:, 1:]
@@ -98,4 +99,5 @@ def _with_missing_normals(mesh: Mesh) -> Mesh:
     told = np.abs(mesh.normals).sum(1, keepdims=True) > 0
     if told.all():
         return mesh
-    return Mesh(mesh.vertices, mesh.triangles, mesh.colors, np.where(told, mesh.normals, vertex_normals(mesh)))
+    own = vertex_normals(mesh, triangle_area_vectors(mesh))
+    return Mesh(mesh.vertices, mesh.triangles, mesh.colors, np.where(told, mesh.normals, own))

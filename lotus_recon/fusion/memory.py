@@ -12,7 +12,7 @@ from lotus_recon.fusion.blocks import BLOCK_RESOLUTION
 log = logging.getLogger(__name__)
 
 FREE_SHARE = 0.6  # of the free memory is the budget when none is given
-INTEGRATION_STEP = 128  # blocks integrated by one call; the grid must have room for them (see tsdf.py)
+INTEGRATION_STEP = 256  # blocks integrated by one call; the grid must have room for them (see tsdf.py)
 
 _VOXELS = BLOCK_RESOLUTION**3
 _EXTRACTION_BYTES = 16  # per voxel, Open3D's marching cubes: three vertex indices and the case, int32

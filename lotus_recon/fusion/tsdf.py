@@ -21,9 +21,9 @@ from lotus_recon.errors import FusionError
 from lotus_recon.fusion.blocks import BLOCK_RESOLUTION, unpack
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.memory import FREE_SHARE, INTEGRATION_STEP, MemoryModel, free_memory_bytes
-from lotus_recon.fusion.views import FusionMap, FusionViews, Survey
+from lotus_recon.fusion.views import FusionMap, FusionViews, Survey, worker_count
 from lotus_recon.fusion.volume import VolumePlan, plan_volume
-from lotus_recon.fusion.weighted import WeightedIntegrator, worker_count
+from lotus_recon.fusion.weighted import WeightedIntegrator
 from lotus_recon.types import Mesh, View
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from lotus_recon.errors import FusionError, InputError
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays
 from lotus_recon.progress import track
-from lotus_recon.types import BoolArray, DepthKind, Scene, View
+from lotus_recon.types import DepthKind, Scene, View
 
 SAMPLE_STRIDE = 4  # the survey looks at every 4th pixel of every 4th row
 
@@ -69,6 +71,18 @@ class Survey:
     cuts: Cuts
 
 
+@dataclass(frozen=True, eq=False)
+class _Summary:
+    sample: NDArray[np.float32]
+    lowest_weight: float  # of the pixels used
+    cuts: Cuts
+
+
+def worker_count() -> int:
+    """Threads that read maps and integrate them on a processor."""
+    return min(8, os.cpu_count() or 1)
+
+
 class FusionViews:
     """The maps of a scene, read when needed. Iterate for (view, map, rgb) in the order of the scene."""
 
@@ -88,29 +102,32 @@ class FusionViews:
 
         Raises FusionError for maps of a wrong kind or size and when no pixel is left.
         """
-        samples, lowest, cuts, largest = [], 1.0, Cuts(), 0
-        for view in track(self.views, "reading depth maps", len(self.views)):
-            loaded, cut = self._load(view)  # read again when fused: keeping all maps would take more than the volume
-            cuts += cut
-            largest = max(largest, loaded.depth.size)
-            samples.append(_sampled(loaded.depth).copy())
-            lowest = min(lowest, _lowest_weight(loaded))
+        with ThreadPoolExecutor(worker_count()) as pool:
+            summaries = list(track(pool.map(self._summary, self.views), "reading depth maps", len(self.views)))
+        samples = tuple(summary.sample for summary in summaries)
+        cuts = sum((summary.cuts for summary in summaries), Cuts())
         used = np.concatenate([sample[sample > 0] for sample in samples])
         if len(used) == 0:
             raise FusionError(f"no pixel is left to fuse: {cuts}")
         max_depth = float(max_fused_depth * np.median(used))
-        cuts += Cuts(far=int((used > max_depth).sum()) * SAMPLE_STRIDE**2)
         for sample in samples:
             sample[sample > max_depth] = 0
         return Survey(
             views=self.views,
-            samples=tuple(samples),
+            samples=samples,
             max_depth=max_depth,
             footprint=_median_footprint(self.views, samples),
-            weighted=lowest < 0.999,
-            largest=largest,
-            cuts=cuts,
+            weighted=min(summary.lowest_weight for summary in summaries) < 0.999,
+            largest=max(summary.cuts.pixels for summary in summaries),
+            cuts=cuts + Cuts(far=int(np.count_nonzero(used > max_depth)) * SAMPLE_STRIDE**2),
         )
+
+    def _summary(self, view: View) -> _Summary:
+        """What the survey keeps of a map; the map is read again when fused, all of them would take too much memory."""
+        loaded, cuts = self._load(view)
+        start = SAMPLE_STRIDE // 2
+        lowest = 1.0 if loaded.weight is None else float(loaded.weight.min(where=loaded.depth > 0, initial=1.0))
+        return _Summary(loaded.depth[start::SAMPLE_STRIDE, start::SAMPLE_STRIDE].copy(), lowest, cuts)
 
     def maps(self, max_depth: float) -> Iterator[tuple[View, FusionMap, NDArray[np.uint8]]]:
         """(view, map, rgb (H, W, 3)) of every view, pixels beyond ``max_depth`` cut."""
@@ -137,7 +154,8 @@ class FusionViews:
             valid &= arrays["depth_valid"]
         weight = arrays["confidence"].astype(np.float32) if "confidence" in arrays else None
         used = valid if weight is None else valid & (weight > self._min_confidence)
-        cuts = Cuts(depth.size, int((~valid).sum()), int((valid & ~used).sum()))
+        n_valid = int(np.count_nonzero(valid))
+        cuts = Cuts(depth.size, depth.size - n_valid, n_valid - int(np.count_nonzero(used)))
         depth[~used] = 0
         return FusionMap(depth, weight), cuts
 
@@ -165,19 +183,6 @@ def _kind(path: Path, arrays: dict[str, np.ndarray]) -> DepthKind:
         raise InputError(f"{path}: 'meta' is missing or does not tell the 'kind' of depth") from None
 
 
-def _sampled(depth: NDArray[np.float32]) -> NDArray[np.float32]:
-    start = SAMPLE_STRIDE // 2
-    return depth[start::SAMPLE_STRIDE, start::SAMPLE_STRIDE]
-
-
-def _lowest_weight(loaded: FusionMap) -> float:
-    """Lowest weight of the pixels used; 1 without weights."""
-    used: BoolArray = loaded.depth > 0
-    if loaded.weight is None or not used.any():
-        return 1.0
-    return float(loaded.weight[used].min())
-
-
-def _median_footprint(views: tuple[View, ...], samples: list[NDArray[np.float32]]) -> float:
+def _median_footprint(views: tuple[View, ...], samples: tuple[NDArray[np.float32], ...]) -> float:
     sides = [s[s > 0] * (0.5 / v.camera.fx + 0.5 / v.camera.fy) for v, s in zip(views, samples, strict=True)]
     return float(np.median(np.concatenate(sides)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,18 +14,12 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from lotus_recon.fusion.blocks import BLOCK_RESOLUTION
-from lotus_recon.fusion.views import FusionMap
+from lotus_recon.fusion.views import FusionMap, worker_count
 from lotus_recon.types import View
 
 _BLOCKS_AT_ONCE = {"cpu": 16, "cuda": 1024}  # on a processor the temporaries then stay in the cache of one core
-_MAX_WORKERS = 8
 
 _STORED_COLOR = 255.0  # Open3D stores colours times this and divides by it when it extracts the mesh
-
-
-def worker_count() -> int:
-    """Threads that integrate on a processor."""
-    return min(_MAX_WORKERS, os.cpu_count() or 1)
 
 
 @contextmanager

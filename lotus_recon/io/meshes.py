@@ -109,7 +109,8 @@ def read_points(path: Path) -> PointCloud:
         vertex = loaded.metadata["_ply_raw"]["vertex"]["data"]
         known = getattr(vertex, "dtype", None)
         names = vertex.keys() if known is None else known.names  # a text file gives a dictionary
-        columns = [np.stack([vertex[n] for n in group], 1) if group[0] in names else None for group in _COLUMNS]
+        present = (group if group[0] in names else () for group in _COLUMNS)
+        columns = [np.stack([np.ravel(vertex[n]) for n in group], 1) if group else None for group in present]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(f"{path} has no points, or is not a whole PLY file: {error}") from error
     points, normals, colors = columns

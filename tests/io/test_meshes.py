@@ -1,0 +1,170 @@
+"""Meshes and point clouds: round trips, axes, broken files."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+
+from lotus_recon.errors import InputError
+from lotus_recon.io.meshes import PointCloud, gltf_from_up, read_mesh, read_points, write_glb, write_ply
+from lotus_recon.types import Mesh
+
+RNG = np.random.default_rng(0)
+
+
+def some_mesh(n: int = 50) -> Mesh:
+    normals = RNG.normal(size=(n, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    return Mesh(
+        RNG.normal(size=(n, 3)).astype(np.float32),
+        RNG.integers(0, n, (80, 3)).astype(np.int32),
+        RNG.integers(0, 256, (n, 3)).astype(np.uint8),
+        normals.astype(np.float32),
+    )
+
+
+def test_mesh_comes_back_from_ply(tmp_path: Path) -> None:
+    mesh = some_mesh()
+    write_ply(tmp_path / "m.ply", mesh)
+    back = read_mesh(tmp_path / "m.ply")
+    for name in ("vertices", "triangles", "colors", "normals"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(mesh, name))
+    assert [path.name for path in tmp_path.iterdir()] == ["m.ply"]
+
+
+def test_mesh_without_colors_and_normals_comes_back_without(tmp_path: Path) -> None:
+    mesh = some_mesh()
+    write_ply(tmp_path / "m.ply", Mesh(mesh.vertices, mesh.triangles))
+    back = read_mesh(tmp_path / "m.ply")
+    assert back.colors is None
+    assert back.normals is None
+
+
+def test_another_library_reads_the_ply_alike(tmp_path: Path) -> None:
+    mesh = some_mesh()
+    write_ply(tmp_path / "m.ply", mesh)
+    other: Any = trimesh.load(tmp_path / "m.ply", process=False)
+    np.testing.assert_array_equal(other.vertices, mesh.vertices)
+    np.testing.assert_array_equal(other.faces, mesh.triangles)
+    np.testing.assert_array_equal(other.visual.vertex_colors[:, :3], mesh.colors)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_points_come_back_from_ply(tmp_path: Path, whole: bool) -> None:
+    mesh = some_mesh()
+    cloud = PointCloud(mesh.vertices, mesh.colors, mesh.normals) if whole else PointCloud(mesh.vertices)
+    write_ply(tmp_path / "p.ply", cloud)
+    back = read_points(tmp_path / "p.ply")
+    np.testing.assert_array_equal(back.points, cloud.points)
+    for name in ("colors", "normals"):
+        if whole:
+            np.testing.assert_array_equal(getattr(back, name), getattr(cloud, name))
+        else:
+            assert getattr(back, name) is None
+
+
+def test_the_same_mesh_gives_the_same_bytes(tmp_path: Path) -> None:
+    mesh = some_mesh()
+    for suffix, write in ((".ply", write_ply), (".glb", write_glb)):
+        for name in ("a", "b"):
+            write(tmp_path / (name + suffix), mesh)
+        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_text_ply_is_read(tmp_path: Path) -> None:
+    header = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
+    faces = "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    (tmp_path / "m.ply").write_text(header + faces + "0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
+    expected = [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    np.testing.assert_array_equal(read_mesh(tmp_path / "m.ply").vertices, expected)
+    np.testing.assert_array_equal(read_points(tmp_path / "m.ply").points, expected)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
+def test_truncated_files_are_refused(tmp_path: Path, keep: float) -> None:
+    mesh, path = some_mesh(), tmp_path / "m.ply"
+    for shape, read in ((mesh, read_mesh), (PointCloud(mesh.vertices, mesh.colors), read_points)):
+        write_ply(path, shape)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(keep * len(whole))])
+        with pytest.raises(InputError, match=r"m\.ply"):
+            read(path)
+
+
+def test_what_is_no_mesh_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.ply").write_text("hello")
+    write_ply(tmp_path / "points.ply", PointCloud(some_mesh().vertices))
+    for read in (read_mesh, read_points):
+        with pytest.raises(InputError, match="not a whole"):
+            read(tmp_path / "text.ply")
+        with pytest.raises(InputError, match="does not exist"):
+            read(tmp_path / "missing.ply")
+        with pytest.raises(InputError, match="is not a file"):
+            read(tmp_path)
+    with pytest.raises(InputError, match="no triangles"):
+        read_mesh(tmp_path / "points.ply")
+
+
+def test_nothing_is_not_written(tmp_path: Path) -> None:
+    nothing = Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
+    for path, write in ((tmp_path / "m.ply", write_ply), (tmp_path / "m.glb", write_glb)):
+        with pytest.raises(InputError, match="is not written"):
+            write(path, nothing)
+        assert not path.exists()
+
+
+def gltf_tree(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    tree: dict[str, Any] = json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])
+    return tree
+
+
+def test_glb_of_camera_axes_stands_upright(tmp_path: Path) -> None:
+    """Up in the photo is -y of the camera and +y of glTF; what is far is +z of the camera and -z of glTF."""
+    below_near, above_far = [0, 1, 2], [0, -1, 5]
+    vertices = np.array([below_near, above_far, [1, 0, 3]], np.float32)
+    normals = np.array([[0, 0, -1]] * 3, np.float32)
+    write_glb(tmp_path / "m.glb", Mesh(vertices, np.array([[0, 1, 2]], np.int32), None, normals))
+    back: Any = next(iter(trimesh.load_scene(tmp_path / "m.glb", process=False).geometry.values()))
+    np.testing.assert_allclose(back.vertices, [[0, -1, -2], [0, 1, -5], [1, 0, -3]])
+    np.testing.assert_allclose(back.vertex_normals, [[0, 0, 1]] * 3)
+
+
+def test_glb_colors_are_linear_and_unlit(tmp_path: Path) -> None:
+    """Half of the light is sRGB 188 (IEC 61966-2-1)."""
+    mesh = some_mesh()
+    colors = np.tile(np.array([255, 188, 0], np.uint8), (len(mesh.vertices), 1))
+    write_glb(tmp_path / "m.glb", Mesh(mesh.vertices, mesh.triangles, colors, mesh.normals))
+    tree = gltf_tree(tmp_path / "m.glb")
+    primitive = tree["meshes"][0]["primitives"][0]
+    color = tree["accessors"][primitive["attributes"]["COLOR_0"]]
+    assert color["normalized"]
+    assert color["componentType"] == 5123  # unsigned 16 bits
+    np.testing.assert_allclose(np.array(color["max"]) / 65535, [1, 0.5, 0, 1], atol=0.004)
+    assert "NORMAL" in primitive["attributes"]
+    assert "KHR_materials_unlit" in tree["materials"][primitive["material"]]["extensions"]
+
+
+def test_up_becomes_y(tmp_path: Path) -> None:
+    up, back = np.array([0.2, -0.3, 1.0]), np.array([1.0, 0.5, 0.1])
+    R = gltf_from_up(up, back)
+    np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(R) == pytest.approx(1)
+    np.testing.assert_allclose(R @ up / np.linalg.norm(up), [0, 1, 0], atol=1e-12)
+    turned = R @ back
+    assert turned[2] > 0
+    assert turned[0] == pytest.approx(0)
+    for bad in (up, 0 * up):
+        with pytest.raises(InputError, match="parallel or zero"):
+            gltf_from_up(up, bad)
+
+
+def test_glb_needs_a_rotation(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="gltf_from_mesh: the 3x3 part is not a rotation"):
+        write_glb(tmp_path / "m.glb", some_mesh(), np.diag([1.0, 1.0, -1.0]))
