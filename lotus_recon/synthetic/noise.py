@@ -45,10 +45,9 @@ class Noise:
         total = np.zeros(len(points), np.float32)
         weights = gain ** np.arange(octaves)
         for octave, weight in enumerate(weights):
-            scale = np.asarray(frequency, np.float32) * 2**octave
-            total += weight * self.smooth(
-                np.asarray(points) + octave * _OCTAVE_SHIFT / scale, tuple(scale + 0 * _OCTAVE_SHIFT)
-            )
+            x, y, z = np.broadcast_to(np.asarray(frequency, np.float32), 3) * 2**octave
+            moved = np.asarray(points) + octave * _OCTAVE_SHIFT / np.array([x, y, z])
+            total += weight * self.smooth(moved, (x, y, z))
         return total / np.float32(weights.sum())
 
     def of_cell(self, *index: NDArray, channel: int = 0) -> NDArray[np.float32]:
