@@ -42,13 +42,14 @@ def correct_locally(
     fields = [point_field(view, config) for view in views]
     carried = carried_pixels(views, neighbours, config.overlap_samples)
     smoothing = choose_smoothing(fields, matched(carried, views, fields, config.overlap_gate))
+    if smoothing.strength == 0:
+        # The maps are better than the points: nothing would hold them while they drift towards each other.
+        return list(views), smoothing
     fields = [drop_outliers(field, smoothing) for field in fields]
     current = [replace(v, layers=(Layer(f, smoothing),)) for v, f in zip(views, fields, strict=True)]
     gate = _agreement_gate(carried, current, config)
-    if smoothing.strength > 0:
-        lent = [lend_points(view, scene, usable, gate) for view in current]
-        fields = [drop_outliers(field, smoothing) for field in lent]
-        current = [replace(v, layers=(Layer(f, smoothing),)) for v, f in zip(views, fields, strict=True)]
+    fields = [drop_outliers(lend_points(view, scene, usable, gate), smoothing) for view in current]
+    current = [replace(v, layers=(Layer(f, smoothing),)) for v, f in zip(views, fields, strict=True)]
     if config.joint:
         dense = carried_pixels(views, neighbours, _SAMPLES_FACTOR * config.overlap_samples)
         for _ in range(config.overlap_rounds):
@@ -108,35 +109,53 @@ def _towards_agreement(
     moved = list(views)
     for c in carried:
         view = views[c.target]
-        agreed = _cell_medians(disagreement(c, views), gate, view)
-        points = _left_at_points(view, point_weight)
-        residuals = Residuals(
-            np.concatenate([points.xy, agreed.xy]),
-            np.concatenate([points.log_ratio, 0.5 * agreed.log_ratio]),
-            np.concatenate([points.weight, np.full(len(agreed.xy), _OVERLAP_WEIGHT)]),
-        )
-        field = LocalField(residuals, view.layers[0].field.barriers, _OVERLAP_NEIGHBOURS)
-        moved[c.target] = replace(view, layers=(*view.layers, Layer(field, _OVERLAP_SMOOTHING)))
+        found = disagreement(c, views)
+        field = view.layers[1].field if len(view.layers) > 1 else _agreement_field(view, found, gate, point_weight)
+        step = _left_at(view, field, found, gate)
+        # Corrections by one set of points add up, so that all rounds together cost one look-up per pixel.
+        residuals = replace(field.residuals, log_ratio=field.residuals.log_ratio + step)
+        layer = Layer(LocalField(residuals, field.barriers, field.neighbours), _OVERLAP_SMOOTHING)
+        moved[c.target] = replace(view, layers=(view.layers[0], layer))
     return moved
 
 
-def _left_at_points(view: AlignedView, point_weight: float) -> Residuals:
-    """What the points of the view still ask for after all corrections so far."""
-    r = view.layers[0].field.residuals
-    done = view.log_depth_at(r.xy) - replace(view, layers=()).log_depth_at(r.xy)
-    left = r.log_ratio - done
-    keep = np.isfinite(left) & (point_weight > 0)
-    return Residuals(r.xy[keep], left[keep], point_weight * r.weight[keep])
+def _agreement_field(view: AlignedView, found: Disagreement, gate: float, point_weight: float) -> LocalField:
+    """A field without corrections yet: the view's points, then one pixel per cell of the picture that others see."""
+    points = view.layers[0].field.residuals
+    keep = np.flatnonzero(np.abs(found.log_ratio) < gate)
+    cell = _cell_of(found.xy[keep], view)
+    _, first = np.unique(cell, return_index=True)
+    xy = np.concatenate([points.xy, found.xy[keep[first]]])
+    weight = np.concatenate([point_weight * points.weight, np.full(len(first), _OVERLAP_WEIGHT)])
+    return LocalField(Residuals(xy, np.zeros(len(xy)), weight), view.layers[0].field.barriers, _OVERLAP_NEIGHBOURS)
 
 
-def _cell_medians(found: Disagreement, gate: float, view: AlignedView) -> Disagreement:
-    """Per cell of the picture the pixel with the median disagreement, where at least two agree within ``gate``."""
+def _left_at(view: AlignedView, field: LocalField, found: Disagreement, gate: float) -> NDArray[np.float64]:
+    """What the points of the agreement field still ask for: sparse points in full, cells half their median."""
+    points = view.layers[0].field.residuals
+    count = len(points.xy)
+    done = view.log_depth_at(points.xy) - replace(view, layers=()).log_depth_at(points.xy)
+    left = np.zeros(len(field.residuals.xy))
+    left[:count] = np.nan_to_num(points.log_ratio - done)
     keep = np.abs(found.log_ratio) < gate
-    xy, ratio = found.xy[keep], found.log_ratio[keep]
+    cells, medians = _cell_medians(_cell_of(found.xy[keep], view), found.log_ratio[keep])
+    own = _cell_of(field.residuals.xy[count:], view)
+    place = np.clip(np.searchsorted(cells, own), 0, max(len(cells) - 1, 0))
+    if len(cells):
+        left[count:] = np.where(cells[place] == own, 0.5 * medians[place], 0.0)
+    return left
+
+
+def _cell_of(xy: NDArray[np.float64], view: AlignedView) -> NDArray[np.int64]:
     size = max(view.view.camera.size) / _OVERLAP_CELLS
-    column, row = (xy / size).astype(np.int64).T if len(xy) else np.zeros((2, 0), np.int64)
-    cell = row * _OVERLAP_CELLS + column
-    order = np.lexsort((ratio, cell))
-    _, first, count = np.unique(cell[order], return_index=True, return_counts=True)
-    middle = order[(first + count // 2)[count >= 2]]
-    return Disagreement(xy[middle], ratio[middle])
+    column, row = (xy / size).astype(np.int64).T
+    return np.asarray(row * _OVERLAP_CELLS + column, np.int64)
+
+
+def _cell_medians(
+    cell: NDArray[np.int64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The cells, ascending, and the (upper) median of the values in each."""
+    order = np.lexsort((values, cell))
+    cells, first, count = np.unique(cell[order], return_index=True, return_counts=True)
+    return cells, values[order][first + count // 2]

@@ -38,7 +38,7 @@ class DepthFit:
 def target_of(kind: DepthKind, depth: FloatArray) -> NDArray[np.float64]:
     """What ``scale * value + shift`` must give at pixels of known depth."""
     depth = np.asarray(depth, np.float64)
-    return 1.0 / depth if kind is DepthKind.AFFINE_DISPARITY else depth
+    return np.asarray(1.0 / depth if kind is DepthKind.AFFINE_DISPARITY else depth, np.float64)
 
 
 def has_shift(kind: DepthKind) -> bool:

@@ -1,15 +1,16 @@
 """Scales and shifts of all views together, so that overlapping maps agree on what they both see.
 
-Unknowns are, per view, the logarithms of the slope and of the target (depth or 1 / depth) at a typical predicted value:
-both factors stay positive and of order one. Residuals are relative depth errors: of the map against the sparse points, and
-of the depth of one map carried into another view against that view's map. Gauss-Newton with robust weights; the pixels are
-matched anew in every step. How much the overlaps count against the points follows from the spread of both residuals.
+Unknowns are, per view, the logarithms of the slope and of the target (depth or 1 / depth) at a typical predicted
+value: both factors stay positive and of order one. Residuals are relative depth errors: of the map against the sparse
+points, and of the depth of one map carried into another view against that view's map. Gauss-Newton with robust weights;
+the pixels are matched anew in every step. How much the overlaps count follows from the spread of both residuals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,14 +184,13 @@ def _design_effect(error: FloatArray, cell: NDArray[np.int64]) -> float:
 
 def _solve(residuals: Sequence[_Residuals], views: int) -> NDArray[np.float64]:
     """(2 V,) Gauss-Newton step from the weighted normal equations."""
-    H, g = sparse.csr_matrix((2 * views, 2 * views)), np.zeros(2 * views)
+    H, g = np.zeros((2 * views, 2 * views)), np.zeros(2 * views)
     for r in residuals:
         rows = np.repeat(np.arange(len(r.error)), 4)
         cols = np.stack([2 * r.first, 2 * r.first + 1, 2 * r.second, 2 * r.second + 1], axis=1).ravel()
-        J = sparse.csr_matrix((np.hstack([r.by_first, r.by_second]).ravel(), (rows, cols)), (len(r.error), 2 * views))
-        weighted = J.T.multiply(r.weight)
-        H = H + weighted @ J
-        g = g - weighted @ r.error
-    dense = H.toarray()
-    damping = _DAMPING * np.maximum(dense.diagonal(), dense.diagonal().max(initial=1e-12))
-    return np.linalg.solve(dense + np.diag(damping), g)
+        values = np.hstack([r.by_first, r.by_second]) * np.sqrt(r.weight)[:, None]
+        J: Any = sparse.csr_matrix((values.ravel(), (rows, cols)), (len(r.error), 2 * views))
+        H += (J.T @ J).toarray()
+        g -= J.T @ (r.error * np.sqrt(r.weight))
+    damping = _DAMPING * np.maximum(H.diagonal(), H.diagonal().max(initial=1e-12))
+    return np.asarray(np.linalg.solve(H + np.diag(damping), g), np.float64)

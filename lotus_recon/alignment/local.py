@@ -2,7 +2,8 @@
 
 Inverse-distance weighting of the log residuals of the nearest points (Shepard, 1968), with three parameters that the
 points themselves choose by leave-one-out cross-validation over all views: a distance below which points are averaged
-(noise), a distance beyond which the correction fades to nothing, and its strength. Points across a depth edge do not count.
+(noise), a distance beyond which the correction fades to nothing, and its strength. Points across a depth edge do not
+count.
 """
 
 from __future__ import annotations
@@ -123,8 +124,9 @@ class LocalField:
         count = min(count, len(self.residuals.xy))
         if count == 0:
             return np.zeros((len(xy), 0)), np.zeros((len(xy), 0), np.int64)
-        distance, index = cKDTree(self.residuals.xy).query(xy, k=range(1, count + 1))
-        return distance, index
+        nearest = range(1, count + 1)  # a range keeps the axis of length 1 that a single neighbour would lose
+        distance, index = cKDTree(self.residuals.xy).query(xy, k=nearest, workers=-1)
+        return np.asarray(distance), np.asarray(index)
 
     def _gather(self, xy: FloatArray, distance: FloatArray, index: NDArray[np.int64]) -> Nearest:
         row, col = (a[:, None] for a in pixel_index(xy, *self.shape))
@@ -155,8 +157,8 @@ class Matched:
 def choose_smoothing(fields: Sequence[LocalField], matched: Sequence[Matched]) -> Smoothing:
     """The parameters that predict points best from other points, at the strength at which views also agree best.
 
-    Points alone would not do: their errors repeat between neighbouring views, so that a correction that follows them may
-    tear apart maps that agree. The strength minimises the sum of the logarithms of both spreads, the likelihood of
+    Points alone would not do: their errors repeat between neighbouring views, so that a correction that follows them
+    may tear apart maps that agree. The strength minimises the sum of the logarithms of both spreads, the likelihood of
     Laplace-distributed residuals with unknown scales.
     """
     near = [field.near_others() for field in fields if len(field.residuals.xy) > 1]
@@ -185,7 +187,7 @@ def _spread(values: FloatArray) -> float:
 
 def drop_outliers(field: LocalField, smoothing: Smoothing) -> LocalField:
     """The field without points that contradict those around them."""
-    if len(field.residuals.xy) < 3 or smoothing.strength == 0:
+    if len(field.residuals.xy) < 3:
         return field
     left = field.residuals.log_ratio - field.near_others().correction(replace(smoothing, strength=1.0))
     return field.without(np.abs(left) > _OUTLIER * np.median(np.abs(left)))
@@ -193,7 +195,7 @@ def drop_outliers(field: LocalField, smoothing: Smoothing) -> LocalField:
 
 def corrected(depth: FloatArray, valid: BoolArray, field: LocalField, smoothing: Smoothing) -> NDArray[np.float64]:
     """The depth map (H, W) with the correction applied where it is valid."""
-    if smoothing.strength == 0 or not len(field.residuals.xy):
+    if not len(field.residuals.xy):
         return np.asarray(depth, np.float64)
     row, col = np.nonzero(valid)
     result = np.array(depth, np.float64)

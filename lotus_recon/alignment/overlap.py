@@ -31,14 +31,15 @@ class Carried:
 
     def per_source(self, evaluate: Callable[[int, NDArray], NDArray]) -> NDArray:
         """Rows of ``evaluate(view, rows)`` for every source view, put together."""
-        parts = [(rows, evaluate(int(i), rows)) for i in np.unique(self.source) for rows in [self._rows(i)]]
+        parts = [
+            (rows, evaluate(int(i), rows))
+            for i in np.unique(self.source)
+            for rows in [np.flatnonzero(self.source == i)]
+        ]
         result = np.empty((len(self.source), *parts[0][1].shape[1:]))
         for rows, values in parts:
             result[rows] = values
         return result
-
-    def _rows(self, source: np.integer) -> NDArray[np.int64]:
-        return np.flatnonzero(self.source == source)
 
     def project(self, log_depth: FloatArray, camera: Camera) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Where the pixels fall in the target (N, 2), (-1, -1) if behind it, and the log of their depth there (N,)."""
@@ -85,6 +86,11 @@ def _joined(parts: Sequence[Carried]) -> Carried:
     return Carried(parts[0].target, *(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
+def aligned_log_depth(carried: Carried, views: Sequence[AlignedView]) -> NDArray[np.float64]:
+    """(N,) log depth of carried pixels in their source, as it is aligned now."""
+    return carried.per_source(lambda i, rows: views[i].log_depth_at(carried.xy[rows]))
+
+
 @dataclass(frozen=True, eq=False)
 class Disagreement:
     """Where and by how much carried pixels differ from the map of the target view: N of them."""
@@ -95,9 +101,8 @@ class Disagreement:
 
 def disagreement(carried: Carried, views: Sequence[AlignedView]) -> Disagreement:
     """Carried pixels against the target's map, both as they are aligned now."""
-    log_depth = carried.per_source(lambda i, rows: views[i].log_depth_at(carried.xy[rows]))
     target = views[carried.target]
-    xy, carried_log = carried.project(log_depth, target.view.camera)
+    xy, carried_log = carried.project(aligned_log_depth(carried, views), target.view.camera)
     return Disagreement(xy, carried_log - target.log_depth_at(xy))
 
 

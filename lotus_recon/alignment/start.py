@@ -1,4 +1,4 @@
-"""The first fit of every view: to its own sparse points, or, where these do not suffice, to maps of views that have one."""
+"""The first fit of every view: to its own sparse points or, where these do not suffice, to views that have a fit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lotus_recon.alignment.aligned import AlignedView
 from lotus_recon.alignment.anchors import Anchors, SceneAnchors
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.fit import DepthFit, FitOutcome, Limits, fit_view
-from lotus_recon.alignment.overlap import carried_pixels
+from lotus_recon.alignment.overlap import aligned_log_depth, carried_pixels
 from lotus_recon.alignment.sampling import sample_without_jumps, value_range
 from lotus_recon.types import BoolArray, DepthMap, Scene
 
@@ -101,8 +101,7 @@ def _lent_by(lenders: Sequence[Start], start: Start, config: AlignmentConfig) ->
     neighbours = [np.array([target])] * target + [np.zeros(0, np.int64)]
     depth, value, xy = [np.zeros(0)], [np.zeros(0)], [np.zeros((0, 2))]
     for carried in carried_pixels([*views, start.view], neighbours, config.overlap_samples):
-        log_depth = carried.per_source(lambda i, rows, c=carried: views[i].log_depth_at(c.xy[rows]))
-        where, carried_log = carried.project(log_depth, start.view.view.camera)
+        where, carried_log = carried.project(aligned_log_depth(carried, views), start.view.view.camera)
         xy.append(where)
         depth.append(np.exp(carried_log))
         prediction = start.view.prediction

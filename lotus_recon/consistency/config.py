@@ -14,12 +14,12 @@ class ConsistencyConfig:
     # angle in degrees between the viewing rays below which a second view is less welcome as a check
     min_parallax_deg: float = 3.0
     # width of agreement, in standard deviations of the difference between the maps
-    agreement_sigmas: float = 3.0
+    agreement_sigmas: float = 5.0
     # bounds of that width, relative to depth
     min_agreement: float = 0.002
     max_agreement: float = 0.03
     # a pixel this many widths behind another view's surface is taken for hidden by it; nearer, for contradicted
-    hidden_widths: float = 3.0
+    hidden_widths: float = 2.5
     # views that must confirm a pixel, where at least as many see it
     min_confirmations: int = 1
     # share of the views with a say that must confirm a pixel

@@ -210,7 +210,7 @@ def _checked(
 def judge(votes: Votes, config: ConsistencyConfig) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) which pixels stay, and their confidence in [0, 1].
 
-    The confidence is the mean agreement of the views with a say, drawn towards ``unseen_confidence`` where they are few.
+    The confidence is the mean agreement of the views with a say, drawn to ``unseen_confidence`` where they are few.
     """
     seen = votes.confirmed + votes.contradicted
     enough = votes.confirmed >= torch.clamp(seen, max=config.min_confirmations)

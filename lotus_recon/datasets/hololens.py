@@ -29,8 +29,8 @@ def frames(source: Path) -> list[Frame]:
 
 def sensor_depth(source: Path, name: str) -> tuple[NDArray[np.float32], BoolArray]:
     """Depth in metres (H, W) of the photo ``name`` and where the sensor saw something."""
-    depth = read_png16(source / "depth" / name).astype(np.float32) / 1000
-    return depth, depth > MIN_DEPTH_M
+    depth = read_png16(source / "depth" / name).astype(np.float32) / np.float32(1000)
+    return np.asarray(depth, np.float32), np.asarray(depth > MIN_DEPTH_M)
 
 
 def write_poses(source: Path, out: Path) -> None:
@@ -39,7 +39,7 @@ def write_poses(source: Path, out: Path) -> None:
 
 
 def write_predictions(source: Path, out: Path, seed: int = 0) -> None:
-    """Write sensor depth turned into affine disparity, with a random scale and shift per view, as ``out/<view>.npz``."""
+    """Write sensor depth as ``out/<view>.npz``: affine disparity with a random scale and shift per view."""
     rng = np.random.default_rng(seed)
     for frame in frames(source):
         depth, valid = sensor_depth(source, frame.view.name)

@@ -1,4 +1,4 @@
-"""What the readers of posed photos share: a list of frames, written as the ``transforms.json`` that ``--poses`` takes."""
+"""What readers of posed photos share: a list of frames, written as the ``transforms.json`` that ``--poses`` takes."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def _read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
 def sensor_depth(source: Path, stem: str) -> tuple[NDArray[np.float32], BoolArray]:
     """Depth in metres (H, W) of frame ``stem`` and where the sensor saw something."""
     millimetres = read_png16(source / f"{stem}{_DEPTH}")
-    return millimetres.astype(np.float32) / 1000, ~np.isin(millimetres, INVALID_MM)
+    return np.asarray(millimetres / 1000, np.float32), ~np.isin(millimetres, INVALID_MM)
 
 
 def write_photos(source: Path, out: Path) -> None:
