@@ -19,13 +19,14 @@ class Row:
 
 
 def print_rows(rows: Iterable[Row]) -> None:
-    """Print the rows as a table."""
+    """Print the rows as a table in Markdown, which README shows as it is."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("run", "figure", "measured", "asked", "", "seconds")
+    table = Table("run", "figure", "measured", "asked", "", "seconds", box=box.MARKDOWN)
     for row in rows:
-        verdict = {True: "[green]ok[/]", False: "[red]MISSED[/]", None: ""}[row.ok]
+        verdict = {True: "ok", False: "MISSED", None: ""}[row.ok]
         seconds = "" if row.seconds is None else f"{row.seconds:.0f}"
         table.add_row(row.run, row.figure, row.measured, row.asked, verdict, seconds)
-    Console().print(table)
+    Console(width=140).print(table)

@@ -1,0 +1,198 @@
+"""Runs of the pipelines on real data, as a user would start them, and what they must reach."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lotus_recon.alignment.anchors import held_out_points
+from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.datasets import dtu_omnidata, hololens, seven_scenes
+from lotus_recon.datasets.posed import Frame, read_camera_list
+from lotus_recon.evaluation.metrics import mesh_metrics, point_to_mesh_distance, pose_metrics
+from lotus_recon.geometry.pose import fit_similarity
+from lotus_recon.io.cameras import read_colmap_scene, read_source_cameras
+from lotus_recon.io.images import read_rgb
+from lotus_recon.io.maps import load_prediction
+from lotus_recon.io.meshes import read_mesh
+from lotus_recon.types import Mesh, Scene
+from tests.acceptance.plain_tsdf import plain_tsdf
+from tests.acceptance.rows import Row
+
+ROOT = Path(__file__).resolve().parents[2]
+FOUNTAIN_SIZE = (1536, 1024)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run reads and writes."""
+
+    data: Path  # the data set
+    work: Path  # inputs made for the run, and its output
+
+    @property
+    def out(self) -> Path:
+        """Output folder of the pipeline."""
+        return self.work / "out"
+
+    def pipeline(self, photos: Path, *options: str) -> float:
+        """Seconds of ``python -m pipelines.multi_view``. Raises CalledProcessError when it fails."""
+        command = [sys.executable, "-m", "pipelines.multi_view", str(photos), "--out", str(self.out), "--quiet"]
+        started = time.monotonic()
+        subprocess.run([*command, *options], cwd=ROOT, check=True)
+        return time.monotonic() - started
+
+    def scene(self) -> Scene:
+        """The scene that the run found or was given."""
+        return read_colmap_scene(self.out / "sfm/sparse")
+
+    def json(self, file: str) -> Any:
+        """A JSON file of the output folder."""
+        return json.loads((self.out / file).read_text())
+
+
+def fountain(place: Place) -> list[Row]:
+    """From scratch, nothing known of the cameras."""
+    seconds = place.pipeline(place.data / "images", "--only", "sfm")
+    frames = read_camera_list(place.data / "cameras.json", *FOUNTAIN_SIZE)
+    truth = {frame.view.name: frame.view.cam_from_world for frame in frames}
+    scene = place.scene()
+    found = pose_metrics({view.name: view.cam_from_world for view in scene.views}, truth)
+    focal = np.mean([c.focal_px for c in read_source_cameras(place.out / "sfm/distorted.json").values()])
+    error = abs(float(focal) / frames[0].view.camera.fx - 1)
+    rms_mm = found["position_rms"] * 1000
+    return [
+        _registered("fountain_p11", scene, 11, seconds),
+        Row("fountain_p11", "focal length, relative error", f"{error:.2%}", "<= 0.5 %", error <= 0.005),
+        Row("fountain_p11", "camera positions, rms", f"{rms_mm:.1f} mm", "<= 5 mm", rms_mm <= 5),
+    ]
+
+
+def lund(place: Place) -> list[Row]:
+    """From scratch, with EXIF."""
+    seconds = place.pipeline(place.data / "images", "--only", "sfm")
+    return [_registered("lund_door", place.scene(), 12, seconds)]
+
+
+def _registered(run: str, scene: Scene, count: int, seconds: float) -> Row:
+    found = len(scene.views)
+    return Row(run, "registered photos", f"{found} of {count}", f"{count}", found == count, seconds)
+
+
+def dtu(place: Place) -> list[Row]:
+    """From scratch, with the maps of another network for every third photo; held-out points are never used."""
+    predictions = place.work / "predictions"
+    dtu_omnidata.write_predictions(place.data, predictions)
+    stored = ["--model", "precomputed", "--predictions", str(predictions), "--holdout-strict"]
+    seconds = place.pipeline(place.data / "images", *stored)
+    scene = place.scene()
+    views = [view for view in place.json("alignment/alignment.json")["views"] if view["status"] != "no_prediction"]
+    aligned = [view for view in views if view["status"] != "rejected"]
+    before, after = (np.median([view[key] for view in aligned]) for key in ("median_before", "median_after"))
+    distance_mm = _unseen_to_mesh_mm(place, scene, {view["name"] for view in aligned}, dtu_omnidata.frames(place.data))
+    median, p90 = np.percentile(distance_mm, [50, 90])
+    run, what = "dtu_scan24_omnidata", f"{len(distance_mm)} unseen points to mesh"
+    return [
+        _registered(run, scene, 49, seconds),
+        Row(run, "aligned views", f"{len(aligned)} of {len(views)}", "17", len(aligned) == 17),
+        Row(run, "held-out error, global fit", f"{before:.2%}", "<= 1.1 %", bool(before <= 0.011)),
+        Row(run, "held-out error, local correction", f"{after:.2%}", "<= 0.3 %", bool(after <= 0.003)),
+        Row(run, f"{what}, median", f"{median:.2f} mm", "<= 0.9 mm", bool(median <= 0.9)),
+        Row(run, f"{what}, p90", f"{p90:.2f} mm", "<= 2.7 mm", bool(p90 <= 2.7)),
+    ]
+
+
+def _unseen_to_mesh_mm(place: Place, scene: Scene, views: set[str], truth: list[Frame]) -> np.ndarray:
+    """Distance, in the unit of the truth, of held-out points that two or more of ``views`` see to the fused mesh."""
+    unseen = held_out_points(scene, AlignmentConfig().holdout, seed=0)
+    among = np.isin(scene.points.obs_view, [scene.index[name] for name in views])
+    seen = np.bincount(scene.points.obs_point[among], minlength=len(unseen))
+    given = {frame.view.name: frame.view.center_in_world for frame in truth}
+    found = {view.name: view.center_in_world for view in scene.views}
+    names = sorted(found)
+    scale = fit_similarity(np.stack([found[n] for n in names]), np.stack([given[n] for n in names])).scale
+    mesh = read_mesh(place.out / "fusion/tsdf/mesh.ply")
+    return point_to_mesh_distance(scene.points.xyz[unseen & (seen >= 2)], mesh) * scale
+
+
+def hololens_a(place: Place) -> list[Row]:
+    """Given poses; sensor depth as affine disparity of unknown scale and shift in every view."""
+    predictions, poses = place.work / "predictions", place.work / "transforms.json"
+    hololens.write_predictions(place.data, predictions)
+    hololens.write_poses(place.data, poses)
+    stored = ["--model", "precomputed", "--predictions", str(predictions)]
+    seconds = place.pipeline(place.data / "images", *stored, "--poses", str(poses), "--voxel-size", "0.02")
+    errors = [_depth_error(place, frame) for frame in hololens.frames(place.data)]
+    known = [error for error in errors if error is not None]
+    median = float(np.median(known))
+    score = mesh_metrics(read_mesh(place.out / "fusion/tsdf/mesh.ply"), _sensor_mesh(place), 0.05)
+    figures = f"{score['fscore']:.3f} (precision {score['precision']:.3f}, recall {score['recall']:.3f})"
+    return [
+        Row("hololens_a", "aligned views", f"{len(known)} of {len(errors)}", "", None, seconds),
+        Row("hololens_a", "relative depth error, median of views", f"{median:.2%}", "<= 1 %", median <= 0.01),
+        Row("hololens_a", "F-score at 5 cm", figures, ">= 0.90", score["fscore"] >= 0.90),
+    ]
+
+
+def _depth_error(place: Place, frame: Frame) -> float | None:
+    """Median relative error of the aligned depth of a view; None when it was rejected."""
+    path = place.out / f"alignment/{frame.view.stem}.npz"
+    if not path.exists():
+        return None
+    aligned = load_prediction(path).depth
+    assert aligned is not None
+    depth, seen = hololens.sensor_depth(place.data, frame.view.name)
+    both = seen & aligned.valid
+    return float(np.median(np.abs(aligned.values[both] / depth[both] - 1)))
+
+
+def _sensor_mesh(place: Place) -> Mesh:
+    """The plain TSDF mesh of the raw sensor depth, 2 cm voxels, 6 m deep."""
+    maps = []
+    for frame in hololens.frames(place.data):
+        depth, seen = hololens.sensor_depth(place.data, frame.view.name)
+        maps.append((frame.view, np.where(seen, depth, 0), read_rgb(frame.photo)))
+    return plain_tsdf(maps, voxel_size=0.02, max_depth=6.0)
+
+
+def redkitchen(place: Place) -> list[Row]:
+    """Sensor depth as it is, through the whole pipeline, beside a plain loop over the same maps."""
+    from tests.acceptance.fusion_rows import VOXEL_SIZE, redkitchen_rows
+
+    photos, predictions, poses = (place.work / name for name in ("photos", "predictions", "transforms.json"))
+    seven_scenes.write_photos(place.data, photos)
+    seven_scenes.write_predictions(place.data, predictions)
+    seven_scenes.write_poses(place.data, poses, photos)
+    stored = ["--model", "precomputed", "--predictions", str(predictions), "--align", "none"]
+    posed = ["--poses", str(poses), "--pose-unit", "m", "--no-triangulate", "--voxel-size", str(VOXEL_SIZE)]
+    seconds = place.pipeline(photos, *stored, *posed)
+    fusion = place.json("fusion/tsdf/fusion.json")
+    what = f"whole pipeline: {fusion['triangles']:,} triangles"
+    return [Row("redkitchen_7scenes", what, "done", "", None, seconds), *redkitchen_rows(place.data.parents[1])]
+
+
+RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
+    "fountain": ("fountain_p11", fountain),
+    "lund": ("lund_door", lund),
+    "dtu": ("dtu_scan24_omnidata", dtu),
+    "hololens": ("hololens_a", hololens_a),
+    "redkitchen": ("redkitchen_7scenes", redkitchen),
+}
+
+
+def rows_of(name: str, shared: Path, work: Path) -> list[Row]:
+    """The rows of one run, from an empty work folder."""
+    folder, run = RUNS[name]
+    place = Place(shared / "data" / folder, work / name)
+    shutil.rmtree(place.work, ignore_errors=True)
+    place.work.mkdir(parents=True)
+    return run(place)
