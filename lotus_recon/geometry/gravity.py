@@ -30,7 +30,8 @@ def estimate_up(cams_from_world: Sequence[FloatArray]) -> NDArray[np.float64]:
 
 def rotation_between(a: FloatArray, b: FloatArray) -> NDArray[np.float64]:
     """(3, 3) smallest rotation that turns the unit vector ``a`` (3,) into the unit vector ``b`` (3,)."""
-    axis, cosine = np.cross(a, b), float(np.dot(a, b))
+    axis = np.cross(np.asarray(a, np.float64), np.asarray(b, np.float64))
+    cosine = float(np.dot(a, b))
     if cosine < -1 + 1e-12:  # opposite: half a turn about any axis at right angles to a
         axis = normalized(np.cross(a, np.eye(3)[np.argmin(np.abs(a))]))
         return 2 * np.outer(axis, axis) - np.eye(3)

@@ -17,7 +17,7 @@ from lotus_recon.io.images import Photo, list_photos
 from lotus_recon.io.known_poses import read_known_poses
 from lotus_recon.models import stage as prediction
 from lotus_recon.models.precomputed import check_predictions
-from lotus_recon.models.registry import check_model, model_fingerprint
+from lotus_recon.models.registry import check_model, fetch_model, model_fingerprint
 from lotus_recon.recipes.config import MultiViewConfig
 from lotus_recon.recipes.engine import Results, Stage
 from lotus_recon.recipes.photos import mask_files, refuse_broken
@@ -79,10 +79,13 @@ def _check_sfm(config: MultiViewConfig, photos: tuple[Photo, ...]) -> None:
 def _check_model(config: MultiViewConfig, photos: tuple[Photo, ...]) -> str:
     options = prediction.options_of(config.prediction)
     runtime = config.runtime
-    name = check_model(config.prediction.model, runtime.device, runtime.dtype, options=options).name
+    info = check_model(config.prediction.model, runtime.device, runtime.dtype, options=options)
+    if "depth" not in info.tasks:
+        raise InputError(f"--model {config.prediction.model} predicts no depth; name one that does, or DEPTH,NORMAL")
     if config.prediction.predictions is not None:
         check_predictions(config.prediction.predictions, photos)
-    return name
+    fetch_model(str(config.prediction.model), options)
+    return info.name
 
 
 def stages(job: Job) -> list[Stage]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from lotus_recon.io.intrinsics import GivenIntrinsics, camera_of_photo
 from lotus_recon.io.maps import save_prediction
 from lotus_recon.io.meshes import write_glb, write_ply
 from lotus_recon.models.base import Model
-from lotus_recon.models.registry import check_model, load_model, model_fingerprint
+from lotus_recon.models.registry import check_model, fetch_model, make_model, model_fingerprint
 from lotus_recon.models.stage import options_of
 from lotus_recon.progress import track
 from lotus_recon.recipes.config import SingleViewConfig
@@ -59,13 +59,13 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig) -> Job:
     photos = tuple(expand_photos(arguments))
     _refuse_nested(photos)
     given = GivenIntrinsics(**asdict(config.camera))
-    check_model(
-        config.prediction.model, config.runtime.device, config.runtime.dtype, options=options_of(config.prediction)
-    )
+    options = options_of(config.prediction)
+    check_model(config.prediction.model, config.runtime.device, config.runtime.dtype, options=options)
     if config.output.max_size < 0:
         raise InputError(f"--max-size {config.output.max_size}: must be 0 (as is) or more pixels")
     if not config.output.far_over_near > 1:
         raise InputError(f"--far-over-near {config.output.far_over_near}: must be above 1")
+    fetch_model(str(config.prediction.model), options)
     return Job(photos, config, given)
 
 
@@ -88,9 +88,11 @@ def run_job(job: Job, workspace: Workspace) -> list[Outcome]:
         else:
             pending.append(photo)
     if pending:
-        model = _load_model(job.config)
-        for photo in track(pending, "photos", len(pending)):
-            outcomes.append(_process(photo, model, job, workspace, hashes[photo]))
+        runtime, options = job.config.runtime, options_of(job.config.prediction)
+        model = make_model(job.config.prediction.model, options, runtime.device, runtime.dtype)
+        batches = [pending[i : i + model.batch_size] for i in range(0, len(pending), model.batch_size)]
+        done = (outcome for batch in batches for outcome in _process(batch, model, job, workspace, hashes))
+        outcomes += track(done, "photos", len(pending))
     order = {photo: i for i, photo in enumerate(job.photos)}
     return sorted(outcomes, key=lambda outcome: order[outcome.photo])
 
@@ -120,51 +122,64 @@ def _hashed(config: SingleViewConfig) -> Any:
     return replace(config, runtime=replace(config.runtime, device="auto"))
 
 
-def _load_model(config: SingleViewConfig) -> Model:
-    p = config.prediction
-    return load_model(
-        str(p.model),
-        config.runtime.device,
-        config.runtime.dtype,
-        predictions=p.predictions,
-        task=p.task,
-        depth_space=p.depth_space,
-        revision=p.revision,
-        processing_res=p.processing_res,
-        batch_size=p.images_per_batch,
-    )
+@dataclass(frozen=True)
+class _Opened:
+    """A photo that was read, and its camera."""
+
+    photo: Photo
+    rgb: NDArray[np.uint8]
+    camera: Camera
+    source: str  # where the focal length came from
 
 
-def _process(photo: Photo, model: Model, job: Job, workspace: Workspace, inputs: dict[str, str]) -> Outcome:
-    start = time.monotonic()
+def _process(
+    batch: Sequence[Photo], model: Model, job: Job, workspace: Workspace, inputs: Mapping[Photo, dict[str, str]]
+) -> Iterator[Outcome]:
+    """Predict a batch of photos at once and write the files of each."""
+    opened = []
+    for photo in batch:
+        try:
+            opened.append(_read(photo, job))
+        except ReconError as error:
+            yield _failed(photo, error)
+    for one, prediction in zip(opened, _predicted(opened, model, job.config.runtime.seed), strict=True):
+        try:
+            if isinstance(prediction, ReconError):
+                raise prediction
+            workspace.run_stage(
+                one.photo.stem,
+                run=partial(_write_outputs, one, prediction, job.config),
+                load=lambda folder: None,
+                config=_hashed(job.config),
+                inputs=inputs[one.photo],
+            )
+            yield Outcome(one.photo, "done", f"camera from {one.source}")
+        except ReconError as error:
+            yield _failed(one.photo, error)
+
+
+def _predicted(opened: Sequence[_Opened], model: Model, seed: int) -> list[Prediction | ReconError]:
+    """A prediction, or the reason why there is none, for each photo; one bad photo does not spoil its batch."""
     try:
-        rgb, camera, source = _read(photo, job)
-        prediction = model.predict(rgb, seed=job.config.runtime.seed, view=photo.name)
-        workspace.run_stage(
-            photo.stem,
-            run=lambda folder: _write_outputs(folder, rgb, prediction, camera, source, job.config),
-            load=lambda folder: None,
-            config=_hashed(job.config),
-            inputs=inputs,
-        )
+        images, names = [one.rgb for one in opened], [one.photo.name for one in opened]
+        return list(model.predict_batch(images, seed, names))
     except ReconError as error:
-        return _failed(photo, error)
-    return Outcome(photo, "done", f"camera from {source}; {time.monotonic() - start:.1f} s")
+        if len(opened) <= 1:
+            return [error] * len(opened)
+        return [result for one in opened for result in _predicted([one], model, seed)]
 
 
-def _read(photo: Photo, job: Job) -> tuple[NDArray[np.uint8], Camera, str]:
+def _read(photo: Photo, job: Job) -> _Opened:
     info = read_info(photo.path)
     longer_edge = 0 if job.config.prediction.model == _STORED else job.config.output.max_size
     width, height = fit_longer_edge(info.width, info.height, longer_edge)
     camera, source = camera_of_photo(info, job.given, width, height)
     log.info("%s: %dx%d, %.1f degrees wide, camera from %s", photo.name, width, height, camera.fov_deg[0], source)
-    return resize_rgb(read_rgb(photo.path), width, height), camera, source
+    return _Opened(photo, resize_rgb(read_rgb(photo.path), width, height), camera, source)
 
 
-def _write_outputs(
-    folder: Path, rgb: NDArray[np.uint8], prediction: Prediction, camera: Camera, source: str, config: SingleViewConfig
-) -> None:
-    """All files of one photo (DESIGN: single_view)."""
+def _write_outputs(one: _Opened, prediction: Prediction, config: SingleViewConfig, folder: Path) -> None:
+    """All files of one photo (docs/formats.md)."""
     meta = dict(prediction.meta)
     if prediction.depth is not None:
         depth = _positive(prediction.depth, config.output.far_over_near)
@@ -172,14 +187,14 @@ def _write_outputs(
         meta |= {"depth_16bit": {"kind": depth.kind.value, "low": low, "high": high, "zero": "invalid"}}
         write_png(folder / "depth.png", depth_picture(prediction.depth))
         write_png(folder / "depth_16bit.png", _quantised(depth, low, high))
-        points, mesh = surface_from_depth(depth, rgb, camera, prediction.normals, config.surface)
+        points, mesh = surface_from_depth(depth, one.rgb, one.camera, prediction.normals, config.surface)
         write_ply(folder / "points.ply", points)
         write_ply(folder / "mesh.ply", mesh)
         write_glb(folder / "mesh.glb", mesh)
     if prediction.normals is not None:
         write_png(folder / "normals.png", normals_picture(prediction.normals))
     save_prediction(folder / "prediction.npz", replace(prediction, meta=meta))
-    write_json(folder / "camera.json", {**asdict(camera), "fov_deg": camera.fov_deg, "source": source})
+    write_json(folder / "camera.json", {**asdict(one.camera), "fov_deg": one.camera.fov_deg, "source": one.source})
 
 
 def _positive(depth: DepthMap, far_over_near: float) -> DepthMap:
@@ -195,8 +210,3 @@ def _quantised(depth: DepthMap, low: float, high: float) -> NDArray[np.uint16]:
     """0 where invalid, otherwise 1 + 65534 (depth - low) / (high - low), rounded."""
     share = (depth.values.astype(np.float64) - low) / max(high - low, 1e-12)
     return np.where(depth.valid, 1 + np.rint(np.clip(share, 0, 1) * 65534), 0).astype(np.uint16)
-
-
-def failures(outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
-    """The photos that failed."""
-    return (outcome for outcome in outcomes if outcome.status == "failed")
