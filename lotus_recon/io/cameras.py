@@ -182,8 +182,11 @@ def read_colmap_model(folder: Path) -> PosedPhotos:
     try:
         with _complete_model(folder) as complete:
             reconstruction = pycolmap.Reconstruction(str(complete))
-    except (ValueError, RuntimeError, IndexError) as error:
-        raise InputError(f"COLMAP model {folder} cannot be read: {str(error).splitlines()[0]}") from None
+    except (ValueError, RuntimeError, IndexError, MemoryError) as error:
+        reason = (str(error) or repr(error)).splitlines()[0]
+        raise InputError(f"COLMAP model {folder} cannot be read: {reason}") from None
+    if reconstruction.num_reg_images() == 0:
+        raise InputError(f"COLMAP model {folder} has no posed photo")
     return posed_photos(reconstruction)
 
 

@@ -53,8 +53,6 @@ def _refuse_unknown(missing: Sequence[str], total: int, path: Path) -> None:
 def _from_colmap(path: Path, photos: Iterable[Photo]) -> PosedPhotos:
     folder = next((f for f in (path, path / "sparse" / "0", path / "sparse") if is_colmap_model(f)), path)
     given = read_colmap_model(folder)
-    if not given.names:
-        raise InputError(f"COLMAP model {folder} has no posed photo")
     known = {photo.name for photo in photos}
     _refuse_unknown([name for name in given.names if name not in known], len(given.names), folder)
     return given

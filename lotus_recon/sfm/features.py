@@ -106,7 +106,9 @@ def _extract_block(
     with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=".working-") as folder:
         images, black = Path(folder, "images"), Path(folder, "masks")
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            copies = list(pool.map(lambda shot: _write_working_copy(shot, masks.get(shot.name), images, black), shots))
+            copies = list(pool.map(lambda shot: _write_working_copy(shot, images), shots))
+            if masks:
+                list(pool.map(lambda shot: _write_working_mask(shot, masks.get(shot.name), black), shots))
         reader = pycolmap.ImageReaderOptions()
         if black.is_dir():
             reader.mask_path = str(black)
@@ -126,15 +128,20 @@ def _extract_block(
     return colors
 
 
-def _write_working_copy(shot: Shot, mask_path: Path | None, images: Path, masks: Path) -> NDArray[np.uint8]:
-    """Write the photo, upright and grey, at its working size, and its mask; return the working copy in colour."""
-    mask = None if mask_path is None else read_mask(mask_path, shot.width, shot.height)
+def _write_working_copy(shot: Shot, images: Path) -> NDArray[np.uint8]:
+    """Write the photo, upright and grey, at its working size; return the working copy in colour."""
     rgb = resize_rgb(read_rgb(shot.photo.path), *shot.working_size)
     write_png(images / working_name(shot), np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
-    if mask is not None:
-        small = cv2.resize(mask.astype(np.uint8) * 255, shot.working_size, interpolation=cv2.INTER_NEAREST)
-        write_png(masks / f"{working_name(shot)}.png", np.asarray(small, np.uint8))
     return rgb
+
+
+def _write_working_mask(shot: Shot, mask_path: Path | None, masks: Path) -> None:
+    """Write the mask at the working size; a photo without mask gets a white one, or COLMAP would skip it."""
+    mask = np.ones((shot.height, shot.width), bool)
+    if mask_path is not None:
+        mask = read_mask(mask_path, shot.width, shot.height)
+    small = cv2.resize(mask.astype(np.uint8) * 255, shot.working_size, interpolation=cv2.INTER_NEAREST)
+    write_png(masks / f"{working_name(shot)}.png", np.asarray(small, np.uint8))
 
 
 def _sample(rgb: NDArray[np.uint8], keypoints: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -36,7 +36,7 @@ def _vocabulary(features: Sequence[FloatArray], seed: int) -> NDArray[np.float64
     samples = [own[rng.permutation(len(own))[:share]] for own in features if len(own)]
     training = np.concatenate(samples).astype(np.float64)
     count = min(_WORDS, len(training))
-    words, _ = kmeans2(training, count, iter=_ITERATIONS, minit="points", missing="warn", seed=rng)
+    words, _ = kmeans2(training, count, iter=_ITERATIONS, minit="++", seed=rng)
     return np.asarray(words, np.float64)
 
 

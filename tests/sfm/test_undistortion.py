@@ -1,0 +1,201 @@
+"""Undistortion: analytic pictures and points must agree with the pinhole camera."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from lotus_recon.errors import InputError, SfmError
+from lotus_recon.geometry.camera import pixel_centers, project, rays_in_cam
+from lotus_recon.geometry.pose import transform
+from lotus_recon.io.cameras import PosedPhotos, SourceCamera
+from lotus_recon.io.images import Photo, read_rgb
+from lotus_recon.sfm import images_stage
+from lotus_recon.sfm.config import UndistortConfig
+from lotus_recon.sfm.undistortion import is_identity, pinhole_camera, reprojection_errors, undistort, undistorted_scene
+from lotus_recon.types import Scene, SparsePoints, View
+
+W, H = 480, 360
+SOURCES = {
+    "barrel": SourceCamera("OPENCV", W, H, (400.0, 410.0, 250.0, 170.0, -0.25, 0.05, 0.002, -0.001)),
+    "pincushion": SourceCamera("SIMPLE_RADIAL", W, H, (400.0, 250.0, 170.0, 0.2)),
+    "fisheye": SourceCamera("OPENCV_FISHEYE", W, H, (250.0, 250.0, 235.0, 185.0, -0.02, 0.001, 0.0, 0.0)),
+    "pinhole": SourceCamera("PINHOLE", W, H, (400.0, 410.0, 250.0, 170.0)),
+}
+
+
+def pattern(rays: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., 3) a smooth picture on the plane z = 1; half a pixel of these cameras changes it by up to 3 grey levels."""
+    x, y = rays[..., 0], rays[..., 1]
+    waves = [np.sin(17 * x + 5 * y), np.sin(19 * y - 3 * x), np.cos(11 * x) * np.cos(13 * y)]
+    return 128 + 110 * np.stack(waves, axis=-1)
+
+
+def photo_of(source: SourceCamera) -> NDArray[np.uint8]:
+    rays = source.rays_of(pixel_centers(source.height, source.width).reshape(-1, 2))
+    return np.round(pattern(rays).reshape(source.height, source.width, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("max_size", [0, 300, 120])
+@pytest.mark.parametrize("name", SOURCES)
+def test_undistorted_picture_is_what_the_pinhole_sees(name: str, max_size: int) -> None:
+    source = SOURCES[name]
+    camera = pinhole_camera(source, max_size)
+    picture = undistort(photo_of(source), source, camera)
+    assert picture.shape == (camera.height, camera.width, 3)
+    expected = pattern(rays_in_cam(camera))
+    error = np.abs(picture - expected)
+    # Averaging over the area of a coarse pixel flattens the pattern a little; a shift would show in the mean too.
+    assert error.mean() < (0.8 if max_size != 120 else 2.5)
+    assert np.abs((picture - expected).mean()) < 0.3
+
+
+def test_a_shift_of_half_a_pixel_would_be_noticed() -> None:
+    camera = pinhole_camera(SOURCES["barrel"], 300)
+    rays = rays_in_cam(camera)
+    shifted = rays + np.array([0.5 / camera.fx, 0.0, 0.0])
+    assert np.abs(pattern(rays) - pattern(shifted)).mean() > 1.2
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_no_pixel_is_blank_and_little_is_lost(name: str) -> None:
+    source = SOURCES[name]
+    camera = pinhole_camera(source, 0)
+    xy = source.xy_of(camera)
+    assert xy.min() >= -0.5
+    assert xy[..., 0].max() <= W + 0.5
+    assert xy[..., 1].max() <= H + 0.5
+    # One step larger on each side there would be blank pixels, or the photo itself ends.
+    spread = np.ptp(xy.reshape(-1, 2), axis=0)
+    assert (spread / (W, H)).max() > 0.97
+
+
+@pytest.mark.parametrize("max_size", [0, 100, 300, 1000])
+def test_longer_edge_is_bounded(max_size: int) -> None:
+    for source in SOURCES.values():
+        camera = pinhole_camera(source, max_size)
+        full = pinhole_camera(source, 0)
+        assert max(camera.size) == (min(max_size, max(full.size)) if max_size else max(full.size))
+        assert camera.fov_deg == pytest.approx(full.fov_deg)
+
+
+def test_impossible_distortion_says_what_to_try() -> None:
+    source = SourceCamera("OPENCV", W, H, (400.0, 400.0, 240.0, 180.0, -30.0, 900.0, 5.0, 5.0))
+    with pytest.raises(SfmError, match="--camera-model"):
+        pinhole_camera(source, 0)
+
+
+def test_identity() -> None:
+    assert is_identity(SOURCES["pinhole"], pinhole_camera(SOURCES["pinhole"], 0))
+    assert not is_identity(SOURCES["pinhole"], pinhole_camera(SOURCES["pinhole"], 100))
+    assert not is_identity(SOURCES["barrel"], pinhole_camera(SOURCES["barrel"], 0))
+
+
+def posed(name: str) -> tuple[PosedPhotos, NDArray[np.float64]]:
+    """Two photos that see 200 points exactly; the points."""
+    source = SOURCES[name]
+    rng = np.random.default_rng(0)
+    xyz = np.column_stack([rng.uniform(-1.5, 1.5, (200, 2)), rng.uniform(2, 4, 200)])
+    poses = {"a.png": np.eye(4), "b.png": np.eye(4)}
+    poses["b.png"][0, 3] = -0.3
+    rows = []
+    for view, pose in enumerate(poses.values()):
+        xy = np.asarray(source.to_colmap().img_from_cam(transform(pose, xyz)))
+        rows += [(i, view, *p) for i, p in enumerate(xy) if 0 <= p[0] < W and 0 <= p[1] < H]
+    table = np.array(rows)
+    points = SparsePoints(
+        xyz,
+        np.zeros((200, 3), np.uint8),
+        np.full(200, 9.0),
+        table[:, 0].astype(int),
+        table[:, 1].astype(int),
+        table[:, 2:],
+    )
+    return PosedPhotos(dict.fromkeys(poses, source), poses, points), xyz
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_observations_move_with_the_pixels(name: str) -> None:
+    photos, xyz = posed(name)
+    scene = undistorted_scene(photos, 300, metric=False)
+    points = scene.points
+    assert reprojection_errors(points, scene.views).max() < 1e-3
+    assert points.error_px.max() < 1e-3
+    assert (points.track_length == 2).all()
+    assert set(map(tuple, points.xyz)) <= set(map(tuple, xyz))
+    for index, view in enumerate(scene.views):
+        seen = {tuple(points.xyz[i]) for i in points.obs_point[points.obs_view == index]}
+        xy = project(transform(view.cam_from_world, np.array(sorted(seen))), view.camera)
+        assert (xy >= 0).all()
+        assert (xy < view.camera.size).all()
+
+
+def test_points_outside_the_crop_are_dropped() -> None:
+    photos, _ = posed("pincushion")
+    both = photos.points.track_length == 2
+    scene = undistorted_scene(photos, 0, metric=False)
+    assert 20 < len(scene.points.xyz) < both.sum()
+
+
+def run_images(tmp_path: Path, photo: Photo, source: SourceCamera, max_size: int) -> Path:
+    view = View(photo.name, pinhole_camera(source, max_size), np.eye(4))
+    out = tmp_path / "images"
+    out.mkdir(exist_ok=True)
+    inputs = images_stage.Inputs([photo], Scene((view,), SparsePoints.empty()), {photo.name: source})
+    result = images_stage.run(inputs, UndistortConfig(), out)
+    assert [path for path in out.rglob(".*")] == []
+    return result.path(view)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".png", ".tif", ".webp", ".heic"])
+def test_images_are_written_in_the_format_of_their_suffix(tmp_path: Path, suffix: str) -> None:
+    source = SOURCES["barrel"]
+    photo = Photo(tmp_path / f"ä{suffix}", f"sub folder/ä{suffix}")
+    images_stage.save_rgb(photo_of(source), photo.path, 95)
+    written = run_images(tmp_path, photo, source, 300)
+    camera = pinhole_camera(source, 300)
+    error = np.abs(read_rgb(written) - pattern(rays_in_cam(camera)))
+    assert error.mean() < 3
+    assert written.name == f"ä{suffix}"
+
+
+def test_a_photo_that_needs_nothing_is_copied(tmp_path: Path) -> None:
+    photo = Photo(tmp_path / "a.jpg", "a.jpg")
+    images_stage.save_rgb(photo_of(SOURCES["pinhole"]), photo.path, 60)
+    written = run_images(tmp_path, photo, SOURCES["pinhole"], 0)
+    assert written.read_bytes() == photo.path.read_bytes()
+
+
+def test_a_rotated_photo_is_written_upright(tmp_path: Path) -> None:
+    upright = photo_of(SOURCES["pinhole"])
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # stored turned by 90 degrees
+    photo = Photo(tmp_path / "a.png", "a.png")
+    Image.fromarray(np.rot90(upright).copy()).save(photo.path, exif=exif)
+    written = run_images(tmp_path, photo, SOURCES["pinhole"], 0)
+    with Image.open(written) as image:
+        assert image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    np.testing.assert_array_equal(read_rgb(written), upright)
+
+
+def test_images_that_exist_are_kept(tmp_path: Path) -> None:
+    photo = Photo(tmp_path / "a.png", "a.png")
+    images_stage.save_rgb(photo_of(SOURCES["barrel"]), photo.path, 95)
+    written = run_images(tmp_path, photo, SOURCES["barrel"], 300)
+    time = written.stat().st_mtime_ns
+    assert run_images(tmp_path, photo, SOURCES["barrel"], 300).stat().st_mtime_ns == time
+
+
+def test_a_photo_that_changed_or_is_missing(tmp_path: Path) -> None:
+    source = SOURCES["barrel"]
+    photo = Photo(tmp_path / "a.png", "a.png")
+    images_stage.save_rgb(photo_of(source)[:100], photo.path, 95)
+    with pytest.raises(InputError, match="480x100 pixels, its camera 480x360"):
+        run_images(tmp_path, photo, source, 0)
+    scene = Scene((View("b.png", pinhole_camera(source, 0), np.eye(4)),), SparsePoints.empty())
+    with pytest.raises(InputError, match=r"no photo of view 'b\.png'"):
+        images_stage.run(images_stage.Inputs([photo], scene, {}), UndistortConfig(), tmp_path)
