@@ -22,8 +22,8 @@ class SfmConfig:
     """COLMAP camera model. auto = SIMPLE_RADIAL while mapping, OPENCV in the final refinement where the photos
     constrain it."""
     camera_sharing: Literal["auto", "resolution", "folder", "image"] = "auto"
-    """Which photos share one camera: of one resolution (auto: and, where EXIF tells, one focal length), of one folder
-    and resolution, or none."""
+    """Which photos share one camera: those of one resolution (auto: and of one body and focal length, where EXIF tells
+    them), of one folder and resolution, or none."""
     intrinsics: Path | None = None
     """JSON with width, height, fx, fy, cx, cy in pixels (first pixel centre at 0.5), optionally model and params
     (COLMAP). Kept as given."""

@@ -7,7 +7,7 @@
 
 Rungs 2 and 3 are tried while photos that match others are missing (of 20 and more: over 5 %), rung 4, which costs as
 much as the whole run before, only while half of the photos are missing and the camera did move. A model is kept when it
-has more photos than those before.
+has more photos than those before. The global mapper has rungs 1 and 4 only, with the same settings.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lotus_recon.io.cameras import PosedPhotos
 from lotus_recon.sfm.diagnosis import has_baseline, isolated, some, why_no_model
 from lotus_recon.sfm.features import name_images
 from lotus_recon.sfm.job import Job, Matched, fill_database, in_source_pixels
-from lotus_recon.sfm.mapping import Settings, map_photos
+from lotus_recon.sfm.mapping import Settings, is_sound, map_photos
 from lotus_recon.sfm.matching import MatchStatistics
 from lotus_recon.sfm.refinement import refine
 
@@ -38,7 +38,6 @@ _LOOSE = Settings(
 )
 _LOOSEST = Settings(
     "loosest",
-    pipeline={"min_num_matches": 10},
     mapper={
         "init_min_num_inliers": 25,
         "init_min_tri_angle": 4.0,
@@ -61,6 +60,8 @@ def solve_from_scratch(job: Job) -> tuple[PosedPhotos, dict[str, Any]]:
         raise SfmError(why_no_model(job.names, best.matched.statistics, registered))
     fixed = {shot.camera_number for shot in job.shots if shot.start.fixed}
     refined = refine(best.model, fixed, job.config, job.runtime)
+    if not is_sound(refined.model):
+        raise SfmError(why_no_model(job.names, best.matched.statistics))
     name_images(job.shots, job.database)
     photos = in_source_pixels(refined.model, job.shots, best.matched.colors)
     _warn_of_unregistered(job, photos, best.matched.statistics)
@@ -86,7 +87,7 @@ def _climb(job: Job) -> _Attempt:
     """The best model over the rungs of the ladder."""
     matched = fill_database(job)
     best = _Attempt(None, "", matched)
-    for settings in (_NORMAL, _LOOSE, _LOOSEST):
+    for settings in (_NORMAL,) if job.config.mapper == "global" else (_NORMAL, _LOOSE, _LOOSEST):
         best = _better(best, _attempt(job, settings, matched))
         if _enough(_registered(best.model), matched.statistics):
             break

@@ -32,7 +32,6 @@ class Settings:
     """Options of COLMAP's incremental mapper that differ from its defaults."""
 
     name: str
-    pipeline: Mapping[str, Any] = field(default_factory=dict)
     mapper: Mapping[str, Any] = field(default_factory=dict)
     triangulation: Mapping[str, Any] = field(default_factory=dict)
 
@@ -44,7 +43,8 @@ def map_photos(
     pycolmap.set_random_seed(runtime.seed)
     with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=".models-") as folder:
         if config.mapper == "global":
-            models = _map_globally(database_path, Path(folder), runtime)
+            fixed = all(shot.start.fixed for shot in shots)
+            models = _map_globally(database_path, Path(folder), fixed, runtime)
         else:
             models = _map_incrementally(shots, database_path, Path(folder), settings, runtime)
     sound = [model for _, model in sorted(models.items()) if is_sound(model)]
@@ -60,12 +60,8 @@ def _map_incrementally(
     options.num_threads = thread_count(runtime)
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = runtime.seed
     options.constant_cameras = {shot.camera_number for shot in shots if shot.start.fixed}
-    for part, values in (
-        (options, settings.pipeline),
-        (options.mapper, settings.mapper),
-        (options.triangulation, settings.triangulation),
-    ):
-        part.mergedict(dict(values))
+    options.mapper.mergedict(dict(settings.mapper))
+    options.triangulation.mergedict(dict(settings.triangulation))
     placed = 0
 
     def tell() -> None:
@@ -77,18 +73,26 @@ def _map_incrementally(
     return dict(pycolmap.incremental_mapping(str(database_path), ".", str(folder), options, next_image_callback=tell))
 
 
-def _map_globally(database_path: Path, folder: Path, runtime: Runtime) -> dict[int, pycolmap.Reconstruction]:
-    """GLOMAP (Pan et al., "Global structure-from-motion revisited", ECCV 2024) on a copy: it calibrates the matches."""
+def _map_globally(
+    database_path: Path, folder: Path, fixed: bool, runtime: Runtime
+) -> dict[int, pycolmap.Reconstruction]:
+    """GLOMAP: Pan et al., "Global structure-from-motion revisited", ECCV 2024. ``fixed`` keeps the cameras as given.
+
+    It runs on a copy of the database, because calibration changes cameras and matches there.
+    """
     copy = folder / "database.db"
     shutil.copy(database_path, copy)
-    calibration = pycolmap.ViewGraphCalibrationOptions()
-    calibration.random_seed = runtime.seed
-    pycolmap.calibrate_view_graph(str(copy), calibration)
+    if not fixed:
+        calibration = pycolmap.ViewGraphCalibrationOptions()
+        calibration.random_seed = runtime.seed
+        pycolmap.calibrate_view_graph(str(copy), calibration)
     options = pycolmap.GlobalPipelineOptions()
     options.num_threads = options.mapper.num_threads = thread_count(runtime)
     options.random_seed = options.mapper.random_seed = runtime.seed
     options.mapper.global_positioning.random_seed = options.mapper.rotation_averaging.random_seed = runtime.seed
     options.mapper.global_positioning.use_gpu = options.mapper.bundle_adjustment.ceres.use_gpu = False
+    adjustment = options.mapper.bundle_adjustment
+    adjustment.refine_focal_length = adjustment.refine_extra_params = not fixed
     return dict(pycolmap.global_mapping(str(copy), ".", str(folder), options))
 
 

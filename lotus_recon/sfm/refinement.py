@@ -34,6 +34,7 @@ _LOSS_OVER_MEDIAN = 2.0  # scale of the Cauchy loss over the median reprojection
 _COST_TOLERANCE = 1e-6  # relative change of the cost at which a bundle adjustment has converged
 _MAX_ERROR_PX = 4.0  # at the working size, as while mapping
 _MIN_ANGLE_DEG = 0.5
+_SANE = (0.1, 10.0, 1.0)  # least and largest focal length in longer edges, largest distortion parameter: as in COLMAP
 
 
 @dataclass
@@ -64,6 +65,8 @@ def refine(model: pycolmap.Reconstruction, fixed: set[int], config: SfmConfig, r
             return _without_needless_distortion(model, Refined(trial, named, before, after), free, config, runtime)
     trial = _copy(model)
     _adjust(trial, others, "focal length", runtime)
+    if any(trial.camera(c).has_bogus_params(*_SANE) for c in others):
+        return Refined(model, dict.fromkeys(_camera_ids(model), "none"), before, before)
     simple: dict[int, Freedom] = {c: "none" if c in fixed else "focal length" for c in _camera_ids(model)}
     return Refined(trial, simple, before, _median_error(trial))
 
@@ -189,15 +192,16 @@ def _well_constrained(
 
 def _is_well_constrained(camera: pycolmap.Camera, covariance: pycolmap.BACovariance, sigma: float) -> bool:
     intrinsics = covariance.get_other_params_cov(camera.params)
-    if intrinsics is None:
+    if intrinsics is None or camera.has_bogus_params(*_SANE):
         return False
     longer = max(camera.width, camera.height)
     source = SourceCamera.of_colmap(camera)
     shift = np.hypot(camera.principal_point_x - camera.width / 2, camera.principal_point_y - camera.height / 2)
     free = slice(len(intrinsics))  # parameters held constant have no row; they are the last ones, of the distortion
-    sd = sigma * max(
-        np.sqrt(np.linalg.norm(J[:, free] @ intrinsics @ J[:, free].T, 2)) for J in _corner_jacobians(source)
-    )
+    variances = np.stack([J[:, free] @ intrinsics @ J[:, free].T for J in _corner_jacobians(source)])
+    if not np.isfinite(variances).all():
+        return False
+    sd = sigma * float(np.sqrt(np.linalg.norm(variances, 2, axis=(1, 2)).max()))
     log.debug("camera %d: corners known to %.2f px, principal point shifted by %.1f px", camera.camera_id, sd, shift)
     return bool(sd <= _MAX_CORNER_SD * longer and shift <= _MAX_SHIFT * longer)
 

@@ -41,10 +41,12 @@ def test_mapping_repeats_bit_for_bit_when_asked(tmp_path: Path) -> None:
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def test_given_intrinsics_are_not_touched(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mapper", ["incremental", "global"])
+def test_given_intrinsics_are_not_touched(tmp_path: Path, mapper: str) -> None:
     truth = synthesize(tmp_path / "database.db", noise_px=0.5)
     shots = shots_of(truth, fixed=True)
-    model = map_photos(shots, tmp_path / "database.db", Settings("normal"), SfmConfig(), Runtime())
+    config = SfmConfig(mapper="global" if mapper == "global" else "incremental")
+    model = map_photos(shots, tmp_path / "database.db", Settings("normal"), config, Runtime())
     assert model is not None
     refined = refine(model, {shots[0].camera_number}, SfmConfig(refine_principal_point="on"), Runtime())
     for found in (model, refined.model):

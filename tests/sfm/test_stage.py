@@ -42,8 +42,8 @@ def save(folder: Path, name: str, image: np.ndarray) -> None:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
+    (tmp_path / "out ü").mkdir()
+    return tmp_path / "out ü"
 
 
 def test_one_photo(tmp_path: Path, out: Path) -> None:
