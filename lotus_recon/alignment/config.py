@@ -31,7 +31,7 @@ class AlignmentConfig:
     # width of the Cauchy loss, in standard deviations
     cauchy_scale: float = 0.7
     # factor by which a fit that keeps all depth positive may fit the points worse than one that does not
-    guard_tolerance: float = 1.1
+    guard_tolerance: float = 1.25
     # depth beyond which pixels are dropped, as a multiple of that of the far sparse points (their 98th percentile)
     max_depth_factor: float = 4.0
     # sky and far mask: drop pixels deeper than this percentile of the depth of all aligned maps (none: keep them)

@@ -96,10 +96,10 @@ def fit_view(
                 reason="no shift: too few or too flat sparse points, and the predicted values there are not positive",
             )
         scale, shift = _refine_scale(x, target, anchors.sigma, config), 0.0
-    return _judged(DepthFit(kind, scale, shift), anchors, not affine and has_shift(kind), config)
+    return judged(DepthFit(kind, scale, shift), anchors, not affine and has_shift(kind), config)
 
 
-def _judged(fit: DepthFit, anchors: Anchors, scale_only: bool, config: AlignmentConfig) -> FitOutcome:
+def judged(fit: DepthFit, anchors: Anchors, scale_only: bool, config: AlignmentConfig) -> FitOutcome:
     """The outcome of a fit: rejected when too few points agree with it."""
     error = relative_error(fit, anchors)
     inliers = int((error < config.inlier_threshold).sum())

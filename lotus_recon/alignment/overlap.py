@@ -31,21 +31,19 @@ class Carried:
 
     def per_source(self, evaluate: Callable[[int, NDArray], NDArray]) -> NDArray:
         """Rows of ``evaluate(view, rows)`` for every source view, put together."""
-        parts = [
-            (rows, evaluate(int(i), rows))
-            for i in np.unique(self.source)
-            for rows in [np.flatnonzero(self.source == i)]
-        ]
-        result = np.empty((len(self.source), *parts[0][1].shape[1:]))
-        for rows, values in parts:
-            result[rows] = values
-        return result
+        order = np.argsort(self.source, kind="stable")
+        sources, first = np.unique(self.source[order], return_index=True)
+        groups = np.split(order, first[1:])
+        result = np.concatenate([evaluate(int(i), rows) for i, rows in zip(sources, groups, strict=True)])
+        restored = np.empty_like(result)
+        restored[order] = result
+        return restored
 
     def project(self, log_depth: FloatArray, camera: Camera) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Where the pixels fall in the target (N, 2), (-1, -1) if behind it, and the log of their depth there (N,)."""
         in_target = self.ray * np.exp(log_depth)[:, None] + self.offset
         xy = project(in_target, camera)
-        front = np.isfinite(xy).all(axis=1)
+        front = np.asarray(np.isfinite(xy).all(axis=1))
         depth = np.where(front, in_target[:, 2], 1.0)
         return np.where(front[:, None], xy, -1.0), np.where(front, np.log(depth), np.nan)
 

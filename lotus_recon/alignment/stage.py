@@ -123,8 +123,8 @@ def _check_any(scene: Scene, solution: Solution) -> None:
     reasons = Counter(start.outcome.reason.split(":")[0] for start in solution.starts.values())
     said = ", ".join(f"{reason} ({count} views)" for reason, count in reasons.most_common())
     raise AlignmentError(
-        f"none of {len(solution.starts)} predicted views could be aligned to {len(scene.points.xyz)} sparse points: {said}."
-        " More or sharper photos give more points; metric depth with metric poses needs none "
+        f"none of {len(solution.starts)} predicted views could be aligned to {len(scene.points.xyz)} sparse points: "
+        f"{said}. More or sharper photos give more points; metric depth with metric poses needs none "
         "(--align none --pose-unit m)"
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from lotus_recon.alignment.aligned import AlignedView
 from lotus_recon.alignment.anchors import Anchors, SceneAnchors
 from lotus_recon.alignment.config import AlignmentConfig
-from lotus_recon.alignment.fit import DepthFit, FitOutcome, Limits, fit_view
+from lotus_recon.alignment.fit import DepthFit, FitOutcome, Limits, fit_view, judged
 from lotus_recon.alignment.overlap import aligned_log_depth, carried_pixels
 from lotus_recon.alignment.sampling import sample_without_jumps, value_range
 from lotus_recon.types import BoolArray, DepthMap, Scene
@@ -21,6 +21,7 @@ _JUMP = 0.05
 _NEAREST = 0.1
 _LENT_SIGMA = 0.02  # relative error of a depth that another view lends, before the views are refined together
 _MIN_LENT = 50  # pixels that other views must lend for a fit
+_MIN_LENT_SHARE = 0.5  # of them that must agree with it; the rest may be hidden from the view
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +90,11 @@ def _fit_to_overlap(start: Start, fixed: Sequence[Start], config: AlignmentConfi
         return None
     rng = np.random.default_rng([seed, start.index, 1])
     outcome = fit_view(start.view.prediction.kind, lent, start.limits, config, rng)
-    if outcome.fit is None or outcome.scale_only:
+    if outcome.fit is None or outcome.scale_only or outcome.inliers < _MIN_LENT_SHARE * len(lent):
         return None
+    own = start.view.anchors
+    if len(own) >= config.min_points and judged(outcome.fit, own, False, config).fit is None:
+        return None  # neighbours do not overrule the sparse points
     return replace(start, view=replace(start.view, fit=outcome.fit), outcome=outcome, source="overlap")
 
 

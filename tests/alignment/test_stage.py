@@ -1,0 +1,240 @@
+"""The stage on a scene with exact depth: what was planted comes back, whatever the kind, the noise and the gaps."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lotus_recon.alignment.anchors import held_out_points, relative_depth_sigma
+from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.results import AlignmentResult
+from lotus_recon.alignment.stage import Inputs, run
+from lotus_recon.config import Runtime
+from lotus_recon.errors import AlignmentError, InputError
+from lotus_recon.io.maps import load_prediction, save_prediction
+from lotus_recon.types import DepthKind, DepthMap, Prediction, Scene, SparsePoints
+from tests.alignment.analytic import Truth, make_scene
+
+CONFIG = AlignmentConfig()
+
+
+def predict(truth: Truth, folder: Path, kind: DepthKind, bend: float = 0.0, skip: tuple[int, ...] = ()) -> Path:
+    """Store maps of the given kind with a random scale and shift per view, and a smooth relative error ``bend``."""
+    rng = np.random.default_rng(7)
+    for index, (view, depth) in enumerate(zip(truth.scene.views, truth.depths, strict=True)):
+        scale, shift = rng.uniform(0.5, 3), rng.uniform(-0.1, 0.5)
+        wave = np.sin(np.arange(depth.shape[1]) / 15 + index) * np.ones((depth.shape[0], 1))
+        bent = depth * (1 + bend * wave)
+        values = {
+            DepthKind.AFFINE: scale * bent + shift,
+            DepthKind.AFFINE_DISPARITY: scale / bent + shift,
+            DepthKind.SCALE_FREE: scale * bent,
+            DepthKind.METRIC: bent,
+        }[kind]
+        if index not in skip:
+            save(folder, view.stem, values, kind)
+    return folder
+
+
+def save(folder: Path, stem: str, values: NDArray, kind: DepthKind) -> None:
+    depth = DepthMap(values.astype(np.float32), np.ones(values.shape, bool), kind)
+    save_prediction(folder / f"{stem}.npz", Prediction(depth, None))
+
+
+def align(
+    truth: Truth, predictions: Path, out: Path, config: AlignmentConfig = CONFIG, seed: int = 0
+) -> AlignmentResult:
+    out.mkdir(exist_ok=True)
+    return run(Inputs(truth.scene, predictions, Runtime(seed=seed)), config, out)
+
+
+def errors(truth: Truth, result: AlignmentResult) -> NDArray[np.float64]:
+    """Median relative depth error of each view."""
+    found = []
+    for view, depth in zip(truth.scene.views, truth.depths, strict=True):
+        aligned = load_prediction(result.depth_file(view.name)).depth
+        assert aligned is not None
+        assert aligned.kind is DepthKind.SCENE
+        found.append(np.median(np.abs(aligned.values / depth - 1)[aligned.valid]))
+    return np.array(found)
+
+
+def test_noise_shrinks_by_what_views_share(tmp_path: Path) -> None:
+    """Points off by 3 %, views with some 15 of them: together they are better than each alone."""
+    truth = make_scene(views=8, points=120, noise_px=3.0)
+    predictions = predict(truth, tmp_path / "p", DepthKind.AFFINE_DISPARITY)
+    together = errors(truth, align(truth, predictions, tmp_path / "a"))
+    config = AlignmentConfig(joint=False)
+    alone = errors(truth, align(truth, predictions, tmp_path / "b", config))
+    assert np.median(together) < 0.01
+    assert together.max() < alone.max()
+
+
+@pytest.mark.parametrize("kind", [DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY, DepthKind.SCALE_FREE, DepthKind.METRIC])
+def test_every_kind_comes_to_scale(tmp_path: Path, kind: DepthKind) -> None:
+    truth = make_scene()
+    result = align(truth, predict(truth, tmp_path / "p", kind), tmp_path / "a")
+    assert errors(truth, result).max() < 0.005
+    assert all(view.status == "points" and view.inliers > 0.9 * view.points for view in result.views)
+
+
+def test_bent_maps_are_corrected_locally(tmp_path: Path) -> None:
+    truth = make_scene(points=1500)
+    predictions = predict(truth, tmp_path / "p", DepthKind.AFFINE, bend=0.03)
+    result = align(truth, predictions, tmp_path / "a")
+    medians = result.medians
+    assert medians.median_before is not None
+    assert medians.median_after is not None
+    assert medians.median_before > 0.008
+    assert medians.median_after < 0.4 * medians.median_before
+    assert errors(truth, result).max() < 0.006
+
+
+def test_views_without_points_follow_their_neighbours(tmp_path: Path) -> None:
+    truth = make_scene(views=7, blind=(2, 6))
+    predictions = predict(truth, tmp_path / "p", DepthKind.AFFINE_DISPARITY)
+    result = align(truth, predictions, tmp_path / "a")
+    assert [result.views[i].status for i in (2, 6)] == ["overlap", "overlap"]
+    assert [result.views[i].points for i in (2, 6)] == [0, 0]
+    assert errors(truth, result)[[2, 6]].max() < 0.01
+    alone = align(truth, predictions, tmp_path / "b", AlignmentConfig(joint=False))
+    assert [alone.views[i].status for i in (2, 6)] == ["rejected", "rejected"]
+
+
+def test_strictly_held_out_points_are_never_used(tmp_path: Path) -> None:
+    truth = make_scene(points=600, noise_px=0.5)
+    predictions = predict(truth, tmp_path / "p", DepthKind.AFFINE, bend=0.03)
+    config = AlignmentConfig(holdout_strict=True)
+    align(truth, predictions, tmp_path / "a", config)
+    held = held_out_points(truth.scene, config.holdout, 0)
+    assert held.mean() == pytest.approx(0.2, abs=0.01)
+    points = truth.scene.points
+    moved = np.where(held[:, None], points.xyz * 7 + 3, points.xyz)
+    scene = Scene(
+        truth.scene.views, dataclasses.replace(points, xyz=moved, error_px=np.where(held, 99, points.error_px))
+    )
+    # Wildly wrong, yet in front of the cameras: only the limits of depth, which nothing here reaches, may notice.
+    align(dataclasses.replace(truth, scene=scene), predictions, tmp_path / "b", config)
+    for view in truth.scene.views:
+        first, second = (tmp_path / run_dir / f"{view.stem}.npz" for run_dir in "ab")
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_held_out_points_are_used_in_the_end_unless_strict(tmp_path: Path) -> None:
+    truth = make_scene(noise_px=1.0)
+    predictions = predict(truth, tmp_path / "p", DepthKind.AFFINE)
+    strict = align(truth, predictions, tmp_path / "a", AlignmentConfig(holdout_strict=True))
+    final = align(truth, predictions, tmp_path / "b")
+    none = align(truth, predictions, tmp_path / "c", AlignmentConfig(holdout=0))
+    assert strict.views[0].points < final.views[0].points == none.views[0].points
+    assert strict.views[0].median_before == final.views[0].median_before
+    assert none.views[0].median_before is None
+    assert none.views[0].scale == final.views[0].scale
+
+
+def test_two_runs_are_the_same(tmp_path: Path) -> None:
+    truth = make_scene(noise_px=1.0, points=600)
+    predictions = predict(truth, tmp_path / "p", DepthKind.AFFINE_DISPARITY, bend=0.02)
+    runs = [align(truth, predictions, tmp_path / name) for name in "ab"]
+    assert runs[0].views == runs[1].views
+    for file in sorted((tmp_path / "a").iterdir()):
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_result_is_read_back(tmp_path: Path) -> None:
+    truth = make_scene(views=4)
+    predictions = predict(truth, tmp_path / "p", DepthKind.AFFINE, skip=(1,))
+    result = align(truth, predictions, tmp_path / "a")
+    assert AlignmentResult.load(tmp_path / "a") == result
+    assert result.usable == ("00.jpg", "02.jpg", "03.jpg")
+
+
+def test_sky_is_cut(tmp_path: Path) -> None:
+    """Pixels whose disparity means no finite depth become invalid, the rest of the view stays right."""
+    truth = make_scene()
+    folder = predict(truth, tmp_path / "p", DepthKind.AFFINE_DISPARITY)
+    for view, depth in zip(truth.scene.views, truth.depths, strict=True):
+        disparity = 1 / depth + 0.3
+        disparity[:10] = 0.0
+        save(folder, view.stem, disparity, DepthKind.AFFINE_DISPARITY)
+    result = align(truth, folder, tmp_path / "a")
+    for view in truth.scene.views:
+        aligned = load_prediction(result.depth_file(view.name)).depth
+        assert aligned is not None
+        assert not aligned.valid[:10].any()
+        assert aligned.valid[10:].all()
+    assert errors(truth, result).max() < 0.01
+
+
+def test_far_percentile_drops_the_far_pixels(tmp_path: Path) -> None:
+    truth = make_scene()
+    folder = predict(truth, tmp_path / "p", DepthKind.AFFINE)
+    result = align(truth, folder, tmp_path / "a", AlignmentConfig(far_percentile=60))
+    limit = np.percentile(np.stack(truth.depths), 60)
+    kept = []
+    for view in truth.scene.views:
+        aligned = load_prediction(result.depth_file(view.name)).depth
+        assert aligned is not None
+        assert aligned.values[aligned.valid].max() < 1.01 * limit
+        kept.append(aligned.valid.mean())
+    assert np.mean(kept) == pytest.approx(0.6, abs=0.02)
+
+
+def test_metric_depth_passes_through(tmp_path: Path) -> None:
+    truth = make_scene(views=3)
+    metric = dataclasses.replace(truth, scene=Scene(truth.scene.views, SparsePoints.empty(), metric=True))
+    config = AlignmentConfig(align="none")
+    folder = predict(truth, tmp_path / "p", DepthKind.METRIC)
+    result = align(metric, folder, tmp_path / "a", config)
+    passed = load_prediction(result.depth_file("00.jpg")).depth
+    assert passed is not None
+    assert passed.kind is DepthKind.METRIC
+    np.testing.assert_array_equal(passed.values, truth.depths[0].astype(np.float32))
+    with pytest.raises(InputError, match="--pose-unit m"):
+        align(truth, folder, tmp_path / "b", config)
+    with pytest.raises(InputError, match=r"00\.jpg is AFFINE"):
+        align(metric, predict(truth, tmp_path / "q", DepthKind.AFFINE), tmp_path / "c", config)
+
+
+def test_nothing_to_align_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    truth = make_scene(views=3)
+    bare = dataclasses.replace(truth, scene=Scene(truth.scene.views, SparsePoints.empty()))
+    folder = predict(truth, tmp_path / "p", DepthKind.AFFINE)
+    with pytest.raises(AlignmentError, match=r"none of 3 .* too few sparse points \(3 views\)"):
+        align(bare, folder, tmp_path / "a")
+    with pytest.raises(InputError, match="no depth predictions"):
+        align(truth, tmp_path / "empty", tmp_path / "b")
+    save(folder, "01", np.ones((4, 4)), DepthKind.AFFINE)
+    with pytest.raises(InputError, match=r"01\.npz has depth of 4x4 pixels"):
+        align(truth, folder, tmp_path / "c")
+
+
+def test_a_view_that_fits_nothing_is_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    truth = make_scene(views=4)
+    folder = predict(truth, tmp_path / "p", DepthKind.AFFINE)
+    save(folder, "02", -truth.depths[2], DepthKind.AFFINE)
+    with caplog.at_level(logging.WARNING, "lotus_recon"):
+        result = align(truth, folder, tmp_path / "a")
+    assert result.views[2].status == "rejected"
+    assert "does not grow" in result.views[2].reason
+    assert not result.depth_file("02.jpg").exists()
+    assert any("02.jpg is left out" in message for message in caplog.messages)
+
+
+def test_expected_error_of_points_follows_the_baseline() -> None:
+    """For two views side by side, depth z from disparity f b / z has the error z^2 / (f b) per pixel of disparity."""
+    truth = make_scene(views=2, points=300)
+    points = truth.scene.points
+    sigma = relative_depth_sigma(truth.scene)
+    view = truth.scene.views[0]
+    baseline = np.linalg.norm(truth.scene.views[1].center_in_world - view.center_in_world)
+    depth = np.array([view.cam_from_world[2, :3] @ points.xyz[p] + view.cam_from_world[2, 3] for p in points.obs_point])
+    # Each of the two pixels is off by 0.5, their difference by 0.5 * sqrt(2).
+    expected = 0.5 * np.sqrt(2) * depth / (view.camera.fx * baseline)
+    own = points.obs_view == 0
+    np.testing.assert_allclose(sigma[own], expected[own], rtol=0.15)
