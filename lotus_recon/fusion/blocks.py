@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,9 +14,7 @@ from lotus_recon.types import View
 
 BLOCK_RESOLUTION = 16  # voxels along the edge of a block
 
-# Depths at which the band is sampled, in half widths: at most half a block apart for the usual 8 voxels.
-_BAND = np.linspace(-1, 1, 5)
-_BITS = 21  # of each coordinate in a packed block
+_BITS = 20  # of each coordinate in a packed block: 3 more are needed for the box in _corner_blocks
 _MASK = 2**_BITS - 1
 _LIMIT = 2 ** (_BITS - 1)  # coordinates lie between -_LIMIT and _LIMIT
 
@@ -39,32 +36,36 @@ def _touched(view: View, sample: NDArray[np.float32], block_size: float, truncat
     x = (col * SAMPLE_STRIDE + first - camera.cx) / camera.fx
     y = (row * SAMPLE_STRIDE + first - camera.cy) / camera.fy
     R = view.cam_from_world[:3, :3]
-    rays = (np.stack([x, y, np.ones_like(x)], axis=1) @ R / block_size).astype(np.float32)  # z = 1, in blocks
-    center = (view.center_in_world / block_size).astype(np.float32)
-    z = np.maximum(sample[row, col] + (_BAND * truncation).astype(np.float32)[:, None], 0)
+    rays = (R.T @ np.stack([x, y, np.ones_like(x)]) / block_size).astype(np.float32)  # (3, samples), z = 1, in blocks
+    center = (view.center_in_world / block_size).astype(np.float32)[:, None]
+    band = np.linspace(-truncation, truncation, 2 * int(np.ceil(4 * truncation / block_size)) + 1)  # 1/4 block apart
+    z = np.maximum(sample[row, col] + band.astype(np.float32)[:, None], 0)  # (band, samples)
     if z.max(initial=0) * np.abs(rays).max(initial=0) + np.abs(center).max() >= _LIMIT:
         raise FusionError(f"voxels of {block_size / BLOCK_RESOLUTION:g} are too small for a scene of this extent")
-    points = z[..., None] * rays + center  # (band, samples, 3)
+    points = z[:, None] * rays + center  # (band, 3, samples)
     # A sample stands for the pixels around it: it touches the blocks of all corners of a box of their size.
-    reach = z[..., None] * np.float32(SAMPLE_STRIDE / 2 / min(camera.fx, camera.fy) / block_size)
-    return _corner_blocks(pack(np.floor(points - reach)), pack(np.floor(points + reach)))
+    reach = z[:, None] * np.float32(SAMPLE_STRIDE / 2 / min(camera.fx, camera.fy) / block_size)
+    low, high = np.floor(points - reach), np.floor(points + reach)
+    return _corner_blocks(pack(low.swapaxes(0, 1)).ravel(), pack(high.swapaxes(0, 1)).ravel())
 
 
 def _corner_blocks(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
     """The blocks, sorted, that hold a corner of one of the boxes, from the packed blocks of two opposite corners."""
-    is_new = (np.diff(low, prepend=-1) != 0) | (np.diff(high, prepend=-1) != 0)  # neighbours are mostly alike
-    low, high = low[is_new], high[is_new]
-    masks = [(_MASK << (_BITS * axis)) for axis in range(3)]
-    corners = []
-    for choice in itertools.product((False, True), repeat=3):
-        from_high = sum(mask for mask, chosen in zip(masks, choice, strict=True) if chosen)
-        corners.append((high & from_high) | (low & ~from_high))
-    return np.unique(np.concatenate(corners))
+    across = high - low
+    box = low << 3
+    for axis in range(3):  # bit ``axis`` of a box: it reaches into the next block along that axis
+        box |= ((across >> _BITS * axis & _MASK) > 0).astype(np.int64) << axis
+    box = np.unique(box[np.diff(box, prepend=-1) != 0])  # neighbours are mostly alike: less is left for unique
+    corners = box >> 3
+    for axis in range(3):
+        step = (box >> axis & 1) << _BITS * axis
+        corners = np.concatenate([corners, corners + np.tile(step, 2**axis)])
+    return np.unique(corners)
 
 
 def pack(blocks: NDArray) -> NDArray[np.int64]:
-    """(N,) one integer for each block coordinate triple (..., 3)."""
-    x, y, z = (blocks.reshape(-1, 3).T + _LIMIT).astype(np.int64)
+    """(...) one integer for each block: coordinates (3, ...) along x, y and z."""
+    x, y, z = (axis.astype(np.int64) + _LIMIT for axis in blocks)
     return (x << 2 * _BITS) | (y << _BITS) | z
 
 

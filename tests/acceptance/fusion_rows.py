@@ -1,14 +1,14 @@
 """Acceptance of fusion on redkitchen: the surface, time and memory of the stage beside a plain VoxelBlockGrid loop.
 
 Each measurement is a process of its own (``python -m tests.acceptance.fusion_rows plain|stage DATA OUT``), so that peak
-memory belongs to it alone; runs alternate and their ratios are taken in pairs, because the machine may be busy.
+memory belongs to it alone. The machine may be busy: the runs alternate and the fastest of each counts, because other
+work only ever adds to the time of a run.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -127,9 +127,10 @@ class Comparison:
 
     pairs: list[tuple[Measured, Measured]]
 
-    def median_ratio(self, name: str) -> float:
-        """Median over the pairs of a figure of ours to that of the plain loop."""
-        return statistics.median(getattr(ours, name) / getattr(plain, name) for plain, ours in self.pairs)
+    def ratio(self, name: str) -> float:
+        """A figure of our best run to that of the best plain run."""
+        plain, ours = (min(getattr(pair[which], name) for pair in self.pairs) for which in (0, 1))
+        return float(ours / plain)
 
 
 def compare(data: Path, work: Path, n_pairs: int) -> Comparison:
@@ -156,7 +157,7 @@ def redkitchen_rows(shared: Path, n_pairs: int = 5) -> list[Row]:
         scores = mesh_metrics(ours, plain, VOXEL_SIZE)
     peaks = [ours.added_mb for _, ours in result.pairs]
     estimate = result.pairs[0][1].estimated_mb
-    time_ratio, cpu_ratio = result.median_ratio("seconds"), result.median_ratio("cpu_seconds")
+    time_ratio, cpu_ratio = result.ratio("seconds"), result.ratio("cpu_seconds")
     seconds = time.monotonic() - started
     return [
         Row(
