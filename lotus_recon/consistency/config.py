@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class ConsistencyConfig:
     """What it takes for a pixel to stay."""
 
+    # on: check maps against each other; off: keep them whole; auto: off for METRIC depth that --align none passed
+    # through, because a sensor is taken at its word
+    check_depth: Literal["auto", "on", "off"] = "auto"
     # most covisible views that each map is checked against
     check_neighbours: int = 8
     # angle in degrees between the viewing rays below which a second view is less welcome as a check

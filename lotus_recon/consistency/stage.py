@@ -98,6 +98,8 @@ def run(inputs: Inputs, config: ConsistencyConfig, out_dir: Path) -> Consistency
     Raises InputError when there is no map, or one is neither SCENE nor METRIC.
     """
     loaded = _load(inputs)
+    if not _wanted(config, loaded[0][1].kind):
+        return _kept_whole(loaded, out_dir)
     views = [view for view, _ in loaded]
     device = pick_device(inputs.runtime)
     trusted = [_without_flying(view, depth, config) for view, depth in loaded]
@@ -114,6 +116,22 @@ def run(inputs: Inputs, config: ConsistencyConfig, out_dir: Path) -> Consistency
         reports.append(report)
     _warn(reports)
     result = ConsistencyResult(out_dir, loaded[0][1].kind, agreement, tuple(reports))
+    result.save()
+    return result
+
+
+def _wanted(config: ConsistencyConfig, kind: DepthKind) -> bool:
+    if config.check_depth == "auto":
+        return kind is not DepthKind.METRIC
+    return config.check_depth == "on"
+
+
+def _kept_whole(loaded: Sequence[tuple[View, DepthMap]], out_dir: Path) -> ConsistencyResult:
+    """Every valid pixel, with full confidence."""
+    for view, depth in loaded:
+        _save(out_dir / f"{view.stem}.npz", depth, depth.valid, depth.valid.astype(np.float32))
+    views = tuple(ViewConsistency(view.name, 0, 0.0, 1.0, 0.0, 0.0) for view, _ in loaded)
+    result = ConsistencyResult(out_dir, loaded[0][1].kind, 0.0, views)
     result.save()
     return result
 

@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 
 from lotus_recon.errors import InputError
-from lotus_recon.geometry.pose import invert_rigid
+from lotus_recon.io import transforms
+from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.types import Camera, View
-from lotus_recon.workspace import write_json
-
-# nerfstudio axes are OpenGL (x right, y up, z back), ours OpenCV (x right, y down, z forward).
-_OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -49,19 +46,6 @@ def _frame(root: Path, entry: dict[str, Any], width: int, height: int) -> Frame:
 def write_transforms(frames: list[Frame], out: Path) -> None:
     """Write ``out`` (a JSON file) in nerfstudio's layout; photos are named relative to it."""
     folder = out.parent.resolve()
-    write_json(out, {"camera_model": "OPENCV", "frames": [_transform(frame, folder) for frame in frames]})
-
-
-def _transform(frame: Frame, folder: Path) -> dict[str, Any]:
-    camera = frame.view.camera
-    world_from_cam = invert_rigid(frame.view.cam_from_world) @ _OPENCV_FROM_OPENGL
-    return {
-        "file_path": Path(os.path.relpath(frame.photo.resolve(), folder)).as_posix(),
-        "w": camera.width,
-        "h": camera.height,
-        "fl_x": camera.fx,
-        "fl_y": camera.fy,
-        "cx": camera.cx,
-        "cy": camera.cy,
-        "transform_matrix": world_from_cam.tolist(),
-    }
+    by_path = {Path(os.path.relpath(frame.photo.resolve(), folder)).as_posix(): frame.view for frame in frames}
+    cameras = {path: SourceCamera.of_pinhole(view.camera) for path, view in by_path.items()}
+    transforms.write_transforms(out, cameras, {path: view.cam_from_world for path, view in by_path.items()})

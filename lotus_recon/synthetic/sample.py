@@ -6,23 +6,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from lotus_recon.geometry.pose import invert_rigid
+from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.maps import save_arrays
 from lotus_recon.io.meshes import write_ply
+from lotus_recon.io.transforms import write_transforms
 from lotus_recon.progress import track
 from lotus_recon.synthetic import shapes, textures
 from lotus_recon.synthetic.arrangement import Arrangement, Item, arc_of_poses, placed
 from lotus_recon.synthetic.predictions import noisy_prediction
 from lotus_recon.synthetic.renderer import Quality, RayRenderer
 from lotus_recon.types import Camera, Mesh, Prediction
-from lotus_recon.workspace import write_atomically, write_json
+from lotus_recon.workspace import write_atomically
 
 # 640 x 480 with the field of view of a 32 mm lens on 24 x 36 mm film (CIPA: by the diagonal), so that EXIF is exact.
 FOCAL_35MM = 32
@@ -158,7 +158,8 @@ def write_sample(out: Path, quality: Quality | None = None, photos: int | None =
         view = renderer.render(CAMERA, pose, seed)
         write_photo(out / "images" / name, view.rgb)
         _write_prediction(out / "predictions" / f"{PurePosixPath(name).stem}.npz", noisy_prediction(view, seed))
-    _write_transforms(out / "truth" / "transforms.json", chosen)
+    camera = SourceCamera.of_pinhole(CAMERA)
+    write_transforms(out / "truth" / "transforms.json", dict.fromkeys(chosen, camera), chosen, "../images")
     surface = arrangement.mesh
     write_ply(out / "truth" / "mesh.ply", Mesh(surface.vertices, surface.triangles))
 
@@ -192,14 +193,3 @@ def _write_prediction(path: Path, prediction: Prediction) -> None:
 
 def _rounded(values: NDArray[np.float32], to: float) -> NDArray[np.float16]:
     return np.asarray(np.round(values / to) * to, np.float16)
-
-
-def _write_transforms(path: Path, poses: Mapping[str, NDArray[np.float64]]) -> None:
-    """The poses in the layout of nerfstudio: world_from_cam in OpenGL camera axes (y up, z back)."""
-    opengl_from_opencv = np.diag([1.0, -1.0, -1.0, 1.0])
-    frames = [
-        {"file_path": f"../images/{name}", "transform_matrix": (invert_rigid(pose) @ opengl_from_opencv).tolist()}
-        for name, pose in poses.items()
-    ]
-    camera = {"w": CAMERA.width, "h": CAMERA.height, "fl_x": CAMERA.fx, "fl_y": CAMERA.fy}
-    write_json(path, {**camera, "cx": CAMERA.cx, "cy": CAMERA.cy, "camera_model": "PINHOLE", "frames": frames})
