@@ -18,7 +18,7 @@ from lotus_recon.progress import track
 from lotus_recon.types import FloatArray
 
 _WORDS = 64
-_TRAINING_FEATURES = 60_000
+_TRAINING_FEATURES = 30_000
 _ITERATIONS = 15
 
 
