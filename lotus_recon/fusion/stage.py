@@ -64,9 +64,10 @@ def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
     cannot be read.
     """
     check_config(config)
-    resident_before = resident_bytes()
+    fuse = get_backend(config.fusion)
+    resident_before = resident_bytes()  # with the libraries of the backend loaded
     views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, config.min_fused_confidence)
-    raw, figures = get_backend(config.fusion)(views, config, inputs.runtime)
+    raw, figures = fuse(views, config, inputs.runtime)
     started = time.monotonic()
     cleaned = clean_mesh(raw, config.min_island_share, config.max_triangles)
     figures["seconds"]["cleaning"] = time.monotonic() - started

@@ -74,6 +74,7 @@ def _device(asked: str) -> str:
 def _plan(survey: Survey, config: FusionConfig, device: str) -> VolumePlan:
     memory = MemoryModel(
         voxel_bytes=(_WEIGHTED if survey.weighted else _COUNTED)[1],
+        survey_bytes=survey.nbytes,
         frame_pixels=survey.largest,
         workers=worker_count() if survey.weighted else 0,
         decimates=config.max_triangles is not None,

@@ -70,6 +70,11 @@ class Survey:
     largest: int  # pixels of the largest map
     cuts: Cuts
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the samples."""
+        return sum(sample.nbytes for sample in self.samples)
+
 
 @dataclass(frozen=True, eq=False)
 class _Summary:
@@ -106,10 +111,10 @@ class FusionViews:
             summaries = list(track(pool.map(self._summary, self.views), "reading depth maps", len(self.views)))
         samples = tuple(summary.sample for summary in summaries)
         cuts = sum((summary.cuts for summary in summaries), Cuts())
-        used = np.concatenate([sample[sample > 0] for sample in samples])
-        if len(used) == 0:
+        if not any(sample.any() for sample in samples):
             raise FusionError(f"no pixel is left to fuse: {cuts}")
-        max_depth = float(max_fused_depth * np.median(used))
+        max_depth = float(max_fused_depth * np.median(np.concatenate([_some(sample) for sample in samples])))
+        n_far = sum(int(np.count_nonzero(sample > max_depth)) for sample in samples)
         for sample in samples:
             sample[sample > max_depth] = 0
         return Survey(
@@ -119,7 +124,7 @@ class FusionViews:
             footprint=_median_footprint(self.views, samples),
             weighted=min(summary.lowest_weight for summary in summaries) < 0.999,
             largest=max(summary.cuts.pixels for summary in summaries),
-            cuts=cuts + Cuts(far=int(np.count_nonzero(used > max_depth)) * SAMPLE_STRIDE**2),
+            cuts=cuts + Cuts(far=n_far * SAMPLE_STRIDE**2),
         )
 
     def _summary(self, view: View) -> _Summary:
@@ -137,18 +142,14 @@ class FusionViews:
             yield view, loaded, self._rgb(view)
 
     def _load(self, view: View) -> tuple[FusionMap, Cuts]:
-        path = self._path(view)
-        arrays = load_arrays(path)
+        arrays = load_arrays(self._path(view))
         if "depth" not in arrays:
-            raise FusionError(f"view {view.name!r}: {path} has no 'depth'")
-        self._check_kind(view, _kind(path, arrays))
+            raise FusionError(f"view {view.name!r}: {self._path(view)} has no 'depth'")
+        self._check_kind(view, _kind(self._path(view), arrays))
+        for name in ("depth", "depth_valid", "confidence"):
+            if name in arrays:
+                _check_size(view, name, arrays[name].shape)
         depth = arrays["depth"].astype(np.float32)
-        height, width = depth.shape
-        if (width, height) != view.camera.size:
-            expected = "x".join(map(str, view.camera.size))
-            raise FusionError(
-                f"view {view.name!r}: depth is {width}x{height} pixels, its camera {expected}: must agree"
-            )
         valid = np.isfinite(depth) & (depth > 0)
         if "depth_valid" in arrays:
             valid &= arrays["depth_valid"]
@@ -170,10 +171,14 @@ class FusionViews:
 
     def _rgb(self, view: View) -> NDArray[np.uint8]:
         rgb = read_rgb(self._images_dir / view.name)
-        if rgb.shape[:2] != (view.camera.height, view.camera.width):
-            size, expected = f"{rgb.shape[1]}x{rgb.shape[0]}", "x".join(map(str, view.camera.size))
-            raise FusionError(f"view {view.name!r}: photo is {size} pixels, its camera {expected}: must agree")
+        _check_size(view, "photo", rgb.shape[:2])
         return rgb
+
+
+def _check_size(view: View, what: str, shape: tuple[int, ...]) -> None:
+    if shape != (view.camera.height, view.camera.width):
+        found, expected = "x".join(map(str, shape[::-1])), "x".join(map(str, view.camera.size))
+        raise FusionError(f"view {view.name!r}: {what} is {found} pixels, its camera {expected}: must agree")
 
 
 def _kind(path: Path, arrays: dict[str, np.ndarray]) -> DepthKind:
@@ -183,6 +188,11 @@ def _kind(path: Path, arrays: dict[str, np.ndarray]) -> DepthKind:
         raise InputError(f"{path}: 'meta' is missing or does not tell the 'kind' of depth") from None
 
 
+def _some(sample: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A sixteenth of the depths known in a sample, at least one if any is: enough for a median over all views."""
+    return sample[sample > 0][::16]
+
+
 def _median_footprint(views: tuple[View, ...], samples: tuple[NDArray[np.float32], ...]) -> float:
-    sides = [s[s > 0] * (0.5 / v.camera.fx + 0.5 / v.camera.fy) for v, s in zip(views, samples, strict=True)]
+    sides = [_some(s) * (0.5 / v.camera.fx + 0.5 / v.camera.fy) for v, s in zip(views, samples, strict=True)]
     return float(np.median(np.concatenate(sides)))

@@ -51,27 +51,31 @@ class WeightedIntegrator:
         """Average one view into ``blocks``, an Open3D tensor (N, 3) of block coordinates."""
         device = self._tsdf.device
         frame = _Frame(view, depth_map, rgb, device)
-        R = torch.from_numpy(view.cam_from_world[:3, :3])
-        corners = from_dlpack(blocks.to_dlpack()).to(torch.float64).cpu() * self._block_size
-        corners_in_cam = (corners @ R.T + torch.from_numpy(view.cam_from_world[:3, 3])).float().to(device)  # (N, 3)
-        voxels_in_cam = (R @ self._voxels).float().to(device)  # (3, 4096)
+        # Homogeneous pixels (col * z, row * z, z) are linear in the place of a voxel: block corner plus voxel in block.
+        image_from_world = torch.from_numpy(view.camera.K @ view.cam_from_world[:3])
+        corners = from_dlpack(blocks.to_dlpack()).to(torch.float64).cpu() * self._block_size  # (N, 3)
+        corners_in_image = (corners @ image_from_world[:, :3].T + image_from_world[:, 3]).float().to(device)  # (N, 3)
+        voxels_in_image = (image_from_world[:, :3] @ self._voxels).float().to(device)  # (3, 4096)
         rows, _ = self._grid.hashmap().find(blocks)
         rows = from_dlpack(rows.to_dlpack()).to(torch.int64)
         step = _BLOCKS_AT_ONCE[device.type]
         parts = [slice(start, start + step) for start in range(0, len(rows), step)]
         # The parts write different voxels, so their order does not matter.
         with _one_thread_per_operation(), ThreadPoolExecutor(worker_count() if device.type == "cpu" else 1) as pool:
-            jobs = [pool.submit(self._integrate_part, frame, rows[p], corners_in_cam[p], voxels_in_cam) for p in parts]
+            jobs = [
+                pool.submit(self._integrate_part, frame, rows[p], corners_in_image[p], voxels_in_image) for p in parts
+            ]
         for job in jobs:
             job.result()
 
-    def _integrate_part(self, frame: _Frame, rows: Tensor, corners_in_cam: Tensor, voxels_in_cam: Tensor) -> None:
-        x, y, z = (corners_in_cam[:, i, None] + voxels_in_cam[i] for i in range(3))  # each (n, 4096)
+    def _integrate_part(self, frame: _Frame, rows: Tensor, corners_in_image: Tensor, voxels_in_image: Tensor) -> None:
+        x, y, z = (corners_in_image[:, i, None] + voxels_in_image[i] for i in range(3))  # each (n, 4096)
         pixel, inside = frame.pixels(x, y, z)
-        distance = frame.depth[pixel] - z
-        seen = inside & (frame.depth[pixel] > 0) & (distance >= -self._truncation)
-        offset = torch.arange(voxels_in_cam.shape[1], device=rows.device)
-        voxel = (rows[:, None] * voxels_in_cam.shape[1] + offset)[seen]  # (m,) into the buffers
+        depth = frame.depth[pixel]
+        distance = depth - z
+        seen = inside & (depth > 0) & (distance >= -self._truncation)
+        block, offset = seen.nonzero(as_tuple=True)
+        voxel = rows[block] * voxels_in_image.shape[1] + offset  # (m,) into the buffers
         pixel, distance = pixel[seen], distance[seen]
         new = frame.weight[pixel]
         old = self._weight[voxel]
@@ -92,9 +96,9 @@ class _Frame:
         self.color = torch.from_numpy(rgb).view(-1, 3).to(device, torch.float32) * _STORED_COLOR
 
     def pixels(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Index of the pixel that each point in camera axes falls into, and whether it falls into one."""
+        """Index of the pixel that each homogeneous pixel position falls into, and whether it falls into one."""
         camera = self.camera
-        col = torch.floor(camera.fx * x / z + camera.cx)
-        row = torch.floor(camera.fy * y / z + camera.cy)
+        col, row = torch.floor(x / z), torch.floor(y / z)
         inside = (z > 0) & (col >= 0) & (col < camera.width) & (row >= 0) & (row < camera.height)
-        return torch.where(inside, row * camera.width + col, 0).long(), inside
+        row, col = (torch.where(inside, value, 0).long() for value in (row, col))
+        return row * camera.width + col, inside

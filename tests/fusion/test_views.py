@@ -47,9 +47,10 @@ def test_no_map_at_all_is_an_error(tmp_path: Path) -> None:
 
 
 def test_sizes_must_agree(tmp_path: Path) -> None:
-    scenes.write_view(tmp_path, scenes.plane_view("0.png"), DEPTH[:45])
-    with pytest.raises(FusionError, match=r"'0\.png': depth is 120x45 pixels, its camera 120x90"):
-        views_of(tmp_path).survey(5.0)
+    for depth, confidence, what in ((DEPTH[:45], None, "depth"), (DEPTH, DEPTH[:45], "confidence")):
+        scenes.write_view(tmp_path, scenes.plane_view("0.png"), depth, confidence)
+        with pytest.raises(FusionError, match=rf"'0\.png': {what} is 120x45 pixels, its camera 120x90"):
+            views_of(tmp_path).survey(5.0)
     scenes.write_view(tmp_path, scenes.plane_view("0.png"), DEPTH)
     write_png(tmp_path / "images" / "0.png", np.zeros((45, 60, 3), np.uint8))
     with pytest.raises(FusionError, match=r"'0\.png': photo is 60x45 pixels, its camera 120x90"):
