@@ -146,3 +146,12 @@ def test_refused_inputs(views: tuple[View, ...], depths: Maps, tmp_path: Path) -
         check((), [], tmp_path / "empty", tmp_path / "b")
     with pytest.raises(InputError, match="must agree"):
         check(views[:1], [np.ones((4, 4))], tmp_path / "q", tmp_path / "c")
+
+
+def test_passed_through_metric_depth_is_kept_whole(views: tuple[View, ...], depths: Maps, tmp_path: Path) -> None:
+    depths[0][10:20, 10:20] *= 0.5  # a floater, which a sensor is allowed
+    result = check(views, depths, tmp_path / "p", tmp_path / "out", DepthKind.METRIC)
+    for view, depth in zip(views, depths, strict=True):
+        valid, confidence = kept(result, view)
+        assert (valid == np.isfinite(depth)).all()
+        assert (confidence == valid).all()
