@@ -12,33 +12,33 @@ FusionName = Literal["tsdf"]
 class FusionConfig:
     """How aligned depth maps become one mesh."""
 
+    # Fusion backend.
     fusion: FusionName = "tsdf"
-    """Fusion backend."""
+    # Edge of a voxel in units of the scene (metres where the scene is metric); None: from the pixel footprint.
     voxel_size: float | None = None
-    """Edge of a voxel in units of the scene (metres where the scene is metric); None: from the pixel footprint."""
+    # Edge of a voxel in pixel footprints (depth / focal length, median over the pixels of all views).
     voxel_footprints: float = 2.0
-    """Edge of a voxel in pixel footprints (depth / focal length, median over the pixels of all views)."""
+    # Half width, in voxels, of the band around a surface that is averaged; wider than the depth noise.
     truncation_voxels: float = 8.0
-    """Half width, in voxels, of the band around a surface that is averaged; wider than the depth noise."""
+    # Pixels farther than this many times the median depth of all maps are not fused.
     max_fused_depth: float = 5.0
-    """Pixels farther than this many times the median depth of all maps are not fused."""
+    # Pixels whose confidence (0 to 1) is not above this are not fused.
     min_fused_confidence: float = 0.0
-    """Pixels whose confidence (0 to 1) is not above this are not fused."""
+    # Surface is kept where the summed weight of its views is above this; a fully confident view counts 1.
     min_fused_weight: float = 0.0
-    """Surface is kept where the summed weight of its views is above this; a fully confident view counts 1."""
+    # Gigabytes (1e9 bytes) that fusion may take; voxels are coarsened to fit. None: 60 % of what is free.
     memory_gb: float | None = None
-    """Gigabytes (1e9 bytes) that fusion may take; voxels are coarsened to fit. None: 60 % of what is free."""
+    # Separate pieces of surface with less than this share of the whole area are removed.
     min_island_share: float = 0.0002
-    """Separate pieces of surface with less than this share of the whole area are removed."""
+    # The mesh is simplified (quadric error) to at most this many triangles; None: as it comes.
     max_triangles: int | None = None
-    """The mesh is simplified (quadric error) to at most this many triangles; None: as it comes."""
 
 
 @dataclass(frozen=True)
 class SurfaceConfig:
     """How one depth map becomes a mesh."""
 
+    # Depth that jumps between neighbours by more than this share of itself, beyond the slope around, is cut.
     edge_jump: float = 0.04
-    """Depth that jumps between neighbours by more than this share of itself, beyond the slope around, is cut."""
+    # Triangles seen at less than this angle between surface and ray, in degrees, are cut.
     min_grazing_deg: float = 4.0
-    """Triangles seen at less than this angle between surface and ray, in degrees, are cut."""

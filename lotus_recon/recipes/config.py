@@ -18,25 +18,25 @@ from lotus_recon.sfm.config import SfmConfig, UndistortConfig
 class CameraConfig:
     """Camera of a single photo. The first that is given counts; without any, EXIF, then 55 degrees horizontal."""
 
+    # JSON with width, height, fx, fy, cx, cy in pixels (first pixel centre at 0.5).
     intrinsics: Path | None = None
-    """JSON with width, height, fx, fy, cx, cy in pixels (first pixel centre at 0.5)."""
+    # Focal length in pixels of the photo as given.
     focal_px: float | None = None
-    """Focal length in pixels of the photo as given."""
+    # Focal length as 35 mm equivalent, in millimetres.
     focal_35mm: float | None = None
-    """Focal length as 35 mm equivalent, in millimetres."""
+    # Horizontal field of view in degrees.
     fov_deg: float | None = None
-    """Horizontal field of view in degrees."""
 
 
 @dataclass(frozen=True)
 class OutputConfig:
     """What is written for a single photo."""
 
+    # Longer edge in pixels of maps, points and mesh; larger photos are reduced. 0 = as is. Stored maps (--model
+    # precomputed) are never resized.
     max_size: int = 1024
-    """Longer edge in pixels of maps, points and mesh; larger photos are reduced. 0 = as is. Stored maps
-    (--model precomputed) are never resized."""
+    # Depth of the farthest over that of the nearest pixels, where a model leaves scale and shift open.
     far_over_near: float = 5.0
-    """Depth of the farthest over that of the nearest pixels, where a model leaves scale and shift open."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class SingleViewConfig:
 class SceneConfig:
     """What a scene is made from, and its frame."""
 
+    # Folder with <view>.png for some or all photos, black where a photo is not to be used. None: masks/ in the photo
+    # folder, if it is there.
     masks: Path | None = None
-    """Folder with <view>.png for some or all photos, black where a photo is not to be used. None: masks/ in the photo
-    folder, if it is there."""
+    # Known distance that makes an unposed reconstruction metric: 'PHOTO_A,PHOTO_B=METRES' between two cameras, or a
+    # YAML file with two points marked in photos (docs/formats.md).
     scale_from: str | None = None
-    """Known distance that makes an unposed reconstruction metric: 'PHOTO_A,PHOTO_B=METRES' between two cameras, or a
-    YAML file with two points marked in photos (docs/formats.md)."""
+    # Turn an unposed reconstruction so that z points up, estimated from the cameras.
     gravity: bool = False
-    """Turn an unposed reconstruction so that z points up, estimated from the cameras."""
 
 
 @dataclass(frozen=True)
