@@ -172,8 +172,10 @@ def choose_smoothing(fields: Sequence[LocalField], matched: Sequence[Matched]) -
     shapes = [Smoothing(a, b, 1.0) for a, b in product(_NEAR, _FAR)]
     best = min(shapes, key=points_left)
 
+    overlaps = [m for m in matched if len(m.log_ratio)]
+
     def cost(smoothing: Smoothing) -> float:
-        between = [m.disagreement(smoothing) for m in matched]
+        between = [m.disagreement(smoothing) for m in overlaps]
         return np.log(points_left(smoothing)) + (np.log(_spread(np.concatenate(between))) if between else 0.0)
 
     return min((replace(best, strength=s) for s in _STRENGTHS), key=cost)

@@ -54,9 +54,18 @@ def canonical(mesh: Mesh) -> Mesh:
     triangles = triangles[(a != b) & (b != c) & (c != a)]
     first = triangles.argmin(1)[:, None]
     triangles = np.take_along_axis(triangles, (first + np.arange(3)) % 3, axis=1)
-    triangles = triangles[np.lexsort((triangles[:, 2], triangles[:, 0] * len(order) + triangles[:, 1]))]
+    triangles = triangles[_triangle_order(triangles, len(order))]
     colors = None if mesh.colors is None else mesh.colors[order]
     return without_unused(Mesh(mesh.vertices[order], triangles.astype(np.int32), colors))
+
+
+def _triangle_order(triangles: NDArray[np.int64], n_vertices: int) -> NDArray[np.int64]:
+    """Sorts triangles by their first, second, third vertex."""
+    edge = triangles[:, 0] * n_vertices + triangles[:, 1]
+    order = np.argsort(edge)
+    if (np.diff(edge[order]) > 0).all():  # on most surfaces an edge with a direction belongs to one triangle
+        return order
+    return np.lexsort((triangles[:, 2], edge))
 
 
 def _merge_equal(vertices: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -6,6 +6,8 @@ PLY keeps the axes and the order of the mesh, and the same mesh always gives the
 
 from __future__ import annotations
 
+import json
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,6 @@ from lotus_recon.workspace import write_atomically
 GLTF_FROM_CAM: NDArray[np.float64] = np.diag([1.0, -1.0, -1.0])
 
 _COLUMNS = (("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue"))
-_LINEAR_RGBA = "_LINEAR_RGBA"  # names the colours until _set_material declares them
 _FACE = np.dtype([("count", "u1"), ("indices", "<i4", (3,))])
 
 
@@ -151,24 +152,19 @@ def write_glb(path: Path, mesh: Mesh, gltf_from_mesh: FloatArray = GLTF_FROM_CAM
     The default suits camera axes; world axes need ``gltf_from_up``. The material is unlit: the colours are photographed
     light already. Raises InputError when the mesh is empty or the matrix is not a rotation.
     """
-    import trimesh
-
     if len(mesh.triangles) == 0:
         raise InputError(f"{path} is not written: the mesh has no triangles")
-    R = np.eye(4)
-    R[:3, :3] = gltf_from_mesh
-    check_rigid(R, "gltf_from_mesh")
-    turned = trimesh.Trimesh(
-        mesh.vertices @ R[:3, :3].T,
-        mesh.triangles,
-        vertex_normals=None if mesh.normals is None else mesh.normals @ R[:3, :3].T,
-        vertex_attributes={} if mesh.colors is None else {_LINEAR_RGBA: _linear_rgba(mesh.colors)},
-        process=False,
-    )
-    data = trimesh.exchange.gltf.export_glb(
-        turned.scene(), include_normals=mesh.normals is not None, tree_postprocessor=_set_material
-    )
-    write_atomically(path, lambda part: part.write_bytes(data))
+    rotation = np.eye(4)
+    rotation[:3, :3] = gltf_from_mesh
+    check_rigid(rotation, "gltf_from_mesh")
+    R = rotation[:3, :3].astype(np.float32)
+    attributes: dict[str, NDArray] = {"POSITION": mesh.vertices @ R.T}
+    if mesh.normals is not None:
+        attributes["NORMAL"] = mesh.normals @ R.T
+    if mesh.colors is not None:
+        attributes["COLOR_0"] = _linear_rgba(mesh.colors)
+    tree, buffer = _gltf(mesh.triangles, attributes)
+    write_atomically(path, lambda part: part.write_bytes(_glb_file(tree, buffer)))
 
 
 def _linear_rgba(colors: NDArray[np.uint8]) -> NDArray[np.uint16]:
@@ -179,19 +175,49 @@ def _linear_rgba(colors: NDArray[np.uint8]) -> NDArray[np.uint16]:
     return np.concatenate([rgb, np.full((len(rgb), 1), 65535, np.uint16)], axis=1)
 
 
-def _set_material(tree: dict[str, Any]) -> None:
-    """Declare the colours, which trimesh itself would store with 8 bits, and an unlit material.
+def _gltf(triangles: NDArray[np.int32], attributes: dict[str, NDArray]) -> tuple[dict[str, Any], bytes]:
+    """The glTF 2.0 tree of one mesh and the buffer that its accessors point into, the triangles first.
 
-    Without a material viewers assume polished metal, which shows photographed colours nearly black.
+    Without a material viewers assume polished metal, which shows photographed colours nearly black: hence unlit.
     """
-    material = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
-    tree["materials"] = [
-        {"pbrMetallicRoughness": material, "doubleSided": True, "extensions": {"KHR_materials_unlit": {}}}
+    arrays = [triangles.astype("<u4").reshape(-1, 1), *attributes.values()]
+    starts = np.cumsum([0, *(array.nbytes for array in arrays)]).tolist()  # all sizes are multiples of 4
+    accessors = [_accessor(i, array) for i, array in enumerate(arrays)]
+    accessors[1] |= {"min": arrays[1].min(0).tolist(), "max": arrays[1].max(0).tolist()}  # demanded of positions
+    views = [
+        {"buffer": 0, "byteOffset": start, "byteLength": array.nbytes, "target": 34962 if i else 34963}
+        for i, (start, array) in enumerate(zip(starts[:-1], arrays, strict=True))
     ]
-    tree["extensionsUsed"] = [*tree.get("extensionsUsed", []), "KHR_materials_unlit"]
-    for primitive in (primitive for mesh in tree["meshes"] for primitive in mesh["primitives"]):
-        primitive["material"] = 0
-        if _LINEAR_RGBA in primitive["attributes"]:
-            accessor = primitive["attributes"].pop(_LINEAR_RGBA)
-            primitive["attributes"]["COLOR_0"] = accessor
-            tree["accessors"][accessor]["normalized"] = True
+    names = {name: i for i, name in enumerate(attributes, 1)}
+    surface = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
+    unlit = {"pbrMetallicRoughness": surface, "doubleSided": True, "extensions": {"KHR_materials_unlit": {}}}
+    tree = {
+        "asset": {"version": "2.0", "generator": "lotus_recon"},
+        "extensionsUsed": ["KHR_materials_unlit"],
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": names, "indices": 0, "material": 0}]}],
+        "materials": [unlit],
+        "accessors": accessors,
+        "bufferViews": views,
+        "buffers": [{"byteLength": starts[-1]}],
+    }
+    return tree, b"".join(array.tobytes() for array in arrays)
+
+
+def _accessor(view: int, array: NDArray) -> dict[str, Any]:
+    """How to read a buffer view: component and shape, integers of colours as shares of their range."""
+    component = {"f": 5126, "u": 5123 if array.dtype.itemsize == 2 else 5125}[array.dtype.kind]
+    shape = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}[array.shape[1]]
+    accessor = {"bufferView": view, "componentType": component, "type": shape, "count": len(array)}
+    return accessor | ({"normalized": True} if component == 5123 else {})
+
+
+def _glb_file(tree: dict[str, Any], buffer: bytes) -> bytes:
+    """Header, JSON chunk (padded with spaces to 4 bytes) and binary chunk of a GLB file."""
+    text = json.dumps(tree, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    header = struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(buffer))
+    json_chunk, binary_chunk = struct.pack("<I4s", len(text), b"JSON"), struct.pack("<I4s", len(buffer), b"BIN\0")
+    return b"".join([header, json_chunk, text, binary_chunk, buffer])

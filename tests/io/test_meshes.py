@@ -141,13 +141,13 @@ def test_glb_colors_are_linear_and_unlit(tmp_path: Path) -> None:
     mesh = some_mesh()
     colors = np.tile(np.array([255, 188, 0], np.uint8), (len(mesh.vertices), 1))
     write_glb(tmp_path / "m.glb", Mesh(mesh.vertices, mesh.triangles, colors, mesh.normals))
-    tree = gltf_tree(tmp_path / "m.glb")
+    data, tree = (tmp_path / "m.glb").read_bytes(), gltf_tree(tmp_path / "m.glb")
     primitive = tree["meshes"][0]["primitives"][0]
-    color = tree["accessors"][primitive["attributes"]["COLOR_0"]]
-    assert color["normalized"]
-    assert color["componentType"] == 5123  # unsigned 16 bits
-    np.testing.assert_allclose(np.array(color["max"]) / 65535, [1, 0.5, 0, 1], atol=0.004)
-    assert "NORMAL" in primitive["attributes"]
+    accessor = tree["accessors"][primitive["attributes"]["COLOR_0"]]
+    assert accessor["normalized"]
+    view, size = tree["bufferViews"][accessor["bufferView"]], tree["buffers"][0]["byteLength"]
+    stored = np.frombuffer(data[-size:], np.uint16, 4 * accessor["count"], view["byteOffset"]).reshape(-1, 4)
+    np.testing.assert_allclose(stored / 65535, [[1, 0.5, 0, 1]] * len(colors), atol=0.004)
     assert "KHR_materials_unlit" in tree["materials"][primitive["material"]]["extensions"]
 
 
