@@ -53,8 +53,8 @@ def overlap_shares(
 ) -> NDArray[np.float64]:
     """(V, V) share of the samples of view i that lie in the picture of view j, seen from a similar direction.
 
-    Weighted by the cosine of the angle between the two viewing rays, and less below ``min_parallax_deg``, where a second
-    view tells nothing new. Zero on the diagonal. Says where to look, not who is right: occlusion is not considered.
+    Weighted by the cosine of the angle between the two viewing rays, and less below ``min_parallax_deg``, where a
+    second view tells nothing new. Zero on the diagonal. Says where to look, not who is right: occlusion is not considered.
     """
     centers = np.stack([view.center_in_world for view in views])
     shares = np.zeros((len(views), len(views)))
@@ -126,8 +126,8 @@ def depth_log_ratio(
     """(N,) log(depth of a pixel of ``this`` carried into ``other`` / depth that ``other`` has there).
 
     Zero: both see the same surface. Negative: ``other`` looks through it. Positive: it is hidden from ``other``. NaN
-    where ``other`` sees nothing. Depth is looked up bilinearly, but at the nearest pixel where that would differ by more
-    than ``max_spread`` (relative), which means an edge.
+    where ``other`` sees nothing. Depth is looked up bilinearly, but at the nearest pixel where that would differ by
+    more than ``max_spread`` (relative), which means an edge.
     """
     camera, to = this.view.camera, this.view.cam_from_world
     other_from_this = torch.as_tensor(other.view.cam_from_world @ invert_rigid(to), dtype=torch.float32).to(row.device)
