@@ -54,8 +54,8 @@ def overlap_shares(
     """(V, V) share of the samples of view i that lie in the picture of view j, seen from a similar direction.
 
     Weighted by the cosine of the angle between the two viewing rays, and less below ``min_parallax_deg``, where a
-    second view tells nothing new. Zero on the diagonal. Says where to look, not who is right: occlusion is not considered.
-    """
+    second view tells nothing new. Zero on the diagonal. Says where to look, not who is right: occlusion is not
+    considered. """
     centers = np.stack([view.center_in_world for view in views])
     shares = np.zeros((len(views), len(views)))
     for i, (view, sample) in enumerate(zip(views, samples, strict=True)):
