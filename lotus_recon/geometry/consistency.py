@@ -55,7 +55,8 @@ def overlap_shares(
 
     Weighted by the cosine of the angle between the two viewing rays, and less below ``min_parallax_deg``, where a
     second view tells nothing new. Zero on the diagonal. Says where to look, not who is right: occlusion is not
-    considered. """
+    considered.
+    """
     centers = np.stack([view.center_in_world for view in views])
     shares = np.zeros((len(views), len(views)))
     for i, (view, sample) in enumerate(zip(views, samples, strict=True)):
