@@ -50,13 +50,14 @@ def run(inputs: Inputs, config: AlignmentConfig, out_dir: Path) -> AlignmentResu
     observed = SceneAnchors.of(inputs.scene)
     held = held_out_points(inputs.scene, config.holdout, inputs.runtime.seed)
     scored = solve(inputs.scene, predictions, observed, ~held, config, inputs.runtime.seed)
-    final = scored
+    final, usable = scored, ~held
     if held.any() and not config.holdout_strict:
-        final = solve(inputs.scene, predictions, observed, np.ones_like(held), config, inputs.runtime.seed)
+        usable = np.ones_like(held)
+        final = solve(inputs.scene, predictions, observed, usable, config, inputs.runtime.seed)
     _check_any(inputs.scene, final)
     views = _reports(inputs.scene, final, scored, observed, held, config)
     _warn(views)
-    _write_maps(final, observed, config, out_dir)
+    _write_maps(final, depth_range(observed, usable, config.max_depth_factor), config, out_dir)
     strength = final.smoothing.strength if final.smoothing else 0.0
     result = AlignmentResult(out_dir, views, Medians.of(views), strength)
     result.save()
@@ -188,9 +189,9 @@ def _warn(views: Sequence[ViewAlignment]) -> None:
             log.warning("%s is left out, it could not be aligned: %s", view.name, view.reason)
 
 
-def _write_maps(solution: Solution, observed: SceneAnchors, config: AlignmentConfig, out_dir: Path) -> None:
-    """One map per aligned view, invalid where depth lies outside of what the scene can hold."""
-    nearest, farthest = depth_range(observed, config.max_depth_factor)
+def _write_maps(solution: Solution, believed: tuple[float, float], config: AlignmentConfig, out_dir: Path) -> None:
+    """One map per aligned view, invalid where depth lies outside of what is believed of the scene."""
+    nearest, farthest = believed
     if config.far_percentile is not None:
         farthest = min(farthest, _far_percentile(solution, config.far_percentile))
     for view in track(solution.corrected.values(), "align", len(solution.corrected)):

@@ -35,9 +35,9 @@ class Start:
     source: str = "points"  # or "overlap"
 
 
-def depth_range(anchors: SceneAnchors, max_depth_factor: float) -> tuple[float, float]:
-    """(nearest, farthest) depth that is believed, from the sparse points as the views see them."""
-    depth = anchors.depth[anchors.depth > 0]
+def depth_range(anchors: SceneAnchors, usable: BoolArray, max_depth_factor: float) -> tuple[float, float]:
+    """(nearest, farthest) depth that is believed, from the ``usable`` (P,) sparse points as the views see them."""
+    depth = anchors.depth[(anchors.depth > 0) & usable[anchors.scene.points.obs_point]]
     if not len(depth):
         return 0.0, np.inf
     near, far = np.percentile(depth, [2, 98])
@@ -53,7 +53,7 @@ def starts_from_points(
     seed: int,
 ) -> list[Start]:
     """One start per predicted view, from the points (P,) marked ``usable``."""
-    nearest, farthest = depth_range(observed, config.max_depth_factor)
+    nearest, farthest = depth_range(observed, usable, config.max_depth_factor)
     starts = []
     for index, prediction in predictions.items():
         jump = _JUMP * value_range(prediction.values, prediction.valid)

@@ -118,7 +118,6 @@ def test_strictly_held_out_points_are_never_used(tmp_path: Path) -> None:
     scene = Scene(
         truth.scene.views, dataclasses.replace(points, xyz=moved, error_px=np.where(held, 99, points.error_px))
     )
-    # Wildly wrong, yet in front of the cameras: only the limits of depth, which nothing here reaches, may notice.
     align(dataclasses.replace(truth, scene=scene), predictions, tmp_path / "b", config)
     for view in truth.scene.views:
         first, second = (tmp_path / run_dir / f"{view.stem}.npz" for run_dir in "ab")
