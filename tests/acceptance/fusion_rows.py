@@ -13,10 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,6 +24,7 @@ from lotus_recon.geometry.pose import invert_rigid
 from lotus_recon.io.images import read_png16
 from lotus_recon.io.maps import save_prediction
 from lotus_recon.types import Camera, DepthKind, DepthMap, Prediction, Scene, SparsePoints, View
+from tests.acceptance.plain_tsdf import MaskedMap, plain_loop
 from tests.acceptance.rows import Row
 
 RUN = "redkitchen_7scenes"
@@ -57,23 +57,13 @@ def run_plain(data: Path, work: Path) -> dict[str, float]:
     """The loop of Open3D's documentation, written out as a mesh."""
     import open3d
 
-    core: Any = open3d.core
-    voxel_block_grid: Any = open3d.t.geometry.VoxelBlockGrid
-    scene = read_scene(data)
-    grid = voxel_block_grid(
-        ("tsdf", "weight", "color"), (core.float32, core.uint16, core.uint16), (1, 1, 3), VOXEL_SIZE, 16, _PLAIN_BLOCKS
-    )
-    for view in scene.views:
-        with np.load(work / "depth" / f"{view.stem}.npz") as arrays:
-            values = np.where(arrays["depth_valid"], arrays["depth"], np.float32(0))
-        rgb = np.asarray(Image.open(data / view.name))
-        depth = open3d.t.geometry.Image(core.Tensor(values))
-        color = open3d.t.geometry.Image(core.Tensor(rgb.astype(np.float32)))
-        K, pose = core.Tensor(view.camera.K), core.Tensor(view.cam_from_world)
-        blocks = grid.compute_unique_block_coordinates(depth, K, pose, 1.0, _MAX_DEPTH)
-        grid.integrate(blocks, depth, color, K, pose, 1.0, _MAX_DEPTH)
-    mesh = grid.extract_triangle_mesh(weight_threshold=0.0)
-    mesh.vertex.colors = mesh.vertex.colors / 255
+    def maps() -> Iterator[MaskedMap]:
+        for view in read_scene(data).views:
+            with np.load(work / "depth" / f"{view.stem}.npz") as arrays:
+                values = np.where(arrays["depth_valid"], arrays["depth"], np.float32(0))
+            yield view, values, np.asarray(Image.open(data / view.name).convert("RGB"))
+
+    mesh = plain_loop(maps(), VOXEL_SIZE, _MAX_DEPTH, _PLAIN_BLOCKS)
     open3d.t.io.write_triangle_mesh(work / "plain.ply", mesh)
     return {}
 

@@ -1,0 +1,41 @@
+"""docs/sample.png, the picture in the README, from what ``make demo`` wrote: python scripts/sample_picture.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lotus_recon.io.cameras import read_colmap_scene
+from lotus_recon.io.images import read_rgb, write_png
+from lotus_recon.io.maps import load_prediction
+from lotus_recon.io.meshes import read_mesh
+from lotus_recon.reporting.pictures import contact_sheet, depth_picture, normals_picture
+from lotus_recon.reporting.rendering import MeshRenderer, viewpoints
+
+DEMO = Path("out/demo")
+VIEW = "studio_03"
+WIDTH = 640
+
+
+def main() -> None:
+    """One photo, its maps, and the mesh from three sides."""
+    scene = read_colmap_scene(DEMO / "sfm/sparse")
+    prediction = load_prediction(DEMO / f"prediction/precomputed/{VIEW}.npz")
+    assert prediction.depth is not None
+    assert prediction.normals is not None
+    renderer = MeshRenderer(read_mesh(DEMO / "fusion/tsdf/mesh.ply"))
+    view = scene.views[scene.index[f"{VIEW}.jpg"]]
+    _, left, right = viewpoints(scene, renderer, WIDTH)
+    pictures = {
+        f"one of {len(scene.views)} photos": read_rgb(DEMO / f"images/{VIEW}.jpg"),
+        "depth": depth_picture(prediction.depth),
+        "normals": normals_picture(prediction.normals),
+        "mesh": renderer.render(view.camera.resized(WIDTH, WIDTH * 3 // 4), view.cam_from_world, ["shaded"])["shaded"],
+        "mesh, from the left": renderer.render(left.camera, left.cam_from_world, ["color"])["color"],
+        "mesh, from the right": renderer.render(right.camera, right.cam_from_world, ["color"])["color"],
+    }
+    sheet = contact_sheet(list(pictures.values()), list(pictures), columns=3, cell_width=400)
+    write_png(Path("docs/sample.png"), sheet)
+
+
+if __name__ == "__main__":
+    main()

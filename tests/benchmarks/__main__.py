@@ -1,0 +1,21 @@
+"""python -m tests.benchmarks: speed and memory beside the named peer, measured in the same run."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.benchmarks.bench_fusion import fusion_lines
+from tests.conftest import SHARED
+
+
+def main() -> int:
+    """Print the lines of every benchmark whose data is there."""
+    if not (SHARED / "data").is_dir():
+        print(f"skipped: {SHARED / 'data'} is not there (LOTUS_RECON_SHARED names another place)")
+        return 0
+    print("\n".join(fusion_lines(SHARED)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
