@@ -31,6 +31,6 @@ class ConsistencyConfig:
     # confidence of a pixel that no other view sees
     unseen_confidence: float = 0.25
     # relative jump of depth between neighbouring pixels that makes both of them flying pixels
-    edge_jump: float = 0.02
+    edge_jump: float = 0.03
     # angle in degrees between surface and ray below which a pixel is dropped
-    min_grazing_deg: float = 6.0
+    min_grazing_deg: float = 4.0

@@ -20,8 +20,9 @@ class FusionConfig:
     voxel_footprints: float = 2.0
     # Half width, in voxels, of the band around a surface that is averaged; wider than the depth noise.
     truncation_voxels: float = 8.0
-    # Pixels farther than this many times the median depth of all maps are not fused.
-    max_fused_depth: float = 5.0
+    # Pixels farther than this many times the median depth of all maps are not fused. At 3, with voxels of 2 median
+    # footprints, the footprint of the farthest pixels is 1.5 voxels; beyond, the surface would have holes.
+    max_fused_depth: float = 3.0
     # Pixels whose confidence (0 to 1) is not above this are not fused.
     min_fused_confidence: float = 0.0
     # Surface is kept where the summed weight of its views is above this; a fully confident view counts 1.
