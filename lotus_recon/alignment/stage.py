@@ -91,9 +91,7 @@ def _load_predictions(inputs: Inputs) -> dict[int, DepthMap]:
     if not predictions:
         raise InputError(f"no depth predictions in {inputs.prediction_dir} for the {len(missing)} registered photos")
     if missing:
-        log.warning(
-            "%d of %d photos have no depth prediction (%s, ...)", len(missing), len(inputs.scene.views), missing[0]
-        )
+        log.info("%d of %d photos have no depth prediction", len(missing), len(inputs.scene.views))
     return predictions
 
 

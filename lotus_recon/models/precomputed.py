@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,12 +17,14 @@ from lotus_recon.io.images import Photo, read_info
 from lotus_recon.io.maps import load_prediction
 from lotus_recon.models.base import ModelInfo, ModelOptions, check_rgb
 from lotus_recon.progress import track
-from lotus_recon.types import Prediction
+from lotus_recon.types import DepthKind, Prediction
 from lotus_recon.workspace import fingerprint as hash_of
 
 log = logging.getLogger(__name__)
 
 NAMES: Mapping[str, str] = {"precomputed": "maps stored in --predictions DIR, one <view>.npz per photo"}
+# SCENE is what alignment makes; nothing that is stored can be in the unit of poses that are not known yet.
+STORED_KINDS = frozenset(DepthKind) - {DepthKind.SCENE}
 _SHOWN = 5  # names or problems spelled out in a message
 
 
@@ -122,16 +124,17 @@ def check_map_size(path: Path, prediction: Prediction, width: int, height: int) 
     raise InputError(message)
 
 
-def check_predictions(folder: Path, photos: Sequence[Photo]) -> list[str]:
-    """Names of the photos without stored maps, of which a warning tells; the maps of all others are read and checked.
+def check_predictions(folder: Path, photos: Sequence[Photo], kinds: Collection[DepthKind] = STORED_KINDS) -> list[str]:
+    """Names of the photos without stored maps; the maps of all others are read and checked.
 
-    Raises one InputError that lists what is wrong with them (size, kind, values, missing keys), or that there are none.
+    Raises one InputError that lists what is wrong with them (size, a kind other than ``kinds``, values, missing keys),
+    or that there are none.
     """
     problems, missing = [], []
     for photo in track(photos, "checking predictions", len(photos)):
         try:
             info = read_info(photo.path)
-            load_for_photo(folder, photo.name, info.width, info.height)
+            check_kind(load_for_photo(folder, photo.name, info.width, info.height), photo.name, kinds)
         except MissingPredictionError:
             missing.append(photo.name)
         except InputError as error:
@@ -140,17 +143,29 @@ def check_predictions(folder: Path, photos: Sequence[Photo]) -> list[str]:
         listed = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
         more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise InputError(f"{len(problems)} of the predictions in {folder} cannot be used:\n{listed}{more}")
-    report_missing(folder, missing, [photo.name for photo in photos])
+    refuse_none(folder, missing, [photo.name for photo in photos])
     return missing
 
 
-def report_missing(folder: Path, missing: Sequence[str], all_views: Sequence[str]) -> None:
-    """Warn of views without predictions. Raises InputError when no view has any."""
+def check_kind(prediction: Prediction, name: str, kinds: Collection[DepthKind]) -> None:
+    """Raise InputError unless the depth of photo ``name`` is of one of ``kinds``."""
+    if prediction.depth is not None and prediction.depth.kind not in kinds:
+        allowed = ", ".join(kind.value for kind in DepthKind if kind in kinds)
+        raise InputError(f"the stored depth of {name} is {prediction.depth.kind.value}; allowed here: {allowed}")
+
+
+def refuse_none(folder: Path, missing: Sequence[str], all_views: Sequence[str]) -> None:
+    """Raise InputError when no view has a stored map."""
     if missing and len(missing) == len(all_views):
         raise InputError(
             f"{folder} holds predictions for none of the {len(all_views)} photos; "
             f"expected, for instance, {prediction_file(folder, all_views[0])}"
         )
+
+
+def report_missing(folder: Path, missing: Sequence[str], all_views: Sequence[str]) -> None:
+    """Warn of views without predictions. Raises InputError when no view has any."""
+    refuse_none(folder, missing, all_views)
     if missing:
         log.warning("%d of %d photos have no prediction: %s", len(missing), len(all_views), shortened(missing))
 

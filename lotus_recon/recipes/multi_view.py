@@ -16,7 +16,7 @@ from lotus_recon.fusion import stage as fusion
 from lotus_recon.io.images import Photo, list_photos
 from lotus_recon.io.known_poses import read_known_poses
 from lotus_recon.models import stage as prediction
-from lotus_recon.models.precomputed import check_predictions
+from lotus_recon.models.precomputed import STORED_KINDS, check_predictions
 from lotus_recon.models.registry import check_model, fetch_model, model_fingerprint
 from lotus_recon.recipes.config import MultiViewConfig
 from lotus_recon.recipes.engine import Results, Stage
@@ -26,6 +26,7 @@ from lotus_recon.sfm import frame, images_stage
 from lotus_recon.sfm import stage as sfm
 from lotus_recon.sfm.pairs import read_pairs
 from lotus_recon.sfm.shots import survey
+from lotus_recon.types import DepthKind
 from lotus_recon.workspace import file_fingerprint, files_fingerprint, to_plain
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ def _check_model(config: MultiViewConfig, photos: tuple[Photo, ...]) -> str:
     if "depth" not in info.tasks:
         raise InputError(f"--model {config.prediction.model} predicts no depth; name one that does, or DEPTH,NORMAL")
     if config.prediction.predictions is not None:
-        check_predictions(config.prediction.predictions, photos)
+        as_it_is = config.alignment.align == "none"
+        check_predictions(config.prediction.predictions, photos, {DepthKind.METRIC} if as_it_is else STORED_KINDS)
     fetch_model(str(config.prediction.model), options)
     return info.name
 
@@ -216,11 +218,16 @@ def _report(job: Job) -> RunStage:
             stages=results.infos(),
             figures=_figures(results),
             links={text: f"../{path.relative_to(results.workspace.root).as_posix()}" for text, path in files.items()},
-            title=f"Reconstruction of {job.root.resolve().name}",
+            title=f"Reconstruction of {_scene_name(job.root.resolve())}",
         )
         return report.run(inputs, job.config.report, out_dir)
 
     return run
+
+
+def _scene_name(root: Path) -> str:
+    """The folder's name, or that of the folder around it where the photos lie in ``images``."""
+    return root.parent.name if root.name.lower() in ("images", "photos", "rgb", "color") else root.name
 
 
 def _figures(results: Results) -> dict[str, Any]:

@@ -213,6 +213,14 @@ REFUSED: dict[str, tuple[Change, str]] = {
         "view 1.npz: depth has NaN",
     ),
     "unknown kind": (lambda s: change_maps(s, meta=np.array('{"kind": "FEET"}')), "FEET.*METRIC"),
+    "a kind that only alignment makes": (
+        lambda s: change_maps(s, meta=np.array('{"kind": "SCENE"}')),
+        "view 1.png is SCENE",
+    ),
+    "a kind that --align none cannot use": (
+        lambda s: change_maps(s, meta=np.array('{"kind": "AFFINE"}')),
+        "view 1.png is AFFINE; allowed here: METRIC",
+    ),
     "poses of missing photos": (lambda s: photo(s).unlink(), "view 1"),
     "no matrix": (
         lambda s: rewrite_json(s.poses, lambda c: c["frames"][1].pop("transform_matrix")),
