@@ -22,7 +22,7 @@ from lotus_recon.evaluation.metrics import mesh_metrics, point_to_mesh_distance,
 from lotus_recon.geometry.pose import fit_similarity
 from lotus_recon.io.cameras import read_colmap_scene, read_source_cameras
 from lotus_recon.io.images import read_rgb
-from lotus_recon.io.maps import load_prediction
+from lotus_recon.io.maps import load_arrays, load_prediction
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.types import Mesh, Scene
 from tests.acceptance.plain_tsdf import plain_mesh
@@ -181,12 +181,31 @@ def redkitchen(place: Place) -> list[Row]:
         maps.append((frame.view, np.where(seen, depth, 0), read_rgb(frame.photo)))
     plain = plain_mesh(maps, VOXEL_SIZE, max_depth=10.0)
     score = mesh_metrics(read_mesh(place.out / "fusion/tsdf/mesh.ply"), plain, VOXEL_SIZE)["fscore"]
-    what = "F-score at 1 cm to the plain loop, whole pipeline"
+    what = "F-score at 1 cm, whole pipeline"
     pipeline = Row("redkitchen_7scenes", what, f"{score:.4f}", ">= 0.99", score >= 0.99, seconds)
     return [pipeline, *redkitchen_rows(place.data.parents[1])]
 
 
+def parity(place: Place) -> list[Row]:
+    """The single step beside what the official code computed with the same tiny checkpoints."""
+    from lotus_recon.models.lotus import LotusModel
+
+    rows = []
+    for name, case in (("tiny-lotus-depth-g", "depth-g"), ("tiny-lotus-normal-d", "normal-d")):
+        model = LotusModel.from_pretrained(place.data / name, task=case.split("-")[0], device="cpu")
+        worst = 0.0
+        for path in sorted((place.data / "official").glob(f"{case}-*.npz")):
+            official = load_arrays(path)
+            noise = official["latents"] if case.endswith("g") else None
+            resolution = int(official["processing_res"])
+            raw = model.raw(official["rgb"], processing_res=resolution, noise=noise, resize_back=False)
+            worst = max(worst, float(np.abs(raw - official["output_processing_res"]).max()))
+        rows.append(Row("parity", f"{name}, largest difference", f"{worst:.1e}", "<= 1e-4", worst <= 1e-4))
+    return rows
+
+
 RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
+    "parity": ("../parity", parity),
     "fountain": ("fountain_p11", fountain),
     "lund": ("lund_door", lund),
     "dtu": ("dtu_scan24_omnidata", dtu),
