@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,10 @@ import tyro
 from lotus_recon import progress
 from lotus_recon.config import load_config
 from lotus_recon.errors import InputError, ReconError
+
+# Threads that wait must sleep: those of OpenMP spin by default, and beside another busy process the many small steps of
+# alignment and consistency then take ten times as long. Read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 log = logging.getLogger("lotus_recon.command_line")
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import pipelines.command_line  # noqa: F401  sets how threads wait, as in every run of a user
+
 SHARED = Path(os.environ.get("LOTUS_RECON_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
