@@ -213,6 +213,7 @@ def _bars(console: Any) -> Iterator[progress.Reporter]:
             bars.update(tasks[what], completed=done, total=total)
             if done >= total:
                 bars.remove_task(tasks.pop(what))
+                bars.refresh()  # else what is printed next still stands above the finished bar
 
         yield show
 
