@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from lotus_recon import progress
+from lotus_recon import __version__, progress
 from lotus_recon.config import load_config
 from lotus_recon.errors import InputError, ReconError
 
@@ -86,7 +87,10 @@ def main(run: Callable[[Sequence[str]], int]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.raiseExceptions = False  # a full disk must not bury its own message under tracebacks of the log file
     try:
-        status = run(sys.argv[1:])
+        status = _version() if sys.argv[1:] == ["--version"] else run(sys.argv[1:])
+    except BrokenPipeError:  # --help | head
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that flushing at exit does not fail again
+        status = DONE
     except ReconError as error:
         _say_error(error)
         status = REFUSED
@@ -94,6 +98,11 @@ def main(run: Callable[[Sequence[str]], int]) -> None:
         _say_error("interrupted; the same command goes on where it stopped")
         status = 130
     sys.exit(status)
+
+
+def _version() -> int:
+    print(f"lotus-recon {__version__}")
+    return DONE
 
 
 def status_of(work: Callable[[], int]) -> int:
@@ -131,6 +140,8 @@ def on_screen(quiet: bool, verbose: bool) -> Iterator[None]:
     from rich.console import Console
     from rich.logging import RichHandler
 
+    # pycolmap answers SIGTERM with a stack trace. A run can be ended at any moment, so the plain end will do.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     console = Console(stderr=True)
     screen: logging.Handler
     if console.is_terminal:
@@ -162,7 +173,9 @@ def _handled_by(handler: logging.Handler) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         handler.close()
-        logger.propagate = not logger.handlers
+        if not logger.handlers:
+            logger.propagate = True
+            logger.setLevel(logging.NOTSET)
 
 
 @contextlib.contextmanager

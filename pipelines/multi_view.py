@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Arguments(CommonArguments):
     """Camera poses, aligned depth of every photo, and one mesh."""
 
-    folder: tyro.conf.Positional[Path] = Path()
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = tyro.MISSING
     """Folder of photos of one scene; sub-folders are searched too."""
     only: Annotated[str | None, tyro.conf.arg(metavar="STAGE")] = None
     """Run this stage alone: sfm, images, prediction, alignment, consistency, fusion or report."""
@@ -33,7 +33,7 @@ class Arguments(CommonArguments):
 def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
     arguments = parse(lambda options: Arguments(options=options), MultiViewConfig, "multi_view", argv)
-    from lotus_recon.recipes.engine import check_stage_names
+    from lotus_recon.recipes.engine import check_only, check_stage_names
     from lotus_recon.recipes.multi_view import STAGES, check_job, stages
     from lotus_recon.recipes.output_folder import claim
     from lotus_recon.workspace import Workspace
@@ -41,10 +41,12 @@ def run(argv: Sequence[str]) -> int:
     check_stage_names(STAGES, arguments.only, arguments.from_stage)
     workspace = Workspace(arguments.out)
     with on_screen(arguments.quiet, arguments.verbose):
-        job = check_job(arguments.folder, arguments.options, arguments.only)
+        job = check_job(arguments.folder, arguments.options, arguments.out, arguments.only)
         with workspace.locked(), log_file(arguments.out):
             claim(workspace, arguments.options, {"scene": str(arguments.folder.resolve())}, arguments.force)
-            return status_of(lambda: _work(workspace, stages(job), arguments))
+            recipe = stages(job)
+            check_only(workspace, recipe, arguments.only)
+            return status_of(lambda: _work(workspace, recipe, arguments))
 
 
 def _work(workspace: Workspace, stages: Sequence[Stage], arguments: Arguments) -> int:
@@ -52,12 +54,12 @@ def _work(workspace: Workspace, stages: Sequence[Stage], arguments: Arguments) -
 
     results = run_stages(workspace, stages, arguments.only, arguments.from_stage)
     if not arguments.quiet:
-        _say_where(results)
+        _say_where(results, arguments.only)
     return DONE
 
 
-def _say_where(results: Results) -> None:
-    """Name the files a user wants next."""
+def _say_where(results: Results, only: str | None) -> None:
+    """Name the files a user wants next, of the stages that this run was about."""
     for what, stage, file in (
         ("poses", "sfm", "sparse"),
         ("mesh", "fusion", "mesh.ply"),
@@ -66,7 +68,7 @@ def _say_where(results: Results) -> None:
         ("report", "report", "index.html"),
     ):
         path = results.folder(stage) / file
-        if path.exists():
+        if only in (None, stage) and path.exists():
             print(f"{what + ':':<10}{path}")
 
 

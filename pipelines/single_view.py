@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Arguments(CommonArguments):
     """Depth, normals, camera, point cloud and mesh of each photo."""
 
-    photos: tyro.conf.Positional[tuple[str, ...]] = ()
+    photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")] = ()
     """Photos, folders of photos, or patterns in quotes."""
     options: SingleViewConfig = field(default_factory=SingleViewConfig)
 
@@ -44,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
 
     workspace = Workspace(arguments.out)
     with on_screen(arguments.quiet, arguments.verbose):
-        job = check_job(arguments.photos, arguments.options)
+        job = check_job(arguments.photos, arguments.options, arguments.out)
         with workspace.locked(), log_file(arguments.out):
             owners = {photo.stem: str(photo.path.resolve()) for photo in job.photos}
             claim(workspace, arguments.options, owners, arguments.force)

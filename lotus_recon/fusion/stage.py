@@ -19,12 +19,14 @@ from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.memory import resident_bytes
 from lotus_recon.fusion.registry import get_backend
 from lotus_recon.fusion.views import FusionViews
+from lotus_recon.geometry.gravity import estimate_up
 from lotus_recon.io.meshes import GLTF_FROM_CAM, gltf_from_up, write_glb, write_ply
 from lotus_recon.types import Scene, View
 from lotus_recon.workspace import peak_memory_mb, write_json
 
 log = logging.getLogger(__name__)
 
+_SNAP_DEG = 5.0
 MESH_FILE, GLB_FILE, FIGURES_FILE = "mesh.ply", "mesh.glb", "fusion.json"
 
 
@@ -58,7 +60,7 @@ class FusionResult:
 
 
 def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
-    """Fuse, clean and write mesh.ply, mesh.glb (turned so that the mean camera stands upright) and fusion.json.
+    """Fuse, clean and write mesh.ply, mesh.glb (y up) and fusion.json.
 
     Raises FusionError for maps that are not aligned, too little memory or an empty volume; InputError for files that
     cannot be read.
@@ -73,7 +75,7 @@ def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
     figures["seconds"]["cleaning"] = time.monotonic() - started
     started = time.monotonic()
     write_ply(out_dir / MESH_FILE, cleaned.mesh)
-    write_glb(out_dir / GLB_FILE, cleaned.mesh, gltf_from_views(views.views))
+    write_glb(out_dir / GLB_FILE, cleaned.mesh, gltf_from_views(inputs.scene.views))
     figures["seconds"]["writing"] = time.monotonic() - started
     if resident_before is not None:
         figures["measured_memory_mb"] = peak_memory_mb() - resident_before / 2**20
@@ -102,11 +104,17 @@ def check_config(config: FusionConfig) -> None:
 
 
 def gltf_from_views(views: tuple[View, ...]) -> NDArray[np.float64]:
-    """(3, 3) rotation from world axes to glTF's: the mean up of the cameras becomes y, the mean back of them z."""
-    axes = np.mean([view.cam_from_world[:3, :3] for view in views], axis=0)
+    """(3, 3) rotation from world axes to glTF's: up, estimated from the cameras, becomes y, the mean back of them z.
+
+    An estimate within 5 degrees of an axis of the world means that axis: given poses, and --gravity, have z up.
+    """
+    up = estimate_up([view.cam_from_world for view in views])
+    axis = np.sign(up) * (np.abs(up) == np.abs(up).max())
+    if up @ axis > np.cos(np.radians(_SNAP_DEG)):
+        up = axis
     try:
-        return gltf_from_up(-axes[1], -axes[2])
-    except InputError:  # cameras that look every way define no common up: stand as the first of them
+        return gltf_from_up(up, -np.mean([view.cam_from_world[2, :3] for view in views], axis=0))
+    except InputError:  # cameras that look every way, or straight up or down, define no front: stand as the first
         return GLTF_FROM_CAM @ views[0].cam_from_world[:3, :3]
 
 

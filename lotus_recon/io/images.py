@@ -30,6 +30,8 @@ pillow_heif.register_heif_opener()
 Image.MAX_IMAGE_PIXELS = None
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif"})
+OWNERS_FILE = ".owners.json"  # marks an output folder of ours: what lies in it is no input
+MASKS_FOLDER = "masks"  # in a folder of photos; holds their masks, not photos
 MIN_SIDE_PX = 16  # less cannot hold a feature or a latent cell
 MAX_MEGAPIXELS = 80.0  # a 61-megapixel full-frame camera passes; 100 would need 4 GB in the SIFT of the first octave
 
@@ -73,11 +75,15 @@ def list_photos(root: Path, exclude: Iterable[Path] = ()) -> list[Photo]:
 
 
 def _photos_below(root: Path) -> list[Photo]:
+    """Photos in a folder and its sub-folders, but for hidden ones, outputs of ours and ``masks`` on top."""
+    outputs = {marker.parent for marker in root.rglob(OWNERS_FILE)}
     photos = []
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
         hidden = any(part.startswith(".") for part in relative.parts)
-        if not hidden and _is_photo(path) and path.is_file():
+        if hidden or relative.parts[0] == MASKS_FOLDER or outputs & set(path.parents):
+            continue
+        if _is_photo(path) and path.is_file():
             photos.append(Photo(path, relative.as_posix()))
     return photos
 

@@ -89,7 +89,8 @@ def fetch(name: str, options: ModelOptions) -> None:
 def fingerprint(name: str, options: ModelOptions) -> str:
     """Changes when a stored map is added, removed or written again."""
     assert options.predictions is not None  # by check()
-    stats = [(path.as_posix(), path.stat()) for path in sorted(options.predictions.rglob("*.npz"))]
+    folder = options.predictions
+    stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in sorted(folder.rglob("*.npz"))]
     return hash_of([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
 
 

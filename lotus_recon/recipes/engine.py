@@ -93,6 +93,17 @@ def check_stage_names(names: Sequence[str], only: str | None, from_stage: str | 
         raise InputError("--only and --from exclude each other")
 
 
+def check_only(workspace: Workspace, stages: Sequence[Stage], only: str | None) -> None:
+    """Raise InputError when the stages before ``only`` have not been run yet."""
+    folders = {stage.name: stage.folder for stage in stages}
+    needed = next((stage.after for stage in stages if stage.name == only), ())
+    missing = [name for name in needed if not workspace.is_finished(folders[name])]
+    if missing:
+        raise InputError(
+            f"--only {only} needs {', '.join(missing)}, not yet run in {workspace.root}: run without --only"
+        )
+
+
 def _run(stage: Stage, results: Results, again: bool) -> Any:
     workspace = results.workspace
     if again:

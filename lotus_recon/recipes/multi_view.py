@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,21 @@ from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.consistency import stage as consistency
 from lotus_recon.errors import InputError
 from lotus_recon.fusion import stage as fusion
-from lotus_recon.io.images import Photo, list_photos
+from lotus_recon.io.cameras import SourceCamera
+from lotus_recon.io.images import MASKS_FOLDER, Photo, list_photos
 from lotus_recon.io.known_poses import read_known_poses
+from lotus_recon.io.transforms import write_transforms
 from lotus_recon.models import stage as prediction
 from lotus_recon.models.precomputed import STORED_KINDS, check_predictions
 from lotus_recon.models.registry import check_model, fetch_model, model_fingerprint
 from lotus_recon.recipes.config import MultiViewConfig
 from lotus_recon.recipes.engine import Results, Stage
+from lotus_recon.recipes.output_folder import OWN_FILES, check_apart
 from lotus_recon.recipes.photos import mask_files, refuse_broken
 from lotus_recon.reporting import stage as report
 from lotus_recon.sfm import frame, images_stage
 from lotus_recon.sfm import stage as sfm
+from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.pairs import read_pairs
 from lotus_recon.sfm.shots import survey
 from lotus_recon.types import DepthKind
@@ -49,9 +53,11 @@ class Job:
     model_name: str  # file-safe; empty when no stage of this run needs a model
 
 
-def check_job(root: Path, config: MultiViewConfig, only: str | None = None) -> Job:
+def check_job(root: Path, config: MultiViewConfig, out: Path, only: str | None = None) -> Job:
     """The job of a command line. Raises InputError for everything that can be found before any long work."""
-    masks_folder = config.scene.masks or (root / "masks" if (root / "masks").is_dir() else None)
+    written = [*STAGES, *OWN_FILES]
+    check_apart(out, written, _paths(root, config))
+    masks_folder = config.scene.masks or (root / MASKS_FOLDER if (root / MASKS_FOLDER).is_dir() else None)
     photos = tuple(list_photos(root, exclude=[masks_folder] if masks_folder else []))
     if len(photos) < 2:
         raise InputError(f"{root} holds one photo, and several are needed; for one photo use pipelines.single_view")
@@ -68,9 +74,25 @@ def check_job(root: Path, config: MultiViewConfig, only: str | None = None) -> J
     return Job(root, photos, masks, config, model_name)
 
 
+def _paths(root: Path, config: MultiViewConfig) -> dict[str, Path | None]:
+    """Every path that the options name, by what it is."""
+    return {
+        "photo folder": root,
+        "--predictions": config.prediction.predictions,
+        "--masks": config.scene.masks,
+        "--poses": config.sfm.poses,
+        "--pairs": config.sfm.pairs,
+        "--intrinsics": config.sfm.intrinsics,
+    }
+
+
 def _check_sfm(config: MultiViewConfig, photos: tuple[Photo, ...]) -> None:
     """Read every file that the options name, so that it is not found broken an hour later."""
     survey(photos, config.sfm)
+    if config.sfm.min_registered > len(photos):
+        raise InputError(f"--min-registered {config.sfm.min_registered}: there are only {len(photos)} photos")
+    if config.sfm.matcher == "pairs" and config.sfm.pairs is None:
+        raise InputError("--matcher pairs needs --pairs FILE, a text file with two photo names a line")
     if config.sfm.pairs is not None:
         read_pairs(config.sfm.pairs, [photo.name for photo in photos])
     if config.sfm.poses is not None:
@@ -103,11 +125,11 @@ def stages(job: Job) -> list[Stage]:
         return Stage(name, folder, {"options": options, **repeat}, run, result.load, tuple(after.split()), **more)
 
     return [
-        stage("sfm", [config.sfm, config.scene], _sfm(job), sfm.SfmResult, inputs=given),
+        stage("sfm", [_without_paths(config.sfm), config.scene.gravity], _sfm(job), sfm.SfmResult, inputs=given),
         stage("images", config.undistort, _images(job), images_stage.ImagesResult, "sfm"),
         stage(
             "prediction",
-            [config.prediction, config.runtime.dtype],
+            [replace(config.prediction, predictions=None), config.runtime.dtype],
             _prediction(job),
             prediction.PredictionResult,
             "sfm images",
@@ -129,6 +151,11 @@ def stages(job: Job) -> list[Stage]:
     ]
 
 
+def _without_paths(config: SfmConfig) -> SfmConfig:
+    """The options without the files they name, whose contents count and not where they are."""
+    return replace(config, poses=None, intrinsics=None, pairs=None)
+
+
 def _given_files(config: MultiViewConfig) -> dict[str, str]:
     """Fingerprints of the files that options name: when one is edited, the stage runs again."""
     marks = Path(config.scene.scale_from) if config.scene.scale_from else None
@@ -139,6 +166,8 @@ def _given_files(config: MultiViewConfig) -> dict[str, str]:
             found[option] = files_fingerprint({p.name: p for p in sorted(path.iterdir()) if p.is_file()})
         elif path is not None and path.is_file():
             found[option] = file_fingerprint(path)
+    if config.scene.scale_from and "marks" not in found:
+        found["distance"] = config.scene.scale_from
     return found
 
 
@@ -151,7 +180,11 @@ def _model_files(job: Job) -> dict[str, str]:
 def _sfm(job: Job) -> RunStage:
     def run(results: Results, out_dir: Path) -> sfm.SfmResult:
         sfm.run(sfm.Inputs(job.photos, job.masks, job.config.runtime), job.config.sfm, out_dir)
-        return frame.apply(out_dir, job.config.scene.scale_from, job.config.scene.gravity)
+        placed = frame.apply(out_dir, job.config.scene.scale_from, job.config.scene.gravity)
+        cameras = {view.name: SourceCamera.of_pinhole(view.camera) for view in placed.scene.views}
+        poses = {view.name: view.cam_from_world for view in placed.scene.views}
+        write_transforms(out_dir / "transforms.json", cameras, poses, "../images")
+        return placed
 
     return run
 

@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from lotus_recon.config import save_config
 from lotus_recon.errors import InputError
+from lotus_recon.io.images import OWNERS_FILE
 from lotus_recon.workspace import Workspace, write_json
 
-_OWNERS_FILE = ".owners.json"
+OWN_FILES = ("config.yaml", "log.txt", ".scratch")  # beside what the stages write
+
+
+def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | None]) -> None:
+    """Raise InputError when an input lies where a run would write, or something that is not ours is there.
+
+    ``written`` names what the run writes or replaces in the folder ``out``; ``inputs`` are paths by what they are. What
+    stands in a folder that an earlier run claimed is ours, except what it did not claim.
+    """
+    claimed = _claimed(out)
+    targets = {name: (out / name).resolve() for name in written}
+    for what, path in inputs.items():
+        if path is None:
+            continue
+        inside = [target for target in targets.values() if path.resolve().is_relative_to(target)]
+        if inside or path.resolve() == out.resolve():
+            raise InputError(f"{what} {path} lies where the output goes ({out}); choose another --out")
+    ours = {*claimed, *OWN_FILES} if claimed else set()
+    if "scene" in claimed:
+        ours |= set(targets)
+    foreign = [name for name, target in targets.items() if target.exists() and name not in ours]
+    if foreign:
+        raise InputError(
+            f"{out / foreign[0]} is not an output of this program and would be replaced; choose another --out"
+        )
 
 
 def claim(workspace: Workspace, config: Any, owners: Mapping[str, str], force: bool) -> None:
@@ -19,8 +45,7 @@ def claim(workspace: Workspace, config: Any, owners: Mapping[str, str], force: b
     ``owners`` maps each part of the output (a photo's stem, or "scene") to the path it is made from. Raises InputError
     when a part belongs to another path, unless ``force``.
     """
-    path = workspace.root / _OWNERS_FILE
-    known: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+    known = _claimed(workspace.root)
     taken = [part for part, source in owners.items() if known.get(part, source) != source]
     if taken and not force:
         part = taken[0]
@@ -28,5 +53,11 @@ def claim(workspace: Workspace, config: Any, owners: Mapping[str, str], force: b
             f"{workspace.root} holds results of {known[part]}, not of {owners[part]}; "
             "choose another --out, or --force to replace them"
         )
-    write_json(path, {**known, **owners})
+    write_json(workspace.root / OWNERS_FILE, {**known, **owners})
     save_config(config, workspace.config_file)
+
+
+def _claimed(out: Path) -> dict[str, str]:
+    path = out / OWNERS_FILE
+    claimed: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+    return claimed

@@ -25,6 +25,7 @@ from lotus_recon.models.registry import check_model, fetch_model, make_model, mo
 from lotus_recon.models.stage import options_of
 from lotus_recon.progress import track
 from lotus_recon.recipes.config import SingleViewConfig
+from lotus_recon.recipes.output_folder import OWN_FILES, check_apart
 from lotus_recon.reporting.pictures import depth_picture, normals_picture
 from lotus_recon.types import Camera, DepthKind, DepthMap, Prediction
 from lotus_recon.workspace import Workspace, file_fingerprint, write_json
@@ -52,12 +53,15 @@ class Outcome:
     detail: str = ""
 
 
-def check_job(arguments: Sequence[str], config: SingleViewConfig) -> Job:
+def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> Job:
     """The job of a command line. Raises InputError before any long work."""
     if not arguments:
         raise InputError("no photo was given; name one or more photos, folders, or patterns in quotes")
     photos = tuple(expand_photos(arguments))
     _refuse_nested(photos)
+    written = [*(photo.stem for photo in photos), *OWN_FILES]
+    inputs = {"--predictions": config.prediction.predictions, "--intrinsics": config.camera.intrinsics}
+    check_apart(out, written, inputs)
     given = GivenIntrinsics(**asdict(config.camera))
     options = options_of(config.prediction)
     check_model(config.prediction.model, config.runtime.device, config.runtime.dtype, options=options)
@@ -118,8 +122,9 @@ def _failed(photo: Photo, error: ReconError) -> Outcome:
 
 
 def _hashed(config: SingleViewConfig) -> Any:
-    """The options that change the result: not the device."""
-    return replace(config, runtime=replace(config.runtime, device="auto"))
+    """The options that change the result: neither the device, nor where files are whose contents count anyway."""
+    prediction, camera = replace(config.prediction, predictions=None), replace(config.camera, intrinsics=None)
+    return replace(config, prediction=prediction, camera=camera, runtime=replace(config.runtime, device="auto"))
 
 
 @dataclass(frozen=True)

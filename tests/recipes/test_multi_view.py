@@ -232,6 +232,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "non-rigid matrix": (scaled_matrix, "not a rotation"),
     "mask of another size": (black_mask_of_another_size, "view 1.png is 10x10.*96x72"),
+    "more wanted than given": (lambda s: None, "--min-registered 50: there are only 6 photos"),
     "output is a file": (lambda s: s.out.write_text(""), "is a file"),
 }
 
@@ -241,9 +242,47 @@ def test_refused_before_any_work(case: str, scene: SceneOnDisk) -> None:
     change, message = REFUSED[case]
     change(scene)
     was_there = scene.out.exists()
+    more = ["--min-registered", "50"] if case == "more wanted than given" else []
     with pytest.raises(InputError, match=f"(?s){message}"):
-        run(scene.arguments())
+        run(scene.arguments(*more))
     assert scene.out.exists() == was_there, "nothing is written"
+
+
+def test_photos_are_never_replaced(scene: SceneOnDisk) -> None:
+    """The layout of COLMAP and nerfstudio, photos in ``scene/images``, with the scene itself as output folder."""
+    folder = scene.out.parent / "scene"
+    shutil.copytree(scene.photos, folder / "images")
+    arguments = SceneOnDisk(folder / "images", scene.predictions, scene.poses, folder).arguments()
+    with pytest.raises(InputError, match="photo folder .*images lies where the output goes"):
+        run(arguments)
+    (folder / "images").rename(folder / "pictures")
+    (folder / "fusion").mkdir()
+    arguments[0] = str(folder / "pictures")
+    with pytest.raises(InputError, match="fusion is not an output of this program"):
+        run(arguments)
+    assert sorted(path.name for path in folder.iterdir()) == ["fusion", "pictures"]
+
+
+def test_output_inside_the_photo_folder_is_not_taken_for_photos(scene: SceneOnDisk) -> None:
+    inside = SceneOnDisk(scene.photos, scene.predictions, scene.poses, scene.photos / "out")
+    for _ in range(2):
+        assert run(inside.arguments()) == 0
+    assert len(json.loads((inside.out / "report/report.json").read_text())["photos"]["registered"]) == 6
+
+
+def test_the_same_predictions_by_another_path_change_nothing(
+    copied: SceneOnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run_ids(copied.out)
+    monkeypatch.chdir(copied.predictions.parent)
+    other = SceneOnDisk(copied.photos, Path(copied.predictions.name), Path(copied.poses.name), copied.out)
+    assert run(other.arguments()) == 0
+    assert rerun(before, run_ids(copied.out)) == []
+
+
+def test_only_in_an_empty_folder_is_refused(scene: SceneOnDisk) -> None:
+    with pytest.raises(InputError, match="--only fusion needs sfm, images, consistency"):
+        run(scene.arguments("--only", "fusion"))
 
 
 def test_another_image_root_needs_force(copied: SceneOnDisk, scene: SceneOnDisk) -> None:

@@ -163,6 +163,25 @@ def test_another_photo_of_the_same_name_needs_force(folder: Folder) -> None:
     assert folder.run("--force", photos=[str(folder.photos / "b/1.png")]) == 0
 
 
+def test_a_photo_in_the_output_folder_survives(folder: Folder) -> None:
+    from lotus_recon.errors import InputError
+
+    photo = folder.add("1/1.png")
+    before = photo.read_bytes()
+    with pytest.raises(InputError, match="is not an output of this program"):
+        folder.run("--out", str(folder.photos), photos=[str(photo)])
+    assert photo.read_bytes() == before
+
+
+def test_outputs_and_masks_are_not_photos(folder: Folder) -> None:
+    folder.add("1.png")
+    (folder.photos / "masks").mkdir()
+    shutil.copy(folder.photos / "1.png", folder.photos / "masks/1.png")
+    for _ in range(2):
+        assert folder.run("--out", str(folder.photos / "out")) == 0
+    assert [p.name for p in (folder.photos / "out").iterdir() if p.is_dir() and not p.name.startswith(".")] == ["1"]
+
+
 def test_a_photo_and_a_folder_of_one_name_are_refused(folder: Folder) -> None:
     from lotus_recon.errors import InputError
 
