@@ -4,7 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all check lint types bench acceptance sample system clean help
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check lint types bench acceptance sample clean
 
 help:
 	@echo "make demo        reconstruct the sample scene in data/"

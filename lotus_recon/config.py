@@ -49,12 +49,21 @@ def _check_keys(config_type: Any, overlay: dict[str, Any], path: Path, prefix: s
     hints = _field_types(config_type)
     for key, value in overlay.items():
         if key not in hints:
-            raise InputError(f"config file {path}: unknown key {prefix + str(key)!r}{nearest(str(key), list(hints))}")
+            hint = _elsewhere(config_type, str(key), prefix) or nearest(str(key), list(hints))
+            raise InputError(f"config file {path}: unknown key {prefix + str(key)!r}{hint}")
         nested = hints[key]
         if dataclasses.is_dataclass(nested):
             if not isinstance(value, dict):
                 raise InputError(f"config file {path}: {prefix}{key} must be a mapping, not {value!r}")
             _check_keys(nested, value, path, prefix=f"{prefix}{key}.")
+
+
+def _elsewhere(config_type: Any, key: str, prefix: str) -> str:
+    """``; did you mean ...`` when a group of options has the key: command lines name it without its group."""
+    kinds = _field_types(config_type)
+    groups: dict[str, Any] = {name: kind for name, kind in kinds.items() if dataclasses.is_dataclass(kind)}
+    found = [name for name, kind in groups.items() if key in _field_types(kind)]
+    return f"; did you mean {prefix + found[0] + '.' + key!r}?" if found else ""
 
 
 def nearest(word: str, known: list[str]) -> str:

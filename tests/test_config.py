@@ -42,6 +42,7 @@ def test_round_trip(tmp_path: Path) -> None:
     [
         ("inner: {shar: 1}", r"unknown key 'inner.shar'; did you mean 'share'"),
         ("nme: z", r"unknown key 'nme'; did you mean 'name'"),
+        ("share: 1", r"unknown key 'share'; did you mean 'inner.share'"),
         ("inner: {mode: c}", r"inner.mode.*'c'.*\['a', 'b'\]"),
         ("inner: {share: much}", r"inner.share.*'much'"),
         ("inner: 3", r"inner must be a mapping"),

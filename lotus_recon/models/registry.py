@@ -50,7 +50,7 @@ class Family(Protocol):
 _MODULES: tuple[ModuleType, ...] = (lotus, precomputed)
 FAMILIES: tuple[Family, ...] = tuple(cast(Family, module) for module in _MODULES)
 
-# Announced names that a user may try already.
+# Names that a user may try because the project's plans mention them.
 _NOT_YET = {"nano": "the project's own small model is not part of this version"}
 
 
@@ -66,7 +66,6 @@ def available_models() -> str:
         "Named checkpoints are downloaded from the Hugging Face Hub at first use and kept in its cache; on a machine\n"
         "without network, copy the folder there and give its path. Maps of any other estimator, or of a sensor, go in\n"
         "with --model precomputed --predictions DIR.\n"
-        + "".join(f"Not yet: {name} ({reason}).\n" for name, reason in _NOT_YET.items())
     )
 
 

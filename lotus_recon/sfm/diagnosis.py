@@ -24,8 +24,8 @@ def _cause(names: Sequence[str], statistics: MatchStatistics) -> tuple[str, str]
     inliers = statistics.inliers
     if max(statistics.features) < _FEW_FEATURES:
         return (
-            "the photos have hardly any features (blurred, dark or without texture)",
-            "Try sharper photos, a larger --sfm-max-size, or known poses with --poses.",
+            "the photos have hardly any features (blurred, dark, without texture, or masked out)",
+            "Try sharper photos, a larger --sfm-max-size, masks that leave more, or known poses with --poses.",
         )
     if not inliers:
         return (

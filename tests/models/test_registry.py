@@ -77,7 +77,7 @@ def test_contract(name: str, checkpoints: dict[str, Path], stored: Path, monkeyp
 
 def test_every_name_is_in_the_help_text() -> None:
     text = available_models()
-    for name in (*NAMES, "nano", "DEPTH,NORMAL", "--predictions"):
+    for name in (*NAMES, "DEPTH,NORMAL", "--predictions"):
         assert name in text
 
 

@@ -193,7 +193,7 @@ def _not_available(source: str, revision: str | None, cached: Path | None, error
     return (
         f"checkpoint {source}{at} is neither a folder here nor complete in the cache of the Hugging Face Hub "
         f"({constants.HF_HUB_CACHE}), and it cannot be downloaded: {_first_line(error)}. "
-        f"Missing: {', '.join(missing)}. {_HOW_TO_GIVE_A_FOLDER}"
+        f"\nMissing: {', '.join(missing)}.\n{_HOW_TO_GIVE_A_FOLDER}"
     )
 
 
