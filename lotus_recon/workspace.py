@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 STAGE_FILE = "stage.json"
+OWNERS_FILE = ".owners.json"  # marks an output folder of ours: what lies in it is no input
 _LOCK_FILE = ".lock"
 _SCRATCH_FOLDER = ".scratch"
 

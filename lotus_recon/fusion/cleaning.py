@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +11,6 @@ from scipy.sparse.csgraph import connected_components
 
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.types import BoolArray, FloatArray, IntArray, Mesh
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)

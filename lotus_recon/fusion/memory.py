@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from lotus_recon.fusion.blocks import BLOCK_RESOLUTION
-
-log = logging.getLogger(__name__)
 
 FREE_SHARE = 0.6  # of the free memory is the budget when none is given
 INTEGRATION_STEP = 256  # blocks integrated by one call; the grid must have room for them (see tsdf.py)

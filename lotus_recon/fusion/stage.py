@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +22,6 @@ from lotus_recon.geometry.gravity import estimate_up
 from lotus_recon.io.meshes import GLTF_FROM_CAM, gltf_from_up, write_glb, write_ply
 from lotus_recon.types import Scene, View
 from lotus_recon.workspace import peak_memory_mb, write_json
-
-log = logging.getLogger(__name__)
 
 _SNAP_DEG = 5.0
 MESH_FILE, GLB_FILE, FIGURES_FILE = "mesh.ply", "mesh.glb", "fusion.json"

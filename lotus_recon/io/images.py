@@ -7,7 +7,6 @@ white.
 from __future__ import annotations
 
 import glob
-import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,14 +22,13 @@ from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageErr
 
 from lotus_recon.errors import InputError
 from lotus_recon.types import BoolArray
+from lotus_recon.workspace import OWNERS_FILE, write_atomically
 
-log = logging.getLogger(__name__)
 pillow_heif.register_heif_opener()
 # The size limit is ours (MAX_MEGAPIXELS), so Pillow's own warning about large files would only say it twice.
 Image.MAX_IMAGE_PIXELS = None
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif"})
-OWNERS_FILE = ".owners.json"  # marks an output folder of ours: what lies in it is no input
 MASKS_FOLDER = "masks"  # in a folder of photos; holds their masks, not photos
 MIN_SIDE_PX = 16  # less cannot hold a feature or a latent cell
 MAX_MEGAPIXELS = 80.0  # a 61-megapixel full-frame camera passes; 100 would need 4 GB in the SIFT of the first octave
@@ -262,8 +260,6 @@ def resize_rgb(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
 
 def write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     """Write grey or RGB, 8 or 16 bits, by rename. Raises OSError when it cannot be written."""
-    from lotus_recon.workspace import write_atomically
-
     bgr = image if image.ndim == 2 else image[..., ::-1]
     done, data = cv2.imencode(".png", np.ascontiguousarray(bgr))
     if not done:

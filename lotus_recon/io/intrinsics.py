@@ -87,10 +87,14 @@ def read_intrinsics(path: Path) -> Camera:
 
 def _matching(path: Path, info: PhotoInfo) -> Camera:
     camera = read_intrinsics(path)
-    same_shape = abs(camera.width * info.height - camera.height * info.width) <= max(info.width, info.height)
-    if not same_shape:
+    check_same_ratio(path, camera.width, camera.height, info)
+    return camera.resized(info.width, info.height)
+
+
+def check_same_ratio(path: Path, width: int, height: int, info: PhotoInfo) -> None:
+    """Raise InputError unless the camera in file ``path`` has the ratio of the photo's sides, to a pixel."""
+    if abs(width * info.height - height * info.width) > max(info.width, info.height):
         raise InputError(
-            f"intrinsics file {path} is for {camera.width}x{camera.height} pixels, "
+            f"intrinsics file {path} is for {width}x{height} pixels, "
             f"the photo has {info.width}x{info.height}: the ratio of the sides must agree"
         )
-    return camera.resized(info.width, info.height)

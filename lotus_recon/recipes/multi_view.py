@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,12 +27,10 @@ from lotus_recon.reporting import stage as report
 from lotus_recon.sfm import frame, images_stage
 from lotus_recon.sfm import stage as sfm
 from lotus_recon.sfm.config import SfmConfig
-from lotus_recon.sfm.pairs import read_pairs
+from lotus_recon.sfm.pairs import matcher_for, read_pairs
 from lotus_recon.sfm.shots import survey
 from lotus_recon.types import DepthKind
 from lotus_recon.workspace import file_fingerprint, files_fingerprint, to_plain
-
-log = logging.getLogger(__name__)
 
 RunStage = Callable[[Results, Path], Any]
 
@@ -91,8 +88,7 @@ def _check_sfm(config: MultiViewConfig, photos: tuple[Photo, ...]) -> None:
     survey(photos, config.sfm)
     if config.sfm.min_registered > len(photos):
         raise InputError(f"--min-registered {config.sfm.min_registered}: there are only {len(photos)} photos")
-    if config.sfm.matcher == "pairs" and config.sfm.pairs is None:
-        raise InputError("--matcher pairs needs --pairs FILE, a text file with two photo names a line")
+    matcher_for(len(photos), config.sfm)
     if config.sfm.pairs is not None:
         read_pairs(config.sfm.pairs, [photo.name for photo in photos])
     if config.sfm.poses is not None:

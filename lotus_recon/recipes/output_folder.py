@@ -9,8 +9,7 @@ from typing import Any
 
 from lotus_recon.config import save_config
 from lotus_recon.errors import InputError
-from lotus_recon.io.images import OWNERS_FILE
-from lotus_recon.workspace import Workspace, write_json
+from lotus_recon.workspace import OWNERS_FILE, Workspace, write_json
 
 OWN_FILES = ("config.yaml", "log.txt", ".scratch")  # beside what the stages write
 

@@ -14,35 +14,24 @@ from lotus_recon.progress import track
 _SHOWN_PROBLEMS = 20
 
 
-def broken_photos(photos: Sequence[Photo]) -> dict[str, str]:
-    """What is wrong with each photo that cannot be used, by name. Every photo is decoded."""
-
-    def problem(photo: Photo) -> str | None:
-        try:
-            verify(photo.path)
-        except InputError as error:
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        problems = list(track(pool.map(problem, photos), "checking photos", len(photos)))
-    return {photo.name: text for photo, text in zip(photos, problems, strict=True) if text is not None}
-
-
 def refuse_broken(photos: Sequence[Photo]) -> None:
-    """Raise one InputError that lists every photo that cannot be used."""
-    problems = list(broken_photos(photos).values())
+    """Decode every photo. Raises one InputError that lists those that cannot be used, and why."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(track(pool.map(_problem, photos), "checking photos", len(photos)))
+    problems = [problem for problem in found if problem is not None]
     if problems:
-        raise InputError(
-            listed(f"{len(problems)} of {len(photos)} photos cannot be used; repair or remove them", problems)
-        )
+        rest = len(problems) - _SHOWN_PROBLEMS
+        more = [f"... and {rest} more"] if rest > 0 else []
+        headline = f"{len(problems)} of {len(photos)} photos cannot be used; repair or remove them:"
+        raise InputError("\n  ".join([headline, *problems[:_SHOWN_PROBLEMS], *more]))
 
 
-def listed(headline: str, lines: Sequence[str]) -> str:
-    """A headline and the first lines of a list, one below the other."""
-    rest = len(lines) - _SHOWN_PROBLEMS
-    more = [f"... and {rest} more"] if rest > 0 else []
-    return "\n  ".join([f"{headline}:", *lines[:_SHOWN_PROBLEMS], *more])
+def _problem(photo: Photo) -> str | None:
+    try:
+        verify(photo.path)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def mask_files(photos: Iterable[Photo], masks: Path | None) -> dict[str, Path]:

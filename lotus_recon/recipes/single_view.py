@@ -21,6 +21,7 @@ from lotus_recon.io.intrinsics import GivenIntrinsics, camera_of_photo
 from lotus_recon.io.maps import save_prediction
 from lotus_recon.io.meshes import write_glb, write_ply
 from lotus_recon.models.base import Model
+from lotus_recon.models.precomputed import PrecomputedModel
 from lotus_recon.models.registry import check_model, fetch_model, make_model, model_fingerprint
 from lotus_recon.models.stage import options_of
 from lotus_recon.progress import track
@@ -31,8 +32,6 @@ from lotus_recon.types import Camera, DepthKind, DepthMap, Prediction
 from lotus_recon.workspace import Workspace, file_fingerprint, write_json
 
 log = logging.getLogger(__name__)
-
-_STORED = "precomputed"
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ def _predicted(opened: Sequence[_Opened], model: Model, seed: int) -> list[Predi
 
 def _read(photo: Photo, job: Job) -> _Opened:
     info = read_info(photo.path)
-    longer_edge = 0 if job.config.prediction.model == _STORED else job.config.output.max_size
+    longer_edge = 0 if job.config.prediction.model == PrecomputedModel.name else job.config.output.max_size
     width, height = fit_longer_edge(info.width, info.height, longer_edge)
     camera, source = camera_of_photo(info, job.given, width, height)
     log.info("%s: %dx%d, %.1f degrees wide, camera from %s", photo.name, width, height, camera.fov_deg[0], source)

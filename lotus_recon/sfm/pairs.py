@@ -34,11 +34,11 @@ class PairChoice:
 
 def choose_pairs(shots: Sequence[Shot], database_path: Path, config: SfmConfig, seed: int) -> PairChoice:
     """The pairs to match. Raises InputError when the pairs file is missing or cannot be used."""
-    matcher = _matcher(len(shots), config)
+    matcher = matcher_for(len(shots), config)
     if matcher == "exhaustive":
         return PairChoice(matcher, list(itertools.combinations(range(len(shots)), 2)))
     if matcher == "pairs":
-        assert config.pairs is not None  # by _matcher
+        assert config.pairs is not None  # by matcher_for
         return PairChoice(matcher, read_pairs(config.pairs, [shot.name for shot in shots]))
     if matcher == "retrieval":
         return PairChoice(matcher, _retrieved(shots, database_path, config.match_neighbors, seed))
@@ -47,7 +47,8 @@ def choose_pairs(shots: Sequence[Shot], database_path: Path, config: SfmConfig, 
     return PairChoice(matcher, sorted({*sequential_pairs(order, config.match_neighbors), *loops}))
 
 
-def _matcher(count: int, config: SfmConfig) -> str:
+def matcher_for(count: int, config: SfmConfig) -> str:
+    """The matcher for so many photos. Raises InputError when pairs are to be matched and no file names them."""
     if config.matcher == "pairs" and config.pairs is None:
         raise InputError("--matcher pairs needs --pairs FILE, a text file with two photo names a line")
     if config.matcher != "auto":

@@ -11,7 +11,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import fit_longer_edge
 from lotus_recon.io.cameras import SourceCamera, source_camera_from_json
 from lotus_recon.io.images import Photo, PhotoInfo, read_info
-from lotus_recon.io.intrinsics import GivenIntrinsics, camera_of_photo, read_intrinsics
+from lotus_recon.io.intrinsics import GivenIntrinsics, camera_of_photo, check_same_ratio, read_intrinsics
 from lotus_recon.sfm.config import SfmConfig
 
 # Without any knowledge a lens of 45 degrees along the longer edge is assumed, as COLMAP does.
@@ -108,11 +108,7 @@ def _with_focal(model: str, focal: float, width: int, height: int) -> SourceCame
 def _given_camera(path: Path, info: PhotoInfo) -> SourceCamera:
     """The camera of an intrinsics file at the size of the photo."""
     camera = _read_given(path)
-    if abs(camera.width * info.height - camera.height * info.width) > max(info.width, info.height):
-        raise InputError(
-            f"intrinsics file {path} is for {camera.width}x{camera.height} pixels, a photo has "
-            f"{info.width}x{info.height}: the ratio of the sides must agree"
-        )
+    check_same_ratio(path, camera.width, camera.height, info)
     return camera.resized(info.width, info.height)
 
 

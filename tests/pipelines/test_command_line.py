@@ -75,7 +75,9 @@ def test_command_line_wins_over_file_wins_over_preset(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_presets_load(pipeline: str, preset: str) -> None:
     arguments, config_type = PIPELINES[pipeline]
-    parse(lambda options: arguments(options=options), config_type, pipeline, ["x", "--preset", preset])
+    parsed = parse(lambda options: arguments(options=options), config_type, pipeline, ["x", "--preset", preset])
+    assert parsed.preset == preset
+    assert (parsed.options == config_type()) == (preset == "default")
 
 
 @pytest.mark.parametrize(

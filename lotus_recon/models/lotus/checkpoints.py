@@ -109,6 +109,17 @@ def check_depth_space(source: str, facts: Facts) -> None:
         )
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a checkpoint. Raises ModelError naming the file."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} must hold a JSON object")
+    return value
+
+
 def read_facts(path: Path) -> Facts:
     """Facts from a lotus.json. Raises ModelError naming the file and the key.
 
@@ -116,12 +127,7 @@ def read_facts(path: Path) -> Facts:
     optional: mode, timestep, reconstruction (task code of the image itself), processing_res, and depth_space where
     no depth is predicted.
     """
-    try:
-        text = json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(text, dict):
-        raise ModelError(f"{path} must hold a JSON object")
+    text = read_json(path)
     allowed = ["tasks", "depth_space", "mode", "timestep", "reconstruction", "processing_res"]
     for key in text:
         if key not in allowed:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 
 from lotus_recon.config import nearest
 from lotus_recon.errors import InputError, ModelError
-from lotus_recon.models.lotus.checkpoints import FACTS_FILE, OWNER, RELEASED
+from lotus_recon.models.lotus.checkpoints import FACTS_FILE, OWNER, RELEASED, read_json
 from lotus_recon.workspace import fingerprint
 
 log = logging.getLogger(__name__)
@@ -199,17 +197,6 @@ def _not_available(source: str, revision: str | None, cached: Path | None, error
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of a checkpoint. Raises ModelError naming the file."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} must hold a JSON object")
-    return value
 
 
 def check_json_files(folder: Path) -> None:

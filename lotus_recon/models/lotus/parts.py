@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,9 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 
 from lotus_recon.errors import ModelError
-from lotus_recon.models.lotus.checkpoints import MODES, Facts
-from lotus_recon.models.lotus.files import LOAD_ERRORS, read_json, weight_file
+from lotus_recon.models.lotus.checkpoints import MODES, Facts, read_json
+from lotus_recon.models.lotus.files import LOAD_ERRORS, weight_file
 from lotus_recon.models.lotus.prompt import empty_prompt
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
