@@ -65,10 +65,11 @@ def fuse(views: FusionViews, config: FusionConfig, runtime: Runtime) -> tuple[Me
 
 
 def _device(asked: str) -> str:
+    kind, _, index = asked.partition(":")
     available = bool(core.cuda.is_available())
-    if asked == "cuda" and not available:
+    if kind == "cuda" and not available:
         log.warning("this Open3D has no CUDA device: depth maps are fused on the CPU")
-    return "CUDA:0" if available and asked in ("auto", "cuda") else "CPU:0"
+    return f"CUDA:{index or 0}" if available and kind in ("auto", "cuda") else "CPU:0"
 
 
 def _plan(survey: Survey, config: FusionConfig, device: str) -> VolumePlan:

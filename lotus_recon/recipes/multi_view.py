@@ -17,6 +17,7 @@ from lotus_recon.io.images import MASKS_FOLDER, Photo, list_photos
 from lotus_recon.io.known_poses import read_known_poses
 from lotus_recon.io.transforms import write_transforms
 from lotus_recon.models import stage as prediction
+from lotus_recon.models.base import resolve_device
 from lotus_recon.models.precomputed import STORED_KINDS, check_predictions
 from lotus_recon.models.registry import check_model, fetch_model, model_fingerprint
 from lotus_recon.recipes.config import MultiViewConfig
@@ -62,6 +63,7 @@ def check_job(root: Path, config: MultiViewConfig, out: Path, only: str | None =
     masks = mask_files(photos, masks_folder)
     names = {photo.name for photo in photos}
     frame.check(config.scene.scale_from, config.scene.gravity, config.sfm.poses, names)
+    resolve_device(config.runtime.device)
     _check_sfm(config, photos)
     alignment.check_config(config.alignment)
     fusion.check_config(config.fusion)

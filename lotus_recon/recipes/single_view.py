@@ -20,7 +20,7 @@ from lotus_recon.io.images import Photo, expand_photos, read_info, read_rgb, res
 from lotus_recon.io.intrinsics import GivenIntrinsics, camera_of_photo
 from lotus_recon.io.maps import save_prediction
 from lotus_recon.io.meshes import write_glb, write_ply
-from lotus_recon.models.base import Model
+from lotus_recon.models.base import Model, resolve_device
 from lotus_recon.models.precomputed import PrecomputedModel
 from lotus_recon.models.registry import check_model, fetch_model, make_model, model_fingerprint
 from lotus_recon.models.stage import options_of
@@ -64,6 +64,7 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     given = GivenIntrinsics(**asdict(config.camera))
     options = options_of(config.prediction)
     check_model(config.prediction.model, config.runtime.device, config.runtime.dtype, options=options)
+    resolve_device(config.runtime.device)
     if config.output.max_size < 0:
         raise InputError(f"--max-size {config.output.max_size}: must be 0 (as is) or more pixels")
     if not config.output.far_over_near > 1:

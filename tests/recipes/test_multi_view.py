@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lotus_recon.errors import InputError
@@ -246,6 +247,13 @@ def test_refused_before_any_work(case: str, scene: SceneOnDisk) -> None:
     with pytest.raises(InputError, match=f"(?s){message}"):
         run(scene.arguments(*more))
     assert scene.out.exists() == was_there, "nothing is written"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a device that is not there")
+def test_a_device_that_is_not_there_is_refused_before_any_work(scene: SceneOnDisk) -> None:
+    with pytest.raises(InputError, match="--device cuda:1: this machine .* has none"):
+        run(scene.arguments("--device", "cuda:1"))
+    assert not scene.out.exists()
 
 
 def test_photos_are_never_replaced(scene: SceneOnDisk) -> None:
