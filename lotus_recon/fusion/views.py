@@ -135,11 +135,19 @@ class FusionViews:
         return _Summary(loaded.depth[start::SAMPLE_STRIDE, start::SAMPLE_STRIDE].copy(), lowest, cuts)
 
     def maps(self, max_depth: float) -> Iterator[tuple[View, FusionMap, NDArray[np.uint8]]]:
-        """(view, map, rgb (H, W, 3)) of every view, pixels beyond ``max_depth`` cut."""
-        for view in track(self.views, "fusing depth maps", len(self.views)):
-            loaded = self._load(view)[0]
-            loaded.depth[loaded.depth > max_depth] = 0
-            yield view, loaded, self._rgb(view)
+        """(view, map, rgb (H, W, 3)) of every view, pixels beyond ``max_depth`` cut; one is read ahead."""
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(self._read, self.views[0], max_depth)
+            for following in track((*self.views[1:], None), "fusing depth maps", len(self.views)):
+                current = ahead.result()
+                if following is not None:
+                    ahead = pool.submit(self._read, following, max_depth)
+                yield current
+
+    def _read(self, view: View, max_depth: float) -> tuple[View, FusionMap, NDArray[np.uint8]]:
+        loaded = self._load(view)[0]
+        loaded.depth[loaded.depth > max_depth] = 0
+        return view, loaded, self._rgb(view)
 
     def _load(self, view: View) -> tuple[FusionMap, Cuts]:
         arrays = load_arrays(self._path(view))
