@@ -32,6 +32,8 @@ _CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
 _PLAIN_PROGRESS_SECONDS = 5.0
 
 Arguments = TypeVar("Arguments", bound="CommonArguments")
+Config = TypeVar("Config")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -40,27 +42,31 @@ class CommonArguments:
 
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("out")
     """Output folder; an interrupted run goes on in it."""
-    preset: Annotated[str, tyro.conf.arg(metavar="{fast,default,fine}")] = "default"
-    """Speed against detail: configs/<pipeline>/<preset>.yaml."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
-    """YAML laid over the preset; options on the command line win over both."""
-    force: bool = False
-    """Use the output folder although it belongs to other photos: what differs is computed again."""
+    """YAML laid over the defaults, those of the preset too; options on the command line win over both."""
     quiet: bool = False
     """Show warnings and errors only."""
     verbose: bool = False
     """Show what every step does."""
 
 
-def parse(
-    arguments: Callable[[Any], Arguments], config_type: type[Any], pipeline: str, argv: Sequence[str]
-) -> Arguments:
-    """Arguments of a pipeline from ``argv``: defaults, then preset, then ``--config``, then the command line.
+@dataclass(frozen=True)
+class PhotoArguments(CommonArguments):
+    """Options of the pipelines that reconstruct from photos."""
 
-    ``arguments`` builds the defaults around an instance of ``config_type``. tyro exits with status 2 on an unknown
-    option. Raises InputError for a preset or config file that cannot be used.
+    preset: Annotated[str, tyro.conf.arg(metavar="{fast,default,fine}")] = "default"
+    """Speed against detail: configs/<pipeline>/<preset>.yaml."""
+    force: bool = False
+    """Use the output folder although it belongs to other photos: what differs is computed again."""
+
+
+def parse(arguments: Callable[[Any], Arguments], base: Any, pipeline: str, argv: Sequence[str]) -> Arguments:
+    """Arguments of a pipeline from ``argv``: the config ``base``, then ``--config``, then the command line.
+
+    ``arguments`` builds the defaults around an instance of the config. tyro exits with status 2 on an unknown option.
+    Raises InputError for a config file that cannot be used.
     """
-    defaults = arguments(_configured(config_type, pipeline, argv))
+    defaults = arguments(load_config(type(base), _early_option("--config", argv, Path), base=base))
     return tyro.cli(
         type(defaults),
         default=defaults,
@@ -70,16 +76,20 @@ def parse(
     )
 
 
-def _configured(config_type: type[Any], pipeline: str, argv: Sequence[str]) -> Any:
-    """The defaults that ``--preset`` and ``--config`` give; both are read before the options they change."""
+def preset(config_type: type[Config], pipeline: str, argv: Sequence[str]) -> Config:
+    """The config that ``--preset`` names, to be the base of ``parse``. Raises InputError when there is no such one."""
+    name = _early_option("--preset", argv, str) or "default"
+    if name not in PRESETS:
+        raise InputError(f"--preset {name}: allowed are {', '.join(PRESETS)}")
+    return load_config(config_type, _CONFIG_FOLDER / pipeline / f"{name}.yaml")
+
+
+def _early_option(name: str, argv: Sequence[str], kind: Callable[[str], Value]) -> Value | None:
+    """The value of an option that is read before the options whose defaults it changes."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--preset", default="default")
-    early.add_argument("--config", type=Path)
-    found, _ = early.parse_known_args(argv)
-    if found.preset not in PRESETS:
-        raise InputError(f"--preset {found.preset}: allowed are {', '.join(PRESETS)}")
-    options = load_config(config_type, _CONFIG_FOLDER / pipeline / f"{found.preset}.yaml")
-    return load_config(config_type, found.config, base=options)
+    early.add_argument(name, dest="value", type=kind)
+    value: Value | None = early.parse_known_args(argv)[0].value
+    return value
 
 
 def main(run: Callable[[Sequence[str]], int]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from lotus_recon.recipes.config import MultiViewConfig
-from pipelines.command_line import DONE, CommonArguments, log_file, main, on_screen, parse, status_of
+from pipelines.command_line import DONE, PhotoArguments, log_file, main, on_screen, parse, preset, status_of
 
 if TYPE_CHECKING:
     from lotus_recon.recipes.engine import Results, Stage
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Arguments(CommonArguments):
+class Arguments(PhotoArguments):
     """Camera poses, aligned depth of every photo, and one mesh."""
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = tyro.MISSING
@@ -32,7 +32,8 @@ class Arguments(CommonArguments):
 
 def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
-    arguments = parse(lambda options: Arguments(options=options), MultiViewConfig, "multi_view", argv)
+    base = preset(MultiViewConfig, "multi_view", argv)
+    arguments = parse(lambda options: Arguments(options=options), base, "multi_view", argv)
     from lotus_recon.recipes.engine import check_only, check_stage_names
     from lotus_recon.recipes.multi_view import STAGES, check_job, stages
     from lotus_recon.recipes.output_folder import claim

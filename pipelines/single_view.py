@@ -13,11 +13,12 @@ from lotus_recon.recipes.config import SingleViewConfig
 from pipelines.command_line import (
     DONE,
     FAILED,
-    CommonArguments,
+    PhotoArguments,
     log_file,
     main,
     on_screen,
     parse,
+    preset,
     show_table,
     status_of,
 )
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Arguments(CommonArguments):
+class Arguments(PhotoArguments):
     """Depth, normals, camera, point cloud and mesh of each photo."""
 
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")] = ()
@@ -37,7 +38,8 @@ class Arguments(CommonArguments):
 
 def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
-    arguments = parse(lambda options: Arguments(options=options), SingleViewConfig, "single_view", argv)
+    base = preset(SingleViewConfig, "single_view", argv)
+    arguments = parse(lambda options: Arguments(options=options), base, "single_view", argv)
     from lotus_recon.recipes.output_folder import claim
     from lotus_recon.recipes.single_view import check_job, run_job
     from lotus_recon.workspace import Workspace

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lotus_recon.config import leaf_fields
 from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
-from pipelines.command_line import parse
+from pipelines.command_line import parse, preset
 from pipelines.multi_view import Arguments as MultiViewArguments
 from pipelines.single_view import Arguments as SingleViewArguments
 
@@ -62,7 +63,7 @@ def test_command_line_wins_over_file_wins_over_preset(tmp_path: Path) -> None:
     def parsed(*extra: str) -> SingleViewConfig:
         argv = ["a.jpg", "--preset", "fine", *extra]
         build = lambda options: SingleViewArguments(options=options)  # noqa: E731
-        return parse(build, SingleViewConfig, "single_view", argv).options
+        return parse(build, preset(SingleViewConfig, "single_view", argv), "single_view", argv).options
 
     file = ("--config", str(tmp_path / "c.yaml"))
     assert parsed().output.max_size == 2048
@@ -71,13 +72,15 @@ def test_command_line_wins_over_file_wins_over_preset(tmp_path: Path) -> None:
     assert (both.max_size, both.far_over_near) == (200, 7)
 
 
-@pytest.mark.parametrize("preset", ["fast", "default", "fine"])
+@pytest.mark.parametrize("name", ["fast", "default", "fine"])
 @pytest.mark.parametrize("pipeline", PIPELINES)
-def test_presets_load(pipeline: str, preset: str) -> None:
+def test_presets_load(pipeline: str, name: str) -> None:
     arguments, config_type = PIPELINES[pipeline]
-    parsed = parse(lambda options: arguments(options=options), config_type, pipeline, ["x", "--preset", preset])
-    assert parsed.preset == preset
-    assert (parsed.options == config_type()) == (preset == "default")
+    argv = ["x", "--preset", name]
+    base: Any = preset(config_type, pipeline, argv)
+    parsed = parse(lambda options: arguments(options=options), base, pipeline, argv)
+    assert parsed.preset == name
+    assert (parsed.options == config_type()) == (name == "default")
 
 
 @pytest.mark.parametrize(
