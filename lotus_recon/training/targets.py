@@ -33,7 +33,7 @@ def depth_annotation(
     ``trunc_disparity`` and ``disparity`` give 1 / depth, larger = nearer; ``truncnorm`` and ``instnorm`` give depth,
     larger = farther. The 2nd and 98th percentile (trunc...), or the smallest and the largest, of the valid values
     become -1 and 1; what lies beyond is clipped. Sky is at the far end. Where nothing counts the value is 0, and so is
-    that of a map of one depth only. Lotus: arXiv 2409.18124, section 5; truncnorm: Marigold, arXiv 2312.02145, section 3.
+    that of a map of one depth only. (Lotus: arXiv 2409.18124, section 5; Marigold: arXiv 2312.02145, section 3.)
     """
     in_disparity = DEPTH_SPACES[normalization] == "disparity"
     values = np.where(valid, depth, np.float32(1))
