@@ -26,12 +26,14 @@ class Batch:
     valid: Mapping[str, torch.Tensor]  # task -> (B, 1, H, W) bool; for depth: valid OR sky
     # Seeds of each sample's own randomness (noise, timestep): results do not depend on how samples are batched.
     seeds: tuple[int, ...]
+    depth: torch.Tensor | None = None  # (B, 1, H, W) z-depth in metres, 0 where not known: for losses on depth itself
 
     def to(self, device: torch.device) -> Batch:
         """The same on ``device``."""
         annotation = {task: map_.to(device, non_blocking=True) for task, map_ in self.annotation.items()}
         valid = {task: mask.to(device, non_blocking=True) for task, mask in self.valid.items()}
-        return Batch(self.names, self.image.to(device, non_blocking=True), annotation, valid, self.seeds)
+        depth = None if self.depth is None else self.depth.to(device, non_blocking=True)
+        return Batch(self.names, self.image.to(device, non_blocking=True), annotation, valid, self.seeds, depth)
 
 
 @dataclass(frozen=True, eq=False)
