@@ -7,7 +7,7 @@ import difflib
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from lotus_recon.errors import InputError
 from lotus_recon.workspace import to_plain, write_atomically
@@ -24,9 +24,26 @@ def load_config(config_type: type[Config], path: Path | None, base: Config | Non
     start = config_type() if base is None else base
     if path is None:
         return start
+    where = f"config file {path}"
     overlay = _read_mapping(path)
-    _check_keys(config_type, overlay, path, prefix="")
-    return _merged(start, overlay, path)
+    _check_keys(config_type, overlay, where, prefix="")
+    return _merged(start, overlay, where, prefix="")
+
+
+def parse_yaml(kind: Any, text: str) -> Any:
+    """A dataclass or a list of dataclasses written as YAML, such as ``[{kind: rooms}, {kind: folder}]``.
+
+    Raises InputError as ``load_config`` does.
+    """
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{text!r} is not YAML: {error}") from None
+    holder = dataclasses.make_dataclass("Holder", [("value", kind, dataclasses.field(default_factory=kind))])
+    _check_keys(holder, {"value": value}, f"{text!r}", prefix="")
+    return _merged(holder(), {"value": value}, f"{text!r}", prefix="").value
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
@@ -45,17 +62,38 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     return overlay
 
 
-def _check_keys(config_type: Any, overlay: dict[str, Any], path: Path, prefix: str) -> None:
+def _check_keys(config_type: Any, overlay: dict[str, Any], where: str, prefix: str) -> None:
     hints = _field_types(config_type)
     for key, value in overlay.items():
         if key not in hints:
             hint = _elsewhere(config_type, str(key), prefix) or nearest(str(key), list(hints))
-            raise InputError(f"config file {path}: unknown key {prefix + str(key)!r}{hint}")
-        nested = hints[key]
-        if dataclasses.is_dataclass(nested):
-            if not isinstance(value, dict):
-                raise InputError(f"config file {path}: {prefix}{key} must be a mapping, not {value!r}")
-            _check_keys(nested, value, path, prefix=f"{prefix}{key}.")
+            raise InputError(f"{where}: unknown key {prefix + str(key)!r}{hint}")
+        kind, name = hints[key], f"{prefix}{key}"
+        if dataclasses.is_dataclass(kind):
+            _check_mapping(kind, value, where, name)
+        elif (item_kind := list_of_configs(kind)) is not None:
+            _check_items(item_kind, value, where, name)
+
+
+def _check_mapping(config_type: Any, value: Any, where: str, name: str) -> None:
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: {name} must be a mapping, not {value!r}")
+    _check_keys(config_type, value, where, prefix=f"{name}.")
+
+
+def _check_items(config_type: Any, value: Any, where: str, name: str) -> None:
+    if not isinstance(value, list):
+        raise InputError(f"{where}: {name} must be a list of mappings, not {value!r}")
+    for index, item in enumerate(value):
+        _check_mapping(config_type, item, where, f"{name}[{index}]")
+        # OmegaConf does not say which item of a list has a bad value.
+        _merged(config_type(), item, where, prefix=f"{name}[{index}].")
+
+
+def list_of_configs(kind: Any) -> Any | None:
+    """The dataclass that the type ``kind`` is a list of; None for any other type."""
+    items = get_args(kind) if get_origin(kind) is list else ()
+    return items[0] if items and dataclasses.is_dataclass(items[0]) else None
 
 
 def _elsewhere(config_type: Any, key: str, prefix: str) -> str:
@@ -78,7 +116,7 @@ def _field_types(config_type: Any) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(config_type)}
 
 
-def _merged(start: Config, overlay: dict[str, Any], path: Path) -> Config:
+def _merged(start: Config, overlay: dict[str, Any], where: str, prefix: str) -> Config:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -87,8 +125,8 @@ def _merged(start: Config, overlay: dict[str, Any], path: Path) -> Config:
         result: Config = OmegaConf.to_object(merged)  # type: ignore[assignment]  # an instance of type(start)
         return result
     except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None)
-        raise InputError(f"config file {path}: {key}: {str(error).splitlines()[0]}") from None
+        key = f"{prefix}{getattr(error, 'full_key', None)}"
+        raise InputError(f"{where}: {key}: {str(error).splitlines()[0]}") from None
 
 
 def save_config(config: Any, path: Path) -> None:

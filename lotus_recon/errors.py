@@ -23,3 +23,7 @@ class AlignmentError(ReconError):
 
 class FusionError(ReconError):
     """Depth maps could not be fused into a surface."""
+
+
+class TrainingError(ReconError):
+    """A training run cannot go on."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from lotus_recon.config import leaf_fields, load_config, save_config
+from lotus_recon.config import leaf_fields, load_config, parse_yaml, save_config
 from lotus_recon.errors import InputError
 
 
@@ -23,6 +23,7 @@ class Inner:
 class Outer:
     inner: Inner = field(default_factory=Inner)
     name: str = "x"
+    several: list[Inner] = field(default_factory=list)
 
 
 def test_yaml_overlays_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_yaml_overlays_and_keeps_the_rest(tmp_path: Path) -> None:
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    config = Outer(Inner(0.5, "b", Path("/x")), "ü")
+    config = Outer(Inner(0.5, "b", Path("/x")), "ü", [Inner(), Inner(0.1, folder=Path("y"))])
     save_config(config, tmp_path / "c.yaml")
     assert load_config(Outer, tmp_path / "c.yaml") == config
 
@@ -46,6 +47,10 @@ def test_round_trip(tmp_path: Path) -> None:
         ("inner: {mode: c}", r"inner.mode.*'c'.*\['a', 'b'\]"),
         ("inner: {share: much}", r"inner.share.*'much'"),
         ("inner: 3", r"inner must be a mapping"),
+        ("several: [{share: 1}, {shar: 1}]", r"unknown key 'several\[1\].shar'; did you mean 'share'"),
+        ("several: [{share: 1}, {share: much}]", r"several\[1\].share.*'much'"),
+        ("several: [a]", r"several\[0\] must be a mapping"),
+        ("several: {share: 1}", r"several must be a list of mappings"),
         ("- 1\n- 2", r"must hold a mapping"),
         ("a: [1", r"is not YAML"),
     ],
@@ -63,4 +68,24 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_leaf_fields() -> None:
-    assert [name for name, _ in leaf_fields(Outer)] == ["share", "mode", "folder", "name"]
+    assert [name for name, _ in leaf_fields(Outer)] == ["share", "mode", "folder", "name", "several"]
+
+
+def test_a_list_of_configs_replaces_the_one_before(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("several: [{share: 1}, {mode: b}]\n")
+    config = load_config(Outer, tmp_path / "c.yaml", base=Outer(several=[Inner(0.7)]))
+    assert config.several == [Inner(1.0), Inner(mode="b")]
+
+
+def test_parse_yaml() -> None:
+    assert parse_yaml(Inner, "{share: 1}") == Inner(1.0)
+    assert parse_yaml(list[Inner], "[{share: 1}, {mode: b}]") == [Inner(1.0), Inner(mode="b")]
+    assert parse_yaml(list[Inner], "[]") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("[{shar: 1}]", r"value\[0\].shar"), ("[", "is not YAML"), ("3", "must be a list")]
+)
+def test_parse_yaml_of_something_else(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_yaml(list[Inner], text)

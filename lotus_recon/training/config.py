@@ -132,6 +132,8 @@ class LoopConfig:
     # Checkpoints kept; older ones are removed.
     checkpoint_limit: int = 2
     validate_every: int = 500
+    # Steps whose mean losses are logged as one line.
+    log_every: int = 10
     # tensorboard, wandb or none.
     tracker: Literal["tensorboard", "wandb", "none"] = "tensorboard"
 
