@@ -153,7 +153,7 @@ def test_timestep_and_code_reach_the_network(depth_d: Path, tmp_path: Path) -> N
         ({"tasks": {"flow": [1, 0]}}, "'tasks' must map"),
         ({"tasks": {"normal": "10"}}, "'tasks.normal' must be a list of numbers"),
         ({"tasks": {"normal": [1, 0]}, "timestep": -1}, "'timestep' must be a whole number"),
-        ({"tasks": {"normal": [1, 0]}, "timesteps": 1}, "unknown key 'timesteps'; did you mean 'timestep'"),
+        ({"tasks": {"normal": [1, 0]}, "timestap": 1}, "unknown key 'timestap'; did you mean 'timestep'"),
         ({"tasks": {"normal": [1, 0]}, "mode": "X"}, "'mode' 'X' is unknown; allowed: G, D"),
         ({"tasks": {"normal": [1, 0]}, "mode": "G"}, "discriminative checkpoint, not a generative one"),
         ({"tasks": {"normal": [1, 0, 0]}}, "no class embedding for the task code of 'normal'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ DEPTH_KINDS = {"disparity": DepthKind.AFFINE_DISPARITY, "depth": DepthKind.AFFIN
 _SPELLINGS = {kind.value.lower(): space for space, kind in DEPTH_KINDS.items()}
 
 MODES = {"G": "generative", "D": "discriminative"}
+# What the U-Net's output is: the annotation's latent itself, the noise in its input, or the velocity between them.
+PREDICTION_TYPES = ("sample", "epsilon", "v_prediction")
+# What a checkpoint was trained at: its one timestep, or all that the schedule has.
+TIMESTEPS = ("single", "uniform")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,14 @@ class Facts:
     timestep: int = TIMESTEP
     reconstruction: tuple[float, ...] = RECONSTRUCTION  # task code of the image itself, for training
     processing_res: int = RELEASED_RES  # default longer edge in pixels; 0 = as is
+    prediction_type: str = "sample"  # see PREDICTION_TYPES
+    timesteps: str = "single"  # see TIMESTEPS
+    inference_steps: int = 1  # more than one: DDIM over the whole schedule, from pure noise
+
+    @property
+    def takes_noise(self) -> bool:
+        """Whether the formulation needs noise in the input, which only generative checkpoints have."""
+        return self.prediction_type != "sample" or self.timesteps != "single" or self.inference_steps > 1
 
 
 def _released(task: str, mode: str, depth_space: str | None = None) -> Facts:
@@ -124,11 +136,11 @@ def read_facts(path: Path) -> Facts:
     """Facts from a lotus.json. Raises ModelError naming the file and the key.
 
     ``{"tasks": {"depth": [1, 0]}, "depth_space": "disparity", "mode": "D", "timestep": 999, "processing_res": 512}``;
-    optional: mode, timestep, reconstruction (task code of the image itself), processing_res, and depth_space where
-    no depth is predicted.
+    optional: mode, timestep, reconstruction (task code of the image itself), processing_res, prediction_type,
+    timesteps, inference_steps (defaults as in ``Facts``), and depth_space where no depth is predicted.
     """
     text = read_json(path)
-    allowed = ["tasks", "depth_space", "mode", "timestep", "reconstruction", "processing_res"]
+    allowed = [field.name for field in fields(Facts)]
     for key in text:
         if key not in allowed:
             raise ModelError(f"{path}: unknown key {key!r}{nearest(key, allowed)}")
@@ -136,6 +148,11 @@ def read_facts(path: Path) -> Facts:
         return _facts(text)
     except (InputError, ValueError) as error:
         raise ModelError(f"{path}: {error}") from None
+
+
+def write_facts(facts: Facts, path: Path) -> None:
+    """Write a lotus.json that ``read_facts`` turns into the same facts, with every default spelled out."""
+    path.write_text(json.dumps(asdict(facts), indent=2) + "\n")
 
 
 def _facts(text: dict[str, Any]) -> Facts:
@@ -148,14 +165,25 @@ def _facts(text: dict[str, Any]) -> Facts:
         raise ValueError("'depth_space' is missing: disparity or depth")
     mode = text.get("mode")
     check_choice("'mode'", mode, tuple(MODES))
-    return Facts(
+    formulation = {
+        "prediction_type": text.get("prediction_type") or PREDICTION_TYPES[0],
+        "timesteps": text.get("timesteps") or TIMESTEPS[0],
+    }
+    check_choice("'prediction_type'", formulation["prediction_type"], PREDICTION_TYPES)
+    check_choice("'timesteps'", formulation["timesteps"], TIMESTEPS)
+    facts = Facts(
         tasks=codes,
         depth_space=_depth_space(space) if "depth" in codes else None,
         mode=mode,
         timestep=_natural("timestep", text.get("timestep", TIMESTEP)),
         reconstruction=_code("reconstruction", text.get("reconstruction", RECONSTRUCTION)),
         processing_res=_natural("processing_res", text.get("processing_res", RELEASED_RES)),
+        inference_steps=_natural("inference_steps", text.get("inference_steps", 1)),
+        **formulation,
     )
+    if facts.inference_steps < 1 or (facts.inference_steps > 1 and facts.timesteps == "single"):
+        raise ValueError("'inference_steps' must be 1, or more for a checkpoint trained with 'timesteps' uniform")
+    return facts
 
 
 def _code(key: str, value: Any) -> tuple[float, ...]:

@@ -109,7 +109,7 @@ class LotusModel:
         edge = self.processing_res if processing_res is None else processing_res
         if edge < 0:
             raise InputError(f"processing_res {edge}: must be 0 (as is) or more pixels")
-        return Job(self.parts, self.facts.tasks[task], self.facts.timestep, edge)
+        return Job(self.parts, self.facts, task, edge)
 
     def _single_task(self, task: str | None) -> str:
         if task is None and len(self.tasks) > 1:

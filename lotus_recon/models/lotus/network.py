@@ -1,4 +1,4 @@
-"""The single step on tensors, and what keeps it inside the memory.
+"""The networks on tensors, and what keeps them inside the memory.
 
 B images, h x w pixels at processing size padded to whole latent cells, c = 8 pixels per cell.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ def pad_to_cells(images: torch.Tensor, cell_px: int) -> torch.Tensor:
 
 def encode(parts: Parts, images: torch.Tensor) -> torch.Tensor:
     """(B, 4, h/c, w/c) scaled latents of images (B, 3, h, w) in [-1, 1]: the posterior's MODE, nothing random."""
-    posterior = parts.vae.encode(images.to(parts.dtype)).latent_dist
+    posterior = parts.vae.encode(images.to(parts.vae.dtype)).latent_dist
     latents: torch.Tensor = posterior.mode() * parts.vae.config["scaling_factor"]
     return latents
 
@@ -64,30 +64,38 @@ def task_embedding(code: Sequence[float], batch: int, parts: Parts) -> torch.Ten
     return embedding.to(parts.device, parts.dtype).expand(batch, -1)
 
 
-def predict_latents(
-    parts: Parts, image_latents: torch.Tensor, noise: torch.Tensor | None, code: Sequence[float], timestep: int
+def run_unet(
+    unet: Any,
+    parts: Parts,
+    image_latents: torch.Tensor,
+    noisy: torch.Tensor | None,
+    labels: torch.Tensor,
+    timesteps: torch.Tensor,
 ) -> torch.Tensor:
-    """(B, 4, h/c, w/c) latents of the annotation: ONE call of the U-Net, whose output is the sample itself.
+    """(B, 4, h/c, w/c): ONE call of the U-Net, whatever its output means.
 
-    image_latents (B, 4, h/c, w/c); noise of the same shape for generative checkpoints, None for discriminative ones.
+    unet: that of ``parts``, or what training wraps around it. image_latents (B, 4, h/c, w/c); noisy of the same shape
+    (the annotation's latent under noise) for generative checkpoints, None for discriminative ones; labels (B, 2n) from
+    ``task_embedding``; timesteps (B,).
     """
-    batch = image_latents.shape[0]
-    # 1. What the U-Net sees: the image latent, in generative checkpoints with noise behind it.
-    sample = image_latents if noise is None else torch.cat([image_latents, noise.to(image_latents)], dim=1)
+    image = image_latents.to(parts.dtype)
+    # 1. What the U-Net sees: the image latent, in generative checkpoints with the noisy one behind it.
+    sample = image if noisy is None else torch.cat([image, noisy.to(image)], dim=1)
     # 2. One step.
-    predicted: torch.Tensor = parts.unet(
+    output: torch.Tensor = unet(
         sample,
-        torch.full((batch,), timestep, device=parts.device, dtype=torch.long),
-        encoder_hidden_states=parts.prompt_unpadded.expand(batch, -1, -1),  # B 2 C
-        class_labels=task_embedding(code, batch, parts),  # B 2n
+        timesteps,
+        encoder_hidden_states=parts.prompt_unpadded.expand(image.shape[0], -1, -1),  # B 2 C
+        class_labels=labels,
         return_dict=False,
     )[0]
-    return predicted
+    return output
 
 
 def decode(parts: Parts, latents: torch.Tensor) -> torch.Tensor:
     """(B, 3, h, w) float32 in [0, 1]: the decoded map, moved from [-1, 1] and clamped."""
-    decoded = parts.vae.decode(latents / parts.vae.config["scaling_factor"], return_dict=False)[0]
+    scaled = latents.to(parts.vae.dtype) / parts.vae.config["scaling_factor"]
+    decoded = parts.vae.decode(scaled, return_dict=False)[0]
     mapped: torch.Tensor = (decoded.to(torch.float32) / 2 + 0.5).clamp(0, 1)
     return mapped
 

@@ -85,6 +85,12 @@ def check_layout(folder: Path, facts: Facts) -> None:
             f"{where}: {channels} input channels make a {MODES[modes[channels]]} checkpoint, "
             f"not a {MODES[facts.mode]} one"
         )
+    if facts.takes_noise and modes[channels] == "D":
+        raise ModelError(
+            f"{where}: {channels} input channels leave no room for noise, but the checkpoint is said to predict "
+            f"{facts.prediction_type} at {facts.timesteps} timesteps in {facts.inference_steps} steps; a "
+            f"{MODES['D']} checkpoint predicts the sample in one step"
+        )
     width = unet.get("projection_class_embeddings_input_dim")
     for task, code in facts.tasks.items():
         if unet.get("class_embed_type") != "projection" or width != 2 * len(code):

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.models.lotus import network
+from lotus_recon.models.lotus.checkpoints import Facts
 from lotus_recon.models.lotus.parts import Parts
+from lotus_recon.models.lotus.sampling import predict_latents
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +21,8 @@ class Job:
     """One map to predict: which networks, as which task, at which longer edge in pixels (0 = as is)."""
 
     parts: Parts
-    code: tuple[float, ...]
-    timestep: int
+    facts: Facts
+    task: str
     longer_edge: int
 
 
@@ -46,9 +48,9 @@ def run_jobs(
         if key not in encoded:
             encoded[key] = _encoded(job, images)
         latents = encoded[key]  # B 4 h/c w/c
-        # 2. One step of the U-Net, 3. decode.
+        # 2. The U-Net, once unless the checkpoint says otherwise, 3. decode.
         own_noise = _noise(job, latents, seed, noise)
-        predicted = network.predict_latents(job.parts, latents, own_noise, job.code, job.timestep)
+        predicted = predict_latents(job.parts, job.facts, job.facts.tasks[job.task], latents, own_noise)
         decoded = network.decode(job.parts, predicted)  # B 3 h w
         # 4. Crop the padding, go back to the size of the images.
         h, w = network.processing_size(height, width, job.longer_edge)

@@ -1,0 +1,129 @@
+"""What Lotus learns, in latent space: every annotation, and the image itself under a task code of its own.
+
+B samples of H x W pixels, h x w latent cells (8 x 8 pixels each in the released VAE), T targets. The U-Net's batch has
+a row for each target and sample: R = T x B, all samples of the first target first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from lotus_recon.errors import InputError
+from lotus_recon.models.base import TASKS, check_choice
+from lotus_recon.models.lotus.checkpoints import TIMESTEP, Facts
+from lotus_recon.models.lotus.network import encode, run_unet, task_embedding
+from lotus_recon.models.lotus.parts import Parts
+from lotus_recon.training.targets import latent_mask
+
+IMAGE = "reconstruction"  # the target that is the image itself: the paper's detail preserver
+
+Code = tuple[float, ...]
+
+
+def lotus_losses(
+    parts: Parts,
+    pixel_values: torch.Tensor,
+    annotation: torch.Tensor,
+    valid_mask: torch.Tensor,
+    sky_mask: torch.Tensor,
+    noise: torch.Tensor | None,
+    task: str,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The published objective, x0-prediction at t = 999: (annotation loss, reconstruction loss), 0-d tensors.
+
+    pixel_values and annotation (B, 3, H, W) in [-1, 1]; valid_mask and sky_mask (B, 1, H, W) bool, where the sky counts
+    for depth only; noise (2 B, 4, h, w), rows of the annotation first, not used by a discriminative U-Net; task depth |
+    normal. The annotation loss is the mean over the latent cells that have valid pixels only.
+    Raises InputError for an unknown task and for a size that is no whole number of latent cells.
+    """
+    check_choice("task", task, TASKS)
+    codes, reconstruction = task_codes([task], code_width(parts))
+    counted = latent_mask(valid_mask | sky_mask if task == "depth" else valid_mask, parts.cell_px)
+    image = encode_frozen(parts, pixel_values)
+    targets = {task: encode_frozen(parts, annotation), IMAGE: image}
+    timesteps = torch.full((len(image),), TIMESTEP, device=image.device)
+    facts = Facts(codes, depth_space=None, reconstruction=reconstruction)
+    errors = squared_errors(parts.unet, parts, facts, image, targets, noise, timesteps)
+    count = counted.sum() * image.shape[1]
+    return masked_sum(errors[task], counted) / count, errors[IMAGE].mean()
+
+
+def task_codes(tasks: Sequence[str], width: int | None = None) -> tuple[dict[str, Code], Code]:
+    """One-hot code of each task, and that of the image: one state per annotation, then the reconstruction.
+
+    width: states of an existing network. One that knows all tasks may go on with fewer of them.
+    Raises InputError when it has too few or too many states.
+    """
+    states = [task for task in TASKS if task in tasks]
+    if width not in (None, len(states) + 1):
+        if width != len(TASKS) + 1:
+            raise InputError(f"a task code of {width} states does not fit {' and '.join(states)} plus reconstruction")
+        states = list(TASKS)
+    one_hot = [tuple(float(row == column) for column in range(len(states) + 1)) for row in range(len(states) + 1)]
+    codes = dict(zip(states, one_hot, strict=False))
+    return {task: code for task, code in codes.items() if task in tasks}, one_hot[-1]
+
+
+def code_width(parts: Parts) -> int:
+    """States of the task code that the U-Net takes."""
+    return int(parts.unet.config["projection_class_embeddings_input_dim"]) // 2
+
+
+@torch.no_grad()
+def encode_frozen(parts: Parts, images: torch.Tensor) -> torch.Tensor:
+    """(B, 4, h, w) float32 latents of (B, 3, H, W) images or annotations in [-1, 1], without a graph."""
+    return encode(parts, images).float()
+
+
+def squared_errors(
+    unet: Any,
+    parts: Parts,
+    facts: Facts,
+    image_latents: torch.Tensor,
+    targets: Mapping[str, torch.Tensor],
+    noise: torch.Tensor | None,
+    timesteps: torch.Tensor,
+) -> dict[str, torch.Tensor]:
+    """(B, 4, h, w) float32 squared errors of each target, from ONE call of the U-Net.
+
+    unet: that of ``parts``, or what training wraps around it. image_latents (B, 4, h, w); targets: task or ``IMAGE``
+    -> latents (B, 4, h, w) to predict; noise (R, 4, h, w), not used by a discriminative U-Net; timesteps (B,).
+    Raises InputError for a generative U-Net without noise.
+    """
+    codes = {**facts.tasks, IMAGE: facts.reconstruction}
+    samples = len(image_latents)
+    clean = torch.cat(list(targets.values()))  # R 4 h w
+    image = image_latents.repeat(len(targets), 1, 1, 1)  # R 4 h w
+    times = timesteps.repeat(len(targets))  # R
+    labels = torch.cat([task_embedding(codes[name], samples, parts) for name in targets])  # R 2n
+    if parts.mode == "D":
+        output = run_unet(unet, parts, image, None, labels, times)
+        goal = clean
+    else:
+        if noise is None:
+            raise InputError("a generative U-Net learns with noise, and none was given")
+        noisy = parts.schedule.add_noise(clean, noise, times)  # R 4 h w
+        output = run_unet(unet, parts, image, noisy, labels, times)
+        goal = _goal(parts.schedule, facts.prediction_type, clean, noise, times)
+    errors = (output.float() - goal).square()
+    return dict(zip(targets, errors.chunk(len(targets)), strict=True))
+
+
+def _goal(
+    schedule: Any, prediction_type: str, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor
+) -> torch.Tensor:
+    """(R, 4, h, w): what the U-Net's output should be, given x_t = sqrt(a_t) clean + sqrt(1 - a_t) noise."""
+    if prediction_type == "sample":
+        return clean
+    if prediction_type == "epsilon":
+        return noise
+    velocity: torch.Tensor = schedule.get_velocity(clean, noise, times)  # sqrt(a_t) noise - sqrt(1 - a_t) clean
+    return velocity
+
+
+def masked_sum(errors: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """Sum of the errors (B, 4, h, w) in the latent cells (B, 1, h, w) that count; 0-d."""
+    return torch.where(counted, errors, 0.0).sum()
