@@ -1,0 +1,100 @@
+"""The files of a data set of rooms: names, units, encodings. What writes them and what reads them agree here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.types import BoolArray, DepthKind, DepthMap
+
+LAYOUT_VERSION = 1
+DATASET_FILE = "dataset.json"
+ATTRIBUTION_FILE = "ATTRIBUTION.md"
+
+DEPTH_UNIT_M = 0.00025
+MAX_DEPTH_M = 65535 * DEPTH_UNIT_M  # 16.38 m; what is farther is invalid
+
+_SCENE_NAME = re.compile(r"scene_(\d{6,})")
+
+
+@dataclass(frozen=True)
+class SceneFolder:
+    """The files of one room. Its photos are named by number: 000, 001, ..."""
+
+    path: Path
+
+    @classmethod
+    def of_number(cls, root: Path, number: int) -> SceneFolder:
+        """Folder of the room ``number``."""
+        return cls(root / f"scene_{number:06d}")
+
+    @property
+    def number(self) -> int:
+        """Number of the room."""
+        return int(self.path.name.removeprefix("scene_"))
+
+    @property
+    def facts(self) -> Path:
+        """scene.json: seed, versions, facts of the views, credits."""
+        return self.path / "scene.json"
+
+    @property
+    def transforms(self) -> Path:
+        """Cameras and poses as nerfstudio has them."""
+        return self.path / "transforms.json"
+
+    @property
+    def mesh(self) -> Path:
+        """The true surface, where it was written."""
+        return self.path / "mesh.ply"
+
+    def photo(self, view: str) -> Path:
+        """JPEG."""
+        return self.path / "images" / f"{view}.jpg"
+
+    def depth(self, view: str) -> Path:
+        """See ``encode_depth``."""
+        return self.path / "depth" / f"{view}.png"
+
+    def normals(self, view: str) -> Path:
+        """16-bit, see ``lotus_recon.io.normal_maps``; OpenCV camera axes."""
+        return self.path / "normals" / f"{view}.png"
+
+    def sky(self, view: str) -> Path:
+        """255 where the view shows sky, else 0; without any sky there is no file."""
+        return self.path / "sky" / f"{view}.png"
+
+    def view_names(self) -> list[str]:
+        """Names of the photos, sorted."""
+        return sorted(photo.stem for photo in self.path.glob("images/*.jpg"))
+
+
+def view_name(index: int) -> str:
+    """Name of the photo ``index`` of a room."""
+    return f"{index:03d}"
+
+
+def finished_scenes(root: Path) -> list[SceneFolder]:
+    """All rooms in a data set, by number. A room is renamed to its name when it is whole."""
+    folders = [SceneFolder(path) for path in root.glob("scene_*") if _SCENE_NAME.fullmatch(path.name)]
+    return sorted(folders, key=lambda folder: folder.number)
+
+
+def encode_depth(depth: DepthMap) -> NDArray[np.uint16]:
+    """(H, W) metric z-depth in units of 0.25 mm; 0 where invalid or too far."""
+    steps = np.round(np.where(depth.valid, depth.values, 0).astype(np.float64) / DEPTH_UNIT_M)
+    return np.where(steps <= 65535, steps, 0).astype(np.uint16)
+
+
+def decode_depth(png: NDArray[np.uint16]) -> DepthMap:
+    """Inverse of ``encode_depth``, exact to 0.125 mm."""
+    return DepthMap((png * DEPTH_UNIT_M).astype(np.float32), png > 0, DepthKind.METRIC)
+
+
+def encode_sky(sky: BoolArray) -> NDArray[np.uint8]:
+    """(H, W) 255 where there is sky."""
+    return sky.astype(np.uint8) * np.uint8(255)
