@@ -61,10 +61,8 @@ def _box(sample: Sample, width: int, height: int, share: float, right: float, do
     """The largest part with the given proportions, times ``share``; ``right`` and ``down`` in [0, 1] place it."""
     full_height, full_width = sample.rgb.shape[:2]
     scale = share * min(full_width / width, full_height / height)
-    inner_width, inner_height = max(round(scale * width), 1), max(round(scale * height), 1)
-    return Box(
-        round(right * (full_width - inner_width)), round(down * (full_height - inner_height)), inner_width, inner_height
-    )
+    box_width, box_height = max(round(scale * width), 1), max(round(scale * height), 1)
+    return Box(round(right * (full_width - box_width)), round(down * (full_height - box_height)), box_width, box_height)
 
 
 def cropped(sample: Sample, box: Box) -> Sample:
@@ -161,7 +159,8 @@ def _noised(rgb: NDArray, strength: float, rng: np.random.Generator) -> NDArray:
 def _compressed(rgb: NDArray, strength: float, rng: np.random.Generator) -> NDArray:
     """The blocks of JPEG."""
     quality = int(rng.uniform(max(95 - 65 * strength, 10), 95))
-    return cv2.imdecode(cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+    _, file = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), np.uint8)
 
 
 # In the order in which light, lens, sensor and file come; each with its probability.

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
+from lotus_recon.models.base import TASKS
+from lotus_recon.training.config import ObjectiveConfig
 from lotus_recon.types import BoolArray
 
 Normalization = Literal["trunc_disparity", "disparity", "truncnorm", "instnorm"]
@@ -23,6 +25,19 @@ DEPTH_SPACES: dict[str, Literal["disparity", "depth"]] = {
 _CUT_PERCENT = {"trunc_disparity": 2.0, "disparity": 0.0, "truncnorm": 2.0, "instnorm": 0.0}
 # A narrower range, as a share of the largest value, is the rounding of a map that has only one depth.
 _NARROWEST_RANGE = 1e-5
+
+
+def check_targets(objective: ObjectiveConfig) -> None:
+    """Raise InputError unless the tasks exist and the depth space is that of the normalisation."""
+    tasks = objective.tasks
+    if not tasks or set(tasks) - set(TASKS) or len(set(tasks)) < len(tasks):
+        raise InputError(f"objective.tasks is {tasks}; allowed: one or more of {', '.join(TASKS)}, each once")
+    normalization, space = objective.depth_normalization, objective.depth_space
+    if "depth" in tasks and DEPTH_SPACES[normalization] != space:
+        fitting = ", ".join(name for name, its_space in DEPTH_SPACES.items() if its_space == space)
+        raise InputError(
+            f"objective.depth_normalization {normalization} does not go with depth_space {space}; allowed: {fitting}"
+        )
 
 
 def depth_annotation(

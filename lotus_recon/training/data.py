@@ -1,0 +1,194 @@
+"""Batches to train on: a mixture of data sets, read ahead by threads, the same for any number of processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
+
+import numpy as np
+
+from lotus_recon.datasets.samples import Sample, TrainingSet
+from lotus_recon.errors import InputError
+from lotus_recon.models.base import TASKS
+from lotus_recon.training.augmentation import augmented, centred
+from lotus_recon.training.config import DataConfig, ObjectiveConfig, SetConfig
+from lotus_recon.training.examples import Example, check_any_truth, example, stacked
+from lotus_recon.training.learner import Batch
+from lotus_recon.training.order import Draw, Order
+from lotus_recon.training.reading import Ledger, Usable, first_usable, in_order
+from lotus_recon.training.targets import check_targets
+
+CELL_PX = 8  # sizes to train at are multiples of it: the VAE of Stable Diffusion reduces by 8
+_SIDES_PX = (16, 4096)
+
+
+class Batches:
+    """The batches of one process. Every step can be had without the ones before it.
+
+    The samples of step k and their seeds depend on ``seed`` and ``total_batch`` alone; processes and micro-batches
+    share them out. Unusable samples (``TrainingSet.load`` raises InputError, or nothing valid is left of them) are
+    replaced by the next ones of their permutation, a function of the data only, and are named in the log once.
+    """
+
+    def __init__(
+        self,
+        config: DataConfig,
+        objective: ObjectiveConfig,
+        seed: int,
+        total_batch: int,
+        sets: Sequence[TrainingSet] | None = None,
+        process_index: int = 0,
+        process_count: int = 1,
+        accumulation: int = 1,
+    ) -> None:
+        """``total_batch`` samples per step over all processes and micro-batches. ``sets`` stand for ``config.sets``.
+
+        Raises InputError for options that cannot be used and for folders that are not what they should be.
+        """
+        check_data(config)
+        check_targets(objective)
+        _check_sharing(total_batch, process_index, process_count, accumulation)
+        self.config, self.objective = config, objective
+        self.sets = _opened(config.sets, sets)
+        _check_enough(self.sets, config.sets, process_count)
+        self._order = Order(seed, [len(s) for s in self.sets], [s.probability for s in config.sets], total_batch)
+        self._ledgers = [Ledger(str(o.root), len(s)) for o, s in zip(config.sets, self.sets, strict=True)]
+        self._process_index, self._process_count = process_index, process_count
+        self._micro_batches, self._micro_batch = accumulation, total_batch // (process_count * accumulation)
+
+    def step(self, step: int) -> list[Batch]:
+        """The micro-batches of this process for optimiser step ``step`` (from 0)."""
+        return next(self.run(step, step + 1))
+
+    def run(self, first: int, last: int) -> Iterator[list[Batch]]:
+        """``step(k)`` for k from ``first`` to ``last`` - 1. Threads read the next step while the caller computes."""
+        draws = (draw for step in range(first, last) for draw in self._mine(step))
+        reads = in_order(self._read, draws, self.config.workers, ahead=self._micro_batches * self._micro_batch)
+        try:
+            for _ in range(first, last):
+                yield [self._next_batch(reads) for _ in range(self._micro_batches)]
+        finally:
+            reads.close()
+
+    @property
+    def unusable(self) -> int:
+        """How many different samples this process had to skip so far."""
+        return sum(len(ledger.unusable) for ledger in self._ledgers)
+
+    def _mine(self, step: int) -> list[Draw]:
+        """What this process reads of a step."""
+        return self._order.step(step)[self._process_index :: self._process_count]
+
+    def _read(self, draw: Draw) -> tuple[Draw, Usable[Example]]:
+        """The example of a draw, or of the first usable sample after it. Called in several threads."""
+        options, dataset = self.config.sets[draw.which], self.sets[draw.which]
+
+        def prepare(sample: Sample) -> Example:
+            rng = np.random.default_rng(draw.seed)
+            sample = augmented(sample, options.width, options.height, self.config, rng)
+            return example(sample, self.objective, draw.seed)
+
+        indices = (self._order.index(draw.which, draw.position + offset) for offset in range(len(dataset)))
+        return draw, first_usable(dataset, indices, prepare, str(options.root))
+
+    def _next_batch(self, reads: Iterator[tuple[Draw, Usable[Example]]]) -> Batch:
+        examples = []
+        for draw, usable in islice(reads, self._micro_batch):
+            self._ledgers[draw.which].enter(usable)
+            examples.append(usable.item)
+        return stacked(examples)
+
+
+def validation_samples(config: DataConfig, sets: Sequence[TrainingSet] | None = None) -> list[Sample]:
+    """``config.validation_samples`` of each validation set, evenly spaced, at the set's size; always the same ones.
+
+    Unusable samples are replaced by those after them, as in training. ``sets`` stand for ``config.validation``.
+    """
+    chosen = []
+    for options, dataset in zip(config.validation, _opened(config.validation, sets), strict=True):
+        _check_enough([dataset], [options], 1)
+        ledger = Ledger(str(options.root), len(dataset))
+        count = min(config.validation_samples, len(dataset))
+        for first in (np.arange(count) + 0.5) * len(dataset) / count:
+            indices = (int(first + offset) % len(dataset) for offset in range(len(dataset)))
+            usable = first_usable(dataset, indices, partial(_validated, options), str(options.root))
+            ledger.enter(usable)
+            chosen.append(usable.item)
+    return chosen
+
+
+def _validated(options: SetConfig, sample: Sample) -> Sample:
+    """A sample at the size of its set, without chance."""
+    result = centred(sample, options.width, options.height)
+    check_any_truth(result, TASKS)
+    return result
+
+
+def check_data(config: DataConfig) -> None:
+    """Raise InputError for options that cannot be used, before anything is opened."""
+    if not config.sets:
+        raise InputError("data.sets is empty: name at least one data set to train on")
+    for where, options in [*_named("sets", config.sets), *_named("validation", config.validation)]:
+        _check_size(where, options)
+    probabilities = [options.probability for options in config.sets]
+    if not all(0 <= p < math.inf for p in probabilities) or sum(probabilities) == 0:
+        raise InputError(f"probabilities of data.sets are {probabilities}; allowed: 0 or more, at least one above 0")
+    ranges = {
+        "smallest_crop": (config.smallest_crop, 0.1, 1),
+        "photometric": (config.photometric, 0, 3),
+        "workers": (config.workers, 1, 256),
+        "validation_samples": (config.validation_samples, 1, 100_000),
+    }
+    for name, (value, low, high) in ranges.items():
+        if not low <= value <= high:
+            raise InputError(f"data.{name} is {value}; allowed: {low} to {high}")
+
+
+def _named(field: str, sets: Sequence[SetConfig]) -> list[tuple[str, SetConfig]]:
+    return [(f"data.{field}[{i}] ({options.root})", options) for i, options in enumerate(sets)]
+
+
+def _check_size(where: str, options: SetConfig) -> None:
+    """Raise InputError unless the size to train at is one of whole latent cells, and of pictures."""
+    smallest, largest = _SIDES_PX
+    if any(side % CELL_PX or not smallest <= side <= largest for side in (options.width, options.height)):
+        raise InputError(
+            f"{where} is trained at {options.width}x{options.height}; "
+            f"allowed: multiples of {CELL_PX} from {smallest} to {largest} pixels"
+        )
+
+
+def _check_sharing(total_batch: int, process_index: int, process_count: int, accumulation: int) -> None:
+    """Raise InputError unless the samples of a step can be shared out evenly."""
+    if min(total_batch, process_count, accumulation) < 1 or not 0 <= process_index < process_count:
+        raise InputError(
+            f"total_batch {total_batch}, accumulation {accumulation}, process {process_index} of {process_count}: "
+            "must be positive, processes counted from 0"
+        )
+    if total_batch % (process_count * accumulation):
+        raise InputError(
+            f"total_batch {total_batch} cannot be shared by {process_count} processes x {accumulation} micro-batches; "
+            f"allowed: a multiple of {process_count * accumulation}"
+        )
+
+
+def _opened(configured: Sequence[SetConfig], given: Sequence[TrainingSet] | None) -> list[TrainingSet]:
+    """The data sets of a configuration, opened unless they are given."""
+    if given is None:
+        from lotus_recon.datasets.training_sets import open_training_set
+
+        return [open_training_set(options.kind, options.root, options.split) for options in configured]
+    if len(given) != len(configured):
+        raise InputError(f"{len(given)} data sets were given for {len(configured)} configured ones")
+    return list(given)
+
+
+def _check_enough(sets: Sequence[TrainingSet], configured: Sequence[SetConfig], process_count: int) -> None:
+    """Raise InputError for data sets with no samples, or with less samples than processes."""
+    for dataset, options in zip(sets, configured, strict=True):
+        if len(dataset) == 0:
+            raise InputError(f"{options.kind} at {options.root} has no samples (split {options.split})")
+        if len(dataset) < process_count:
+            raise InputError(f"{process_count} processes, but {options.root} has only {len(dataset)} samples")

@@ -1,0 +1,78 @@
+"""Samples as the network sees them, one by one and in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lotus_recon.datasets.samples import Sample
+from lotus_recon.errors import InputError
+from lotus_recon.training.config import ObjectiveConfig
+from lotus_recon.training.learner import Batch
+from lotus_recon.training.targets import depth_annotation, normal_annotation
+from lotus_recon.types import BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A sample as it enters a batch."""
+
+    name: str
+    seed: int
+    rgb: NDArray[np.uint8]  # (H, W, 3)
+    annotation: Mapping[str, NDArray[np.float32]]  # task -> (3 or, where all channels are equal, 1, H, W)
+    valid: Mapping[str, BoolArray]  # task -> (H, W)
+
+
+def example(sample: Sample, objective: ObjectiveConfig, seed: int) -> Example:
+    """A sample of the final size as the network sees it. Raises InputError when nothing of it can be learnt."""
+    check_any_truth(sample, objective.tasks)
+    annotation, valid = {}, {}
+    if "depth" in objective.tasks:
+        annotation["depth"], valid["depth"] = _depth_truth(sample, objective)
+    if "normal" in objective.tasks:
+        annotation["normal"], valid["normal"] = _normal_truth(sample)
+    return Example(sample.name, seed, sample.rgb, annotation, valid)
+
+
+def _depth_truth(sample: Sample, objective: ObjectiveConfig) -> tuple[NDArray[np.float32], BoolArray]:
+    shape = sample.rgb.shape[:2]
+    if sample.depth is None or sample.depth_valid is None:
+        return np.zeros((1, *shape), np.float32), np.zeros(shape, bool)
+    values, counts = depth_annotation(sample.depth, sample.depth_valid, sample.sky, objective.depth_normalization)
+    return values[None], counts
+
+
+def _normal_truth(sample: Sample) -> tuple[NDArray[np.float32], BoolArray]:
+    shape = sample.rgb.shape[:2]
+    if sample.normals is None or sample.normals_valid is None:
+        return np.zeros((3, *shape), np.float32), np.zeros(shape, bool)
+    return normal_annotation(sample.normals, sample.normals_valid), sample.normals_valid
+
+
+def check_any_truth(sample: Sample, tasks: Sequence[str]) -> None:
+    """Raise InputError unless at least one pixel of one of the tasks is valid."""
+    masks = {"depth": sample.depth_valid, "normal": sample.normals_valid}
+    if not any(mask is not None and mask.any() for mask in (masks[task] for task in tasks)):
+        raise InputError(f"{sample.name}: no valid pixel of {' or '.join(tasks)}")
+
+
+def stacked(examples: Sequence[Example]) -> Batch:
+    """Examples of one size as a batch."""
+    image = torch.from_numpy(np.stack([e.rgb for e in examples])).permute(0, 3, 1, 2).to(torch.float32)
+    annotation = {task: _rows([e.annotation[task] for e in examples]) for task in examples[0].annotation}
+    return Batch(
+        names=tuple(e.name for e in examples),
+        image=image.contiguous() / 127.5 - 1,
+        annotation={task: maps.expand(-1, 3, -1, -1) for task, maps in annotation.items()},
+        valid={task: _rows([e.valid[task][None] for e in examples]) for task in examples[0].valid},
+        seeds=tuple(e.seed for e in examples),
+    )
+
+
+def _rows(maps: Sequence[NDArray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(maps))

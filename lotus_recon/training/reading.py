@@ -1,0 +1,103 @@
+"""Reading a data set that may have a few broken samples, and reading ahead."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, TypeVar
+
+from lotus_recon.datasets.samples import Sample, TrainingSet
+from lotus_recon.errors import InputError
+
+log = logging.getLogger(__name__)
+
+# Unusable samples: a few are skipped, more mean that the data set is broken.
+_MOST_UNUSABLE = 0.01
+_FEWEST_UNUSABLE = 3
+_MOST_UNUSABLE_IN_A_ROW = 16
+_NAMES_SHOWN = 5
+
+Item = TypeVar("Item")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Usable(Generic[Item]):
+    """What was made of a sample, and which samples were read for it."""
+
+    item: Item
+    index: int  # of the sample
+    unusable: Mapping[int, tuple[str, str]]  # samples before it that could not be used: index -> name, why
+
+
+def first_usable(
+    dataset: TrainingSet, indices: Iterable[int], prepare: Callable[[Sample], Item], where: str
+) -> Usable[Item]:
+    """The first of the samples that can be loaded and prepared. Raises InputError when there is none among a few."""
+    unusable: dict[int, tuple[str, str]] = {}
+    for index in islice(indices, _MOST_UNUSABLE_IN_A_ROW):
+        try:
+            return Usable(prepare(dataset.load(index)), index, unusable)
+        except InputError as error:
+            unusable[index] = dataset.name(index), str(error)
+    raise InputError(f"{where}: {_listed(unusable)}; there was no usable sample among them")
+
+
+class Ledger:
+    """The samples of a data set that were read, and those among them that could not be used."""
+
+    def __init__(self, where: str, length: int) -> None:
+        """``length``: how many samples the data set has."""
+        self.where = where
+        self.length = length
+        self.read: set[int] = set()
+        self.unusable: dict[int, tuple[str, str]] = {}
+
+    def enter(self, usable: Usable) -> None:
+        """Note what was read, name what is unusable, and raise InputError when the data set has too much of that."""
+        self.read |= {usable.index, *usable.unusable}
+        for index, (name, why) in usable.unusable.items():
+            if index not in self.unusable:
+                log.warning("skipping %s of %s: %s", name, self.where, why)
+                self.unusable[index] = name, why
+        if self._too_many():
+            count, read = len(self.unusable), len(self.read)
+            raise InputError(
+                f"{self.where}: {count} of {read} samples read ({count / read:.1%}) cannot be used; "
+                f"allowed: {_MOST_UNUSABLE:.0%}. {_listed(self.unusable)}"
+            )
+
+    def _too_many(self) -> bool:
+        """Whether the whole set surely has, or what was read of it by chance must mean, more than the allowed share."""
+        count, expected = len(self.unusable), _MOST_UNUSABLE * len(self.read)
+        surely = count > _MOST_UNUSABLE * self.length
+        evidently = count > expected + 3 * math.sqrt(expected)  # three standard deviations
+        return count >= _FEWEST_UNUSABLE and (surely or evidently)
+
+
+def _listed(unusable: Mapping[int, tuple[str, str]]) -> str:
+    """Names of unusable samples, the first few, with what is wrong with them."""
+    shown = [f"{name} ({why})" for name, why in islice(unusable.values(), _NAMES_SHOWN)]
+    return f"unusable: {', '.join(shown)}{', ...' if len(unusable) > len(shown) else ''}"
+
+
+def in_order(
+    work: Callable[[Task], Result], tasks: Iterable[Task], workers: int, ahead: int
+) -> Generator[Result, None, None]:
+    """``work`` of each task, in the order of the tasks; threads do the next ``ahead`` of them in the meantime."""
+    tasks = iter(tasks)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="read-ahead")
+    try:
+        pending = deque(pool.submit(work, task) for task in islice(tasks, max(ahead, 2 * workers)))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(pool.submit(work, task) for task in islice(tasks, 1))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
