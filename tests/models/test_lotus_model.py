@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lotus_recon.errors import InputError, ModelError
-from lotus_recon.models import load_model
+from lotus_recon.models import load_model, tensors
 from lotus_recon.models.lotus import LotusModel, network
 from lotus_recon.models.lotus.convert import to_depth, to_normals
 from lotus_recon.models.lotus.model import LotusPair
@@ -92,7 +92,7 @@ def test_padding_keeps_pixels_in_place(depth_d: Path) -> None:
     [((96, 128), 192, (144, 192)), ((100, 77), 64, (64, 49)), ((33, 90), 0, (33, 90)), ((1000, 3), 64, (64, 1))],
 )
 def test_processing_size_truncates(size: tuple[int, int], edge: int, expected: tuple[int, int]) -> None:
-    assert network.processing_size(*size, edge) == expected
+    assert tensors.processing_size(*size, edge) == expected
 
 
 def test_shrinking_is_antialiased() -> None:
@@ -101,7 +101,7 @@ def test_shrinking_is_antialiased() -> None:
     # Half the size: a triangle twice as wide, so a pixel weighs 1, 3, 3, 1 eighths in the results around it.
     expected = torch.zeros(4, 4)
     expected[1:3, 1:3] = torch.tensor([[3 * 1, 3 * 3], [1 * 1, 1 * 3]])
-    torch.testing.assert_close(network.resize(impulse, 4, 4)[0, 0], expected)
+    torch.testing.assert_close(tensors.resize(impulse, 4, 4)[0, 0], expected)
 
 
 def test_prediction_has_the_size_of_the_photo(depth_d: Path, normal_d: Path) -> None:

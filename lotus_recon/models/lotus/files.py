@@ -58,6 +58,22 @@ def weight_file(folder: Path, part: str) -> Path:
     return found
 
 
+def part_files(folder: Path, part: str) -> list[Path]:
+    """All files that belong to a sub-folder: small ones, and its weights in the one format that is read.
+
+    Raises ModelError when it has weights to have and none are there.
+    """
+    small = [path for path in sorted((folder / part).iterdir()) if path.suffix in (".json", ".txt")]
+    small = [path for path in small if not path.name.endswith(".index.json")]
+    if _WEIGHTS[part] is None:
+        return small
+    weights = weight_file(folder, part)
+    if not weights.name.endswith(".index.json"):
+        return [*small, weights]
+    shards = sorted(set(read_json(weights).get("weight_map", {}).values()))
+    return [*small, weights, *(folder / part / shard for shard in shards)]
+
+
 def source_of(name: str) -> str:
     """A folder or a Hub id from what the user wrote: a short name, ``owner/name`` or a path.
 

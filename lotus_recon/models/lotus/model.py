@@ -12,8 +12,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lotus_recon.errors import InputError
+from lotus_recon.models import tensors
 from lotus_recon.models.base import DEFAULT_SEED, check_rgb, resolve_device, resolve_dtype
-from lotus_recon.models.lotus import network
 from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, Facts, check_depth_space
 from lotus_recon.models.lotus.convert import to_depth, to_normals
 from lotus_recon.models.lotus.family import Checkpoint, checkpoint_of
@@ -102,7 +102,7 @@ class LotusModel:
             mapped = run_jobs([job], images, _seed(seed), given, resize_back)[0]
             return [mapped[0].permute(1, 2, 0).contiguous().cpu().numpy()]
 
-        return network.in_batches([rgb], 1, run, job.longer_edge or max(rgb.shape[:2]))[0][0]
+        return tensors.in_batches([rgb], 1, run, job.longer_edge or max(rgb.shape[:2]))[0][0]
 
     def job(self, task: str, processing_res: int | None = None) -> Job:
         """How ``task`` is computed."""
@@ -191,26 +191,18 @@ def _predict_together(
         return [Prediction(d, n, dict(meta)) for d, n in zip(depth, normals, strict=True)]
 
     results: list[Prediction | None] = [None] * len(images)
-    for indices in _by_size(images):
+    for indices in tensors.by_size(images):
         edge = max(job.longer_edge or max(images[indices[0]].shape[:2]) for _, _, job in jobs)
-        done, batch_size = network.in_batches([images[i] for i in indices], batch_size, run, edge)
+        done, batch_size = tensors.in_batches([images[i] for i in indices], batch_size, run, edge)
         for i, prediction in zip(indices, done, strict=True):
             results[i] = prediction
     return [prediction for prediction in results if prediction is not None], batch_size
 
 
-def _by_size(images: Sequence[Image]) -> list[list[int]]:
-    """Indices of the images, grouped by size."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, image in enumerate(images):
-        groups.setdefault(image.shape, []).append(i)
-    return list(groups.values())
-
-
 def _meta(name: str, jobs: Sequence[tuple[LotusModel, str, Job]], shape: tuple[int, ...], seed: int) -> dict[str, Any]:
     """What a stored prediction says of its making. Sizes are (width, height)."""
     height, width = shape[:2]
-    sizes = {task: network.processing_size(height, width, job.longer_edge)[::-1] for _, task, job in jobs}
+    sizes = {task: tensors.processing_size(height, width, job.longer_edge)[::-1] for _, task, job in jobs}
     return {
         "model": name,
         "checkpoints": {task: model.name for model, task, _ in jobs},

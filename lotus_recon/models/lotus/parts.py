@@ -18,18 +18,18 @@ from lotus_recon.models.lotus.prompt import empty_prompt
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a checkpoint consists of, on one device and in one number format. C is the width of the text embedding."""
+    """What a checkpoint consists of, on one device. C is the width of the text embedding."""
 
     # diffusers makes its classes lazily: to a type checker they have no members.
     unet: Any  # UNet2DConditionModel
     vae: Any  # AutoencoderKL
-    schedule: Any  # DDPMScheduler, for training; inference takes one step and needs no schedule
+    schedule: Any  # DDPMScheduler, for training; inference needs it only for other formulations than the published one
     # Neither the official pipeline nor the official training pads the prompt: both see 2 tokens. With 77 the maps of
     # the parity fixtures are off by more than half their range. The padded one is there for training experiments.
     prompt_unpadded: torch.Tensor  # (1, 2, C) embedding of the empty prompt
     prompt_padded: torch.Tensor  # (1, 77, C) the same, padded to the context of the text encoder
     device: torch.device
-    dtype: torch.dtype
+    dtype: torch.dtype  # of the U-Net and the prompt; training may hold the frozen VAE in a shorter one
 
     @property
     def mode(self) -> str:
@@ -51,16 +51,12 @@ def load_parts(folder: Path, facts: Facts, device: torch.device, dtype: torch.dt
     """Load a complete checkpoint folder. Raises ModelError naming the part that is broken or is not Lotus."""
     check_layout(folder, facts)
     padded, unpadded = empty_prompt(folder)
-    unet = _network(UNet2DConditionModel, folder, "unet", dtype)
-    vae = _network(AutoencoderKL, folder, "vae", dtype)
-    try:
-        schedule = DDPMScheduler.from_pretrained(str(folder / "scheduler"), local_files_only=True)
-    except LOAD_ERRORS as error:
-        raise ModelError(f"{folder / 'scheduler'} cannot be loaded: {error}") from error
+    unet = load_network(UNet2DConditionModel, folder, "unet", dtype)
+    vae = load_network(AutoencoderKL, folder, "vae", dtype)
     return Parts(
         unet=unet.to(device),
         vae=vae.to(device),
-        schedule=schedule,
+        schedule=load_schedule(folder),
         prompt_unpadded=torch.from_numpy(unpadded).to(device, dtype),
         prompt_padded=torch.from_numpy(padded).to(device, dtype),
         device=device,
@@ -97,7 +93,15 @@ def check_layout(folder: Path, facts: Facts) -> None:
             raise ModelError(f"{where}: no class embedding for the task code of {task!r}: not a Lotus checkpoint")
 
 
-def _network(kind: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
+def load_schedule(folder: Path) -> Any:
+    """The noise schedule of a checkpoint, for training. Raises ModelError when it is broken."""
+    try:
+        return DDPMScheduler.from_pretrained(str(folder / "scheduler"), local_files_only=True)
+    except LOAD_ERRORS as error:
+        raise ModelError(f"{folder / 'scheduler'} cannot be loaded: {error}") from error
+
+
+def load_network(kind: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
     """A network in evaluation mode. Raises ModelError when its weights are missing, broken or incomplete."""
     safe = ".safetensors" in weight_file(folder, part).name
     level = diffusers.utils.logging.get_verbosity()

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
+from lotus_recon.models import tensors
 from lotus_recon.models.lotus import network
 from lotus_recon.models.lotus.checkpoints import Facts
 from lotus_recon.models.lotus.parts import Parts
@@ -53,17 +54,17 @@ def run_jobs(
         predicted = predict_latents(job.parts, job.facts, job.facts.tasks[job.task], latents, own_noise)
         decoded = network.decode(job.parts, predicted)  # B 3 h w
         # 4. Crop the padding, go back to the size of the images.
-        h, w = network.processing_size(height, width, job.longer_edge)
+        h, w = tensors.processing_size(height, width, job.longer_edge)
         cropped = decoded[..., :h, :w]
-        maps.append(network.resize(cropped, height, width) if resize_back else cropped)
+        maps.append(tensors.resize(cropped, height, width) if resize_back else cropped)
     return maps
 
 
 def _encoded(job: Job, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
     """(B, 4, h/c, w/c) latents of the images at processing size."""
-    pixels = network.to_tensor(images, job.parts)  # B 3 H W
-    size = network.processing_size(pixels.shape[-2], pixels.shape[-1], job.longer_edge)
-    return network.encode(job.parts, network.pad_to_cells(network.resize(pixels, *size), job.parts.cell_px))
+    pixels = tensors.to_tensor(images, job.parts.device)  # B 3 H W
+    size = tensors.processing_size(pixels.shape[-2], pixels.shape[-1], job.longer_edge)
+    return network.encode(job.parts, tensors.pad_to_cells(tensors.resize(pixels, *size), job.parts.cell_px))
 
 
 def _noise(job: Job, latents: torch.Tensor, seed: int, given: torch.Tensor | None) -> torch.Tensor | None:

@@ -1,0 +1,1 @@
+"""nano: the project's own small one-step estimator. Depth, normals and the image itself from one network."""

@@ -1,0 +1,61 @@
+"""nano as the registry knows it: the checkpoint that ships with the package, or a folder that training wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lotus_recon.errors import InputError
+from lotus_recon.models.base import Model, ModelInfo, ModelOptions, file_safe
+from lotus_recon.models.lotus.checkpoints import Facts, with_options
+from lotus_recon.models.nano import files
+
+NAMES = {"nano": "depth and normals by the project's own small network; ships with the package, runs anywhere"}
+
+
+def accepts(name: str) -> bool:
+    """``nano``, or a folder that says it is such a checkpoint."""
+    return name in NAMES or (Path(name).is_dir() and files.is_nano(Path(name)))
+
+
+def check(name: str, options: ModelOptions) -> ModelInfo:
+    """Name and tasks. Raises InputError for options that belong to other models."""
+    return ModelInfo(_short_name(name), tuple(_facts(name, options).tasks))
+
+
+def load(name: str, options: ModelOptions, device: str, dtype: str) -> Model:
+    """A NanoModel."""
+    from lotus_recon.models.nano.model import NanoModel
+
+    model = NanoModel.from_folder(_folder(name), device, dtype)
+    model.name = _short_name(name)
+    model.facts = _facts(name, options)
+    if options.processing_res is not None:
+        model.processing_res = options.processing_res
+    if options.batch_size is not None:
+        model.batch_size = options.batch_size
+    return model
+
+
+def fetch(name: str, options: ModelOptions) -> None:
+    """Nothing is fetched. Raises ModelError when files are missing."""
+    files.check_complete(_folder(name))
+
+
+def fingerprint(name: str, options: ModelOptions) -> str:
+    """Changes when a file of the checkpoint does."""
+    return files.files_state(_folder(name))
+
+
+def _folder(name: str) -> Path:
+    return files.SHIPPED if name in NAMES else Path(name)
+
+
+def _short_name(name: str) -> str:
+    return name if name in NAMES else file_safe(Path(name).resolve().name)
+
+
+def _facts(name: str, options: ModelOptions) -> Facts:
+    for option, value in (("--predictions", options.predictions), ("--revision", options.revision)):
+        if value is not None:
+            raise InputError(f"{option} {value} does not belong to --model {name}")
+    return with_options(name, files.facts(_folder(name)), options.task, options.depth_space)

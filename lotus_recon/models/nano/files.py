@@ -1,0 +1,48 @@
+"""The folder of a nano checkpoint: config.json, model.safetensors, lotus.json. Loads no network library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lotus_recon.errors import ModelError
+from lotus_recon.models.lotus.checkpoints import FACTS_FILE, Facts, read_facts, read_json
+from lotus_recon.workspace import fingerprint
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+CLASS_NAME = "NanoNetwork"  # in config.json, as diffusers writes it: what the folder holds
+SHIPPED = Path(__file__).parent / "weights"  # the checkpoint that travels with the package
+
+
+def is_nano(folder: Path) -> bool:
+    """Whether a folder says that it is a nano checkpoint."""
+    config = folder / CONFIG_FILE
+    return config.is_file() and read_json(config).get("_class_name") == CLASS_NAME
+
+
+def check_complete(folder: Path) -> None:
+    """Raise ModelError naming the files that a checkpoint lacks."""
+    missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE) if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(f"the nano checkpoint in {folder} is incomplete; missing: {', '.join(missing)}")
+
+
+def facts(folder: Path) -> Facts:
+    """What the checkpoint predicts. Raises ModelError naming what is missing or wrong."""
+    check_complete(folder)
+    return read_facts(folder / FACTS_FILE)
+
+
+def network_config(folder: Path) -> dict[str, Any]:
+    """The arguments of the network, from config.json. Raises ModelError when it is that of something else."""
+    config = read_json(folder / CONFIG_FILE)
+    if config.pop("_class_name", None) != CLASS_NAME:
+        raise ModelError(f"{folder / CONFIG_FILE} is not that of a nano checkpoint (_class_name: {CLASS_NAME})")
+    return config
+
+
+def files_state(folder: Path) -> str:
+    """Hash of names, sizes and times of the files."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return fingerprint([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files])

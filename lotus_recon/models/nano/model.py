@@ -1,0 +1,128 @@
+"""Photos in, nano's maps out: one step, all tasks from one encoding."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lotus_recon.errors import ModelError
+from lotus_recon.models import tensors
+from lotus_recon.models.base import check_rgb, resolve_device, resolve_dtype
+from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, FACTS_FILE, Facts, write_facts
+from lotus_recon.models.lotus.convert import to_depth, to_normals
+from lotus_recon.models.nano import files
+from lotus_recon.models.nano.network import CELL_PX, NanoNetwork, NanoSize
+from lotus_recon.types import DepthMap, NormalMap, Prediction
+
+Image = NDArray[np.uint8]
+
+
+class NanoModel:
+    """A nano checkpoint, ready to run."""
+
+    def __init__(
+        self, name: str, network: NanoNetwork, facts: Facts, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.name = name
+        self.network = network.to(device, dtype).eval()
+        self.facts = facts
+        self.processing_res = facts.processing_res
+        self.batch_size = 8 if device.type == "cuda" else 1
+        self.device, self.dtype = device, dtype
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: str = "auto", dtype: str = "auto") -> NanoModel:
+        """Load a checkpoint. Raises ModelError naming the file that is missing or broken."""
+        where = resolve_device(device)
+        facts = files.facts(folder)
+        return cls(folder.name, load_network(folder), facts, where, resolve_dtype(dtype, where))
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What it predicts: depth, normal or both."""
+        return tuple(self.facts.tasks)
+
+    def predict(self, rgb: Image, seed: int | None = None, view: str | None = None) -> Prediction:
+        """Depth (affine disparity) and normals at the size of ``rgb`` uint8 (H, W, 3). Nothing in it is random.
+
+        Raises InputError for a bad image, ModelError when memory ends.
+        """
+        return self.predict_batch([rgb])[0]
+
+    def predict_batch(
+        self, images: Sequence[Image], seed: int | None = None, views: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        """``predict`` of several images, batched where their sizes agree."""
+        for image in images:
+            check_rgb(image)
+        results: dict[int, Prediction] = {}
+        for indices in tensors.by_size(images):
+            edge = self.processing_res or max(images[indices[0]].shape[:2])
+            group = [images[i] for i in indices]
+            done, self.batch_size = tensors.in_batches(group, self.batch_size, self._predict_equal, edge)
+            results |= dict(zip(indices, done, strict=True))
+        return [results[i] for i in range(len(images))]
+
+    @torch.inference_mode()
+    def _predict_equal(self, images: Sequence[Image]) -> list[Prediction]:
+        """Predictions of images of one size."""
+        height, width = images[0].shape[:2]
+        size = tensors.processing_size(height, width, self.processing_res)
+        pixels = tensors.resize(tensors.to_tensor(images, self.device), *size)  # B 3 h w
+        padded = tensors.pad_to_cells(pixels, CELL_PX).to(self.dtype)
+        maps = self.network(padded, self.facts.tasks)
+        raw = {
+            task: tensors.resize(map_[..., : size[0], : size[1]].float() / 2 + 0.5, height, width)
+            for task, map_ in maps.items()
+        }
+        nothing: list[None] = [None] * len(images)
+        depth: Sequence[DepthMap | None] = nothing
+        normals: Sequence[NormalMap | None] = nothing
+        if "depth" in raw:
+            depth = to_depth(raw["depth"].clamp(0, 1), DEPTH_KINDS[str(self.facts.depth_space)])
+        if "normal" in raw:
+            normals = to_normals(raw["normal"])
+        meta = self._meta(images[0].shape, size)
+        return [Prediction(d, n, dict(meta)) for d, n in zip(depth, normals, strict=True)]
+
+    def _meta(self, shape: tuple[int, ...], size: tuple[int, int]) -> dict[str, Any]:
+        """What a stored prediction says of its making. Sizes are (width, height)."""
+        return {
+            "model": self.name,
+            "image_size": [shape[1], shape[0]],
+            "processing_size": [size[1], size[0]],
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+
+
+def load_network(folder: Path) -> NanoNetwork:
+    """The network of a checkpoint folder, float32 on the CPU. Raises ModelError naming the file that is broken."""
+    config = files.network_config(folder)
+    weights = folder / files.WEIGHTS_FILE
+    try:
+        network = NanoNetwork(int(config.pop("code_width")), NanoSize(**config))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder / files.CONFIG_FILE} does not describe a nano network: {error}") from None
+    try:
+        network.load_state_dict(load_file(weights))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{weights} cannot be loaded (truncated, or of another network?): {error}") from None
+    return network
+
+
+def save_network(network: NanoNetwork, facts: Facts, folder: Path) -> None:
+    """Write config.json, model.safetensors (half precision) and lotus.json into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().half().contiguous().cpu() for name, value in network.state_dict().items()}
+    save_file(weights, folder / files.WEIGHTS_FILE)
+    config = {"_class_name": files.CLASS_NAME, "code_width": network.code_width, **vars(network.size)}
+    (folder / files.CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+    write_facts(facts, folder / FACTS_FILE)

@@ -1,0 +1,197 @@
+"""The network of nano: an ImageNet encoder, a shared neck, a decoder that is told the task. B images, H x W pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+CELL_PX = 32  # both sides of an image must be multiples of this
+
+
+@dataclass(frozen=True)
+class NanoSize:
+    """Widths of what follows the encoder."""
+
+    neck: list[int] = field(default_factory=lambda: [160, 128, 96])  # at 1/32, 1/16, 1/8 of the image
+    decoder: list[int] = field(default_factory=lambda: [64, 32])  # at 1/4 and 1/2
+    attention_layers: int = 2  # at 1/32: what lets one end of a room know of the other
+    attention_heads: int = 4
+    embedding: int = 128  # of the task code
+
+
+# EfficientNet-Lite0 (Tan and Le, ICML 2019; the Lite variant of TensorFlow's TPU models: ReLU6, no squeeze-and-excite):
+# expansion, kernel, stride, channels out, repeats.
+_STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+_STEM = 32
+FEATURES = (16, 24, 40, 112, 320)  # channels at 1/2, 1/4, 1/8, 1/16, 1/32
+
+
+class _Conv(nn.Module):
+    """Convolution, normalisation with fixed statistics, ReLU6; padded as TensorFlow does (more below and right)."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True):
+        super().__init__()
+        self.conv = nn.Conv2d(inside, outside, kernel, stride, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(outside, eps=1e-3)
+        total = kernel - stride  # of the padding, for sides that are multiples of the stride
+        before, after = total // 2, total - total // 2
+        self.act = act
+        self.conv.padding = (before, before)
+        self.after = after - before  # 1 where the padding is uneven
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.after:
+            x = functional.pad(x, (0, self.after, 0, self.after))
+        # The statistics are those of ImageNet, also in training: a result never depends on the rest of the batch.
+        x = self.conv(x)
+        norm = self.norm
+        x = functional.batch_norm(
+            x, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps
+        )
+        return functional.relu6(x) if self.act else x
+
+
+class _Inverted(nn.Module):
+    """Inverted residual: widen, filter per channel, narrow."""
+
+    def __init__(self, inside: int, outside: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        wide = inside * expansion
+        layers = [_Conv(inside, wide, 1)] if expansion > 1 else []
+        layers += [_Conv(wide, wide, kernel, stride, groups=wide), _Conv(wide, outside, 1, act=False)]
+        self.layers = nn.Sequential(*layers)
+        self.residual = stride == 1 and inside == outside
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.layers(x)
+        return x + y if self.residual else y
+
+
+class Encoder(nn.Module):
+    """EfficientNet-Lite0 without its classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _Conv(3, _STEM, 3, 2)
+        blocks, inside = [], _STEM
+        for expansion, kernel, stride, outside, repeats in _STAGES:
+            for i in range(repeats):
+                blocks.append(_Inverted(inside, outside, expansion, kernel, stride if i == 0 else 1))
+                inside = outside
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """Features at 1/2, 1/4, 1/8, 1/16, 1/32 of an image (B, 3, H, W) in [-1, 1]."""
+        x = self.stem(image)
+        features: list[torch.Tensor] = []
+        for block in self.blocks:
+            y = block(x)
+            if y.shape[-1] < x.shape[-1]:
+                features.append(x)
+            x = y
+        return [*features, x]
+
+
+class _Residual(nn.Module):
+    """Two convolutions with a bypass; the second is scaled and shifted per channel by the task, where there is one."""
+
+    def __init__(self, inside: int, outside: int, embedding: int = 0) -> None:
+        super().__init__()
+        self.bypass = nn.Conv2d(inside, outside, 1)
+        self.first = nn.Conv2d(inside, outside, 3, padding=1)
+        self.norm = nn.GroupNorm(8, outside)
+        self.second = nn.Conv2d(outside, outside, 3, padding=1)
+        self.task = nn.Linear(embedding, 2 * outside) if embedding else None
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
+        y = self.norm(self.first(x))
+        if self.task is not None:
+            scale, shift = self.task(embedding)[..., None, None].chunk(2, dim=1)
+            y = y * (1 + scale) + shift
+        y = self.second(functional.relu(y))
+        return torch.relu(self.bypass(x) + y)
+
+
+class _Attention(nn.Module):
+    """A transformer layer on a map; a depthwise convolution tells positions apart (Chu et al., ICLR 2023)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.position = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.position(x)
+        batch, width, height, columns = x.shape
+        tokens = x.flatten(2).transpose(1, 2)  # B N C
+        q, k, v = self.qkv(self.norm(tokens)).reshape(batch, -1, 3, self.heads, width // self.heads).unbind(2)
+        seen = functional.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        tokens = tokens + self.out(seen.transpose(1, 2).reshape(batch, -1, width))
+        tokens = tokens + self.mlp(tokens)
+        return tokens.transpose(1, 2).reshape(batch, width, height, columns)
+
+
+class NanoNetwork(nn.Module):
+    """Maps of images, one task code per map. Its forward pass is the one step: no noise, no time."""
+
+    def __init__(self, code_width: int, size: NanoSize | None = None) -> None:
+        super().__init__()
+        self.code_width = code_width
+        self.size = size = size or NanoSize()
+        self.encoder = Encoder()
+        deep, middle, fine = size.neck
+        self.narrow = nn.Conv2d(FEATURES[4], deep, 1)
+        self.attention = nn.Sequential(*(_Attention(deep, size.attention_heads) for _ in range(size.attention_layers)))
+        self.neck = nn.ModuleList([_Residual(deep + FEATURES[3], middle), _Residual(middle + FEATURES[2], fine)])
+        self.embed = nn.Sequential(nn.Linear(2 * code_width, size.embedding), nn.ReLU())
+        quarter, half = size.decoder
+        self.decoder = nn.ModuleList(
+            [
+                _Residual(fine + FEATURES[1], quarter, size.embedding),
+                _Residual(quarter + FEATURES[0], half, size.embedding),
+            ]
+        )
+        self.head = nn.Conv2d(half, 12, 3, padding=1)
+
+    def forward(self, image: torch.Tensor, codes: Mapping[str, Sequence[float]]) -> dict[str, torch.Tensor]:
+        """A map (B, 3, H, W), about [-1, 1], per task of an image (B, 3, H, W) in [-1, 1]; all from one encoding.
+
+        codes: task -> task code; what the decoder gets are its sines and cosines, as in Lotus.
+        """
+        half, quarter, *features = self.encoder(image)
+        x = self.attention(self.narrow(features[2]))
+        for block, skip in zip(self.neck, (features[1], features[0]), strict=True):
+            x = block(torch.cat([_doubled(x), skip], dim=1))
+        x = _doubled(x)
+        return {task: self._decode(x, quarter, half, code) for task, code in codes.items()}
+
+    def _decode(
+        self, x: torch.Tensor, quarter: torch.Tensor, half: torch.Tensor, code: Sequence[float]
+    ) -> torch.Tensor:
+        values = torch.tensor([code], dtype=torch.float32, device=x.device)
+        embedding = self.embed(torch.cat([values.sin(), values.cos()], dim=1).to(x.dtype))
+        x = self.decoder[0](torch.cat([x, quarter], dim=1), embedding)
+        x = self.decoder[1](torch.cat([_doubled(x), half], dim=1), embedding)
+        return functional.pixel_shuffle(self.head(x), 2)
+
+
+def _doubled(x: torch.Tensor) -> torch.Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
