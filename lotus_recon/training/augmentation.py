@@ -130,17 +130,9 @@ def _exposed(rgb: NDArray, strength: float, rng: np.random.Generator) -> NDArray
 
 
 def _saturated(rgb: NDArray, strength: float, rng: np.random.Generator) -> NDArray:
-    """Stronger or weaker colours."""
-    return _mixed_with_grey(rgb, np.exp(rng.normal(0, 0.35 * strength)))
-
-
-def _greyed(rgb: NDArray, strength: float, rng: np.random.Generator) -> NDArray:
-    """No colours."""
-    return _mixed_with_grey(rgb, 0)
-
-
-def _mixed_with_grey(rgb: NDArray, colour: float) -> NDArray:
-    """The colours ``colour`` times as strong."""
+    """Stronger or weaker colours, sometimes none."""
+    none = rng.random() < 0.08 * strength
+    colour = 0.0 if none else np.exp(rng.normal(0, 0.35 * strength))
     return cv2.transform(rgb, colour * np.eye(3) + (1 - colour) * _GREY)
 
 
@@ -168,7 +160,6 @@ _CHANGES: tuple[tuple[Callable[[NDArray, float, np.random.Generator], NDArray], 
     (_shaded, 0.4),
     (_exposed, 0.9),
     (_saturated, 0.6),
-    (_greyed, 0.05),
     (_blurred, 0.3),
     (_noised, 0.4),
     (_compressed, 0.4),
