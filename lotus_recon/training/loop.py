@@ -1,0 +1,228 @@
+"""The training loop: one or several processes, the same result; interrupted and resumed, the same result."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+
+from lotus_recon.datasets.samples import TrainingSet
+from lotus_recon.errors import InputError, TrainingError
+from lotus_recon.io.images import write_png
+from lotus_recon.training.checkpoints import (
+    checkpoint_folder,
+    commit_folder,
+    list_checkpoints,
+    load_latest,
+    remove_leftovers,
+    save_checkpoint,
+)
+from lotus_recon.training.checks import check_options, check_shares
+from lotus_recon.training.config import LoopConfig, TrainConfig
+from lotus_recon.training.learner import Batch, Learner
+from lotus_recon.training.run_folder import RunFolder
+from lotus_recon.training.tracking import Tracker, open_tracker
+from lotus_recon.training.trainer import StepReport, Trainer
+from lotus_recon.training.validation import Choice, choose_samples, validate
+
+log = logging.getLogger(__name__)
+
+_ACCELERATE_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
+# While one process writes a checkpoint, the others wait.
+_LONGEST_WAIT = timedelta(hours=2)
+
+
+class BatchSource(Protocol):
+    """Where the micro-batches of a process come from (training.data.Batches)."""
+
+    def run(self, first: int, last: int) -> Iterator[list[Batch]]:
+        """The micro-batches of each step from ``first`` to ``last`` - 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of."""
+
+    make_learner: Callable[[TrainConfig, torch.device], Learner]
+    open_batches: Callable[[TrainConfig, int, int], BatchSource]  # config, process index, process count
+    open_validation: Callable[[TrainConfig], Sequence[TrainingSet]]
+
+
+def train(config: TrainConfig, out: Path, parts: Parts) -> None:
+    """Train, or go on with the training, in the folder ``out``. In the end ``out/model`` is the trained model.
+
+    Raises InputError for options that cannot be used or that differ from those of the run in ``out``, TrainingError
+    when a loss is not a number, a checkpoint cannot be written, or none of those there can be read.
+    """
+    check_options(config)
+    folder = RunFolder(out)
+    folder.check(config)
+    accelerator = _accelerator(config.loop)
+    check_shares(config.loop, accelerator.num_processes)
+    batches = parts.open_batches(config, accelerator.process_index, accelerator.num_processes)
+    choices = choose_samples(parts.open_validation(config), config.data.validation_samples)
+    torch.manual_seed(config.seed)
+    learner = parts.make_learner(config, accelerator.device)
+    trainer = Trainer(config, learner, accelerator)
+    if accelerator.is_main_process:
+        folder.root.mkdir(parents=True, exist_ok=True)
+        folder.claim(config)
+    Run(config, folder, trainer, choices).go(batches)
+    accelerator.end_training()
+
+
+def _accelerator(loop: LoopConfig) -> Accelerator:
+    if loop.precision == "fp16" and not torch.cuda.is_available():
+        raise InputError("loop.precision fp16: needs CUDA; allowed here: fp32, and bf16, which is slow on most CPUs")
+    return Accelerator(
+        mixed_precision=_ACCELERATE_PRECISION[loop.precision],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
+    )
+
+
+class Run:
+    """A run in its folder: steps, with log lines, validation and checkpoints in between."""
+
+    def __init__(self, config: TrainConfig, folder: RunFolder, trainer: Trainer, choices: Sequence[Choice]) -> None:
+        self.config = config
+        self.folder = folder
+        self.trainer = trainer
+        self.choices = choices
+        self.is_main = trainer.accelerator.is_main_process
+
+    def go(self, batches: BatchSource) -> None:
+        """Train to the end, from the latest checkpoint if there is one."""
+        first, last = self._resume(), self.config.loop.steps
+        if first < last:
+            self._train(batches, first, last)
+        log.info("%s: trained for %d steps", self.folder.model, max(first, last))
+
+    def _train(self, batches: BatchSource, first: int, last: int) -> None:
+        tracker = open_tracker(self.config, self.folder.root, first) if self.is_main else None
+        meter = _Meter(self.config.loop, first)
+        try:
+            for step, micro_batches in enumerate(batches.run(first, last), first):
+                self._log(meter, tracker, step + 1, self._step(step, micro_batches))
+                if self._is_due(step + 1, self.config.loop.validate_every):
+                    self._validate(tracker, step + 1)
+                if self._is_due(step + 1, self.config.loop.checkpoint_every):
+                    self._save(step + 1)
+        finally:
+            if tracker is not None:
+                tracker.close()
+
+    def _resume(self) -> int:
+        """Number of steps that are done."""
+        if self.is_main:
+            for root in (self.folder.root, self.folder.checkpoints):
+                remove_leftovers(root)
+        found = load_latest(self.folder.checkpoints)
+        if found is None:
+            return 0
+        checkpoint, state = found
+        self.trainer.load_state(state, checkpoint.folder)
+        log.info("going on after step %d of %d", checkpoint.step, self.config.loop.steps)
+        if self.is_main:
+            self.folder.forget_metrics_after(checkpoint.step)
+            self._save_model()  # a run may be killed between checkpoint and model
+        return checkpoint.step
+
+    def _step(self, step: int, batches: Sequence[Batch]) -> StepReport:
+        try:
+            return self.trainer.step(step, batches)
+        except TrainingError as error:
+            kept = list_checkpoints(self.folder.checkpoints)
+            last = f"the last good checkpoint is {kept[0].folder}" if kept else "there is no checkpoint yet"
+            raise TrainingError(f"{error}; {last}") from None
+
+    def _is_due(self, done: int, every: int) -> bool:
+        return done % every == 0 or done == self.config.loop.steps
+
+    def _log(self, meter: _Meter, tracker: Tracker | None, done: int, report: StepReport) -> None:
+        meter.add(report)
+        if tracker is None or not (done == 1 or self._is_due(done, self.config.loop.log_every)):
+            return
+        values = meter.take()
+        self.folder.add_metrics(done, "train", values)
+        tracker.scalars(done, {f"train/{name}": value for name, value in values.items()})
+        log.info("%s", meter.line(done, values))
+
+    def _validate(self, tracker: Tracker | None, done: int) -> None:
+        if not self.choices:
+            return
+        accelerator = self.trainer.accelerator
+        with self.trainer.averaged():
+            result = validate(
+                self.trainer.learner,
+                self.choices,
+                accelerator.process_index,
+                accelerator.num_processes,
+                self.trainer.gather,
+            )
+        if tracker is None:
+            return
+        self.folder.add_metrics(done, "validation", result.scores)
+        tracker.scalars(done, {f"validation/{name}": value for name, value in result.scores.items()})
+        if result.picture is not None:
+            write_png(self.folder.pictures / f"step_{done:08d}.png", result.picture)
+            tracker.picture(done, "validation", result.picture)
+        log.info("validation after step %d: %s", done, _headline(result.scores))
+
+    def _save(self, done: int) -> None:
+        if self.is_main:
+            save_checkpoint(self.folder.checkpoints, done, self.trainer.state(), self.config.loop.checkpoint_limit)
+            self._save_model()
+            log.debug("saved %s", checkpoint_folder(self.folder.checkpoints, done))
+        self.trainer.accelerator.wait_for_everyone()
+
+    def _save_model(self) -> None:
+        with self.trainer.averaged():
+            commit_folder(self.folder.model, self.trainer.learner.save)
+
+
+def _headline(scores: Mapping[str, float]) -> str:
+    shown = {"depth/abs_rel": "AbsRel {:.4f}", "depth/delta1": "delta1 {:.3f}", "normal/mean": "normals {:.2f} degrees"}
+    return ", ".join(text.format(scores[name]) for name, text in shown.items() if name in scores) or "no scores"
+
+
+class _Meter:
+    """Means of the losses since the last log line, speed, and time left."""
+
+    def __init__(self, loop: LoopConfig, first: int) -> None:
+        self._loop = loop
+        self._first = first
+        self._start = time.monotonic()
+        self._reports: list[StepReport] = []
+
+    def add(self, report: StepReport) -> None:
+        self._reports.append(report)
+
+    def take(self) -> dict[str, float]:
+        """Mean of each loss and of the gradient norm since the last call, and the present learning rate."""
+        reports, self._reports = self._reports, []
+        names = dict.fromkeys(name for report in reports for name in report.losses)
+        values = {n: _mean([report.losses[n] for report in reports if n in report.losses]) for n in names}
+        norms = [report.gradient_norm for report in reports if math.isfinite(report.gradient_norm)]
+        return {**values, **({"gradient_norm": _mean(norms)} if norms else {}), "rate": reports[-1].rate}
+
+    def line(self, done: int, values: Mapping[str, float]) -> str:
+        seconds = time.monotonic() - self._start
+        per_step = seconds / (done - self._first)
+        left = timedelta(seconds=round(per_step * (self._loop.steps - done)))
+        losses = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        speed = f"{self._loop.total_batch / per_step:.1f} samples/s"
+        return f"step {done} of {self._loop.steps}: {losses}, {speed}, {left} left"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

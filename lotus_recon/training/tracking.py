@@ -1,0 +1,98 @@
+"""Where the curves of a run are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError
+from lotus_recon.training.config import TrainConfig
+from lotus_recon.workspace import to_plain
+
+
+class Tracker(Protocol):
+    """Takes numbers and pictures of steps."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers after ``step`` steps; names have groups, as in ``train/loss``."""
+        ...
+
+    def picture(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
+        """A picture (H, W, 3)."""
+        ...
+
+    def close(self) -> None:
+        """Bring everything to its place."""
+        ...
+
+
+def open_tracker(config: TrainConfig, folder: Path, first_step: int) -> Tracker:
+    """The tracker that ``config.loop.tracker`` names, going on at ``first_step``.
+
+    Raises InputError when its package is not installed.
+    """
+    if config.loop.tracker == "tensorboard":
+        return _TensorBoard(folder / "tensorboard", first_step)
+    if config.loop.tracker == "wandb":
+        return _WandB(config, folder)
+    return _Nowhere()
+
+
+class _Nowhere:
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        pass
+
+    def picture(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class _TensorBoard:
+    def __init__(self, folder: Path, first_step: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise InputError(
+                "loop.tracker tensorboard: needs a package; pip install 'lotus-recon[train]', or use --tracker none"
+            ) from None
+        # What a killed run showed after its last checkpoint is computed again, and must not be there twice.
+        self._writer = SummaryWriter(str(folder), purge_step=first_step)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
+        self._writer.add_image(name, rgb, step, dataformats="HWC")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _WandB:
+    def __init__(self, config: TrainConfig, folder: Path) -> None:
+        try:
+            import wandb
+        except ImportError:
+            raise InputError("loop.tracker wandb: needs a package; pip install wandb, or use --tracker none") from None
+        self._wandb: Any = wandb
+        # One run of wandb per output folder, however often it is interrupted.
+        name = folder.resolve().name
+        self._run = wandb.init(
+            project="lotus-recon", id=name, name=name, dir=str(folder), config=to_plain(config), resume="allow"
+        )
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        self._run.log(dict(values), step=step)
+
+    def picture(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
+        self._run.log({name: self._wandb.Image(rgb)}, step=step)
+
+    def close(self) -> None:
+        self._run.finish()
