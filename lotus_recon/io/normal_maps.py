@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.io.images import write_png
-from lotus_recon.types import BoolArray, FloatArray
+from lotus_recon.types import BoolArray, FloatArray, IntArray
 
 
 def encode_normals(normals: FloatArray, valid: BoolArray, bits: int = 16) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -21,7 +22,7 @@ def encode_normals(normals: FloatArray, valid: BoolArray, bits: int = 16) -> NDA
     return values.astype(np.uint8) if bits == 8 else values.astype(np.uint16)
 
 
-def decode_normals(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[NDArray[np.float32], BoolArray]:
+def decode_normals(pixels: IntArray) -> tuple[NDArray[np.float32], BoolArray]:
     """Unit normals (H, W, 3) of what ``encode_normals`` gave, and where they are known. Axes are those of the file."""
     values = pixels.astype(np.float64) / np.iinfo(pixels.dtype).max * 2 - 1
     length = np.linalg.norm(values, axis=-1)
@@ -39,4 +40,5 @@ def read_normals_png(path: Path) -> tuple[NDArray[np.float32], BoolArray]:
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path} is not a readable PNG of normals (8- or 16-bit RGB)")
-    return decode_normals(np.asarray(pixels[..., ::-1]))
+    rgb: NDArray[Any] = pixels[..., ::-1]
+    return decode_normals(rgb)
