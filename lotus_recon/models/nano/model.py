@@ -121,8 +121,12 @@ def load_network(folder: Path) -> NanoNetwork:
 def save_network(network: NanoNetwork, facts: Facts, folder: Path) -> None:
     """Write config.json, model.safetensors (half precision) and lotus.json into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.detach().half().contiguous().cpu() for name, value in network.state_dict().items()}
+    weights = {name: _halved(value).contiguous().cpu() for name, value in network.state_dict().items()}
     save_file(weights, folder / files.WEIGHTS_FILE)
     config = {"_class_name": files.CLASS_NAME, "code_width": network.code_width, **vars(network.size)}
     (folder / files.CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
     write_facts(facts, folder / FACTS_FILE)
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    return value.detach().half() if value.is_floating_point() else value

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lotus_recon.errors import InputError, ModelError
+from lotus_recon.models import tensors
+from lotus_recon.models.base import ModelOptions
+from lotus_recon.models.lotus.checkpoints import Facts
+from lotus_recon.models.nano import family, files
+from lotus_recon.models.nano.model import NanoModel, load_network, save_network
+from lotus_recon.models.nano.network import FEATURES, Encoder, NanoNetwork, NanoSize
+from lotus_recon.types import DepthKind
+
+CODES = {"depth": (1.0, 0.0, 0.0), "normal": (0.0, 1.0, 0.0)}
+FACTS = Facts(CODES, "disparity", "D", reconstruction=(0.0, 0.0, 1.0), processing_res=96)
+SMALL = NanoSize(neck=[16, 16, 16], decoder=[16, 8], attention_layers=1, embedding=8)
+
+
+@pytest.fixture
+def network() -> NanoNetwork:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return NanoNetwork(3, SMALL).eval()
+
+
+@pytest.fixture
+def folder(network: NanoNetwork, tmp_path: Path) -> Path:
+    save_network(network, FACTS, tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+def photo(seed: int, height: int = 60, width: int = 90) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+def test_the_encoder_is_efficientnet_lite0_without_its_classifier() -> None:
+    # 4,652,008 parameters are published; 320 x 1280 + 2 x 1280 of the last convolution and 1281 x 1000 are not ours.
+    count = sum(parameter.numel() for parameter in Encoder().parameters())
+    assert count == 4_652_008 - (320 * 1280 + 2 * 1280) - 1281 * 1000
+
+
+def test_features_halve_the_size_five_times() -> None:
+    with torch.no_grad():
+        features = Encoder()(torch.zeros(2, 3, 64, 96))
+    assert [tuple(f.shape) for f in features] == [
+        (2, channels, 64 // 2**i, 96 // 2**i) for i, channels in enumerate(FEATURES, 1)
+    ]
+
+
+def test_the_encoder_follows_its_image_when_it_moves_by_whole_cells() -> None:
+    image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        encoder = Encoder()
+        here, there = encoder(image)[2], encoder(image.roll((32, 64), dims=(2, 3)))[2]  # cells of 8 pixels
+    moved = here.roll((4, 8), dims=(2, 3))
+    torch.testing.assert_close(there[..., 12:-12, 16:-12], moved[..., 12:-12, 16:-12], rtol=1e-4, atol=1e-5)
+
+
+def test_each_task_has_its_own_map(network: NanoNetwork) -> None:
+    image = torch.rand(1, 3, 64, 96) * 2 - 1
+    with torch.no_grad():
+        both, alone = network(image, CODES), network(image, {"normal": CODES["normal"]})
+    assert both["depth"].shape == (1, 3, 64, 96)
+    assert (both["depth"] - both["normal"]).abs().max() > 1e-3
+    torch.testing.assert_close(both["normal"], alone["normal"])
+
+
+def test_a_photo_gets_maps_of_its_size(folder: Path) -> None:
+    prediction = NanoModel.from_folder(folder, "cpu").predict(photo(0))
+    assert prediction.depth is not None
+    assert prediction.normals is not None
+    assert prediction.depth.kind is DepthKind.AFFINE_DISPARITY
+    assert prediction.depth.values.shape == (60, 90)
+    np.testing.assert_allclose(np.linalg.norm(prediction.normals.values, axis=-1), 1, atol=1e-5)
+    assert prediction.meta["processing_size"] == [96, 64]
+
+
+def test_a_prediction_does_not_depend_on_its_batch(folder: Path) -> None:
+    model = NanoModel.from_folder(folder, "cpu")
+    images = [photo(1), photo(2), photo(3, 70, 50)]
+    model.batch_size = 2
+    together = model.predict_batch(images)
+    for image, prediction in zip(images, together, strict=True):
+        alone = model.predict(image)
+        assert alone.depth is not None
+        assert prediction.depth is not None
+        np.testing.assert_allclose(prediction.depth.values, alone.depth.values, atol=1e-5)
+
+
+def test_normals_have_the_convention_of_the_released_checkpoints(network: NanoNetwork) -> None:
+    model = NanoModel("n", network, FACTS, torch.device("cpu"))
+    towards_camera = torch.tensor([0.0, 0.0, 1.0])  # the network's value of a surface that faces the camera
+
+    class Facing(torch.nn.Module):
+        def forward(self, image: torch.Tensor, codes: object) -> dict[str, torch.Tensor]:
+            maps = towards_camera[None, :, None, None].expand(image.shape)
+            return {"depth": maps, "normal": maps}
+
+    model.network = Facing()  # type: ignore[assignment]
+    normals = model.predict(photo(0)).normals
+    assert normals is not None
+    np.testing.assert_allclose(normals.values[30, 40], [0, 0, -1], atol=1e-6)
+
+
+def test_a_checkpoint_comes_back(network: NanoNetwork, folder: Path) -> None:
+    again = load_network(folder)
+    for name, value in network.state_dict().items():
+        kept = value.half().float() if value.is_floating_point() else value
+        torch.testing.assert_close(again.state_dict()[name], kept)
+    assert files.facts(folder) == FACTS
+
+
+def test_the_family_knows_its_folders(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    assert family.accepts(str(folder))
+    assert not family.accepts(str(tmp_path / "other"))
+    model = family.load(str(folder), ModelOptions(task="normal", processing_res=64), "cpu", "auto")
+    prediction = model.predict(photo(0))
+    assert (model.name, model.tasks) == ("mine", ("normal",))
+    assert prediction.depth is None
+    assert prediction.meta["processing_size"] == [64, 42]
+
+
+@pytest.mark.parametrize("options", [ModelOptions(predictions=Path("x")), ModelOptions(revision="main")])
+def test_options_of_other_models_are_refused(folder: Path, options: ModelOptions) -> None:
+    with pytest.raises(InputError, match="does not belong to"):
+        family.check(str(folder), options)
+
+
+def test_a_depth_space_that_contradicts_the_checkpoint_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match="affine in disparity"):
+        family.check(str(folder), ModelOptions(depth_space="depth"))
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / files.WEIGHTS_FILE).unlink()
+    with pytest.raises(ModelError, match=files.WEIGHTS_FILE):
+        family.fetch(str(folder), ModelOptions())
+
+
+def test_truncated_weights_are_named(folder: Path) -> None:
+    weights = folder / files.WEIGHTS_FILE
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="truncated"):
+        load_network(folder)
+
+
+def test_weights_of_another_network_are_refused(folder: Path) -> None:
+    config = json.loads((folder / files.CONFIG_FILE).read_text())
+    (folder / files.CONFIG_FILE).write_text(json.dumps({**config, "decoder": [24, 8]}))
+    with pytest.raises(ModelError, match="another network"):
+        load_network(folder)
+
+
+def test_a_photo_that_exceeds_the_memory_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = NanoModel.from_folder(folder, "cpu")
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(model, "_predict_equal", full)
+    with pytest.raises(ModelError, match="out of memory"):
+        model.predict(photo(0))
+
+
+def test_padding_leaves_pixels_in_place() -> None:
+    image = torch.rand(1, 3, 60, 90)
+    padded = tensors.pad_to_cells(image, 32)
+    assert padded.shape[-2:] == (64, 96)
+    torch.testing.assert_close(padded[..., :60, :90], image)
