@@ -16,8 +16,10 @@ from lotus_recon.models.base import TASKS, check_choice
 from lotus_recon.models.lotus.checkpoints import TIMESTEP, Facts
 from lotus_recon.models.lotus.network import encode, run_unet, task_embedding
 from lotus_recon.models.lotus.parts import Parts
-from lotus_recon.training.targets import latent_mask
+from lotus_recon.training.config import TrainConfig
+from lotus_recon.training.targets import check_targets, latent_mask
 
+_SCHEDULE_STEPS = 1000  # of Stable Diffusion
 IMAGE = "reconstruction"  # the target that is the image itself: the paper's detail preserver
 
 Code = tuple[float, ...]
@@ -49,6 +51,37 @@ def lotus_losses(
     errors = squared_errors(parts.unet, parts, facts, image, targets, noise, timesteps)
     count = counted.sum() * image.shape[1]
     return masked_sum(errors[task], counted) / count, errors[IMAGE].mean()
+
+
+def check_objective(config: TrainConfig) -> None:
+    """Raise InputError when what is to be learnt is not defined. Looks at no data and no weights."""
+    objective, mode = config.objective, config.start.mode
+    check_targets(objective)
+    if mode == "D" and (objective.prediction_type != "sample" or objective.timesteps != "single"):
+        raise InputError(
+            f"objective: prediction_type {objective.prediction_type} at {objective.timesteps} timesteps needs noise in "
+            "the input, which start.mode D does not have; allowed with D: prediction_type sample, timesteps single"
+        )
+    if not 1 <= objective.inference_steps <= _SCHEDULE_STEPS:
+        raise InputError(f"objective.inference_steps {objective.inference_steps}: 1 to {_SCHEDULE_STEPS}")
+    if config.processing_res < 0:
+        raise InputError(f"processing_res {config.processing_res}: must be 0 (as is) or more pixels")
+
+
+def formulation(config: TrainConfig, width: int) -> Facts:
+    """What the checkpoint of a run will say of itself; ``width``: states of its U-Net's task code."""
+    objective = config.objective
+    codes, reconstruction = task_codes(objective.tasks, width)
+    return Facts(
+        tasks=codes,
+        depth_space=objective.depth_space if "depth" in codes else None,
+        mode=config.start.mode,
+        reconstruction=reconstruction,
+        processing_res=config.processing_res,
+        prediction_type=objective.prediction_type,
+        timesteps=objective.timesteps,
+        inference_steps=objective.inference_steps if objective.timesteps == "uniform" else 1,
+    )
 
 
 def task_codes(tasks: Sequence[str], width: int | None = None) -> tuple[dict[str, Code], Code]:

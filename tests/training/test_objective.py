@@ -1,16 +1,33 @@
-"""Oracles: what the official code computed with the same weights, the schedule's algebra, hand-written masks."""
+"""Oracles: what the official code computed with the same weights, the schedule's algebra, hand-written codes."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from lotus_recon.errors import InputError
 from lotus_recon.models.lotus import LotusModel
-from lotus_recon.training.objective import lotus_losses
+from lotus_recon.models.lotus.checkpoints import ANNOTATION, RECONSTRUCTION, Facts
+from lotus_recon.models.lotus.parts import Parts
+from lotus_recon.training.networks import Placement, starting_parts
+from lotus_recon.training.objective import (
+    IMAGE,
+    check_objective,
+    formulation,
+    lotus_losses,
+    masked_sum,
+    squared_errors,
+    task_codes,
+)
+from tests.training.lotus_toys import tiny_config
+
+CPU = Placement(torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("name", "task"), [("depth-g", "depth"), ("normal-d", "normal")])
@@ -37,3 +54,105 @@ def test_losses_and_gradient_agree_with_the_official_code(shared: Path, name: st
     norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
     assert norm.item() == pytest.approx(official["grad_norm"], rel=1e-4)
     assert all(p.grad is None for p in model.parts.vae.parameters())
+
+
+def test_codes_of_one_task_are_the_released_ones() -> None:
+    for task in ("depth", "normal"):
+        assert task_codes([task]) == ({task: ANNOTATION}, RECONSTRUCTION)
+        assert task_codes([task], 2) == ({task: ANNOTATION}, RECONSTRUCTION)
+
+
+def test_codes_of_both_tasks_have_one_state_more() -> None:
+    codes = {"depth": (1.0, 0.0, 0.0), "normal": (0.0, 1.0, 0.0)}
+    assert task_codes(["normal", "depth"]) == (codes, (0.0, 0.0, 1.0))  # the order in the configuration is nothing
+    assert task_codes(["normal"], 3) == ({"normal": codes["normal"]}, (0.0, 0.0, 1.0))
+    with pytest.raises(InputError, match="2 states does not fit depth and normal plus reconstruction"):
+        task_codes(["depth", "normal"], 2)
+
+
+@pytest.mark.parametrize(
+    ("mode", "objective", "message"),
+    [
+        ("D", {"prediction_type": "epsilon"}, "start.mode D does not have"),
+        ("D", {"prediction_type": "v_prediction"}, "allowed with D: prediction_type sample"),
+        ("D", {"timesteps": "uniform"}, "timesteps single"),
+        ("G", {"timesteps": "uniform", "inference_steps": 0}, "inference_steps 0: 1 to 1000"),
+        ("G", {"timesteps": "uniform", "inference_steps": 1001}, "inference_steps 1001"),
+        ("G", {"tasks": ["depth", "depth"]}, "objective.tasks"),
+        ("D", {"tasks": []}, "objective.tasks"),
+        ("D", {"depth_space": "depth"}, "depth_space depth"),
+    ],
+)
+def test_objectives_that_are_not_defined_are_refused(mode: str, objective: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_objective(tiny_config(mode, **objective))
+
+
+def test_steps_at_inference_belong_to_uniform_timesteps() -> None:
+    assert formulation(tiny_config("G"), 2).inference_steps == 1
+    assert formulation(tiny_config("G", timesteps="uniform", inference_steps=7), 2).inference_steps == 7
+
+
+class Spy:
+    """A U-Net that answers with zeros and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.sample = self.times = self.labels = torch.empty(0)
+
+    def __call__(self, sample: torch.Tensor, times: torch.Tensor, **options: Any) -> tuple[torch.Tensor]:
+        self.sample, self.times, self.labels = sample, times, options["class_labels"]
+        return (torch.zeros_like(sample[:, :4]),)
+
+
+@pytest.fixture(scope="module")
+def generative() -> Parts:
+    return starting_parts(tiny_config("G").start, 3, seed=0, where=CPU)
+
+
+@pytest.mark.parametrize("prediction_type", ["sample", "epsilon", "v_prediction"])
+def test_goal_and_input_follow_the_schedule(generative: Parts, prediction_type: str) -> None:
+    image, depth, normal = torch.randn((3, 2, 4, 4, 6), generator=torch.Generator().manual_seed(1))
+    noise = torch.randn((6, 4, 4, 6), generator=torch.Generator().manual_seed(2))
+    facts = Facts(*_both_tasks(), prediction_type=prediction_type, timesteps="uniform")
+    spy = Spy()
+    targets = {"depth": depth, "normal": normal, IMAGE: image}
+    errors = squared_errors(spy, generative, facts, image, targets, noise, torch.tensor([999, 250]))
+
+    # By hand: beta_t grows as the square of a line between the roots of 0.00085 and 0.012.
+    betas = np.linspace(math.sqrt(0.00085), math.sqrt(0.012), 1000) ** 2
+    a = torch.tensor(np.cumprod(1 - betas)[[999, 250]], dtype=torch.float32).reshape(2, 1, 1, 1)
+    for row, (name, clean) in enumerate(targets.items()):
+        mine = slice(2 * row, 2 * row + 2)
+        noisy = a.sqrt() * clean + (1 - a).sqrt() * noise[mine]
+        velocity = a.sqrt() * noise[mine] - (1 - a).sqrt() * clean
+        goal = {"sample": clean, "epsilon": noise[mine], "v_prediction": velocity}[prediction_type]
+        torch.testing.assert_close(spy.sample[mine], torch.cat([image, noisy], dim=1), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(errors[name], goal.square(), rtol=1e-4, atol=1e-5)
+        code = torch.eye(3)[row]
+        torch.testing.assert_close(spy.labels[mine], torch.cat([code.sin(), code.cos()]).expand(2, 6))
+    assert spy.times.tolist() == [999, 250] * 3
+
+
+def _both_tasks() -> tuple[Any, None, None, int, Any]:
+    codes, reconstruction = task_codes(["depth", "normal"])
+    return codes, None, None, 999, reconstruction
+
+
+def test_generative_network_needs_noise(generative: Parts) -> None:
+    latents = torch.zeros(1, 4, 4, 4)
+    with pytest.raises(InputError, match="learns with noise"):
+        squared_errors(Spy(), generative, Facts(*_both_tasks()), latents, {IMAGE: latents}, None, torch.tensor([999]))
+
+
+def test_sum_over_the_cells_that_count() -> None:
+    errors = torch.arange(8.0).reshape(1, 2, 2, 2)  # two channels of 2 x 2 cells
+    counted = torch.tensor([[True, False], [False, True]]).reshape(1, 1, 2, 2)
+    assert masked_sum(errors, counted).item() == 0 + 3 + 4 + 7
+
+
+def test_losses_refuse_sizes_and_tasks_that_cannot_be(generative: Parts) -> None:
+    image, mask = torch.zeros(1, 3, 20, 24), torch.ones(1, 1, 20, 24, dtype=torch.bool)
+    with pytest.raises(InputError, match="24x20"):
+        lotus_losses(generative, image, image, mask, mask, None, "depth")
+    with pytest.raises(InputError, match="task 'flow' is unknown; allowed: depth, normal"):
+        lotus_losses(generative, image, image, mask, mask, None, "flow")

@@ -1,0 +1,22 @@
+"""Which learner a configuration asks for."""
+
+from __future__ import annotations
+
+import torch
+
+from lotus_recon.training.config import TrainConfig
+from lotus_recon.training.learner import Learner
+
+
+def make_learner(config: TrainConfig, device: torch.device) -> Learner:
+    """The learner of ``config.start.family`` with its starting weights on ``device``.
+
+    Raises InputError for options that do not fit together, ModelError for weights that cannot be used.
+    """
+    if config.start.family == "nano":
+        from lotus_recon.training.nano_learner import NanoLearner
+
+        return NanoLearner.from_config(config, device)
+    from lotus_recon.training.lotus_learner import LotusLearner
+
+    return LotusLearner.from_config(config, device)
