@@ -1,0 +1,68 @@
+"""One small interface for all that takes photos of rooms."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError
+from lotus_recon.synthetic.rooms.scene import Room, Shot
+from lotus_recon.types import DepthMap, NormalMap
+
+NAMES = ("auto", "mitsuba", "raycast")
+
+
+@dataclass(frozen=True, eq=False)
+class RoomView:
+    """A shot as taken: light that arrives, and what is true of the scene."""
+
+    radiance: NDArray[np.float32]  # (H, W, 3) linear RGB
+    depth: DepthMap  # METRIC z-depth
+    normals: NormalMap  # camera axes, facing the camera
+    sky: NDArray[np.bool_]  # (H, W)
+
+
+class RoomRenderer(Protocol):
+    """Takes photos of one room."""
+
+    @property
+    def name(self) -> str:
+        """How ``make_renderer`` calls it."""
+        ...
+
+    def render(self, shot: Shot, seed: int) -> RoomView:
+        """One shot; the same shot and seed give the same view."""
+        ...
+
+
+def make_renderer(name: str, room: Room, samples: int | None = None, threads: int = 0) -> RoomRenderer:
+    """The renderer ``name`` for a room.
+
+    ``samples`` per pixel: None takes the renderer's own default. ``threads``: 0 uses all cores; with Mitsuba the number
+    holds for the whole process. Raises InputError for an unknown name and when a library is missing.
+    """
+    if samples is not None and samples < 1:
+        raise InputError(f"{samples} samples per pixel; allowed: 1 or more")
+    if resolved_renderer(name) == "raycast":
+        from lotus_recon.synthetic.rooms.ray_casting import RayCaster
+
+        return RayCaster(room, samples, threads)
+    from lotus_recon.synthetic.rooms.path_tracing import PathTracer
+
+    return PathTracer(room, samples, threads)
+
+
+def resolved_renderer(name: str) -> str:
+    """The name of the renderer that ``name`` stands for: 'auto' is Mitsuba where it is installed."""
+    if name not in NAMES:
+        raise InputError(f"unknown renderer {name!r}; allowed: {', '.join(NAMES)}")
+    installed = importlib.util.find_spec("mitsuba") is not None
+    if name == "mitsuba" and not installed:
+        raise InputError("the renderer 'mitsuba' is not installed: pip install 'lotus-recon[train]', or use 'raycast'")
+    if name == "auto":
+        return "mitsuba" if installed else "raycast"
+    return name

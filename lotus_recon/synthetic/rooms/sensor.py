@@ -1,0 +1,111 @@
+"""What a camera makes of light: exposure, white balance, lens, noise and tone curve, different for every photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from lotus_recon.errors import InputError
+from lotus_recon.geometry.camera import pixel_centers
+from lotus_recon.synthetic.rooms.colors import srgb_encoded
+from lotus_recon.types import FloatArray
+
+_LUMA = np.array([0.2126, 0.7152, 0.0722])  # of linear sRGB (ITU-R BT.709)
+# Automatic exposure puts these percentiles of the luminance at these shares of white, as a compromise.
+_EXPOSURE_AIMS = ((50.0, 0.16), (95.0, 0.85))
+_DARK = 1e-6  # radiance taken for black
+
+
+@dataclass(frozen=True)
+class Look:
+    """How much photos differ. A value of 0 switches its effect off."""
+
+    exposure_stops: float = 0.5  # standard deviation around the automatic exposure
+    grey_world: float = 0.9  # largest share of the colour of the light that white balance removes
+    white_balance: float = 0.05  # standard deviation of the logarithm of the gains of red and blue
+    vignetting: float = 0.3  # largest loss of light in the corners
+    blur_px: float = 0.7  # largest standard deviation
+    read_noise: float = 0.012  # largest standard deviation in the dark, as a share of white
+    shot_noise: float = 0.03  # largest standard deviation at white
+    filmic: float = 0.5  # share of photos with a filmic tone curve instead of a plain sRGB one
+    contrast: float = 0.15  # largest change of the slope at mid grey
+    saturation: float = 0.3  # largest change
+    sharpening: float = 0.6  # largest amount of the unsharp mask
+
+    def __post_init__(self) -> None:
+        wrong = [name for name, value in vars(self).items() if not 0 <= value < np.inf]
+        if wrong or max(self.grey_world, self.vignetting, self.filmic) > 1 or max(self.contrast, self.saturation) >= 1:
+            raise InputError(f"{self}: nothing may be negative, shares are at most 1, contrast and saturation below 1")
+
+
+NEUTRAL = Look(*[0.0] * 11)
+
+
+def develop(radiance: FloatArray, seed: int, look: Look | None = None) -> NDArray[np.uint8]:
+    """The photo (H, W, 3) that a camera takes of linear radiance (H, W, 3); the same seed gives the same photo."""
+    look, random = look or Look(), np.random.default_rng(seed)
+    image = np.asarray(radiance, np.float64)
+    if image.ndim != 3 or image.shape[2] != 3 or not np.isfinite(image).all():
+        raise InputError(f"radiance of shape {image.shape}; allowed: (H, W, 3), all values finite")
+    image = image * (_exposure(image) * 2 ** (look.exposure_stops * random.standard_normal()))
+    image = _white_balanced(image, look, random)
+    image = image * _vignette(image.shape[:2], look.vignetting * random.random())
+    image = _blurred(image, look.blur_px * random.random())
+    image = _noisy(image, look, random)
+    image = srgb_encoded(_filmic(image) if random.random() < look.filmic else image)
+    image = _graded(image, look, random)
+    image = _sharpened(image, look.sharpening * random.random())
+    return np.asarray(np.round(255 * np.clip(image, 0, 1)), np.uint8)
+
+
+def _exposure(image: NDArray[np.float64]) -> float:
+    """Factor of automatic exposure; 1 for a black image."""
+    luminance = image @ _LUMA
+    factors = [aim / max(float(np.percentile(luminance, percent)), _DARK) for percent, aim in _EXPOSURE_AIMS]
+    return float(np.sqrt(np.prod(factors))) if luminance.max() > _DARK else 1.0
+
+
+def _white_balanced(image: NDArray[np.float64], look: Look, random: np.random.Generator) -> NDArray[np.float64]:
+    mean = np.maximum(np.minimum(image, 1).mean((0, 1)), _DARK)
+    gains = (float(mean @ _LUMA) / mean) ** (look.grey_world * random.random())
+    gains[[0, 2]] *= np.exp(look.white_balance * random.standard_normal(2))
+    return np.asarray(image * gains)
+
+
+def _vignette(shape: tuple[int, ...], loss: float) -> NDArray[np.float64]:
+    """(H, W, 1) share of the light that arrives: 1 in the middle, 1 - loss in the corners."""
+    height, width = shape
+    off_center = pixel_centers(height, width) - [width / 2, height / 2]
+    share = (off_center**2).sum(-1, keepdims=True) / (width**2 / 4 + height**2 / 4)
+    return np.asarray(1 - loss * share)
+
+
+def _blurred(image: NDArray[np.float64], sigma_px: float) -> NDArray[np.float64]:
+    return np.asarray(gaussian_filter(image, (sigma_px, sigma_px, 0), mode="nearest"))
+
+
+def _noisy(image: NDArray[np.float64], look: Look, random: np.random.Generator) -> NDArray[np.float64]:
+    """Noise of reading and of counting photons (variance grows with the signal), more of both at high sensitivity."""
+    sensitivity = random.random() ** 2
+    variance = look.read_noise**2 + look.shot_noise**2 * np.clip(image, 0, 1)
+    return np.asarray(image + sensitivity * np.sqrt(variance) * random.standard_normal(image.shape))
+
+
+def _filmic(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Soft shoulder and toe: Narkowicz's fit of the ACES curve, scaled so that mid grey stays where it is."""
+    x = np.maximum(image, 0) * 0.75
+    return np.asarray(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14))
+
+
+def _graded(encoded: NDArray[np.floating], look: Look, random: np.random.Generator) -> NDArray[np.float64]:
+    contrast, saturation = 1 + np.array([look.contrast, look.saturation]) * random.uniform(-1, 1, 2)
+    grey = (encoded @ _LUMA)[..., None]
+    colored = grey + saturation * (encoded - grey)
+    return np.asarray(0.5 + contrast * (colored - 0.5))
+
+
+def _sharpened(encoded: NDArray[np.float64], amount: float) -> NDArray[np.float64]:
+    return np.asarray(encoded + amount * (encoded - _blurred(encoded, 1.0)))
