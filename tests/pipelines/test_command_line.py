@@ -13,14 +13,18 @@ import pytest
 
 from lotus_recon.config import leaf_fields
 from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
+from lotus_recon.synthetic.rooms.config import RoomsConfig
 from pipelines.command_line import parse, preset
+from pipelines.make_rooms import Arguments as MakeRoomsArguments
 from pipelines.multi_view import Arguments as MultiViewArguments
 from pipelines.single_view import Arguments as SingleViewArguments
 
 PIPELINES = {
     "single_view": (SingleViewArguments, SingleViewConfig),
     "multi_view": (MultiViewArguments, MultiViewConfig),
+    "make_rooms": (MakeRoomsArguments, RoomsConfig),
 }
+WITH_PRESETS = ("single_view", "multi_view")
 
 
 def run(pipeline: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -73,7 +77,7 @@ def test_command_line_wins_over_file_wins_over_preset(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["fast", "default", "fine"])
-@pytest.mark.parametrize("pipeline", PIPELINES)
+@pytest.mark.parametrize("pipeline", WITH_PRESETS)
 def test_presets_load(pipeline: str, name: str) -> None:
     arguments, config_type = PIPELINES[pipeline]
     argv = ["x", "--preset", name]

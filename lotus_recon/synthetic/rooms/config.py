@@ -23,8 +23,8 @@ class RoomsConfig:
     first: int = 0
     # mitsuba: path tracing; raycast: one bounce, needs nothing installed; auto: mitsuba where it is installed.
     renderer: Literal["auto", "mitsuba", "raycast"] = "auto"
-    # Light paths per pixel (mitsuba), before the denoiser.
-    samples: int = 16
+    # Samples per pixel, before the denoiser where there is one. None: the renderer's own choice.
+    samples: int | None = None
     # sweethome3d: its furniture and textures; procedural: simple shapes; auto: sweethome3d where it is installed.
     catalog: Literal["auto", "sweethome3d", "procedural"] = "auto"
     # Folder of Sweet Home 3D's furniture and textures. None: where `make assets` or apt puts them.

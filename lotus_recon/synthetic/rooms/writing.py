@@ -1,0 +1,266 @@
+"""A data set of rooms on disk: one folder per room, resumable, parallel by room.
+
+A room is written into a scratch folder and renamed when it is whole, so what exists is complete. It depends on the
+settings, the seed of the data set and its own number only, not on who made which room before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import functools
+import json
+import logging
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lotus_recon import __version__
+from lotus_recon.errors import InputError
+from lotus_recon.io.cameras import SourceCamera
+from lotus_recon.io.images import MIN_SIDE_PX, write_png
+from lotus_recon.io.meshes import write_ply
+from lotus_recon.io.normal_maps import write_normals_png
+from lotus_recon.io.transforms import write_transforms
+from lotus_recon.progress import track
+from lotus_recon.synthetic.rooms.assets import Catalog, load_catalog
+from lotus_recon.synthetic.rooms.attribution import write_attribution
+from lotus_recon.synthetic.rooms.config import RoomsConfig
+from lotus_recon.synthetic.rooms.files import (
+    DATASET_FILE,
+    DEPTH_UNIT_M,
+    LAYOUT_VERSION,
+    SceneFolder,
+    encode_depth,
+    encode_sky,
+    finished_scenes,
+    view_name,
+)
+from lotus_recon.synthetic.rooms.layout import make_room
+from lotus_recon.synthetic.rooms.procedural import ProceduralCatalog
+from lotus_recon.synthetic.rooms.renderers import RoomRenderer, RoomView, make_renderer, resolved_renderer
+from lotus_recon.synthetic.rooms.scene import Room, Shot
+from lotus_recon.synthetic.rooms.sensor import develop
+from lotus_recon.synthetic.rooms.shots import make_shots
+from lotus_recon.synthetic.rooms.workers import StopError, run_jobs
+from lotus_recon.types import Mesh
+from lotus_recon.workspace import peak_memory_mb, to_plain, write_json
+
+log = logging.getLogger(__name__)
+
+MAX_SIDE_PX = 8192
+_SCRATCH = ".part-"
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Options that say how much is made, where from and by how many, but not what a room looks like.
+_NOT_SETTINGS = ("scenes", "first", "assets", "workers")
+_ROOM, _SHOTS, _RENDER, _DEVELOP, _JPEG = range(5)  # what a seed is for
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a run did."""
+
+    made: tuple[int, ...]  # numbers of rooms
+    failed: tuple[int, ...]
+    there: int  # rooms that were there before
+
+
+def check_config(config: RoomsConfig) -> RoomsConfig:
+    """The config with every ``auto`` resolved. Raises InputError for options that cannot be used."""
+    lowest = {"scenes": 1, "views": 1, "seed": 0, "first": 0, "jpeg_lowest": 1, "workers": 0}
+    for name, least in lowest.items():
+        if getattr(config, name) < least:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(config, name)}: must be {least} or more")
+    if config.samples is not None and config.samples < 1:
+        raise InputError(f"--samples {config.samples}: must be 1 or more")
+    if not config.jpeg_lowest <= config.jpeg_highest <= 100:
+        raise InputError(f"JPEG quality {config.jpeg_lowest} to {config.jpeg_highest}: must rise, to at most 100")
+    image_size(config)
+    found: dict[str, Any] = {
+        "catalog": _catalog(config.catalog, config.assets).name,
+        "renderer": resolved_renderer(config.renderer),
+    }
+    return replace(config, **found)
+
+
+def image_size(config: RoomsConfig) -> tuple[int, int]:
+    """(width, height) of the photos in pixels. Raises InputError when ``--size`` does not give them."""
+    match = re.fullmatch(r"(\d+)x(\d+)", config.size)
+    size = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in size):
+        raise InputError(
+            f"--size {config.size}: must be WIDTHxHEIGHT such as 256x192, each from {MIN_SIDE_PX} to {MAX_SIDE_PX}"
+        )
+    return size
+
+
+@functools.lru_cache(maxsize=1)
+def _catalog(name: str, folder: Path | None) -> Catalog:
+    if name == "procedural":
+        return ProceduralCatalog()
+    catalog = load_catalog(folder)
+    if name not in ("auto", catalog.name):
+        raise InputError(f"--catalog {name} is not installed; `make assets` installs it, or say --catalog procedural")
+    return catalog
+
+
+def claim(root: Path, config: RoomsConfig) -> None:
+    """Write down what the rooms in ``root`` are made with; ``config`` comes from ``check_config``.
+
+    Raises InputError when there are rooms that were made with other settings.
+    """
+    path = root / DATASET_FILE
+    settings = {name: value for name, value in to_plain(config).items() if name not in _NOT_SETTINGS}
+    known = _settings_in(path)
+    if known is None and finished_scenes(root):
+        raise InputError(
+            f"{root} has rooms but no {DATASET_FILE}: not a data set of this program; choose another --out"
+        )
+    if known is not None and known != settings:
+        differing = [name for name in settings if known.get(name) != settings[name]]
+        differences = "; ".join(f"{name} {known.get(name)} there, {settings[name]} now" for name in differing)
+        raise InputError(f"{root} holds rooms with other settings ({differences}); choose another --out")
+    write_json(path, {"version": LAYOUT_VERSION, "depth_unit_m": DEPTH_UNIT_M, "settings": settings})
+
+
+def _settings_in(path: Path) -> dict[str, Any] | None:
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text())["settings"]
+        return settings
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not the description of a data set: {error!r}") from None
+
+
+def make_rooms(root: Path, config: RoomsConfig) -> Made:
+    """Make the rooms that are missing in the claimed folder ``root``.
+
+    ``config`` comes from ``check_config``. A room that fails twice is left out. Raises StopError when the disk is full.
+    """
+    remove_scratch(root)
+    wanted = range(config.first, config.first + config.scenes)
+    there = {folder.number for folder in finished_scenes(root)}
+    missing = [number for number in wanted if number not in there]
+    processes = min(config.workers or os.cpu_count() or 1, max(len(missing), 1))
+    outcomes = []
+    try:
+        jobs = run_jobs(functools.partial(make_scene, root, config), missing, processes)
+        for outcome in track(jobs, "rooms", len(missing)):
+            outcomes.append(outcome)
+            level = logging.DEBUG if outcome.done else logging.WARNING
+            log.log(level, "%s: %s", SceneFolder.of_number(root, outcome.number).path.name, outcome.detail)
+    finally:
+        remove_scratch(root)
+        write_attribution(root)
+    failed = tuple(sorted(outcome.number for outcome in outcomes if not outcome.done))
+    made = tuple(sorted(outcome.number for outcome in outcomes if outcome.done))
+    return Made(made, failed, len(wanted) - len(missing))
+
+
+def remove_scratch(root: Path) -> None:
+    """Remove rooms that were not finished."""
+    for path in root.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(path)
+
+
+def make_scene(root: Path, config: RoomsConfig, number: int) -> str:
+    """Make the room ``number`` and say how long it took. Raises StopError when the disk is full."""
+    start = time.monotonic()
+    final = SceneFolder.of_number(root, number).path
+    if final.exists():  # a process of a killed run was still at it
+        return "was made meanwhile"
+    scratch = root / f"{_SCRATCH}{uuid.uuid4().hex[:8]}-{number}"
+    try:
+        _write_scene(SceneFolder(scratch), config, number)
+        scratch.rename(final)
+    except OSError as error:
+        if error.errno in _DISK_IS_FULL:
+            message = f"no space left for room {number} in {root}; the same command goes on where it stopped"
+            raise StopError(message) from None
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    seconds = (time.monotonic() - start) / config.views
+    return f"{config.views} views, {seconds:.2f} s each, peak memory {peak_memory_mb():.0f} MB"
+
+
+def _write_scene(folder: SceneFolder, config: RoomsConfig, number: int) -> None:
+    """One room into ``folder``; scene.json last."""
+    seed = functools.partial(seed_of, config.seed, number)
+    room = make_room(seed(_ROOM), _catalog(config.catalog, config.assets))
+    shots = make_shots(room, seed(_SHOTS), config.views, *image_size(config))
+    renderer = make_renderer(config.renderer, room, config.samples, threads=1)
+    for index, shot in enumerate(shots):
+        view = renderer.render(shot, seed(_RENDER, index))
+        rgb = develop(view.radiance, seed(_DEVELOP, index))
+        _write_view(folder, view_name(index), view, rgb, jpeg_quality(config, seed(_JPEG, index)))
+    _write_poses(folder, shots)
+    if config.mesh:
+        surface = room.mesh
+        write_ply(folder.mesh, Mesh(surface.vertices, surface.triangles))
+    write_json(folder.facts, _facts(config, number, room, shots, renderer))
+
+
+def seed_of(*parts: int) -> int:
+    """A seed of 32 bits from what it is for; another one for any other parts."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def jpeg_quality(config: RoomsConfig, seed: int) -> int:
+    """Quality of one photo."""
+    return int(np.random.default_rng(seed).integers(config.jpeg_lowest, config.jpeg_highest + 1))
+
+
+def _write_view(folder: SceneFolder, name: str, view: RoomView, rgb: NDArray[np.uint8], quality: int) -> None:
+    for path in (folder.photo(name), folder.depth(name), folder.normals(name)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rgb).save(folder.photo(name), quality=quality, subsampling="4:2:0")
+    write_png(folder.depth(name), encode_depth(view.depth))
+    write_normals_png(folder.normals(name), view.normals.values, view.normals.valid)
+    if view.sky.any():
+        write_png(folder.sky(name), encode_sky(view.sky))
+
+
+def _write_poses(folder: SceneFolder, shots: Sequence[Shot]) -> None:
+    names = [folder.photo(view_name(index)).name for index in range(len(shots))]
+    cameras = {name: SourceCamera.of_pinhole(shot.camera) for name, shot in zip(names, shots, strict=True)}
+    poses = {name: shot.cam_from_world for name, shot in zip(names, shots, strict=True)}
+    write_transforms(folder.transforms, cameras, poses, photos_folder="images")
+
+
+def _facts(
+    config: RoomsConfig, number: int, room: Room, shots: Iterable[Shot], renderer: RoomRenderer
+) -> dict[str, Any]:
+    return {
+        "version": LAYOUT_VERSION,
+        "made_by": f"lotus_recon {__version__}",
+        "seed": config.seed,
+        "number": number,
+        "renderer": renderer.name,
+        "catalog": config.catalog,
+        "room_size_m": [round(float(side), 4) for side in room.size],
+        "parts": len(room.parts),
+        "triangles": sum(len(part.mesh.triangles) for part in room.parts),
+        "views": [_view_facts(view_name(index), shot) for index, shot in enumerate(shots)],
+        "credits": [dataclasses.asdict(credit) for credit in room.credits],
+    }
+
+
+def _view_facts(name: str, shot: Shot) -> dict[str, Any]:
+    center = -shot.cam_from_world[:3, :3].T @ shot.cam_from_world[:3, 3]
+    return {
+        "file": f"images/{name}.jpg",
+        "fov_deg": round(shot.camera.fov_deg[0], 2),
+        "camera_height_m": round(float(center[2]), 3),
+    }

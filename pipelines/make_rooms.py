@@ -1,0 +1,83 @@
+"""python -m pipelines.make_rooms --out DIR --scenes N --views M --size 256x192 --seed S"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from lotus_recon.synthetic.rooms.config import RoomsConfig
+from pipelines.command_line import DONE, FAILED, CommonArguments, log_file, main, on_screen, parse, status_of
+
+if TYPE_CHECKING:
+    from lotus_recon.synthetic.rooms.writing import Made
+
+
+@dataclass(frozen=True)
+class Arguments(CommonArguments):
+    """Furnished rooms with photos, exact depth, normals, cameras and surface, to train on."""
+
+    sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
+    """Write a picture of random views: photo, depth, normals."""
+    sheet_views: int = 24
+    """Views in that picture."""
+    options: RoomsConfig = field(default_factory=RoomsConfig)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Exit status of the command line ``argv``."""
+    arguments = parse(lambda options: Arguments(options=options), RoomsConfig(), "make_rooms", argv)
+    from lotus_recon.synthetic.rooms.writing import check_config, claim
+    from lotus_recon.workspace import Workspace
+
+    with on_screen(arguments.quiet, arguments.verbose):
+        config = check_config(arguments.options)
+        check_sheet(arguments.sheet, arguments.sheet_views)
+        with Workspace(arguments.out).locked(), log_file(arguments.out):
+            claim(arguments.out, config)
+            return status_of(lambda: _work(arguments, config))
+
+
+def check_sheet(sheet: Path | None, views: int) -> None:
+    """Raise InputError when the picture could not be written."""
+    from lotus_recon.errors import InputError
+    from lotus_recon.workspace import make_folder
+
+    if views < 1:
+        raise InputError(f"--sheet-views {views}: must be 1 or more")
+    if sheet is None:
+        return
+    if sheet.suffix.lower() != ".png":
+        raise InputError(f"--sheet {sheet}: must end in .png")
+    make_folder(sheet.parent)
+
+
+def _work(arguments: Arguments, config: RoomsConfig) -> int:
+    from lotus_recon.recipes.rooms_sheet import write_sheet
+    from lotus_recon.synthetic.rooms.writing import make_rooms
+
+    start = time.monotonic()
+    made = make_rooms(arguments.out, config)
+    if not arguments.quiet:
+        print(summary(arguments.out, config, made, time.monotonic() - start))
+    if arguments.sheet is not None:
+        write_sheet(arguments.out, arguments.sheet, arguments.sheet_views, config.seed)
+    return FAILED if made.failed else DONE
+
+
+def summary(out: Path, config: RoomsConfig, made: Made, seconds: float) -> str:
+    """One line: how many rooms, how fast, and which failed."""
+    parts = [f"{len(made.made)} rooms made with {config.renderer} and {config.catalog}", f"{made.there} were there"]
+    if made.made:
+        parts.append(f"{seconds / (len(made.made) * config.views):.2f} s a view")
+    if made.failed:
+        parts.append("failed: " + ", ".join(str(number) for number in made.failed))
+    return f"{out}: " + ", ".join(parts)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,63 @@
+"""The command that makes rooms, from end to end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lotus_recon.errors import InputError
+from lotus_recon.io.images import read_rgb
+from pipelines.make_rooms import run
+
+SMALL = (
+    *("--scenes", "2", "--views", "2", "--size", "48x36", "--seed", "3"),
+    *("--renderer", "raycast", "--catalog", "procedural", "--workers", "2"),
+)
+
+
+def test_makes_rooms_and_a_sheet_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--out", str(tmp_path), *SMALL, "--no-mesh"]
+    command = [sys.executable, "-m", "pipelines.make_rooms", *arguments]
+    first = subprocess.run(command, capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    assert "2 rooms made with raycast and procedural, 0 were there" in first.stdout
+    assert not list(tmp_path.glob("*/mesh.ply"))
+    sheet = tmp_path / "sheet.png"
+    assert run([*arguments, "--scenes", "1", "--sheet", str(sheet), "--sheet-views", "3"]) == 0
+    assert "0 rooms made with raycast and procedural, 1 were there" in capsys.readouterr().out
+    assert len(np.unique(read_rgb(sheet).reshape(-1, 3), axis=0)) > 100
+    with pytest.raises(InputError, match="mesh False there, True now"):
+        run([*arguments, "--mesh"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--size", "0"), "--size 0"),
+        (("--scenes", "0"), "--scenes 0"),
+        (("--sheet", "sheet.jpg"), "must end in .png"),
+        (("--sheet-views", "0"), "--sheet-views 0"),
+        (("--assets", "no/such/folder", "--catalog", "auto"), "no/such/folder"),
+    ],
+)
+def test_bad_options_are_refused(options: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        run(["--out", str(tmp_path / "out"), *SMALL, *options])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file or lies below one"):
+        run(["--out", str(tmp_path / "file" / "out"), *SMALL])
+
+
+@pytest.mark.parametrize("option", [("--renderer", "crayon"), ("--catalog", "ikea"), ("--scens", "3")])
+def test_unknown_choices_are_refused(option: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(["--out", str(tmp_path / "out"), *option])
+    assert stopped.value.code == 2
