@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check lint types bench acceptance sample clean
+.PHONY: help demo test test-all check lint types bench acceptance sample assets clean
 
 help:
 	@echo "make demo        reconstruct the sample scene in data/"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench       speed and memory, against the named peers"
 	@echo "make acceptance  accuracy on real photos (needs ../shared/data)"
 	@echo "make sample      render the sample scene in data/ again"
+	@echo "make assets      install the furniture and textures that rooms are made of (apt)"
 
 $(READY): pyproject.toml constraints.txt scripts/setup.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) bash scripts/setup.sh
@@ -49,6 +50,9 @@ acceptance: $(READY)
 
 sample: $(READY)
 	$(RUN) -c "from pathlib import Path; from lotus_recon.synthetic.sample import write_sample; write_sample(Path('data/sample'))"
+
+assets:
+	bash scripts/assets.sh
 
 clean:
 	rm -rf $(VENV) out

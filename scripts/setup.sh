@@ -2,12 +2,13 @@
 # Makes a virtual environment that can run everything: system libraries through apt where that is allowed, then pip.
 set -euo pipefail
 
+NAME=setup
 PYTHON=${PYTHON:-python3}
 VENV=${VENV:-.venv}
 # Open3D loads these even in its CPU build; python3-venv is a package of its own on Debian and Ubuntu.
 LIBRARIES=(libusb-1.0.so.0:libusb-1.0-0 libGL.so.1:libgl1 libEGL.so.1:libegl1 libX11.so.6:libx11-6 libgomp.so.1:libgomp1)
 
-say() { printf 'setup: %s\n' "$*"; }
+source "$(dirname "$0")/apt.sh"
 
 missing_packages() {
     local entry
@@ -15,27 +16,6 @@ missing_packages() {
         ldconfig -p | grep -q "${entry%%:*}" || echo "${entry##*:}"
     done
     "$PYTHON" -c 'import ensurepip' 2>/dev/null || echo python3-venv
-}
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    else
-        sudo -n "$@"
-    fi
-}
-
-install_system_packages() {
-    local packages=("$@")
-    if command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
-        say "installing ${packages[*]} with apt-get"
-        as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
-    else
-        say "these system packages are missing: ${packages[*]}"
-        say "install them (sudo apt-get install ${packages[*]}) and run make again"
-        exit 2
-    fi
 }
 
 command -v "$PYTHON" >/dev/null || { say "$PYTHON not found; set PYTHON=... to a Python 3.10-3.12"; exit 2; }
