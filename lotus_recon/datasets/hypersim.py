@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from lotus_recon.datasets.reading import (
     check_folder,
     check_split,
+    h5py,
     read_hdf5,
     read_table,
     require_file,
@@ -78,6 +79,7 @@ class HypersimSet:
     def __init__(self, root: Path, split: str, unusual_cameras: bool = False) -> None:
         check_split(split)
         check_folder(root, "Hypersim")
+        h5py()  # refused here rather than at every sample
         self.root = root
         scenes = sorted(path.name for path in root.iterdir() if _SCENE.fullmatch(path.name) and path.is_dir())
         if not scenes:

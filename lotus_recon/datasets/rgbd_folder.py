@@ -39,8 +39,8 @@ _MAP_SUFFIXES = (".png", ".npy", ".npz")
 class FolderFacts:
     """What ``dataset.yaml`` says."""
 
-    # Metres per count of the depth files, such as 0.001 for millimetres.
-    depth_unit_m: float
+    # Metres per count of the depth files, such as 0.001 for millimetres; must be given where there is depth.
+    depth_unit_m: float | None = None
     # Depth from which on a pixel is sky, in metres; none: there is no sky.
     sky_from_m: float | None = None
     # Camera axes of the normals: opencv (x right, y down, z forward), opengl (x right, y up, z back), lotus.
@@ -54,7 +54,7 @@ class FolderFacts:
     cy: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.depth_unit_m > 0:
+        if self.depth_unit_m is not None and not self.depth_unit_m > 0:
             raise InputError(f"depth_unit_m {self.depth_unit_m}: must be positive")
         if self.normals_from_depth and self.fx is None:
             raise InputError("normals_from_depth needs the camera: fx (and fy, cx, cy where they are not the usual)")
@@ -77,6 +77,8 @@ class FolderSet:
         self.facts = read_facts(root)
         if not any((root / kind).is_dir() for kind in ("depth", "normals")):
             raise InputError(f"{root} has neither depth nor normals; a folder of that name is needed beside rgb")
+        if self._has_depth and self.facts.depth_unit_m is None:
+            raise InputError(f"{root / FACTS_FILE} must say depth_unit_m, such as 0.001 for millimetres")
         self._photos = _split(root, list_photos(root / "rgb"), split)
 
     def __len__(self) -> int:
@@ -85,6 +87,14 @@ class FolderSet:
     def name(self, index: int) -> str:
         """The photo's path below rgb, without suffix."""
         return self._photos[index].stem
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of this set."""
+        if not (self.root / "normals").is_dir():
+            return ()
+        without = sum(self._map("normals", photo) is None for photo in self._photos)
+        return (f"{without} of {len(self)} photos have no file in normals",) if without else ()
 
     def files(self, index: int) -> tuple[Path, ...]:
         """The files that a sample is read from."""
@@ -131,6 +141,7 @@ class FolderSet:
             raise InputError(f"{self.root / 'depth' / photo.stem}.png is missing (also as .npy or .npz)")
         counts = read_png16(path) if path.suffix == ".png" else read_array(path, "depth")
         require_shape(counts, shape, path)
+        assert self.facts.depth_unit_m is not None  # by __init__
         depth = counts.astype(np.float32) * np.float32(self.facts.depth_unit_m)
         valid = np.isfinite(depth) & (depth > 0)
         require_some(valid, path, "depth")
@@ -151,13 +162,11 @@ def read_facts(root: Path) -> FolderFacts:
     """What ``dataset.yaml`` says. Raises InputError when it is missing or wrong, with what to write."""
     path = root / FACTS_FILE
     if not path.is_file():
-        raise InputError(
-            f"{path} is missing; write at least 'depth_unit_m: 0.001' (metres per count of the depth files)"
-        )
+        raise InputError(f"{path} is missing; write into it at least 'depth_unit_m: 0.001' (metres per count)")
     try:
-        return load_config(FolderFacts, path, base=FolderFacts(depth_unit_m=1.0))
+        return load_config(FolderFacts, path)
     except InputError as error:
-        raise InputError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
 
 
 def read_normals(path: Path, shape: tuple[int, ...], facts: FolderFacts) -> tuple[NDArray[np.float32], BoolArray]:

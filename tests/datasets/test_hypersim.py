@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +238,13 @@ def test_folders_that_are_not_hypersim(tmp_path: Path) -> None:
         HypersimSet(tmp_path, "test")
     write_table(tmp_path / hypersim.CAMERA_TABLE, [{"scene_name": "ai_001_001"}])
     with pytest.raises(InputError, match="M_cam_from_uv_00"):
+        HypersimSet(tmp_path, "all")
+
+
+def test_without_h5py_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_frame(tmp_path, "ai_001_001", 0)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(InputError, match=r"lotus-recon\[train\]"):
         HypersimSet(tmp_path, "all")
 
 
