@@ -55,10 +55,10 @@ def develop(radiance: FloatArray, seed: int, look: Look | None = None) -> NDArra
     image = image * _vignette(image.shape[:2], look.vignetting * random.random())
     image = _blurred(image, look.blur_px * random.random())
     image = _noisy(image, look, random)
-    image = srgb_encoded(_filmic(image) if random.random() < look.filmic else image)
-    image = _graded(image, look, random)
-    image = _sharpened(image, look.sharpening * random.random())
-    return np.asarray(np.round(255 * np.clip(image, 0, 1)), np.uint8)
+    encoded = srgb_encoded(_filmic(image) if random.random() < look.filmic else image)
+    graded = _graded(encoded, look, random)
+    sharp = _sharpened(graded, look.sharpening * random.random())
+    return np.asarray(np.round(255 * np.clip(sharp, 0, 1)), np.uint8)
 
 
 def _exposure(image: NDArray[np.float64]) -> float:
