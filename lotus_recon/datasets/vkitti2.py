@@ -8,9 +8,9 @@ Facts, from the data set's page:
 - ``SceneXX/VARIATION/intrinsic.txt``: ``frame cameraID K[0,0] K[1,1] K[0,2] K[1,2]``. The principal point (620.5, 187)
   counts from the centre of the first pixel; the half pixel is added here.
 
-What is 80 m away or more is sky, and scene 01 is kept for validation (utils/vkitti_dataset.py of EnVision-Research/Lotus
-trains on the other four). There are no normals: they are fitted to the depth (``plane_normals``), once per photo when
-the set is prepared, else at every reading.
+What is 80 m away or more is sky, and scene 01 is kept for validation: Lotus was trained on the other four
+(utils/vkitti_dataset.py of EnVision-Research/Lotus). There are no normals: they are fitted to the depth
+(``plane_normals``), once per photo when the set is prepared, else at every reading.
 """
 
 from __future__ import annotations
