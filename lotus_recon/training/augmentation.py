@@ -6,7 +6,7 @@ Geometry changes with the picture, colours do not touch it. All chance comes fro
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,20 +14,11 @@ from numpy.typing import NDArray
 
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.training.config import DataConfig
+from lotus_recon.training.framing import Box, cropped, mirrored, resized
 
 _GREY = np.array([0.299, 0.587, 0.114])  # luma of Rec. 601, as in JPEG
 _LEVELS = np.arange(256) / 255
 _DISPLAY_GAMMA = 2.2
-
-
-@dataclass(frozen=True)
-class Box:
-    """A part of a picture, in whole pixels."""
-
-    left: int
-    top: int
-    width: int
-    height: int
 
 
 def augmented(sample: Sample, width: int, height: int, config: DataConfig, rng: np.random.Generator) -> Sample:
@@ -41,65 +32,18 @@ def augmented(sample: Sample, width: int, height: int, config: DataConfig, rng: 
     return result
 
 
-def centred(sample: Sample, width: int, height: int) -> Sample:
-    """A sample at the size to train on, without chance: the largest part with its proportions, from the middle."""
-    return resized(cropped(sample, _box(sample, width, height, share=1, right=0.5, down=0.5)), width, height)
-
-
 def random_box(sample: Sample, width: int, height: int, smallest_crop: float, rng: np.random.Generator) -> Box:
     """A part of a photo with the proportions of ``width`` x ``height``, at a random place.
 
     Its sides are ``smallest_crop`` to 1 times those of the largest such part. With 1 it is that part, from the middle.
     """
-    if smallest_crop >= 1:
-        return _box(sample, width, height, share=1, right=0.5, down=0.5)
-    share, right, down = rng.uniform(smallest_crop, 1), rng.random(), rng.random()
-    return _box(sample, width, height, share, right, down)
-
-
-def _box(sample: Sample, width: int, height: int, share: float, right: float, down: float) -> Box:
-    """The largest part with the given proportions, times ``share``; ``right`` and ``down`` in [0, 1] place it."""
+    share, right, down = 1.0, 0.5, 0.5
+    if smallest_crop < 1:
+        share, right, down = rng.uniform(smallest_crop, 1), rng.random(), rng.random()
     full_height, full_width = sample.rgb.shape[:2]
     scale = share * min(full_width / width, full_height / height)
     box_width, box_height = max(round(scale * width), 1), max(round(scale * height), 1)
     return Box(round(right * (full_width - box_width)), round(down * (full_height - box_height)), box_width, box_height)
-
-
-def cropped(sample: Sample, box: Box) -> Sample:
-    """The part ``box`` of a sample."""
-    rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-    return _mapped(sample, lambda map_: map_[rows, columns])
-
-
-def mirrored(sample: Sample) -> Sample:
-    """A sample as seen in a mirror: left and right exchanged, also in the directions of the normals."""
-    result = _mapped(sample, lambda map_: map_[:, ::-1])
-    if result.normals is None:
-        return result
-    return replace(result, normals=result.normals * np.array([-1, 1, 1], np.float32))
-
-
-def resized(sample: Sample, width: int, height: int) -> Sample:
-    """A sample at another size. Colours are averaged or interpolated; geometry is that of the pixel each centre is in,
-    so that no value is mixed across an edge and a pixel is valid only if its source is."""
-    full_height, full_width = sample.rgb.shape[:2]
-    if (full_width, full_height) == (width, height):
-        return sample
-    rows, columns = _sources(full_height, height), _sources(full_width, width)
-    smaller = width * height < full_width * full_height
-    rgb = cv2.resize(sample.rgb, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    return replace(_mapped(sample, lambda map_: map_[rows][:, columns]), rgb=np.asarray(rgb, np.uint8))
-
-
-def _sources(source: int, target: int) -> NDArray[np.int64]:
-    """(target,) index among ``source`` pixels of the one that each new pixel's centre is in."""
-    return np.asarray((np.arange(target) + 0.5) * source / target, np.int64)
-
-
-def _mapped(sample: Sample, change: Callable[[NDArray], NDArray]) -> Sample:
-    """A sample with the same change made to all its maps."""
-    maps = (sample.depth, sample.depth_valid, sample.sky, sample.normals, sample.normals_valid)
-    return Sample(sample.name, change(sample.rgb), *(None if map_ is None else change(map_) for map_ in maps))
 
 
 def recoloured(rgb: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -106,7 +106,7 @@ class DataConfig:
     validation_samples: int = 16
     # Mirror every other sample (normals too).
     flip: bool = True
-    # Take a random crop of this share of the photo or more, before resizing; 1 = the whole photo.
+    # Crop at random: sides of this share or more of the largest part with the right proportions; 1 = that part, centred.
     smallest_crop: float = 1.0
     # Strength of changes of colour, exposure, blur, noise; 0 = none, as in the paper.
     photometric: float = 0.0

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import islice
 
 import numpy as np
 
 from lotus_recon.datasets.samples import Sample, TrainingSet
+from lotus_recon.datasets.training_sets import open_training_set
 from lotus_recon.errors import InputError
-from lotus_recon.models.base import TASKS
-from lotus_recon.training.augmentation import augmented, centred
+from lotus_recon.training.augmentation import augmented
 from lotus_recon.training.config import DataConfig, ObjectiveConfig, SetConfig
-from lotus_recon.training.examples import Example, check_any_truth, example, stacked
+from lotus_recon.training.examples import Example, example, stacked
 from lotus_recon.training.learner import Batch
 from lotus_recon.training.order import Draw, Order
 from lotus_recon.training.reading import Ledger, Usable, first_usable, in_order
@@ -51,7 +50,7 @@ class Batches:
         check_targets(objective)
         _check_sharing(total_batch, process_index, process_count, accumulation)
         self.config, self.objective = config, objective
-        self.sets = _opened(config.sets, sets)
+        self.sets = list(sets) if sets is not None else open_sets(config.sets)
         _check_enough(self.sets, config.sets, process_count)
         self._order = Order(seed, [len(s) for s in self.sets], [s.probability for s in config.sets], total_batch)
         self._ledgers = [Ledger(str(o.root), len(s)) for o, s in zip(config.sets, self.sets, strict=True)]
@@ -101,29 +100,9 @@ class Batches:
         return stacked(examples)
 
 
-def validation_samples(config: DataConfig, sets: Sequence[TrainingSet] | None = None) -> list[Sample]:
-    """``config.validation_samples`` of each validation set, evenly spaced, at the set's size; always the same ones.
-
-    Unusable samples are replaced by those after them, as in training. ``sets`` stand for ``config.validation``.
-    """
-    chosen = []
-    for options, dataset in zip(config.validation, _opened(config.validation, sets), strict=True):
-        _check_enough([dataset], [options], 1)
-        ledger = Ledger(str(options.root), len(dataset))
-        count = min(config.validation_samples, len(dataset))
-        for first in (np.arange(count) + 0.5) * len(dataset) / count:
-            indices = (int(first + offset) % len(dataset) for offset in range(len(dataset)))
-            usable = first_usable(dataset, indices, partial(_validated, options), str(options.root))
-            ledger.enter(usable)
-            chosen.append(usable.item)
-    return chosen
-
-
-def _validated(options: SetConfig, sample: Sample) -> Sample:
-    """A sample at the size of its set, without chance."""
-    result = centred(sample, options.width, options.height)
-    check_any_truth(result, TASKS)
-    return result
+def open_sets(configured: Sequence[SetConfig]) -> list[TrainingSet]:
+    """The data sets of a configuration. Raises InputError for folders that are not what they should be."""
+    return [open_training_set(options.kind, options.root, options.split) for options in configured]
 
 
 def check_data(config: DataConfig) -> None:
@@ -172,17 +151,6 @@ def _check_sharing(total_batch: int, process_index: int, process_count: int, acc
             f"total_batch {total_batch} cannot be shared by {process_count} processes x {accumulation} micro-batches; "
             f"allowed: a multiple of {process_count * accumulation}"
         )
-
-
-def _opened(configured: Sequence[SetConfig], given: Sequence[TrainingSet] | None) -> list[TrainingSet]:
-    """The data sets of a configuration, opened unless they are given."""
-    if given is None:
-        from lotus_recon.datasets.training_sets import open_training_set
-
-        return [open_training_set(options.kind, options.root, options.split) for options in configured]
-    if len(given) != len(configured):
-        raise InputError(f"{len(given)} data sets were given for {len(configured)} configured ones")
-    return list(given)
 
 
 def _check_enough(sets: Sequence[TrainingSet], configured: Sequence[SetConfig], process_count: int) -> None:

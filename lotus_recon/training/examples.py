@@ -26,17 +26,19 @@ class Example:
     rgb: NDArray[np.uint8]  # (H, W, 3)
     annotation: Mapping[str, NDArray[np.float32]]  # task -> (3 or, where all channels are equal, 1, H, W)
     valid: Mapping[str, BoolArray]  # task -> (H, W)
+    depth: NDArray[np.float32] | None  # (H, W) metres, 0 where not known; none when depth is not a task
 
 
 def example(sample: Sample, objective: ObjectiveConfig, seed: int) -> Example:
     """A sample of the final size as the network sees it. Raises InputError when nothing of it can be learnt."""
-    check_any_truth(sample, objective.tasks)
-    annotation, valid = {}, {}
+    _check_any_truth(sample, objective.tasks)
+    annotation, valid, depth = {}, {}, None
     if "depth" in objective.tasks:
         annotation["depth"], valid["depth"] = _depth_truth(sample, objective)
+        depth = _known_depth(sample)
     if "normal" in objective.tasks:
         annotation["normal"], valid["normal"] = _normal_truth(sample)
-    return Example(sample.name, seed, sample.rgb, annotation, valid)
+    return Example(sample.name, seed, sample.rgb, annotation, valid, depth)
 
 
 def _depth_truth(sample: Sample, objective: ObjectiveConfig) -> tuple[NDArray[np.float32], BoolArray]:
@@ -54,7 +56,13 @@ def _normal_truth(sample: Sample) -> tuple[NDArray[np.float32], BoolArray]:
     return normal_annotation(sample.normals, sample.normals_valid), sample.normals_valid
 
 
-def check_any_truth(sample: Sample, tasks: Sequence[str]) -> None:
+def _known_depth(sample: Sample) -> NDArray[np.float32]:
+    if sample.depth is None or sample.depth_valid is None:
+        return np.zeros(sample.rgb.shape[:2], np.float32)
+    return np.where(sample.depth_valid, sample.depth, np.float32(0))
+
+
+def _check_any_truth(sample: Sample, tasks: Sequence[str]) -> None:
     """Raise InputError unless at least one pixel of one of the tasks is valid."""
     masks = {"depth": sample.depth_valid, "normal": sample.normals_valid}
     if not any(mask is not None and mask.any() for mask in (masks[task] for task in tasks)):
@@ -65,12 +73,14 @@ def stacked(examples: Sequence[Example]) -> Batch:
     """Examples of one size as a batch."""
     image = torch.from_numpy(np.stack([e.rgb for e in examples])).permute(0, 3, 1, 2).to(torch.float32)
     annotation = {task: _rows([e.annotation[task] for e in examples]) for task in examples[0].annotation}
+    depths = [e.depth[None] for e in examples if e.depth is not None]
     return Batch(
         names=tuple(e.name for e in examples),
         image=image.contiguous() / 127.5 - 1,
         annotation={task: maps.expand(-1, 3, -1, -1) for task, maps in annotation.items()},
         valid={task: _rows([e.valid[task][None] for e in examples]) for task in examples[0].valid},
         seeds=tuple(e.seed for e in examples),
+        depth=_rows(depths) if depths else None,
     )
 
 

@@ -16,7 +16,7 @@ import torch
 from lotus_recon.datasets.samples import Sample, TrainingSet
 from lotus_recon.errors import InputError
 from lotus_recon.training.config import DataConfig, ObjectiveConfig, SetConfig
-from lotus_recon.training.data import Batches, check_data, validation_samples
+from lotus_recon.training.data import Batches, check_data
 from lotus_recon.training.learner import Batch
 from lotus_recon.training.order import Order
 
@@ -86,6 +86,26 @@ def test_batches_hold_what_they_promise() -> None:
     assert batch.annotation["depth"].abs().max() == 1
     assert (batch.annotation["normal"] == torch.tensor([0, 0, 1]).reshape(3, 1, 1)).all()
     assert len(set(batch.seeds)) == 4
+
+
+def test_depth_itself_is_there_for_losses_on_it_and_zero_where_it_is_not_known() -> None:
+    dataset = Toy("a", 10)
+    whole = replace(ONE, smallest_crop=1, flip=False)
+    (batch,) = Batches(whole, BOTH, 0, 4, [dataset]).step(0)
+    assert batch.depth is not None
+    for name, depth in zip(batch.names, batch.depth, strict=True):
+        np.testing.assert_array_equal(depth[0], dataset.load(int(name[1:])).depth)
+
+    class Holes(Toy):
+        def load(self, index: int) -> Sample:
+            sample = super().load(index)
+            valid = np.indices((24, 32))[1] < 5
+            return replace(sample, depth=np.where(valid, np.float32(2), np.float32(np.nan)), depth_valid=valid)
+
+    (batch,) = Batches(whole, BOTH, 0, 4, [Holes("a", 10)]).step(0)
+    assert batch.depth is not None
+    assert (batch.depth == 2 * batch.valid["depth"]).all()
+    assert Batches(ONE, ObjectiveConfig(tasks=["normal"]), 0, 2, toys(10)).step(0)[0].depth is None
 
 
 def test_only_the_tasks_asked_for_are_there() -> None:
@@ -282,17 +302,3 @@ def test_samples_that_cannot_be_shared_out_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         Batches(ONE, BOTH, 0, total_batch, toys(length), index, processes, accumulation)
-
-
-def test_validation_takes_the_same_evenly_spaced_samples_without_chance() -> None:
-    config = replace(TWO, validation=TWO.sets, validation_samples=4)
-    samples = validation_samples(config, toys(40, 3))
-    assert [s.name for s in samples] == ["a5", "a15", "a25", "a35", "b0", "b1", "b2"]
-    assert [s.rgb.shape for s in samples] == [(24, 32, 3)] * 4 + [(16, 48, 3)] * 3
-    np.testing.assert_array_equal(samples[0].rgb, Toy("a", 40).load(5).rgb)
-
-
-def test_validation_replaces_what_is_broken() -> None:
-    config = replace(ONE, validation=ONE.sets, validation_samples=4)
-    samples = validation_samples(config, [Toy("a", 40, broken=frozenset({15}))])
-    assert [s.name for s in samples] == ["a5", "a16", "a25", "a35"]
