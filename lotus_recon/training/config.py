@@ -106,7 +106,7 @@ class DataConfig:
     validation_samples: int = 16
     # Mirror every other sample (normals too).
     flip: bool = True
-    # Crop at random: sides of this share or more of the largest part with the right proportions; 1 = that part, centred.
+    # Crop at random: sides of this share or more of the largest part with the right proportions; 1 = that, centred.
     smallest_crop: float = 1.0
     # Strength of changes of colour, exposure, blur, noise; 0 = none, as in the paper.
     photometric: float = 0.0
