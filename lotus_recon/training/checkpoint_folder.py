@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from diffusers import DDIMScheduler
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from lotus_recon.errors import ModelError
 from lotus_recon.models.lotus.checkpoints import FACTS_FILE, Facts, write_facts
@@ -68,7 +69,12 @@ def write_text_encoder(folder: Path, width: int) -> None:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        CLIPTextModel(config).save_pretrained(str(folder / "text_encoder"))
+        weights = CLIPTextModel(config).state_dict()
+    encoder = folder / "text_encoder"
+    encoder.mkdir(parents=True, exist_ok=True)
+    config.to_json_file(str(encoder / "config.json"), use_diff=False)
+    # Not by save_pretrained: of several processes that train, only the first would write.
+    save_file(weights, str(encoder / "model.safetensors"), metadata={"format": "pt"})
     tokenizer = folder / "tokenizer"
     tokenizer.mkdir(parents=True, exist_ok=True)
     special = {"bos_token": _START, "eos_token": _END, "unk_token": _END, "pad_token": _PAD}

@@ -29,7 +29,7 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the networks live. The U-Net that learns is always float32."""
+    """Where the networks live. The U-Net learns in float32; so is a VAE from scratch, which is for tests only."""
 
     device: torch.device
     vae_dtype: torch.dtype = torch.float32
@@ -140,7 +140,7 @@ def _from_scratch(start: StartConfig, states: int, seed: int, where: Placement) 
     with tempfile.TemporaryDirectory() as folder:
         write_text_encoder(Path(folder), start.unet.cross_attention_dim)
         prompt = empty_prompt(Path(folder))
-    return _parts(unet, vae.to(where.vae_dtype), schedule, prompt, where)
+    return _parts(unet, vae, schedule, prompt, where)
 
 
 def _check_sizes(unet: UNetSize, vae: VaeSize) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import PNDMScheduler, UNet2DConditionModel
 
 from lotus_recon.training.config import ObjectiveConfig, StartConfig, TrainConfig, UNetSize, VaeSize
 from lotus_recon.training.learner import Batch
@@ -23,7 +23,7 @@ def tiny_config(mode: str = "D", checkpoint: Path | None = None, seed: int = 0, 
 
 
 def write_stable_diffusion(folder: Path) -> Path:
-    """A folder in the layout of Stable Diffusion 2: the U-Net has no class embedding, and no lotus.json is there."""
+    """A folder in the layout of Stable Diffusion 2: no class embedding, another sampler, no lotus.json."""
     write_checkpoint(folder, seed=5)
     torch.manual_seed(5)
     unet: Any = UNet2DConditionModel(
@@ -39,6 +39,10 @@ def write_stable_diffusion(folder: Path) -> Path:
         use_linear_projection=True,
     )
     unet.save_pretrained(str(folder / "unet"))
+    scheduler: Any = PNDMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1
+    )
+    scheduler.save_pretrained(str(folder / "scheduler"))
     return folder
 
 

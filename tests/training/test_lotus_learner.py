@@ -113,6 +113,18 @@ def test_gradients_reach_the_network_given_and_nothing_else() -> None:
     assert all(p.grad is None for p in learner.parts.vae.parameters())
 
 
+def test_gradient_checkpointing_changes_nothing_but_the_memory() -> None:
+    norms = []
+    for checkpointing in (False, True):
+        learner, batch = _learner("G", tasks=BOTH), smooth_batch()
+        if checkpointing:
+            learner.parts.unet.enable_gradient_checkpointing()
+        _loss(learner.terms(learner.network, batch), learner.counts(batch)).backward()
+        gradients = [p.grad for p in learner.network.parameters() if p.grad is not None]
+        norms.append(torch.stack([gradient.norm() for gradient in gradients]))
+    torch.testing.assert_close(norms[0], norms[1])
+
+
 @pytest.mark.parametrize(("mode", "tasks"), [("D", ["depth"]), ("G", ["normal"]), ("D", BOTH)])
 def test_overfits_two_samples(mode: str, tasks: list[str]) -> None:
     learner, batch = _learner(mode, tasks=tasks), smooth_batch()

@@ -198,6 +198,9 @@ def test_saved_folder_keeps_the_frozen_parts_bit_for_bit(stable_diffusion: Path,
     mine, theirs = parts.unet.state_dict(), loaded.parts.unet.state_dict()
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
     assert torch.equal(parts.prompt_unpadded, loaded.parts.prompt_unpadded)
+    # What Stable Diffusion calls its betas; its own sampler is another one, which learning does not need.
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    torch.testing.assert_close(parts.schedule.betas, betas)
     torch.testing.assert_close(parts.schedule.alphas_cumprod, loaded.parts.schedule.alphas_cumprod, rtol=0, atol=0)
 
 
@@ -205,6 +208,13 @@ def test_discriminative_checkpoint_cannot_claim_several_steps(stable_diffusion: 
     parts = _start(stable_diffusion, "D", 3)
     save_checkpoint_folder(parts, replace(FACTS, mode="D"), stable_diffusion, tmp_path / "own")
     with pytest.raises(ModelError, match="leave no room for noise"):
+        LotusModel.from_pretrained(tmp_path / "own", device="cpu")
+
+
+def test_more_steps_than_the_schedule_has_are_refused(stable_diffusion: Path, tmp_path: Path) -> None:
+    parts = _start(stable_diffusion, "G", 3)
+    save_checkpoint_folder(parts, replace(FACTS, inference_steps=1001), stable_diffusion, tmp_path / "own")
+    with pytest.raises(ModelError, match="1001 steps of inference do not fit a schedule of 1000 timesteps"):
         LotusModel.from_pretrained(tmp_path / "own", device="cpu")
 
 

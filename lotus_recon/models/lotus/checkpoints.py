@@ -48,7 +48,7 @@ class Facts:
     inference_steps: int = 1  # more than one: DDIM over the whole schedule, from pure noise
 
     @property
-    def takes_noise(self) -> bool:
+    def needs_noise(self) -> bool:
         """Whether the formulation needs noise in the input, which only generative checkpoints have."""
         return self.prediction_type != "sample" or self.timesteps != "single" or self.inference_steps > 1
 

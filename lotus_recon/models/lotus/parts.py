@@ -53,10 +53,17 @@ def load_parts(folder: Path, facts: Facts, device: torch.device, dtype: torch.dt
     padded, unpadded = empty_prompt(folder)
     unet = load_network(UNet2DConditionModel, folder, "unet", dtype)
     vae = load_network(AutoencoderKL, folder, "vae", dtype)
+    schedule = load_schedule(folder)
+    known = schedule.config["num_train_timesteps"]
+    if max(facts.timestep + 1, facts.inference_steps) > known:
+        raise ModelError(
+            f"{folder}: timestep {facts.timestep} and {facts.inference_steps} steps of inference do not fit a schedule "
+            f"of {known} timesteps"
+        )
     return Parts(
         unet=unet.to(device),
         vae=vae.to(device),
-        schedule=load_schedule(folder),
+        schedule=schedule,
         prompt_unpadded=torch.from_numpy(unpadded).to(device, dtype),
         prompt_padded=torch.from_numpy(padded).to(device, dtype),
         device=device,
@@ -81,7 +88,7 @@ def check_layout(folder: Path, facts: Facts) -> None:
             f"{where}: {channels} input channels make a {MODES[modes[channels]]} checkpoint, "
             f"not a {MODES[facts.mode]} one"
         )
-    if facts.takes_noise and modes[channels] == "D":
+    if facts.needs_noise and modes[channels] == "D":
         raise ModelError(
             f"{where}: {channels} input channels leave no room for noise, but the checkpoint is said to predict "
             f"{facts.prediction_type} at {facts.timesteps} timesteps in {facts.inference_steps} steps; a "
