@@ -50,8 +50,9 @@ class PathTracer:
         self._scene = self._mi.load_dict(
             {"type": "scene", **{f"part{i:04d}": _shape(self._mi, part) for i, part in enumerate(room.parts)}}
         )
-        path = {"type": "path", "max_depth": _MAX_DEPTH, "rr_depth": _ROULETTE_DEPTH}
-        self._integrator = self._mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal", "path": path})
+        self._light = self._mi.load_dict({"type": "path", "max_depth": _MAX_DEPTH, "rr_depth": _ROULETTE_DEPTH})
+        # On its own: around the path integrator it would trace all paths a second time.
+        self._guides = self._mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
         self._brightest = max((max(part.material.emission) for part in room.parts), default=0.0)
 
     def render(self, shot: Shot, seed: int) -> RoomView:
@@ -61,14 +62,17 @@ class PathTracer:
 
     def _radiance(self, shot: Shot, seed: int) -> Image:
         sensor = self._mi.load_dict(sensor_of(self._mi, shot))
-        layers = np.array(
-            self._mi.render(
-                self._scene, sensor=sensor, integrator=self._integrator, spp=self._samples, seed=seed % 2**32
-            )
-        )
         # Nothing can be brighter than the brightest source: what is, is noise.
-        color, albedo, normal = np.clip(layers[..., :3], 0, self._brightest), layers[..., 3:6], layers[..., 6:9]
-        return self._denoise(color, np.clip(albedo, 0, 1), normal) if self._denoise else color
+        noisy = np.clip(self._rendered(self._light, sensor, seed), 0, self._brightest)
+        if self._denoise is None:
+            return noisy
+        guides = self._rendered(self._guides, sensor, seed)
+        return self._denoise(noisy, np.clip(guides[..., :3], 0, 1), guides[..., 3:6])
+
+    def _rendered(self, integrator: Any, sensor: Any, seed: int) -> NDArray[np.float32]:
+        """(H, W, channels) of an integrator."""
+        image = self._mi.render(self._scene, sensor=sensor, integrator=integrator, spp=self._samples, seed=seed % 2**32)
+        return np.array(image, np.float32)
 
 
 @functools.lru_cache(maxsize=1)
