@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import math
 import os
 import signal
 import sys
@@ -12,13 +13,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_origin
 
 import tyro
 
 from lotus_recon import __version__, progress
-from lotus_recon.config import load_config
+from lotus_recon.config import list_of_configs, load_config, parse_yaml
 from lotus_recon.errors import InputError, ReconError
+from lotus_recon.workspace import to_plain
 
 # Threads that wait must sleep: those of OpenMP spin by default, and beside another busy process the many small steps of
 # alignment and consistency then take ten times as long. Read when torch is loaded.
@@ -60,20 +62,61 @@ class PhotoArguments(CommonArguments):
     """Use the output folder although it belongs to other photos: what differs is computed again."""
 
 
-def parse(arguments: Callable[[Any], Arguments], base: Any, pipeline: str, argv: Sequence[str]) -> Arguments:
+def parse(
+    arguments: Callable[[Any], Arguments],
+    base: Any,
+    pipeline: str,
+    argv: Sequence[str],
+    in_yaml: Sequence[type[Any]] = (),
+) -> Arguments:
     """Arguments of a pipeline from ``argv``: the config ``base``, then ``--config``, then the command line.
 
-    ``arguments`` builds the defaults around an instance of the config. tyro exits with status 2 on an unknown option.
-    Raises InputError for a config file that cannot be used.
+    ``arguments`` builds the defaults around an instance of the config. Configs of the types ``in_yaml``, and lists of
+    configs, are one option each, which takes YAML. tyro exits with status 2 on an unknown option. Raises InputError for
+    a config file that cannot be used.
     """
-    defaults = arguments(load_config(type(base), _early_option("--config", argv, Path), base=base))
+    file = _early_option("--config", argv, Path)
+    defaults = arguments(load_config(type(base), file and _config_file(file, pipeline), base=base))
     return tyro.cli(
         type(defaults),
         default=defaults,
         args=list(argv),
         prog=f"python -m pipelines.{pipeline}",
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+        registry=_yaml_options(in_yaml),
     )
+
+
+def _config_file(file: Path, pipeline: str) -> Path:
+    """``file``, or what a bare NAME stands for: configs/<pipeline>/NAME.yaml."""
+    ours = _CONFIG_FOLDER / pipeline / f"{file}.yaml"
+    return ours if len(file.parts) == 1 and not file.suffix and ours.is_file() else file
+
+
+def _yaml_options(kinds: Sequence[type[Any]]) -> tyro.constructors.ConstructorRegistry:
+    """Rules for options that have no single value: lists of configs, and configs of the types ``kinds``."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+        kind: Any = info.type
+        if kind not in kinds and list_of_configs(kind) is None:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="YAML",
+            instance_from_str=lambda text: parse_yaml(kind, text[0]),
+            is_instance=lambda value: isinstance(value, get_origin(kind) or kind),
+            str_from_instance=lambda value: [_in_one_line(value)],
+        )
+
+    return registry
+
+
+def _in_one_line(value: Any) -> str:
+    import yaml
+
+    return yaml.safe_dump(to_plain(value), default_flow_style=True, sort_keys=False, width=math.inf).strip()
 
 
 def preset(config_type: type[Config], pipeline: str, argv: Sequence[str]) -> Config:

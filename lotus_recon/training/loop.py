@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
 from lotus_recon.datasets.samples import TrainingSet
+from lotus_recon.datasets.training_sets import open_training_set
 from lotus_recon.errors import InputError, TrainingError
 from lotus_recon.io.images import write_png
 from lotus_recon.training.checkpoints import (
@@ -28,7 +29,9 @@ from lotus_recon.training.checkpoints import (
 )
 from lotus_recon.training.checks import check_options, check_shares
 from lotus_recon.training.config import LoopConfig, TrainConfig
+from lotus_recon.training.data import Batches
 from lotus_recon.training.learner import Batch, Learner
+from lotus_recon.training.learners import make_learner
 from lotus_recon.training.run_folder import RunFolder
 from lotus_recon.training.tracking import Tracker, open_tracker
 from lotus_recon.training.trainer import StepReport, Trainer
@@ -58,11 +61,40 @@ class Parts:
     open_validation: Callable[[TrainConfig], Sequence[TrainingSet]]
 
 
+def configured_parts() -> Parts:
+    """The parts that a configuration names."""
+    return Parts(make_learner, _open_batches, _open_validation)
+
+
+def _open_batches(config: TrainConfig, process_index: int, process_count: int) -> Batches:
+    return Batches(
+        config.data,
+        config.objective,
+        config.seed,
+        config.loop.total_batch,
+        process_index=process_index,
+        process_count=process_count,
+        accumulation=config.loop.accumulation,
+    )
+
+
+def _open_validation(config: TrainConfig) -> list[TrainingSet]:
+    return [open_training_set(options.kind, options.root, options.split) for options in config.data.validation]
+
+
 def train(config: TrainConfig, out: Path, parts: Parts) -> None:
     """Train, or go on with the training, in the folder ``out``. In the end ``out/model`` is the trained model.
 
+    Raises what ``prepare`` raises, and TrainingError when a loss is not a number or a checkpoint cannot be written.
+    """
+    prepare(config, out, parts).go()
+
+
+def prepare(config: TrainConfig, out: Path, parts: Parts) -> Run:
+    """A run that is ready to go, from the latest checkpoint in ``out`` if there is one. Writes nothing.
+
     Raises InputError for options that cannot be used or that differ from those of the run in ``out``, TrainingError
-    when a loss is not a number, a checkpoint cannot be written, or none of those there can be read.
+    when there are checkpoints and none can be read.
     """
     check_options(config)
     folder = RunFolder(out)
@@ -72,13 +104,11 @@ def train(config: TrainConfig, out: Path, parts: Parts) -> None:
     batches = parts.open_batches(config, accelerator.process_index, accelerator.num_processes)
     choices = choose_samples(parts.open_validation(config), config.data.validation_samples)
     torch.manual_seed(config.seed)
-    learner = parts.make_learner(config, accelerator.device)
-    trainer = Trainer(config, learner, accelerator)
-    if accelerator.is_main_process:
-        folder.root.mkdir(parents=True, exist_ok=True)
-        folder.claim(config)
-    Run(config, folder, trainer, choices).go(batches)
-    accelerator.end_training()
+    trainer = Trainer(config, parts.make_learner(config, accelerator.device), accelerator)
+    found = load_latest(folder.checkpoints)
+    if found is not None:
+        trainer.load_state(found[1], found[0].folder)
+    return Run(config, folder, trainer, batches, choices, first=0 if found is None else found[0].step)
 
 
 def _accelerator(loop: LoopConfig) -> Accelerator:
@@ -93,26 +123,50 @@ def _accelerator(loop: LoopConfig) -> Accelerator:
 class Run:
     """A run in its folder: steps, with log lines, validation and checkpoints in between."""
 
-    def __init__(self, config: TrainConfig, folder: RunFolder, trainer: Trainer, choices: Sequence[Choice]) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        trainer: Trainer,
+        batches: BatchSource,
+        choices: Sequence[Choice],
+        first: int,
+    ) -> None:
+        """``first`` steps are done, and the trainer has their result."""
         self.config = config
         self.folder = folder
         self.trainer = trainer
+        self.batches = batches
         self.choices = choices
+        self.first = first
         self.is_main = trainer.accelerator.is_main_process
 
-    def go(self, batches: BatchSource) -> None:
-        """Train to the end, from the latest checkpoint if there is one."""
-        first, last = self._resume(), self.config.loop.steps
-        if first < last:
-            self._train(batches, first, last)
-        log.info("%s: trained for %d steps", self.folder.model, max(first, last))
+    def go(self) -> None:
+        """Train to the end."""
+        if self.is_main:
+            self._enter_folder()
+        if self.first < self.config.loop.steps:
+            self._train()
+        self.trainer.accelerator.end_training()
+        log.info("%s: trained for %d steps", self.folder.model, max(self.first, self.config.loop.steps))
 
-    def _train(self, batches: BatchSource, first: int, last: int) -> None:
-        tracker = open_tracker(self.config, self.folder.root, first) if self.is_main else None
-        meter = _Meter(self.config.loop, first)
+    def _enter_folder(self) -> None:
+        """Make the folder that of this run, as it was after the first steps."""
+        self.folder.root.mkdir(parents=True, exist_ok=True)
+        self.folder.claim(self.config)
+        for root in (self.folder.root, self.folder.checkpoints):
+            remove_leftovers(root)
+        self.folder.forget_metrics_after(self.first)
+        if self.first:
+            log.info("going on after step %d of %d", self.first, self.config.loop.steps)
+            self._save_model()  # a run may have been killed between checkpoint and model
+
+    def _train(self) -> None:
+        tracker = open_tracker(self.config, self.folder.root, self.first) if self.is_main else None
+        meter = _Meter(self.config.loop, self.first)
         try:
-            for step, micro_batches in enumerate(batches.run(first, last), first):
-                self._log(meter, tracker, step + 1, self._step(step, micro_batches))
+            for step, batches in enumerate(self.batches.run(self.first, self.config.loop.steps), self.first):
+                self._log(meter, tracker, step + 1, self._step(step, batches))
                 if self._is_due(step + 1, self.config.loop.validate_every):
                     self._validate(tracker, step + 1)
                 if self._is_due(step + 1, self.config.loop.checkpoint_every):
@@ -120,22 +174,6 @@ class Run:
         finally:
             if tracker is not None:
                 tracker.close()
-
-    def _resume(self) -> int:
-        """Number of steps that are done."""
-        if self.is_main:
-            for root in (self.folder.root, self.folder.checkpoints):
-                remove_leftovers(root)
-        found = load_latest(self.folder.checkpoints)
-        if found is None:
-            return 0
-        checkpoint, state = found
-        self.trainer.load_state(state, checkpoint.folder)
-        log.info("going on after step %d of %d", checkpoint.step, self.config.loop.steps)
-        if self.is_main:
-            self.folder.forget_metrics_after(checkpoint.step)
-            self._save_model()  # a run may be killed between checkpoint and model
-        return checkpoint.step
 
     def _step(self, step: int, batches: Sequence[Batch]) -> StepReport:
         try:

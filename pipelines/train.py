@@ -1,0 +1,59 @@
+"""python -m pipelines.train --config NAME|FILE.yaml --out DIR"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lotus_recon.training.config import TrainConfig, UNetSize, VaeSize
+from pipelines.command_line import DONE, CommonArguments, log_file, main, on_screen, parse, status_of
+
+if TYPE_CHECKING:
+    from lotus_recon.training.loop import Run
+
+
+@dataclass(frozen=True)
+class Arguments(CommonArguments):
+    """Train a network to predict depth, normals or both in one step.
+
+    --config names a recipe of configs/train or a file. The trained model is the folder "model" in the output folder. An
+    interrupted run goes on when the same command is given again. Several GPUs: accelerate launch -m pipelines.train ...
+    """
+
+    options: TrainConfig = field(default_factory=TrainConfig)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Exit status of the command line ``argv``."""
+    # A U-Net and a VAE have options of the same names.
+    in_yaml = (UNetSize, VaeSize)
+    arguments = parse(lambda options: Arguments(options=options), TrainConfig(), "train", argv, in_yaml)
+    is_main = int(os.environ.get("RANK", "0")) == 0  # as launchers number the processes
+    with on_screen(arguments.quiet or not is_main, arguments.verbose):
+        from lotus_recon.training.loop import configured_parts, prepare
+
+        training = prepare(arguments.options, arguments.out, configured_parts())
+        with _held(arguments.out) if is_main else nullcontext():
+            return status_of(lambda: _go(training))
+
+
+def _go(training: Run) -> int:
+    training.go()
+    return DONE
+
+
+@contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """The output folder belongs to this run, which writes its log there."""
+    from lotus_recon.workspace import Workspace
+
+    with Workspace(out).locked(), log_file(out):
+        yield
+
+
+if __name__ == "__main__":
+    main(run)
