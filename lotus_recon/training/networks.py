@@ -21,8 +21,9 @@ from lotus_recon.training.checkpoint_folder import write_text_encoder
 from lotus_recon.training.config import StartConfig, UNetSize, VaeSize
 
 _NORM_GROUPS = 32  # of Stable Diffusion, where the channels allow as many
-_INPUT = "conv_in.weight"
-_CODE_WEIGHT, _CODE_BIAS = "class_embedding.linear_1.weight", "class_embedding.linear_1.bias"
+# Names of diffusers, in the configuration and the weights of a U-Net.
+_CODE_INPUTS = "projection_class_embeddings_input_dim"
+_INPUT, _CODE, _TIME_BIAS = "conv_in.weight", "class_embedding", "time_embedding.linear_2.bias"
 
 State = dict[str, torch.Tensor]
 
@@ -83,17 +84,14 @@ def adapted_unet(unet: Any, channels: int, states: int, seed: int) -> Any:
     if config["in_channels"] != channels:
         state[_INPUT] = doubled_input(state[_INPUT])
         config["in_channels"] = channels
-    width = config["projection_class_embeddings_input_dim"] if config["class_embed_type"] == "projection" else None
-    if width == 4 and states == 3:
+    if config["class_embed_type"] is None:
+        state |= _silent_code(2 * states, len(state[_TIME_BIAS]), seed)
+        config |= {"class_embed_type": "projection", _CODE_INPUTS: 2 * states}
+    elif states == 3 and config[_CODE_INPUTS] == 4:
         state |= widened_code(state)
-        width = 6
-    elif width is None:
-        width = 2 * states
-    config |= {"class_embed_type": "projection", "projection_class_embeddings_input_dim": width}
+        config[_CODE_INPUTS] = 6
     with torch.device("meta"):  # the weights come from ``state``: none are drawn
         adapted: Any = UNet2DConditionModel.from_config(config)
-    if not any(name.startswith("class_embedding.") for name in state):
-        state |= _silent_code({n: p for n, p in adapted.state_dict().items() if n.startswith("class_embedding.")}, seed)
     adapted.load_state_dict(state, assign=True)
     return adapted
 
@@ -110,21 +108,25 @@ def widened_code(state: State) -> State:
     Both annotations [1, 0, 0] and [0, 1, 0] start as the one there was, and [0, 0, 1] as the image: the same values,
     since sin 0 = 0, and the state's extra cos 0 = 1 is taken off the bias.
     """
-    sin_annotation, sin_image, cos_annotation, cos_image = state[_CODE_WEIGHT].unbind(dim=1)
+    weight, bias = f"{_CODE}.linear_1.weight", f"{_CODE}.linear_1.bias"
+    sin_annotation, sin_image, cos_annotation, cos_image = state[weight].unbind(dim=1)
     columns = [sin_annotation, sin_annotation, sin_image, cos_annotation, cos_annotation, cos_image]
-    return {_CODE_WEIGHT: torch.stack(columns, dim=1), _CODE_BIAS: state[_CODE_BIAS] - cos_annotation}
+    return {weight: torch.stack(columns, dim=1), bias: state[bias] - cos_annotation}
 
 
-def _silent_code(shapes: State, seed: int) -> State:
+def _silent_code(inputs: int, outputs: int, seed: int) -> State:
     """Weights of a new class embedding. Layer 1 is drawn as torch would; layer 2 is zero, so that the U-Net starts as
     the one it was before it had a task code (the official code draws it too, and starts with a random offset)."""
     generator = torch.Generator("cpu").manual_seed(seed)
-    bound = shapes[_CODE_WEIGHT].shape[1] ** -0.5
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return (2 * torch.rand(shape, generator=generator) - 1) / inputs**0.5
+
     return {
-        name: (torch.rand(shape.shape, generator=generator) * 2 - 1) * bound
-        if ".linear_1." in name
-        else torch.zeros(shape.shape)
-        for name, shape in shapes.items()
+        f"{_CODE}.linear_1.weight": drawn(outputs, inputs),
+        f"{_CODE}.linear_1.bias": drawn(outputs),
+        f"{_CODE}.linear_2.weight": torch.zeros(outputs, outputs),
+        f"{_CODE}.linear_2.bias": torch.zeros(outputs),
     }
 
 

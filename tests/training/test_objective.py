@@ -94,14 +94,16 @@ def test_steps_at_inference_belong_to_uniform_timesteps() -> None:
 
 
 class Spy:
-    """A U-Net that answers with zeros and remembers what it was asked."""
+    """A U-Net that answers with a constant and remembers what it was asked."""
+
+    ANSWER = 0.5
 
     def __init__(self) -> None:
         self.sample = self.times = self.labels = torch.empty(0)
 
     def __call__(self, sample: torch.Tensor, times: torch.Tensor, **options: Any) -> tuple[torch.Tensor]:
         self.sample, self.times, self.labels = sample, times, options["class_labels"]
-        return (torch.zeros_like(sample[:, :4]),)
+        return (torch.full_like(sample[:, :4], self.ANSWER),)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,7 @@ def test_goal_and_input_follow_the_schedule(generative: Parts, prediction_type: 
         velocity = a.sqrt() * noise[mine] - (1 - a).sqrt() * clean
         goal = {"sample": clean, "epsilon": noise[mine], "v_prediction": velocity}[prediction_type]
         torch.testing.assert_close(spy.sample[mine], torch.cat([image, noisy], dim=1), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(errors[name], goal.square(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(errors[name], (Spy.ANSWER - goal).square(), rtol=1e-4, atol=1e-5)
         code = torch.eye(3)[row]
         torch.testing.assert_close(spy.labels[mine], torch.cat([code.sin(), code.cos()]).expand(2, 6))
     assert spy.times.tolist() == [999, 250] * 3
