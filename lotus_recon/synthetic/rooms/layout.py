@@ -1,0 +1,76 @@
+"""A whole room from a seed: shape, finishes, furniture, light."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from lotus_recon.synthetic.rooms.catalog import Catalog
+from lotus_recon.synthetic.rooms.furnishing import Furnisher, furnish
+from lotus_recon.synthetic.rooms.lighting import (
+    LAMP_GROUPS,
+    Mood,
+    ambient_of,
+    draw_mood,
+    hang_lamps,
+    lit_parts,
+    outdoors_of,
+)
+from lotus_recon.synthetic.rooms.materials import draw_palette
+from lotus_recon.synthetic.rooms.openings import sky_gradient
+from lotus_recon.synthetic.rooms.scene import Credit, Lamp, Part, Room
+from lotus_recon.synthetic.rooms.shell import build_shell, draw_kind, draw_plan
+from lotus_recon.synthetic.rooms.solids import placed_parts, turned_pose
+from lotus_recon.synthetic.rooms.staging import Placed, Stage
+from lotus_recon.synthetic.rooms.things import Shop
+
+TRIANGLES = 560_000  # of all furniture
+
+
+def make_room(seed: int, catalog: Catalog) -> Room:
+    """A furnished, lit room. The same seed and catalog give the same room."""
+    # One stream of random numbers per decision, so that a change in one leaves the others as they were.
+    shape, colors, light, things = (np.random.default_rng([seed, stream]) for stream in range(4))
+    kind = draw_kind(shape)
+    plan = draw_plan(kind, shape)
+    palette, finishes = draw_palette(catalog, colors, kind.wet)
+    mood = draw_mood(kind.name, light, any(opening.kind == "window" for opening in plan.openings))
+    view = finishes.outdoors() if light.random() < 0.75 else None
+    bitmap = sky_gradient(light) if view is None or view.material.texture is None else view.material.texture
+    shell = build_shell(plan, palette, outdoors_of(mood, bitmap, light), finishes.light_paint(), shape)
+    stage = Stage(plan, TRIANGLES)
+    furnisher = Furnisher(stage, Shop(catalog, finishes, things, stage), palette, bitmap, _crowd(things), things)
+    hang_lamps(furnisher, mood)
+    furnish(furnisher, kind.name, shell.sills)
+    parts, lamps = _in_the_world(stage.placed, mood, light)
+    size = (plan.width, plan.depth, max(plan.ceiling.heights))
+    everything = [*shell.lamps, *lamps]
+    credits = _unique([*finishes.credits, *(p.thing.credit for p in stage.placed if p.thing.credit)])
+    return Room((*shell.parts, *parts), tuple(everything), size, ambient_of(everything, size), credits)
+
+
+def _crowd(random: np.random.Generator) -> float:
+    """How full a room is, 0 to 1: mostly between, some nearly empty, some crowded."""
+    kind = random.random()
+    if kind < 0.07:
+        return 0.0
+    return float(random.uniform(0.85, 1.0) if kind > 0.75 else random.uniform(0.2, 0.85))
+
+
+def _in_the_world(placed: Iterable[Placed], mood: Mood, random: np.random.Generator) -> tuple[list[Part], list[Lamp]]:
+    parts: list[Part] = []
+    lamps: list[Lamp] = []
+    for item in placed:
+        if item.thing.group in LAMP_GROUPS:
+            bright, light = lit_parts(item, mood, random)
+            parts += bright
+            lamps += light
+        else:
+            pose = turned_pose(item.x, item.y, item.z, item.turn)
+            parts += placed_parts(item.thing.name, item.thing.parts, pose)
+    return parts, lamps
+
+
+def _unique(credits: Iterable[Credit]) -> tuple[Credit, ...]:
+    return tuple(dict.fromkeys(credits))

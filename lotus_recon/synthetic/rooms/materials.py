@@ -1,0 +1,238 @@
+"""What the surfaces of one room are made of: a palette drawn per room, and furniture in new colours."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lotus_recon.synthetic.rooms.catalog import Catalog, ModelPart, Texture
+from lotus_recon.synthetic.rooms.scene import Credit, Material, Rgb
+from lotus_recon.synthetic.rooms.solids import Finish, box_uv
+
+# What furniture of a category may become; everything else keeps its own materials (appliances, screens, plants).
+_STUFFS = {
+    "sofa": ("fabric", "fabric", "leather"),
+    "armchair": ("fabric", "fabric", "leather"),
+    "chair": ("wood", "paint", "fabric", "plastic"),
+    "stool": ("wood", "paint", "fabric", "plastic"),
+    "bench": ("wood", "paint"),
+    "table": ("wood", "wood", "paint", "lacquer"),
+    "coffee_table": ("wood", "wood", "paint", "lacquer"),
+    "desk": ("wood", "wood", "paint", "lacquer"),
+    "bed": ("wood", "fabric", "fabric", "paint"),
+    "bedside": ("wood", "wood", "paint"),
+    "shelf": ("wood", "wood", "paint", "lacquer"),
+    "wardrobe": ("wood", "wood", "paint", "lacquer"),
+    "cabinet": ("wood", "wood", "paint", "lacquer"),
+    "tv_unit": ("wood", "paint", "lacquer"),
+    "kitchen": ("paint", "lacquer", "wood"),
+    "kitchen_wall": ("paint", "lacquer", "wood"),
+    "clutter": ("paint", "plastic", "metal"),
+    "floor_thing": ("paint", "plastic", "wood"),
+    "rug": ("fabric",),
+    "curtain": ("fabric",),
+    "door": ("wood", "paint"),
+}
+
+
+def srgb_color(hue: float, saturation: float, value: float) -> Rgb:
+    """Linear RGB of a colour given as hue, saturation and value of sRGB, all in [0, 1]."""
+    encoded = np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    return float(linear[0]), float(linear[1]), float(linear[2])
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """The finishes of a room. Two rooms hardly share one; within a room wood, trim and metal agree."""
+
+    floor: Finish
+    wall: Finish
+    accent_wall: Finish
+    ceiling: Finish
+    trim: Finish  # skirting boards, frames of doors and windows
+    door: Finish
+    wood: Finish
+    metal: Finish
+    fronts: Finish  # of built-in furniture
+    worktop: Finish
+    splashback: Finish
+    curtain: Finish
+    credits: tuple[Credit, ...]
+
+
+class Finishes:
+    """Draws finishes from a catalog and remembers whose textures were taken."""
+
+    def __init__(self, catalog: Catalog, random: np.random.Generator) -> None:
+        self._catalog = catalog
+        self._random = random
+        self._by_category: dict[str, list[Texture]] = {}
+        self._drawn: dict[str, Finish] = {}
+        self.credits: list[Credit] = []
+        for texture in catalog.textures:
+            self._by_category.setdefault(texture.category, []).append(texture)
+
+    def textured(self, categories: Sequence[str], gloss: float = 0.0, roughness: float = 0.3) -> Finish | None:
+        """A texture of one of the categories; None when the catalog has none."""
+        found = [texture for category in categories for texture in self._by_category.get(category, [])]
+        if not found:
+            return None
+        texture = found[int(self._random.integers(len(found)))]
+        if texture.id not in self._drawn:
+            material = Material(texture.id, texture=self._catalog.bitmap(texture))
+            self._drawn[texture.id] = Finish(material, texture.size_m)
+            self.credits.append(texture.credit)
+        drawn = self._drawn[texture.id]
+        material = replace(drawn.material, gloss=gloss, roughness=roughness)
+        scale = float(self._random.uniform(0.8, 1.25))
+        tile_m = (texture.size_m[0] * scale, texture.size_m[1] * scale)
+        return Finish(material, tile_m, turned=bool(self._random.random() < 0.5))
+
+    def plain(self, name: str, color: Rgb, gloss: float = 0.0, roughness: float = 0.3, metal: bool = False) -> Finish:
+        """One colour."""
+        return Finish(Material(name, color, gloss=gloss, roughness=roughness, metal=metal))
+
+    def light_paint(self) -> Finish:
+        """What most walls have: white, cream, grey, a breath of colour; sometimes a strong one."""
+        random = self._random
+        kind = random.random()
+        if kind < 0.5:
+            color = srgb_color(random.uniform(0.05, 0.17), random.uniform(0.0, 0.12), random.uniform(0.8, 0.97))
+        elif kind < 0.8:
+            color = srgb_color(random.random(), random.uniform(0.05, 0.25), random.uniform(0.65, 0.95))
+        else:
+            color = srgb_color(random.random(), random.uniform(0.2, 0.6), random.uniform(0.35, 0.85))
+        return self.plain("paint", color, gloss=float(random.choice([0, 0, 0, 0.3])), roughness=0.4)
+
+    def any_paint(self) -> Finish:
+        """A colour of furniture: black, white, grey or anything, matte to lacquered."""
+        random = self._random
+        if random.random() < 0.4:
+            color = srgb_color(random.random(), random.uniform(0, 0.08), random.choice([0.1, 0.25, 0.5, 0.75, 0.93]))
+        else:
+            color = srgb_color(random.random(), random.uniform(0.15, 0.85), random.uniform(0.2, 0.95))
+        return self.plain(
+            "paint", color, gloss=float(random.choice([0, 0.2, 0.6, 1])), roughness=random.uniform(0.1, 0.4)
+        )
+
+    def wood(self) -> Finish:
+        """Wood, from its texture or as a brown that stands for it."""
+        random = self._random
+        gloss, roughness = float(random.choice([0, 0.2, 0.5, 0.9])), float(random.uniform(0.1, 0.4))
+        if random.random() < 0.75 and (found := self.textured(("wood",), gloss, roughness)):
+            return found
+        color = srgb_color(random.uniform(0.05, 0.1), random.uniform(0.3, 0.65), random.uniform(0.25, 0.8))
+        return self.plain("wood", color, gloss, roughness)
+
+    def fabric(self) -> Finish:
+        """Cloth, patterned or of one colour."""
+        random = self._random
+        if random.random() < 0.5 and (found := self.textured(("fabric",))):
+            return found
+        color = srgb_color(random.random(), random.uniform(0.02, 0.6), random.uniform(0.15, 0.9))
+        return self.plain("fabric", color)
+
+    def metal(self) -> Finish:
+        """Steel, chrome, aluminium, brass or black iron."""
+        random = self._random
+        tone = float(random.uniform(0.35, 0.9))
+        color = (tone, tone, tone) if random.random() < 0.8 else (0.85, 0.62, 0.3)
+        return self.plain("metal", color, roughness=float(random.uniform(0.05, 0.45)), metal=True)
+
+    def tiles(self, gloss: float = 0.8) -> Finish:
+        """Glazed tiles, or what else the catalog has for walls."""
+        return self.textured(("wall", "tile"), gloss, 0.1) or self.light_paint()
+
+    def floor(self) -> Finish:
+        """Boards, tiles, carpet; sometimes plain concrete or linoleum."""
+        random = self._random
+        gloss, roughness = float(random.choice([0, 0, 0.3, 0.7, 1])), float(random.uniform(0.05, 0.4))
+        if random.random() < 0.85 and (found := self.textured(("floor", "wood"), gloss, roughness)):
+            return found
+        if random.random() < 0.3:
+            return self.fabric()
+        color = srgb_color(random.random(), random.uniform(0, 0.3), random.uniform(0.25, 0.8))
+        return self.plain("floor", color, gloss, roughness)
+
+    def outdoors(self) -> Finish | None:
+        """A view of the outside."""
+        return self.textured(("outdoor",))
+
+
+def draw_palette(catalog: Catalog, random: np.random.Generator, wet: bool = False) -> tuple[Palette, Finishes]:
+    """The finishes of a room (``wet``: a bathroom, tiled), and the drawer for more of them."""
+    finishes = Finishes(catalog, random)
+    wall = finishes.light_paint()
+    if random.random() < (0.6 if wet else 0.2):
+        wall = finishes.textured(("wall",), gloss=0.8 if wet else 0.0, roughness=0.1) or wall
+    accent = finishes.textured(("wall",)) if random.random() < 0.5 else finishes.any_paint()
+    white = finishes.plain("white", srgb_color(0.12, random.uniform(0, 0.06), random.uniform(0.85, 0.97)), 0.4, 0.25)
+    trim = white if random.random() < 0.7 else finishes.wood()
+    palette = Palette(
+        floor=finishes.floor(),
+        wall=wall,
+        accent_wall=(accent or wall) if random.random() < 0.3 else wall,
+        ceiling=_ceiling(finishes, random),
+        trim=trim,
+        door=trim if random.random() < 0.5 else finishes.wood() if random.random() < 0.6 else finishes.any_paint(),
+        wood=finishes.wood(),
+        metal=finishes.metal(),
+        fronts=finishes.wood() if random.random() < 0.4 else finishes.any_paint(),
+        worktop=finishes.wood() if random.random() < 0.4 else finishes.any_paint(),
+        splashback=finishes.tiles(),
+        curtain=finishes.fabric(),
+        credits=(),
+    )
+    return palette, finishes
+
+
+def _ceiling(finishes: Finishes, random: np.random.Generator) -> Finish:
+    if random.random() < 0.12:
+        return finishes.wood()
+    return finishes.plain("ceiling", srgb_color(0.12, random.uniform(0, 0.05), random.uniform(0.8, 0.98)))
+
+
+def refinished(
+    parts: Sequence[ModelPart], category: str, finishes: Finishes, random: np.random.Generator, chance: float = 0.55
+) -> tuple[ModelPart, ...]:
+    """The parts of a model, with a chance of new materials on its largest surfaces."""
+    stuffs = _STUFFS.get(category)
+    if stuffs is None or random.random() > chance or not parts:
+        return tuple(parts)
+    areas = np.array([_area(part) for part in parts])
+    main = _stuff(str(random.choice(stuffs)), finishes)
+    second = finishes.any_paint() if random.random() < 0.5 else finishes.metal()
+    order = np.argsort(-areas, kind="stable")
+    new = list(parts)
+    for rank, index in enumerate(order[: 1 + int(random.integers(3))]):
+        if not parts[index].material.shines:
+            new[index] = _in_finish(parts[index], main if rank == 0 else second)
+    return tuple(new)
+
+
+def _stuff(kind: str, finishes: Finishes) -> Finish:
+    if kind == "wood":
+        return finishes.wood()
+    if kind == "fabric":
+        return finishes.fabric()
+    if kind == "metal":
+        return finishes.metal()
+    paint = finishes.any_paint()
+    gloss = {"leather": 0.3, "lacquer": 1.0, "plastic": 0.6, "paint": 0.1}[kind]
+    return Finish(replace(paint.material, name=kind, gloss=gloss))
+
+
+def _in_finish(part: ModelPart, finish: Finish) -> ModelPart:
+    uv = box_uv(part.mesh, finish.tile_m, finish.turned) if finish.material.texture is not None else None
+    return ModelPart(part.mesh, finish.material, uv)
+
+
+def _area(part: ModelPart) -> float:
+    corners = part.mesh.vertices[part.mesh.triangles]
+    return float(
+        np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
+    )
