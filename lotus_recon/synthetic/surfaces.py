@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.geometry.pose import invert_rigid
-from lotus_recon.types import Camera, DepthKind, DepthMap, Mesh, NormalMap
+from lotus_recon.types import Camera, DepthKind, DepthMap, FloatArray, Mesh, NormalMap
 
 # Near a silhouette a smooth normal may look past the camera; it is turned until its cosine with the ray is this.
 _GRAZING = 1e-3
@@ -26,6 +26,7 @@ class Hits:
     hit: NDArray[np.bool_]  # (N,)
     distance: NDArray[np.float64]  # (M,) in units of the ray's length
     mesh: NDArray[np.int64]  # (M,) index of the mesh
+    triangle: NDArray[np.int64]  # (M,) row in the joined triangles of all meshes
     corners: NDArray[np.int64]  # (M, 3) rows of the corners in the joined vertices of all meshes
     weights: NDArray[np.float64]  # (M, 3) barycentric, of the corners
     points: NDArray[np.float64]  # (M, 3) world
@@ -48,7 +49,7 @@ class Surfaces:
         self._scene = o3d.t.geometry.RaycastingScene(nthreads=threads)
         self._scene.add_triangles(_tensor(self.vertices), _tensor(self._triangles.astype(np.uint32)))
 
-    def cast(self, origins: NDArray[np.float64], directions: NDArray[np.float64]) -> Hits:
+    def cast(self, origins: FloatArray, directions: FloatArray) -> Hits:
         """The first surface along each ray; origins and directions (N, 3)."""
         answer = self._scene.cast_rays(_rays(origins, directions), nthreads=self._threads)
         distance = answer["t_hit"].numpy().astype(np.float64)
@@ -60,9 +61,10 @@ class Surfaces:
         flat = answer["primitive_normals"].numpy()[hit].astype(np.float64)
         normals = _towards_origin(interpolated(self._normals, corners, weights), flat, directions[hit])
         points = origins[hit] + distance[hit, None] * directions[hit]
-        return Hits(hit, distance[hit], self._mesh_of_triangle[triangle], corners, weights, points, normals)
+        mesh = self._mesh_of_triangle[triangle]
+        return Hits(hit, distance[hit], mesh, triangle, corners, weights, points, normals)
 
-    def occluded(self, origins: NDArray[np.float64], directions: NDArray[np.float64], far: float = np.inf) -> Any:
+    def occluded(self, origins: FloatArray, directions: FloatArray, far: float = np.inf) -> NDArray[np.bool_]:
         """(N,) bool: whether anything lies between ``origins`` and ``origins + far * directions``."""
         found = self._scene.test_occlusions(_rays(origins, directions), tfar=far, nthreads=self._threads)
         return np.asarray(found.numpy(), bool)
@@ -119,7 +121,7 @@ def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.einsum("mc,mc->m", a, b))[:, None]
 
 
-def _rays(origins: NDArray[np.float64], directions: NDArray[np.float64]) -> Any:
+def _rays(origins: FloatArray, directions: FloatArray) -> Any:
     return _tensor(np.concatenate([origins, directions], axis=1))
 
 

@@ -39,12 +39,12 @@ class PathTracer:
 
     name = "mitsuba"
 
-    def __init__(self, room: Room, samples: int | None = None, threads: int = 0) -> None:
+    def __init__(self, room: Room, samples: int | None = None, threads: int = 0, denoise: bool = True) -> None:
         """``samples`` per pixel; ``threads`` of this process, 0 for all cores."""
         self._mi = load_mitsuba()
         if threads:
             _set_threads(threads)
-        self._denoise = load_denoiser(threads)
+        self._denoise = load_denoiser(threads) if denoise else None
         self._samples = samples or (_SAMPLES if self._denoise else _SAMPLES_UNDENOISED)
         self._room, self._surfaces = room, room_surfaces(room, threads)
         self._scene = self._mi.load_dict(
