@@ -195,6 +195,7 @@ def test_saved_folder_keeps_the_frozen_parts_bit_for_bit(stable_diffusion: Path,
     assert loaded.facts == FACTS
     assert code_width(loaded.parts) == 3
     assert "_name_or_path" not in (tmp_path / "own" / "unet" / "config.json").read_text()
+    assert loaded.parts.schedule.config["prediction_type"] == FACTS.prediction_type  # for other programs than ours
     mine, theirs = parts.unet.state_dict(), loaded.parts.unet.state_dict()
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
     assert torch.equal(parts.prompt_unpadded, loaded.parts.prompt_unpadded)
