@@ -23,7 +23,7 @@ from lotus_recon.training.config import OptimizerConfig, TrainConfig
 from lotus_recon.training.learner import Batch, Term
 from lotus_recon.training.loop import Parts, train
 from lotus_recon.training.optimization import rate_factor
-from tests.training.toys import ToyBatches, ToyLearner, ToySet, saved_model, toy_config, toy_parts
+from tests.training.toys import ToyBatches, ToyLearner, ToySet, failing_parts, saved_model, toy_config, toy_parts
 
 
 class Killed(BaseException):
@@ -141,16 +141,31 @@ def assert_close_runs(a: Path, b: Path) -> None:
     torch.testing.assert_close(saved_model(a), saved_model(b), rtol=1e-4, atol=1e-6)
 
 
-def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
-    """Really launched; also with accumulation in each process."""
-    train(toy_config(accumulation=1), tmp_path / "one", toy_parts(dropout=0.0))
+def launch_two(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A run of two processes, with accumulation in each."""
     # On a machine without GPUs, accelerate's --multi_gpu makes CPU processes, while its --cpu ignores --num_processes.
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "-m"]
-    arguments = ["tests.training.toys", str(tmp_path / "two"), "2"]
-    result = subprocess.run([*command, *arguments], env=environment(), capture_output=True, text=True)
+    command += ["tests.training.toys", str(out), *arguments]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True)
+
+
+def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
+    train(toy_config(accumulation=1), tmp_path / "one", toy_parts(dropout=0.0))
+    result = launch_two(tmp_path / "two")
     assert result.returncode == 0, result.stderr
     assert_close_runs(tmp_path / "one", tmp_path / "two")
     assert last_state(tmp_path / "two")["average"]["optimization_step"] == 8
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_where_one_stopped(tmp_path: Path) -> None:
+    train(toy_config(accumulation=2), tmp_path / "one", toy_parts(dropout=0.0))
+    with pytest.raises(Killed):
+        train(
+            toy_config(), tmp_path / "both", replace(stop_before(5), make_learner=toy_parts(dropout=0.0).make_learner)
+        )
+    assert launch_two(tmp_path / "both").returncode == 0
+    assert_close_runs(tmp_path / "one", tmp_path / "both")
 
 
 def test_averaged_weights_are_saved(tmp_path: Path) -> None:
@@ -178,21 +193,20 @@ def fresh_accelerator() -> Iterator[None]:
     AcceleratorState._reset_state()
 
 
-class Failing(ToyLearner):
-    """Its loss is not a number from the third step on, in the batch that has sample 21."""
-
-    def terms(self, network: nn.Module, batch: Batch) -> dict[str, Term]:
-        terms = super().terms(network, batch)
-        bad = float("nan") if "sample-21" in batch.names else 1.0
-        return {**terms, "depth": Term(terms["depth"].total * bad)}
-
-
 def test_nan_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
-    parts = replace(toy_parts(), make_learner=lambda config, device: Failing(device))
     with pytest.raises(TrainingError, match=r"step 3 .*depth nan.*sample-20, sample-21, .*last good .*step_00000002"):
-        train(toy_config(checkpoint_every=1), tmp_path, parts)
+        train(toy_config(checkpoint_every=1), tmp_path, failing_parts())
     good = last_state(tmp_path)
     assert all(torch.isfinite(weights).all() for weights in good["network"].values())
+
+
+@pytest.mark.slow
+def test_nan_in_one_process_stops_all(tmp_path: Path) -> None:
+    result = launch_two(tmp_path, "fail")
+    assert result.returncode == 1
+    assert result.stderr.count("the loss is not finite at step 3") >= 2
+    assert "sample-21" in result.stderr
+    assert list_checkpoints(tmp_path / "checkpoints")[0].step == 2
 
 
 def test_a_gradient_that_is_not_finite_stops(tmp_path: Path) -> None:

@@ -74,6 +74,15 @@ class ToyLearner:
         save_file(self.network.state_dict(), str(folder / "toy.safetensors"))
 
 
+class FailingLearner(ToyLearner):
+    """Its loss is not a number on the batch that has sample 21, which is one of the third step."""
+
+    def terms(self, network: nn.Module, batch: Batch) -> dict[str, Term]:
+        terms = super().terms(network, batch)
+        bad = float("nan") if "sample-21" in batch.names else 1.0
+        return {**terms, "depth": Term(terms["depth"].total * bad)}
+
+
 class ToyBatches:
     """Batches as a function of the step, shared out as ``training.data`` does. Few pixels of odd samples count."""
 
@@ -134,5 +143,10 @@ def saved_model(out: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
+def failing_parts() -> Parts:
+    return replace(toy_parts(), make_learner=lambda config, device: FailingLearner(device))
+
+
 if __name__ == "__main__":
-    train(toy_config(accumulation=int(sys.argv[2])), Path(sys.argv[1]), toy_parts(dropout=0.0))
+    parts = failing_parts() if "fail" in sys.argv else toy_parts(dropout=0.0)
+    train(toy_config(accumulation=2, checkpoint_every=1), Path(sys.argv[1]), parts)

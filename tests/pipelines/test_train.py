@@ -1,0 +1,148 @@
+"""python -m pipelines.train: recipes, options, a real run of a tiny network on files, and what is refused."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lotus_recon.config import leaf_fields
+from lotus_recon.errors import InputError
+from lotus_recon.io.images import write_png
+from lotus_recon.training.checks import check_options
+from lotus_recon.training.config import SetConfig, TrainConfig, UNetSize, VaeSize
+from pipelines import train
+from pipelines.command_line import DONE, FAILED, REFUSED, parse
+
+RECIPES = sorted(path.stem for path in (Path(__file__).parents[2] / "configs/train").glob("*.yaml"))
+PUBLISHED = {"lotus-depth-d": 4000, "lotus-depth-g": 10000, "lotus-normal-d": 4000, "lotus-normal-g": 10000}
+
+
+def parsed(*argv: str) -> TrainConfig:
+    return parse(
+        lambda options: train.Arguments(options=options), TrainConfig(), "train", argv, (UNetSize, VaeSize)
+    ).options
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_load(name: str) -> None:
+    config = parsed("--config", name)
+    check_options(config)
+    assert config.data.sets
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_recipes(name: str) -> None:
+    config = parsed("--config", name)
+    _, task, mode = name.split("-")
+    assert (config.objective.tasks, config.start.mode) == ([task], mode.upper())
+    assert (config.loop.steps, config.loop.total_batch) == (PUBLISHED[name], 128)
+    assert config.optimizer.learning_rate == 3e-5
+    assert [(s.kind, s.probability, s.width, s.height) for s in config.data.sets] == [
+        ("hypersim", 0.9, 768, 576),
+        ("vkitti2", 0.1, 1216, 352),
+    ]
+
+
+def test_command_line_wins_over_the_recipe() -> None:
+    config = parsed("--config", "lotus-depth-d", "--steps", "7", "--sets", "[{kind: folder, root: some/where}]")
+    assert config.loop.steps == 7
+    assert config.data.sets == [SetConfig(kind="folder", root=Path("some/where"))]
+    assert config.optimizer.warmup_steps == 0
+    assert parsed("--unet", "{layers_per_block: 5}").start.unet == UNetSize(layers_per_block=5)
+
+
+def test_help_is_fast_and_shows_every_option() -> None:
+    code = (
+        "import sys; import pipelines.train as p\n"
+        "try: p.run(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'open3d', 'scipy', 'cv2', 'accelerate') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip().splitlines()[-1] == "[]"
+    sizes = {name for kind in (UNetSize, VaeSize) for name, _ in leaf_fields(kind)}
+    for name in {name for name, _ in leaf_fields(TrainConfig)} - sizes | {"unet", "vae"}:
+        assert f"--{name.replace('_', '-')} " in result.stdout.replace(",", " ").replace("\n", " "), name
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A user's folder: six photos of a slanted plane."""
+    root = tmp_path / "data"
+    random = np.random.default_rng(0)
+    depth_mm = np.broadcast_to(np.linspace(1000, 3000, 48)[:, None], (48, 64)).astype(np.uint16)
+    for number in range(6):
+        write_png(root / f"rgb/{number}.png", random.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+        write_png(root / f"depth/{number}.png", depth_mm)
+    (root / "dataset.yaml").write_text("depth_unit_m: 0.001\n")
+    return root
+
+
+def tiny(data: Path, **loop: object) -> Path:
+    """A configuration that trains a tiny Lotus from scratch."""
+    sets = f"[{{kind: folder, root: {data}, width: 64, height: 48}}]"
+    options = {"steps": 2, "total_batch": 2, "checkpoint_every": 1, "tracker": "none", **loop}
+    file = data.parent / "tiny.yaml"
+    file.write_text(
+        "start:\n"
+        "  unet: {block_out_channels: [32, 64], layers_per_block: 1, cross_attention_dim: 32}\n"
+        "  vae: {block_out_channels: [32, 32, 32, 32]}\n"
+        f"data: {{sets: {sets}, validation: {sets}, validation_samples: 2}}\n"
+        f"loop: {{{', '.join(f'{name}: {value}' for name, value in options.items())}}}\n"
+        "processing_res: 64\n"
+    )
+    return file
+
+
+def test_trains_and_goes_on(data: Path, tmp_path: Path) -> None:
+    from lotus_recon.models import load_model
+
+    common = ("--config", str(tiny(data)), "--out", str(tmp_path / "out"))
+    assert train.run(common) == DONE
+    assert train.run([*common, "--steps", "3"]) == DONE
+    log = (tmp_path / "out/log.txt").read_text()
+    assert "going on after step 2 of 3" in log
+    assert "step 3 of 3: loss" in log
+    prediction = load_model(str(tmp_path / "out/model"), device="cpu").predict(np.zeros((48, 64, 3), np.uint8))
+    assert prediction.depth is not None
+    assert prediction.depth.values.shape == (48, 64)
+    with pytest.raises(InputError, match=r"optimizer.learning_rate: 3e-05 -> 0.1"):
+        train.run([*common, "--steps", "3", "--learning-rate", "0.1"])
+
+
+def test_fails_with_status_1_during_the_work(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(state: object, handle: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("torch.save", full)
+    assert train.run(["--config", str(tiny(data)), "--out", str(tmp_path / "out")]) == FAILED
+    assert "checkpoint after step 1 could not be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "no-such-recipe"], r"no-such-recipe cannot be read"),
+        (["--sets", "[{kind: rooms, rot: x}]"], r"value\[0\].rot"),
+        ([], r"data.sets is empty"),
+        (["--sets", "[{kind: rooms, width: 100}]"], r"100x576; allowed: multiples of 8"),
+        (["--sets", "[{kind: folder, root: nowhere}]"], r"nowhere"),
+        (["--sets", "[{kind: rooms}]", "--total-batch", "0"], r"loop.total_batch is 0"),
+    ],
+)
+def test_refused_before_anything_is_written(arguments: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        train.run([*arguments, "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_option(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train.run(["--stepz", "3", "--out", str(tmp_path / "out")])
+    assert caught.value.code == REFUSED
