@@ -137,7 +137,7 @@ def test_overfits_two_samples(mode: str, tasks: list[str]) -> None:
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < losses[0] / 3
+    assert losses[-1] < losses[0] / 10
 
 
 @pytest.mark.parametrize(
