@@ -36,6 +36,7 @@ class StartConfig:
     checkpoint: Path | None = None
     # G: takes noise beside the image; D: does not.
     mode: Literal["G", "D"] = "D"
+    # U-Net and VAE made from scratch.
     unet: UNetSize = field(default_factory=UNetSize)
     vae: VaeSize = field(default_factory=VaeSize)
 
@@ -103,6 +104,7 @@ class DataConfig:
     sets: list[SetConfig] = field(default_factory=list)
     # Sets to validate on: a fixed choice of samples of each.
     validation: list[SetConfig] = field(default_factory=list)
+    # Samples of each of them.
     validation_samples: int = 16
     # Mirror every other sample (normals too).
     flip: bool = True
@@ -118,17 +120,23 @@ class DataConfig:
 class OptimizerConfig:
     """AdamW and its schedule."""
 
+    # Of the new parts of the network, after the warm-up.
     learning_rate: float = 3e-5
     # Factor on the learning rate of a pretrained encoder (nano).
     encoder_factor: float = 1.0
+    # Memory of the gradient and of its square.
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    # Share of a weight, times the learning rate, that is taken off at each step.
     weight_decay: float = 0.01
+    # Added to the root of the squared gradient.
     eps: float = 1e-8
     # 8-bit states (needs the package bitsandbytes and CUDA).
     eight_bit: bool = False
     # Largest norm of the gradient; 0 = no limit.
     max_grad_norm: float = 1.0
+    # After the warm-up: stay, or fall to 0 at the last step.
     schedule: Literal["constant", "cosine", "linear"] = "constant"
+    # Steps over which the learning rate rises from 0.
     warmup_steps: int = 100
 
 
@@ -136,19 +144,23 @@ class OptimizerConfig:
 class LoopConfig:
     """How long, how often, how."""
 
+    # Optimiser steps.
     steps: int = 10000
     # Samples per optimiser step over all processes and accumulation; must divide by processes x accumulation.
     total_batch: int = 128
     # Micro-batches per optimiser step and process.
     accumulation: int = 1
-    # fp16 and bf16 are for CUDA.
+    # Of the forward pass; the weights stay in fp32. fp16 needs CUDA; bf16 is slow on most CPUs.
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    # Compute activations twice instead of keeping them: less memory, about a third slower.
     gradient_checkpointing: bool = False
     # Decay of the moving average of the weights, 0 = none. It is what is validated and saved for inference.
     ema_decay: float = 0.0
+    # Steps between checkpoints; the last step has one too.
     checkpoint_every: int = 500
     # Checkpoints kept; older ones are removed.
     checkpoint_limit: int = 2
+    # Steps between validations; the last step has one too.
     validate_every: int = 500
     # Steps whose mean losses are logged as one line.
     log_every: int = 10
@@ -168,4 +180,5 @@ class TrainConfig:
     loop: LoopConfig = field(default_factory=LoopConfig)
     # Default longer edge in pixels at inference, written into the checkpoint.
     processing_res: int = 768
+    # Of everything random.
     seed: int = 0
