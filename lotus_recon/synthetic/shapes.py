@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,26 @@ def box(width: float, depth: float, height: float) -> Mesh:
     return Mesh(vertices, triangles, normals=normals)
 
 
+def rounded_box(low: Sequence[float], high: Sequence[float], radius: float, steps: int = 3) -> Mesh:
+    """A box between two corners (3,) whose edges are round; ``radius`` is cut to what the box has room for."""
+    low_, high_ = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    half = (high_ - low_) / 2
+    radius = min(radius, 0.99 * float(half.min()))
+    arc = radius * np.tan(np.linspace(0, np.pi / 4, steps + 1))
+    sides = [np.concatenate([-(h - radius) - arc[::-1], (h - radius) + arc]) for h in half]
+    faces = []
+    for axis in range(3):
+        a, b = (axis + 1) % 3, (axis + 2) % 3
+        for sign in (-1.0, 1.0):
+            u, v = np.meshgrid(sides[a], sides[b], indexing="ij")
+            cube = np.zeros((*u.shape, 3))
+            cube[..., axis], cube[..., a], cube[..., b] = sign * half[axis], u, v
+            inner = np.clip(cube, -(half - radius), half - radius)
+            normals = normalized(cube - inner)
+            faces.append(from_grid((low_ + high_) / 2 + inner + radius * normals, normals))
+    return joined(faces)
+
+
 def sphere(radius: float, segments: int = 96) -> Mesh:
     """A sphere around the origin; its vertices lie on it exactly."""
     u, v = _grid(segments, segments // 2)
@@ -46,7 +66,7 @@ def sphere(radius: float, segments: int = 96) -> Mesh:
     directions = np.stack(
         [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=-1
     )
-    return _from_grid(radius * directions, directions)
+    return from_grid(radius * directions, directions)
 
 
 def lathe(profile: FloatArray, segments: int = 96, steps: int = 96) -> Mesh:
@@ -62,7 +82,7 @@ def lathe(profile: FloatArray, segments: int = 96, steps: int = 96) -> Mesh:
     (radius, height), (d_radius, d_height) = np.moveaxis(curve(v), -1, 0), np.moveaxis(slope, -1, 0)
     c, s = np.cos(2 * np.pi * u), np.sin(2 * np.pi * u)
     points = np.stack([radius * c, radius * s, height], axis=-1)
-    return _from_grid(points, normalized(np.stack([d_height * c, d_height * s, -d_radius], axis=-1)))
+    return from_grid(points, normalized(np.stack([d_height * c, d_height * s, -d_radius], axis=-1)))
 
 
 def cylinder(radius: float, height: float, segments: int = 96) -> Mesh:
@@ -104,7 +124,7 @@ def tube(curve: Curve, radius: float, segments: int, around: int = 48) -> Mesh:
     second = np.cross(tangent, first)
     angle = 2 * np.pi * v[..., None]
     directions = np.cos(angle) * first[:, None] + np.sin(angle) * second[:, None]
-    return _from_grid(centers[:, None] + radius * directions, directions)
+    return from_grid(centers[:, None] + radius * directions, directions)
 
 
 def joined(meshes: list[Mesh]) -> Mesh:
@@ -117,6 +137,22 @@ def joined(meshes: list[Mesh]) -> Mesh:
         np.concatenate(triangles).astype(np.int32),
         normals=np.concatenate(normals) if len(normals) == len(meshes) else None,
     )
+
+
+def from_grid(points: NDArray[np.float64], normals: NDArray[np.float64]) -> Mesh:
+    """Two triangles per cell of a grid of points (C, R, 3), turned so that they face the way of the normals."""
+    columns, rows = points.shape[:2]
+    index = np.arange(columns * rows).reshape(columns, rows)
+    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
+    quads = np.stack([a, b, c, a, c, d], axis=-1).reshape(-1, 3)
+    vertices, normals = points.reshape(-1, 3), normals.reshape(-1, 3)
+    corners = vertices[quads]
+    faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = np.linalg.norm(faces, axis=1)
+    quads = quads[area > 1e-9 * area.max()]  # the cells at a pole are triangles
+    facing = (np.cross(*_edges(vertices[quads])) * normals[quads].mean(1)).sum(-1) > 0
+    quads[~facing] = quads[~facing][:, ::-1]
+    return Mesh(vertices.astype(np.float32), quads.astype(np.int32), normals=normals.astype(np.float32))
 
 
 def _disc(radius: float, height: float, sign: float, segments: int) -> Mesh:
@@ -135,22 +171,6 @@ def _grid(columns: int, rows: int) -> tuple[NDArray[np.float64], NDArray[np.floa
     """Two parameters in [0, 1], each (columns + 1, rows + 1)."""
     u, v = np.meshgrid(np.linspace(0, 1, columns + 1), np.linspace(0, 1, rows + 1), indexing="ij")
     return u, v
-
-
-def _from_grid(points: NDArray[np.float64], normals: NDArray[np.float64]) -> Mesh:
-    """Two triangles per cell of a grid of points (C, R, 3), turned so that they face the way of the normals."""
-    columns, rows = points.shape[:2]
-    index = np.arange(columns * rows).reshape(columns, rows)
-    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
-    quads = np.stack([a, b, c, a, c, d], axis=-1).reshape(-1, 3)
-    vertices, normals = points.reshape(-1, 3), normals.reshape(-1, 3)
-    corners = vertices[quads]
-    faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = np.linalg.norm(faces, axis=1)
-    quads = quads[area > 1e-9 * area.max()]  # the cells at a pole are triangles
-    facing = (np.cross(*_edges(vertices[quads])) * normals[quads].mean(1)).sum(-1) > 0
-    quads[~facing] = quads[~facing][:, ::-1]
-    return Mesh(vertices.astype(np.float32), quads.astype(np.int32), normals=normals.astype(np.float32))
 
 
 def _edges(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -10,6 +10,10 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("other", r"container|chimney|cylinder|triangle|\bhut\b|water heater|furnace|mower|wheel|pallet|hammock|barrel"),
     ("other", r"screen door|shutter|lamppost|park light|street|hanging clothes|\bbill\b|fence|emergency|camping"),
     ("other", r"surveillance|cctv|intercom|extinguisher|\bcone\b|round window|round door|arched|workbench|ladder"),
+    (
+        "other",
+        r"^exterior/(motorbike|bush)|corner cabinet|range hood|double oven|island extension|knife stand|lip stick",
+    ),
     ("other", r"clothes horse|coathanger|clothes hanger|number lock|smoke|aquarium|guitar|ceiling fan"),
     ("other", r"deck chair|beach chair|relax chair|umbrella$|cooktop|^kitchen/stove|induction|propane|broom|shovel"),
     ("other", r"shower door|shower curtain|/basin|sliding doors|door frame|open door|air mattress|sleeping bag|potty"),
@@ -47,8 +51,8 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("wardrobe", r"wardrobe"),
     ("shelf", r"bookcase|shelves(?! cabinet)|shelving"),
     ("chair", r"\bchair\b"),
-    ("appliance", r"fridge|refrigerator|freezer|washing machine|dryer|washer|dishwasher|double oven"),
-    ("kitchen", r"^kitchen/.*(cabinet|sink|island|hood|large stove|\bcooker)$|island extension|upper shelves|/oven$"),
+    ("appliance", r"fridge|refrigerator|freezer|washing machine|dryer|washer|dishwasher"),
+    ("kitchen", r"^kitchen/.*(cabinet|sink|island|hood|stove|\bcooker)$|upper shelves|/oven$"),
     ("bathroom", r"^bathroom/.*(washbasin|toilets? unit|bidet|vanity|shower|bath|bathtub|lavatory|towel|dispenser)"),
     ("clutter", r"^(kitchen|bathroom|office|bedroom|living room|miscellaneous)/|spray bottle"),
 )
@@ -76,10 +80,14 @@ def _by_size(group: str, size_m: tuple[float, float, float], elevation_m: float)
         return _kind_of_lamp(height, elevation_m)
     if group in ("kitchen", "bathroom", "tv") and elevation_m > 0:
         return {"kitchen": "kitchen_wall", "bathroom": "bathroom_wall", "tv": "wall_tv"}[group]
-    if group in ("kitchen", "bathroom") and height < 0.4:
-        return "clutter"
+    if group in ("kitchen", "bathroom") and height < 0.7:
+        return "clutter" if max(size_m) < 0.55 else "other"
     if group == "plant" and height > _PLANT_M:
         return "other"
+    if group == "chair" and height < 0.55:
+        return "stool"
+    if group == "chair" and size_m[0] > 0.7:
+        return "armchair"
     if group == "table" and height < 0.6:
         return "coffee_table"
     if group == "clutter" and max(size_m) > 0.65:

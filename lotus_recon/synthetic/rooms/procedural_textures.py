@@ -264,7 +264,7 @@ def _patterns() -> dict[str, Pattern]:
         add("cloth", "fabric", (0.4, 0.4), weave(500 + i, 0.004, colors[:2]), "blend")
         add("bands", "fabric", (0.8, 0.8), stripes, "mirror")
         add("rug", "fabric", (2.0, 1.4), rug(540 + i, 0.25, (*colors, far)), "mirror")
-        add("painting", "other", (1.0, 0.8), painting(560 + i, 0.7, (*colors, far)))
+        add("painting", "other", (1.0, 0.8), painting(560 + i, 0.7, (*colors, far)), "blend")
     for i, color in enumerate(("#3b2417", "#171412", "#8c5a35", "#b9b0a2")):
         add("leather", "fabric", (0.6, 0.6), hide(600 + i, color), "blend")
     for i in range(4):

@@ -13,7 +13,7 @@ import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from lotus_recon.errors import InputError
+from lotus_recon.geometry.normals import normalized
 from lotus_recon.synthetic.rooms.catalog import BoundedCache, Furniture, Model, ModelPart, Texture, model_bytes
+from lotus_recon.synthetic.rooms.colors import linear_rgb
 from lotus_recon.synthetic.rooms.grouping import group_of
 from lotus_recon.synthetic.rooms.obj import MtlMaterial, Triangles, read_mtl, read_obj
 from lotus_recon.synthetic.rooms.scene import Credit, Material, Rgb
@@ -35,13 +37,15 @@ _JAR_FURNITURE = "com/eteks/sweethome3d/io/DefaultFurnitureCatalog.properties"
 _JAR_TEXTURES = "com/eteks/sweethome3d/io/DefaultTexturesCatalog.properties"
 # The jar's own models have no MTL files: the program knows their materials, as a text in this class.
 _JAR_MATERIALS = "com/eteks/sweethome3d/j3d/OBJLoader.class"
+_JAR_BRIGHTER = 1.35  # the program adds much ambient light to these; without it their white would be grey
 
 _MODELS_BYTES = 400 << 20  # kept in memory
 _BITMAPS_BYTES = 100 << 20
 _TEXTURE_SIDE = 512  # pixels; larger pictures on models are reduced
 _SMOOTH_BELOW_DEG = 40.0
 _SANE_NORMAL_DEG = 75.0  # a normal of the file is believed when it is this close to that of its triangle
-_TRANSPARENT = 0.5  # opacity below which a material is glass
+_TRANSPARENT = 0.6  # opacity below which a material is glass: absent from doors and windows, opaque elsewhere
+_METAL = re.compile(r"^(?!.*(white|black|plastic)).*(chrom|metal|steel|inox|alumin|silver|brass|mirror)", re.IGNORECASE)
 _ROOM_FROM_OBJ = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # OBJ: x right, y up, z to the front
 
 # Left out by the last part of the id, with the reason.
@@ -79,6 +83,7 @@ _LEFT_OUT = {
             "sycamoreMaple",
             "chandelier-lamp",
         ),
+        "a placeholder, for the user's own texture": ("texturableBox", "texturableCylinder", "texturableTriangle"),
     }.items()
     for name in names
 }
@@ -217,8 +222,23 @@ def _materials(archive: Path, path: str, obj: bytes) -> dict[str, MtlMaterial]:
     """The materials that an OBJ file names, and those that the program knows."""
     named = re.search(rb"^mtllib\s+(.+?)\s*$", obj, re.MULTILINE)
     if named is None:
-        return read_mtl(_read(archive, _JAR_MATERIALS)) if archive.name == JAR else {}
-    return read_mtl(_read(archive, posixpath.join(posixpath.dirname(path), named[1].decode("latin-1"))))
+        return _jar_materials(archive) if archive.name == JAR else {}
+    try:
+        return read_mtl(_read(archive, posixpath.join(posixpath.dirname(path), named[1].decode("latin-1"))))
+    except InputError as error:
+        log.debug("%s: %s", path, error)
+        return {}
+
+
+def _jar_materials(jar: Path) -> dict[str, MtlMaterial]:
+    compiled = _read(jar, _JAR_MATERIALS)
+    materials = read_mtl(compiled[max(compiled.find(b"newmtl "), 0) :])
+    return {name: replace(mtl, diffuse=_scaled(mtl.diffuse, _JAR_BRIGHTER)) for name, mtl in materials.items()}
+
+
+def _scaled(color: Rgb, factor: float) -> Rgb:
+    r, g, b = color
+    return min(factor * r, 1.0), min(factor * g, 1.0), min(factor * b, 1.0)
 
 
 def _placed(triangles: list[Triangles], rotation: str | None, furniture: Furniture) -> list[Triangles]:
@@ -250,8 +270,7 @@ def _normals(triangles: list[Triangles]) -> list[NDArray[np.float64]]:
     length = np.linalg.norm(own, axis=-1, keepdims=True) * np.linalg.norm(faces, axis=-1, keepdims=True)
     cosine = (own * faces).sum(-1, keepdims=True) / np.maximum(length, 1e-12)
     sane = np.abs(cosine) > np.cos(np.radians(_SANE_NORMAL_DEG))  # not where NaN: no normal
-    unit = own / np.linalg.norm(own, axis=-1, keepdims=True) * np.sign(cosine)
-    result = np.where(sane, unit, computed)
+    result = np.where(sane, normalized(own) * np.sign(cosine), computed)
     return np.split(result, np.cumsum([len(piece.points) for piece in triangles])[:-1])
 
 
@@ -274,23 +293,36 @@ def _decoded(data: bytes, name: str) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.draft("RGB", (_TEXTURE_SIDE, _TEXTURE_SIDE))
-            rgb = image.convert("RGB")
+            rgb = _opaque(image)
     except (UnidentifiedImageError, OSError) as error:
         raise InputError(f"picture {name} cannot be read: {error}") from None
     rgb.thumbnail((_TEXTURE_SIDE, _TEXTURE_SIDE))
     return np.asarray(rgb)
 
 
+def _opaque(image: Image.Image) -> Image.Image:
+    """What is transparent (around the leaves of plants) gets the mean colour of what is not."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    pixels = np.asarray(image.convert("RGBA"), np.float32)
+    rgb, alpha = pixels[..., :3], pixels[..., 3:] / 255
+    mean = (rgb * alpha).sum((0, 1)) / max(float(alpha.sum()), 1e-6)
+    return Image.fromarray((rgb * alpha + mean * (1 - alpha)).astype(np.uint8))
+
+
 def _material(name: str, mtl: MtlMaterial, texture: NDArray[np.uint8] | None) -> Material:
-    highlight = max(mtl.specular)
-    gloss = float(np.clip(highlight * np.clip(mtl.shininess / 100, 0, 1), 0, 0.6))
     # Blinn's exponent n is about a lobe of roughness (2 / (n + 2)) ** 0.25 (Walter et al., EGSR 2007, as width ** 2).
     roughness = float(np.clip((2 / (max(mtl.shininess, 0) + 2)) ** 0.25, 0.15, 0.8))
+    if texture is None and _METAL.search(name):
+        color = _linear(max(mtl.diffuse, mtl.specular, key=sum))
+        return Material(name, color, roughness=roughness, metal=True)
+    highlight = 1.0 if mtl.opacity < _TRANSPARENT else max(mtl.specular) * np.clip(mtl.shininess / 100, 0, 1)
+    gloss = float(np.clip(highlight, 0, 0.6))
     return Material(name, _linear(mtl.diffuse), texture, gloss=gloss, roughness=roughness)
 
 
 def _linear(srgb: Rgb) -> Rgb:
     """Linear RGB of an MTL colour, which is taken for sRGB; never quite black or white."""
-    values = np.clip(np.array(srgb), 0, 1)
-    r, g, b = np.clip(np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4), 0.01, 0.9)
-    return float(r), float(g), float(b)
+    encoded = np.round(255 * np.clip(srgb, 0, 1)).astype(np.uint8)
+    r, g, b = (float(v) for v in np.clip(linear_rgb(encoded), 0.01, 0.9))
+    return r, g, b
