@@ -16,7 +16,8 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -169,30 +170,45 @@ def make_rooms(root: Path, config: RoomsConfig) -> Made:
 
 
 def remove_scratch(root: Path) -> None:
-    """Remove rooms that were not finished."""
+    """Remove rooms that were not finished.
+
+    A process of a killed run may still be at one and would make its files again: the folder is taken from it first.
+    """
     for path in root.glob(f"{_SCRATCH}*"):
-        shutil.rmtree(path)
+        taken = root / f"{_SCRATCH}{uuid.uuid4().hex}"
+        path.rename(taken)
+        shutil.rmtree(taken)
 
 
 def make_scene(root: Path, config: RoomsConfig, number: int) -> str:
     """Make the room ``number`` and say how long it took. Raises StopError when the disk is full."""
     start = time.monotonic()
-    final = SceneFolder.of_number(root, number).path
-    if final.exists():  # a process of a killed run was still at it
-        return "was made meanwhile"
-    scratch = root / f"{_SCRATCH}{uuid.uuid4().hex[:8]}-{number}"
     try:
-        _write_scene(SceneFolder(scratch), config, number)
-        scratch.rename(final)
+        with _committed(SceneFolder.of_number(root, number)) as folder:
+            _write_scene(folder, config, number)
     except OSError as error:
         if error.errno in _DISK_IS_FULL:
             message = f"no space left for room {number} in {root}; the same command goes on where it stopped"
             raise StopError(message) from None
         raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     seconds = (time.monotonic() - start) / config.views
     return f"{config.views} views, {seconds:.2f} s each, peak memory {peak_memory_mb():.0f} MB"
+
+
+@contextmanager
+def _committed(final: SceneFolder) -> Iterator[SceneFolder]:
+    """A scratch folder that becomes ``final`` when all went well. Raises OSError when it was taken away meanwhile."""
+    scratch = final.path.with_name(f"{_SCRATCH}{uuid.uuid4().hex}")
+    scratch.mkdir()
+    handle = os.open(scratch, os.O_RDONLY)  # keeps its inode from being used for another folder
+    try:
+        yield SceneFolder(scratch)
+        if not os.path.samestat(os.fstat(handle), os.stat(scratch)):
+            raise FileNotFoundError(errno.ENOENT, "taken away by another run", str(scratch))
+        scratch.rename(final.path)
+    finally:
+        os.close(handle)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _write_scene(folder: SceneFolder, config: RoomsConfig, number: int) -> None:

@@ -26,6 +26,7 @@ from lotus_recon.synthetic.rooms.procedural import ProceduralCatalog
 from lotus_recon.synthetic.rooms.renderers import make_renderer
 from lotus_recon.synthetic.rooms.shots import make_shots
 from lotus_recon.synthetic.rooms.workers import StopError
+from lotus_recon.workspace import write_json
 
 SMALL = RoomsConfig(
     scenes=2, views=3, size="64x48", seed=5, renderer="raycast", samples=2, catalog="procedural", workers=1
@@ -68,6 +69,7 @@ def test_same_bytes_in_another_order_by_other_processes(rooms: Path, tmp_path: P
     assert contents(tmp_path) == contents(rooms)
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_half_room_and_is_taken_up(rooms: Path, tmp_path: Path) -> None:
     root = tmp_path / "out"
     options = "--views 3 --size 64x48 --seed 5 --renderer raycast --samples 2 --catalog procedural --workers 1"
@@ -106,6 +108,18 @@ def test_a_full_disk_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_process_of_a_killed_run_cannot_commit_half_a_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(folder: SceneFolder, *_: object) -> None:
+        (folder.path / "images").mkdir()
+        writing.remove_scratch(tmp_path)  # what the next run does first
+        write_json(folder.facts, {})
+
+    monkeypatch.setattr(writing, "_write_scene", interrupted)
+    with pytest.raises(OSError, match="taken away"):
+        writing.make_scene(tmp_path, SMALL, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_maps_and_poses_are_those_of_the_renderer(rooms: Path) -> None:
     room = make_room(writing.seed_of(SMALL.seed, 1, 0), ProceduralCatalog())
     shots = make_shots(room, writing.seed_of(SMALL.seed, 1, 1), 3, 64, 48)
@@ -114,6 +128,7 @@ def test_maps_and_poses_are_those_of_the_renderer(rooms: Path) -> None:
     for index, shot in enumerate(shots):
         truth, sample = renderer.render(shot, writing.seed_of(SMALL.seed, 1, 2, index)), stored.load(index)
         assert sample.depth is not None
+        assert sample.depth_valid is not None
         assert sample.normals is not None
         assert sample.normals_valid is not None
         assert sample.sky is not None
@@ -151,7 +166,9 @@ def test_points_of_all_views_lie_on_the_surface(rooms: Path, number: int) -> Non
     scene.add_triangles(tensor(surface.vertices), tensor(surface.triangles.astype(np.uint32)))
     for points in points_in_world(rooms, number):
         distance = scene.compute_distance(tensor(points.astype(np.float32))).numpy()
-        assert distance.max() < 5e-4
+        # Depth is exact to 0.125 mm; on thin triangles, this distance is not.
+        assert np.quantile(distance, 0.98) < 2e-4
+        assert distance.max() < 5e-3
 
 
 def test_views_of_a_room_agree(rooms: Path) -> None:
