@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -14,10 +14,12 @@ from lotus_recon.synthetic.rooms.lighting import (
     ambient_of,
     draw_mood,
     hang_lamps,
+    lamps_on,
     lit_parts,
     outdoors_of,
 )
 from lotus_recon.synthetic.rooms.materials import draw_palette
+from lotus_recon.synthetic.rooms.merging import merged_parts
 from lotus_recon.synthetic.rooms.openings import sky_gradient
 from lotus_recon.synthetic.rooms.scene import Credit, Lamp, Part, Room
 from lotus_recon.synthetic.rooms.shell import build_shell, draw_kind, draw_plan
@@ -47,7 +49,7 @@ def make_room(seed: int, catalog: Catalog) -> Room:
     size = (plan.width, plan.depth, max(plan.ceiling.heights))
     everything = [*shell.lamps, *lamps]
     credits = _unique([*finishes.credits, *(p.thing.credit for p in stage.placed if p.thing.credit)])
-    return Room((*shell.parts, *parts), tuple(everything), size, ambient_of(everything, size), credits)
+    return Room(merged_parts(shell.parts, parts), tuple(everything), size, ambient_of(everything, size), credits)
 
 
 def _crowd(random: np.random.Generator) -> float:
@@ -58,14 +60,15 @@ def _crowd(random: np.random.Generator) -> float:
     return float(random.uniform(0.85, 1.0) if kind > 0.75 else random.uniform(0.2, 0.85))
 
 
-def _in_the_world(placed: Iterable[Placed], mood: Mood, random: np.random.Generator) -> tuple[list[Part], list[Lamp]]:
+def _in_the_world(placed: Sequence[Placed], mood: Mood, random: np.random.Generator) -> tuple[list[Part], list[Lamp]]:
     parts: list[Part] = []
     lamps: list[Lamp] = []
+    on = lamps_on([item for item in placed if item.thing.group in LAMP_GROUPS], mood, random)
     for item in placed:
-        if item.thing.group in LAMP_GROUPS:
-            bright, light = lit_parts(item, mood, random)
+        if item in on:
+            bright, lamp = lit_parts(item, mood, random)
             parts += bright
-            lamps += light
+            lamps.append(lamp)
         else:
             pose = turned_pose(item.x, item.y, item.z, item.turn)
             parts += placed_parts(item.thing.name, item.thing.parts, pose)

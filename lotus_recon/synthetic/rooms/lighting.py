@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from lotus_recon.types import Mesh
 LAMP_GROUPS = ("ceiling_lamp", "floor_lamp", "table_lamp", "wall_lamp")
 # Intensity per colour channel that a lamp of a group has, before its mood: with the bright sky at a radiance of 4.
 _INTENSITY = {"ceiling_lamp": 3.0, "floor_lamp": 1.2, "table_lamp": 0.6, "wall_lamp": 0.6}
+_SPOT_INTENSITY = 3.0
 _BRIGHTEST = 60.0  # radiance; what is smaller than that allows gives less light
 
 
@@ -154,18 +156,25 @@ def _bulb(f: Furnisher) -> Thing:
     )
 
 
-def lit_parts(placed: Placed, mood: Mood, random: np.random.Generator) -> tuple[list[Part], list[Lamp]]:
-    """The parts of a lamp in the world, its bright part shining when it is on."""
+def lamps_on(lamps: Sequence[Placed], mood: Mood, random: np.random.Generator) -> list[Placed]:
+    """The lamps that are on; in the dark at least one is, and a spot is alone."""
+    shuffled = [lamps[int(i)] for i in random.permutation(len(lamps))]
+    if mood.name == "spot":
+        return shuffled[:1]
+    on = [lamp for lamp in shuffled if random.random() < mood.lamps]
+    dark = mood.name == "evening" and not any(lamp.thing.group == "ceiling_lamp" for lamp in on)
+    return on or shuffled[:1] if dark else on
+
+
+def lit_parts(placed: Placed, mood: Mood, random: np.random.Generator) -> tuple[list[Part], Lamp]:
+    """The parts of a lamp that is on, in the world, and its light."""
     pose = turned_pose(placed.x, placed.y, placed.z, placed.turn)
     parts = placed_parts(placed.thing.name, placed.thing.parts, pose)
-    if random.random() > mood.lamps and not (
-        mood.name == "spot" and placed.thing.group in ("ceiling_lamp", "floor_lamp")
-    ):
-        return parts, []
     index = _bright_part(placed.thing)
     bright = parts[index]
     area = _area(bright.mesh)
-    wanted = _INTENSITY[placed.thing.group] * mood.strength * float(random.uniform(0.6, 1.5))
+    usual = _SPOT_INTENSITY if mood.name == "spot" else _INTENSITY[placed.thing.group]
+    wanted = usual * mood.strength * float(random.uniform(0.6, 1.5))
     radiance = min(4 * wanted / max(area, 1e-4), _BRIGHTEST)  # a convex body shows a quarter of its surface on average
     parts[index] = replace(
         bright, material=replace(bright.material, texture=None, emission=_rgb(radiance * np.array(mood.tint))), uv=None
@@ -173,7 +182,7 @@ def lit_parts(placed: Placed, mood: Mood, random: np.random.Generator) -> tuple[
     low, high = bright.mesh.vertices.min(0), bright.mesh.vertices.max(0)
     x, y, z = (float(v) for v in (low + high) / 2)
     radius = float(np.clip((high - low).mean() / 2, 0.02, 0.3))
-    return parts, [Lamp((x, y, z), radius, _rgb(radiance * area / 4 * np.array(mood.tint)))]
+    return parts, Lamp((x, y, z), radius, _rgb(radiance * area / 4 * np.array(mood.tint)))
 
 
 def _bright_part(thing: Thing) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lotus_recon.synthetic.rooms.catalog import Catalog, ModelPart, Texture
 from lotus_recon.synthetic.rooms.scene import Credit, Material, Rgb
@@ -37,12 +38,24 @@ _STUFFS = {
     "door": ("wood", "paint"),
 }
 
+_GREYS = (0.1, 0.25, 0.5, 0.75, 0.93, 0.95)
+_TINTED = 0.5  # chance that a texture is drawn in another tone
+
 
 def srgb_color(hue: float, saturation: float, value: float) -> Rgb:
     """Linear RGB of a colour given as hue, saturation and value of sRGB, all in [0, 1]."""
     encoded = np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     return float(linear[0]), float(linear[1]), float(linear[2])
+
+
+def _tinted(bitmap: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    """The bitmap, greyer or more colourful, lighter or darker, warmer or colder."""
+    values = bitmap.astype(np.float32) / 255
+    grey = values.mean(axis=-1, keepdims=True)
+    colored = grey + random.uniform(0.3, 1.2) * (values - grey)
+    toned = colored * random.uniform(0.85, 1.1, 3).astype(np.float32)
+    return np.asarray(255 * np.clip(toned, 0, 1) ** random.uniform(0.6, 1.6), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +74,6 @@ class Palette:
     worktop: Finish
     splashback: Finish
     curtain: Finish
-    credits: tuple[Credit, ...]
 
 
 class Finishes:
@@ -87,6 +99,9 @@ class Finishes:
             self._drawn[texture.id] = Finish(material, texture.size_m)
             self.credits.append(texture.credit)
         drawn = self._drawn[texture.id]
+        if texture.category != "outdoor" and self._random.random() < _TINTED:
+            tinted = _tinted(self._catalog.bitmap(texture), self._random)
+            drawn = self._drawn[texture.id] = Finish(replace(drawn.material, texture=tinted), texture.size_m)
         material = replace(drawn.material, gloss=gloss, roughness=roughness)
         scale = float(self._random.uniform(0.8, 1.25))
         tile_m = (texture.size_m[0] * scale, texture.size_m[1] * scale)
@@ -100,21 +115,21 @@ class Finishes:
         """What most walls have: white, cream, grey, a breath of colour; sometimes a strong one."""
         random = self._random
         kind = random.random()
-        if kind < 0.5:
+        if kind < 0.6:
             color = srgb_color(random.uniform(0.05, 0.17), random.uniform(0.0, 0.12), random.uniform(0.8, 0.97))
-        elif kind < 0.8:
-            color = srgb_color(random.random(), random.uniform(0.05, 0.25), random.uniform(0.65, 0.95))
+        elif kind < 0.88:
+            color = srgb_color(random.random(), random.uniform(0.03, 0.18), random.uniform(0.65, 0.95))
         else:
-            color = srgb_color(random.random(), random.uniform(0.2, 0.6), random.uniform(0.35, 0.85))
+            color = srgb_color(random.random(), random.uniform(0.2, 0.55), random.uniform(0.35, 0.85))
         return self.plain("paint", color, gloss=float(random.choice([0, 0, 0, 0.3])), roughness=0.4)
 
     def any_paint(self) -> Finish:
         """A colour of furniture: black, white, grey or anything, matte to lacquered."""
         random = self._random
-        if random.random() < 0.4:
-            color = srgb_color(random.random(), random.uniform(0, 0.08), random.choice([0.1, 0.25, 0.5, 0.75, 0.93]))
+        if random.random() < 0.55:
+            color = srgb_color(random.random(), random.uniform(0, 0.1), random.choice(_GREYS))
         else:
-            color = srgb_color(random.random(), random.uniform(0.15, 0.85), random.uniform(0.2, 0.95))
+            color = srgb_color(random.random(), random.uniform(0.15, 0.7), random.uniform(0.2, 0.9))
         return self.plain(
             "paint", color, gloss=float(random.choice([0, 0.2, 0.6, 1])), roughness=random.uniform(0.1, 0.4)
         )
@@ -158,6 +173,10 @@ class Finishes:
         color = srgb_color(random.random(), random.uniform(0, 0.3), random.uniform(0.25, 0.8))
         return self.plain("floor", color, gloss, roughness)
 
+    def artwork(self) -> Finish | None:
+        """A painting."""
+        return self.textured(("other",))
+
     def outdoors(self) -> Finish | None:
         """A view of the outside."""
         return self.textured(("outdoor",))
@@ -167,7 +186,7 @@ def draw_palette(catalog: Catalog, random: np.random.Generator, wet: bool = Fals
     """The finishes of a room (``wet``: a bathroom, tiled), and the drawer for more of them."""
     finishes = Finishes(catalog, random)
     wall = finishes.light_paint()
-    if random.random() < (0.6 if wet else 0.2):
+    if random.random() < (0.6 if wet else 0.14):
         wall = finishes.textured(("wall",), gloss=0.8 if wet else 0.0, roughness=0.1) or wall
     accent = finishes.textured(("wall",)) if random.random() < 0.5 else finishes.any_paint()
     white = finishes.plain("white", srgb_color(0.12, random.uniform(0, 0.06), random.uniform(0.85, 0.97)), 0.4, 0.25)
@@ -185,7 +204,6 @@ def draw_palette(catalog: Catalog, random: np.random.Generator, wet: bool = Fals
         worktop=finishes.wood() if random.random() < 0.4 else finishes.any_paint(),
         splashback=finishes.tiles(),
         curtain=finishes.fabric(),
-        credits=(),
     )
     return palette, finishes
 

@@ -104,7 +104,10 @@ def picture(random: Random, finishes: Finishes, outdoors: NDArray[np.uint8] | No
     """A framed picture."""
     width, height = float(random.uniform(0.2, 1.1)), float(random.uniform(0.2, 0.8))
     border, depth = float(random.uniform(0.01, 0.06)), float(random.uniform(0.012, 0.04))
-    bitmap = outdoors if outdoors is not None and random.random() < 0.4 else artwork(random)
+    painting = finishes.artwork() if random.random() < 0.45 else None
+    bitmap = outdoors if outdoors is not None and random.random() < 0.3 else artwork(random)
+    if painting is not None and painting.material.texture is not None:
+        bitmap = painting.material.texture
     frame = finishes.wood() if random.random() < 0.4 else finishes.any_paint()
     bars = _frame(width, height, border, depth)
     canvas = _picture_on(width, height, depth * 0.2, bitmap, gloss=float(random.choice([0.0, 0.0, 1.0])))

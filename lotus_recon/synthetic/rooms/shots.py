@@ -13,15 +13,17 @@ from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.pose import invert_rigid
 from lotus_recon.synthetic.arrangement import look_at
+from lotus_recon.synthetic.rooms.merging import SHELL
 from lotus_recon.synthetic.rooms.scene import Room, Shot
 from lotus_recon.types import Camera
 
-_SHELL = {"floor", "wall", "ceiling", "skirting", "sky", "hall wall", "hall floor", "reveal"}
 _COLUMNS, _ROWS = 24, 18  # rays of a trial
+_RING = 48  # rays around a place
 _NEAREST_M = 0.25
 _MEDIAN_M = 0.6
 _LARGEST_SKY = 0.4
-_TRIALS = 40
+_TRIALS = 60
+_COMPARED = 4  # of as many good shots the best is taken
 _ARC_CHANCE = 0.35  # that a shot starts an arc
 _ARC_SHOTS = (2, 4)  # more of the same thing
 
@@ -34,13 +36,15 @@ class Habit:
     height_m: tuple[float, float]
     distance_m: tuple[float, float]  # to what is looked at
     above_m: tuple[float, float] | None = None  # height over what is looked at, in place of height_m
+    wide: bool = False  # into the room, where there is most to see
 
 
 HABITS = (
-    Habit(0.52, (1.2, 1.8), (1.8, 12.0)),  # the room, from where one stands
+    Habit(0.42, (1.2, 1.8), (1.8, 12.0), wide=True),  # the room, from where one stands
+    Habit(0.12, (1.2, 1.8), (1.8, 12.0)),  # something in the room
     Habit(0.08, (0.35, 1.0), (1.2, 8.0)),  # from a chair, from the floor
     Habit(0.06, (1.8, 2.3), (1.5, 8.0)),  # arms up
-    Habit(0.16, (1.0, 1.7), (0.9, 2.2)),  # a piece of furniture
+    Habit(0.14, (1.0, 1.7), (0.9, 2.2)),  # a piece of furniture
     Habit(0.18, (0.4, 1.8), (0.4, 1.4), above_m=(0.05, 0.8)),  # a desk top, a shelf, from near
 )
 
@@ -63,7 +67,7 @@ class _Sight:
         for part in room.parts:
             self._scene.add_triangles(_tensor(part.mesh.vertices), _tensor(part.mesh.triangles.astype(np.uint32)))
         self.is_sky = np.array([part.is_sky for part in room.parts])
-        self.is_shell = np.array([part.name in _SHELL for part in room.parts])
+        self.is_shell = np.array([part.name == SHELL or part.is_sky for part in room.parts])
 
     def cast(self, origins: NDArray[np.float64], directions: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
         """Distance in lengths of the direction (N,), and part (N,) or -1."""
@@ -128,18 +132,22 @@ def _draw_camera(random: np.random.Generator, width: int, height: int) -> Camera
 def _first(sight: _Sight, camera: Camera, random: np.random.Generator) -> tuple[Shot, NDArray[np.float64]]:
     """A shot that is worth taking, and what it looks at; the best of those found when none is fully so."""
     best: tuple[float, Shot, NDArray[np.float64]] | None = None
+    habit = HABITS[int(random.choice(len(HABITS), p=[habit.share for habit in HABITS]))]
+    allowed = 0
     for trial in range(_TRIALS):
-        habit = HABITS[int(random.choice(len(HABITS), p=[habit.share for habit in HABITS]))]
+        if trial == _TRIALS // 2:
+            habit = HABITS[0]  # what was wanted is not there
         placed = _aimed(sight, habit, random)
         if placed is None:
             continue
         center, target = placed
         shot = Shot(camera, _posed(center, target, random))
         score = _score(sight, shot)
+        allowed += score >= 0
         if best is None or score > best[0]:
             best = (score, shot, target)
-        if best[0] > 1 - 0.02 * trial:  # the longer the search, the less is asked for
-            return best[1], best[2]
+        if allowed == _COMPARED:
+            break
     if best is None or best[0] < 0:
         raise InputError("no place for a camera in the room: it is too full")
     return best[1], best[2]
@@ -155,6 +163,8 @@ def _aimed(
         center = _by_the_wall(sight.size, random) if random.random() < 0.7 else random.random(2) * sight.size[:2]
         position = np.array([*center, min(random.uniform(*habit.height_m), sight.size[2] - 0.3)])
         if sight.clear(position):
+            if habit.wide:
+                return position, _into_the_room(sight, position, random)
             target = _worth_a_look(sight, position, habit.distance_m, random)
             return None if target is None else (position, target)
     return None
@@ -183,6 +193,23 @@ def _worth_a_look(
         return None
     first = directions[int(random.choice(chosen))]
     return np.asarray(position + first * distance[(directions == first).all(1)][0])
+
+
+def _into_the_room(sight: _Sight, position: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
+    """A point (3,) the way in which the room is deep and has things in it."""
+    angles = np.linspace(0, 2 * np.pi, _RING, endpoint=False) + random.uniform(0, 0.1)
+    distances, things = np.zeros(_RING), np.zeros(_RING)
+    for slope in (-0.35, -0.12, 0.05):
+        directions = np.stack([np.cos(angles), np.sin(angles), np.full(_RING, slope)], axis=-1)
+        distance, part = sight.cast(position, directions)
+        distances += np.minimum(np.where(np.isfinite(distance), distance, 0), 8) / 3
+        things += ((part >= 0) & ~sight.is_shell[part]) / 3
+    view = np.cos(angles[:, None] - angles) > 0.8  # within 37 degrees
+    reach = view @ distances / view.sum(1)
+    worth = reach**2 * (0.15 + view @ things / view.sum(1))
+    angle = angles[int(random.choice(_RING, p=worth / worth.sum()))]
+    length = float(np.max(reach))
+    return position + length * np.array([np.cos(angle), np.sin(angle), -random.uniform(0.05, 0.3)])
 
 
 def _near_something(
@@ -227,7 +254,10 @@ def _rolled(cam_from_world: NDArray[np.float64], angle: float) -> NDArray[np.flo
 
 
 def _score(sight: _Sight, shot: Shot) -> float:
-    """How good a shot is: below 0 not allowed, 1 and more good. Counts depth from near to far and things in sight."""
+    """How good a shot is: below 0 not allowed, 1 the best.
+
+    Counts the range of depth, things in sight, and how often depth jumps from one ray to the next.
+    """
     look = sight.through(shot.camera, shot.cam_from_world)
     met = look.part >= 0
     sky = ~met | sight.is_sky[look.part]
@@ -238,8 +268,10 @@ def _score(sight: _Sight, shot: Shot) -> float:
         return -1.0
     low, high = np.quantile(depth, [0.1, 0.9])
     things = (~sight.is_shell[look.part[met]]).mean()
-    kinds = len(np.unique(look.part[met]))
-    return float(min(np.log2(high / low), 1.2) / 1.2 * 0.5 + min(things / 0.3, 1.0) * 0.3 + min(kinds / 9, 1.0) * 0.25)
+    logs = np.log(np.minimum(look.depth, 50.0)).reshape(_ROWS, _COLUMNS)
+    jumps = (np.abs(np.diff(logs, axis=0)) > 0.15).mean() + (np.abs(np.diff(logs, axis=1)) > 0.15).mean()
+    shares = (np.log2(high / low) / 1.3, things / 0.35, jumps / 0.3)
+    return float(np.dot([0.35, 0.3, 0.35], np.minimum(shares, 1.0)))
 
 
 def _arc(sight: _Sight, shot: Shot, target: NDArray[np.float64], count: int, random: np.random.Generator) -> list[Shot]:
