@@ -30,14 +30,14 @@ def _legs(width: float, depth: float, height: float, thick: float, stuff: str, r
     return [(box_between((cx - t, cy - t, 0), (cx + t, cy + t, height)), stuff) for cx, cy in corners]
 
 
-def _table(low: tuple[float, float, float], high: tuple[float, float, float]) -> Design:
+def _table(low: tuple[float, float, float], high: tuple[float, float, float], round_share: float = 0.2) -> Design:
     """Tables between two sizes (width, depth, height): on four legs, or round on a foot."""
 
     def design(random: Random) -> list[Piece]:
         width, depth, height = random.uniform(low, high)
         stuff, under = random.choice(["wood", "wood", "paint"]), random.choice(["wood", "metal", "paint"])
         thickness = random.uniform(0.02, 0.05)
-        if random.random() < 0.2:
+        if random.random() < round_share:
             top = shifted(cylinder(depth / 2, thickness, 48), (0, 0, height - thickness))
             foot = lathe(
                 np.array([[0.5 * depth / 2, 0], [0.04, 0.06], [0.03, height / 2], [0.05, height - thickness]]), 32
@@ -373,10 +373,10 @@ DESIGNS: tuple[tuple[str, Design], ...] = (
     ("armchair", _seat((0.75, 1.0))),
     ("chair", _chair((0.43, 0.48), True)),
     ("stool", _chair((0.44, 0.75), False)),
-    ("bench", _table((0.9, 0.3, 0.42), (1.6, 0.45, 0.48))),
+    ("bench", _table((0.9, 0.3, 0.42), (1.6, 0.45, 0.48), 0.0)),
     ("table", _table((1.0, 0.75, 0.72), (2.2, 1.1, 0.78))),
     ("coffee_table", _table((0.7, 0.45, 0.3), (1.3, 0.75, 0.5))),
-    ("desk", _table((1.1, 0.6, 0.71), (1.8, 0.85, 0.76))),
+    ("desk", _table((1.1, 0.6, 0.71), (1.8, 0.85, 0.76), 0.0)),
     ("wardrobe", _carcass((0.9, 0.5, 1.7), (2.4, 0.65, 2.3), "doors", 0.05)),
     ("shelf", _carcass((0.5, 0.25, 0.8), (1.8, 0.38, 2.2), "open", 0.04)),
     ("cabinet", _carcass((0.8, 0.38, 0.7), (1.8, 0.55, 1.3), "any", 0.08)),

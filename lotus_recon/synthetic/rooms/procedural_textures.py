@@ -37,7 +37,9 @@ class Pattern:
     category: str  # catalog.TEXTURE_CATEGORIES
     size_m: tuple[float, float]  # of one repetition
     shader: Shader
-    seam: str = "none"  # none: the surface repeats after its size; blend: its ends are mixed; mirror: it is reflected
+    # none: the surface repeats after its size; blend: its ends are mixed; around: its left and right ends only;
+    # mirror: it is reflected.
+    seam: str = "none"
 
     def bitmap(self) -> NDArray[np.uint8]:
         """(h, w, 3) sRGB; the first row is the top."""
@@ -47,10 +49,10 @@ class Pattern:
             quarter = _sampled(self.shader, width // 2, height // 2, pixel)
             half = np.concatenate([quarter, quarter[:, ::-1]], axis=1)
             return np.concatenate([half, half[::-1]])
-        if self.seam == "blend":
-            larger = _sampled(self.shader, width + width // 4, height + height // 4, pixel)
-            return _overlapped(_overlapped(larger, height // 4).swapaxes(0, 1), width // 4).swapaxes(0, 1)
-        return _sampled(self.shader, width, height, pixel)
+        more_x = width // 4 if self.seam in ("blend", "around") else 0
+        more_y = height // 4 if self.seam == "blend" else 0
+        larger = _sampled(self.shader, width + more_x, height + more_y, pixel)
+        return _overlapped(_overlapped(larger, more_y).swapaxes(0, 1), more_x).swapaxes(0, 1)
 
 
 def _sampled(shader: Shader, width: int, height: int, pixel: float) -> NDArray[np.uint8]:
@@ -61,6 +63,8 @@ def _sampled(shader: Shader, width: int, height: int, pixel: float) -> NDArray[n
 
 def _overlapped(image: NDArray[np.uint8], rows: int) -> NDArray[np.uint8]:
     """The image without its last ``rows``, which are mixed into the first ones so that its contrast stays."""
+    if rows == 0:
+        return image
     angle = (np.arange(rows) + 0.5)[:, None, None] / rows * np.pi / 2
     mean = image.mean((0, 1))
     mix = mean + np.sin(angle) * (image[:rows] - mean) + np.cos(angle) * (image[-rows:] - mean)
@@ -268,7 +272,7 @@ def _patterns() -> dict[str, Pattern]:
     for i, color in enumerate(("#3b2417", "#171412", "#8c5a35", "#b9b0a2")):
         add("leather", "fabric", (0.6, 0.6), hide(600 + i, color), "blend")
     for i in range(4):
-        add("outdoors", "outdoor", (6.0, 3.0), outdoors(620 + i, 1.0 + 0.2 * i), "blend")
+        add("outdoors", "outdoor", (6.0, 3.0), outdoors(620 + i, 1.0 + 0.2 * i), "around")
     return made
 
 
