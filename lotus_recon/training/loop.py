@@ -188,7 +188,11 @@ class Run:
 
     def _log(self, meter: _Meter, tracker: Tracker | None, done: int, report: StepReport) -> None:
         meter.add(report)
-        if tracker is None or not (done == 1 or self._is_due(done, self.config.loop.log_every)):
+        # At checkpoints too: a run that goes on from one has no older losses to take the mean with.
+        due = done == 1 or any(
+            self._is_due(done, n) for n in (self.config.loop.log_every, self.config.loop.checkpoint_every)
+        )
+        if tracker is None or not due:
             return
         values = meter.take()
         self.folder.add_metrics(done, "train", values)

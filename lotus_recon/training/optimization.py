@@ -81,3 +81,4 @@ class WeightAverage:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of the same network."""
         self._average.load_state_dict(dict(state))
+        self._average.to(device=next(self._network.parameters()).device)  # it stays where it was read to

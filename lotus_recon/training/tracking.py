@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.training.config import TrainConfig
-from lotus_recon.workspace import to_plain
+from lotus_recon.workspace import to_plain, write_atomically
 
 
 class Tracker(Protocol):
@@ -83,9 +84,16 @@ class _WandB:
             raise InputError("loop.tracker wandb: needs a package; pip install wandb, or use --tracker none") from None
         self._wandb: Any = wandb
         # One run of wandb per output folder, however often it is interrupted.
-        name = folder.resolve().name
+        id_file = folder / "wandb_id.txt"
+        if not id_file.is_file():
+            write_atomically(id_file, lambda part: part.write_text(uuid.uuid4().hex))
         self._run = wandb.init(
-            project="lotus-recon", id=name, name=name, dir=str(folder), config=to_plain(config), resume="allow"
+            project="lotus-recon",
+            id=id_file.read_text(),
+            name=folder.resolve().name,
+            dir=str(folder),
+            config=to_plain(config),
+            resume="allow",
         )
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

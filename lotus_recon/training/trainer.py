@@ -35,7 +35,6 @@ class StepReport:
     losses: Mapping[str, float]  # mean of each term over all processes and micro-batches, and their weighted sum
     gradient_norm: float  # before clipping
     rate: float  # learning rate of the first parameter group
-    skipped: bool  # fp16 gradients overflowed, so the weights stayed
 
 
 class Trainer:
@@ -73,9 +72,8 @@ class Trainer:
             raise TrainingError(f"the gradient is not finite at step {step + 1}; {_samples(self._all_names(batches))}")
         self._optimizer.step()
         self._optimizer.zero_grad()
-        skipped = bool(self._optimizer.step_was_skipped)
-        self._after_step(step, skipped)
-        return StepReport(losses, norm, rate, skipped)
+        self._after_step(step, skipped=bool(self._optimizer.step_was_skipped))
+        return StepReport(losses, norm, rate)
 
     def _set_rates(self, step: int) -> float:
         factor = rate_factor(step, self.config.optimizer, self.config.loop.steps)

@@ -75,11 +75,12 @@ def test_the_loss_falls(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stops", [(4,), (2, 5, 7), (3, 3)])
 def test_interrupted_and_resumed_is_bit_identical(tmp_path: Path, stops: tuple[int, ...]) -> None:
-    train(toy_config(), tmp_path / "through", toy_parts())
+    config = toy_config(log_every=5)
+    train(config, tmp_path / "through", toy_parts())
     for stop in stops:
         with pytest.raises(Killed):
-            train(toy_config(), tmp_path / "resumed", stop_before(stop))
-    train(toy_config(), tmp_path / "resumed", toy_parts())
+            train(config, tmp_path / "resumed", stop_before(stop))
+    train(config, tmp_path / "resumed", toy_parts())
     assert_same(last_state(tmp_path / "through"), last_state(tmp_path / "resumed"))
     assert_same(saved_model(tmp_path / "through"), saved_model(tmp_path / "resumed"))
     assert (tmp_path / "through/metrics.jsonl").read_text() == (tmp_path / "resumed/metrics.jsonl").read_text()
