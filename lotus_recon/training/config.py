@@ -49,6 +49,7 @@ class NanoConfig:
     imagenet: bool = True
     # Blocks of the encoder, from the image on, that keep these weights: 0 to 16.
     frozen_blocks: int = 3
+    # Transformer layers between encoder and decoder, at a 32nd of the size.
     attention_layers: int = 2
     # Depth: distance from the normalised disparity.
     absolute_weight: float = 0.5
@@ -58,6 +59,7 @@ class NanoConfig:
     gradient_weight: float = 0.5
     # Normals: angle in radians.
     normal_weight: float = 1.0
+    # The image itself: distance in [-1, 1].
     reconstruction_weight: float = 0.2
 
 
