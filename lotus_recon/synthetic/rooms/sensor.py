@@ -14,8 +14,10 @@ from lotus_recon.synthetic.rooms.colors import srgb_encoded
 from lotus_recon.types import FloatArray
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # of linear sRGB (ITU-R BT.709)
-# Automatic exposure puts these percentiles of the luminance at these shares of white, as a compromise.
-_EXPOSURE_AIMS = ((50.0, 0.16), (95.0, 0.85))
+# Automatic exposure: a compromise between mid grey for the median and just below white for the highlights. Bright
+# windows may take this share of the light of the rest, not more: they burn out.
+_MEDIAN_AIM, _HIGHLIGHT_PERCENTILE, _HIGHLIGHT_AIM = 0.16, 95, 0.85
+_LEAST_SHARE = 0.5
 _DARK = 1e-6  # radiance taken for black
 
 
@@ -28,8 +30,8 @@ class Look:
     white_balance: float = 0.05  # standard deviation of the logarithm of the gains of red and blue
     vignetting: float = 0.3  # largest loss of light in the corners
     blur_px: float = 0.7  # largest standard deviation
-    read_noise: float = 0.012  # largest standard deviation in the dark, as a share of white
-    shot_noise: float = 0.03  # largest standard deviation at white
+    read_noise: float = 0.008  # largest standard deviation in the dark, as a share of white
+    shot_noise: float = 0.02  # largest standard deviation at white
     filmic: float = 0.5  # share of photos with a filmic tone curve instead of a plain sRGB one
     contrast: float = 0.15  # largest change of the slope at mid grey
     saturation: float = 0.3  # largest change
@@ -64,8 +66,11 @@ def develop(radiance: FloatArray, seed: int, look: Look | None = None) -> NDArra
 def _exposure(image: NDArray[np.float64]) -> float:
     """Factor of automatic exposure; 1 for a black image."""
     luminance = image @ _LUMA
-    factors = [aim / max(float(np.percentile(luminance, percent)), _DARK) for percent, aim in _EXPOSURE_AIMS]
-    return float(np.sqrt(np.prod(factors))) if luminance.max() > _DARK else 1.0
+    if luminance.max() < _DARK:
+        return 1.0
+    median, highlight = np.maximum(np.percentile(luminance, (50, _HIGHLIGHT_PERCENTILE)), _DARK)
+    for_median, for_highlight = _MEDIAN_AIM / median, _HIGHLIGHT_AIM / highlight
+    return float(max(np.sqrt(for_median * for_highlight), _LEAST_SHARE * for_median))
 
 
 def _white_balanced(image: NDArray[np.float64], look: Look, random: np.random.Generator) -> NDArray[np.float64]:
