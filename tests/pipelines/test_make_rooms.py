@@ -14,8 +14,8 @@ from lotus_recon.io.images import read_rgb
 from pipelines.make_rooms import run
 
 SMALL = (
-    *("--scenes", "2", "--views", "2", "--size", "48x36", "--seed", "3"),
-    *("--renderer", "raycast", "--catalog", "procedural", "--workers", "2"),
+    *("--scenes", "1", "--views", "2", "--size", "48x36", "--seed", "3"),
+    *("--renderer", "raycast", "--catalog", "procedural", "--samples", "2"),
 )
 
 
@@ -24,10 +24,10 @@ def test_makes_rooms_and_a_sheet_and_goes_on(tmp_path: Path, capsys: pytest.Capt
     command = [sys.executable, "-m", "pipelines.make_rooms", *arguments]
     first = subprocess.run(command, capture_output=True, text=True)
     assert first.returncode == 0, first.stderr
-    assert "2 rooms made with raycast and procedural, 0 were there" in first.stdout
+    assert "1 rooms made with raycast and procedural, 0 were there" in first.stdout
     assert not list(tmp_path.glob("*/mesh.ply"))
     sheet = tmp_path / "sheet.png"
-    assert run([*arguments, "--scenes", "1", "--sheet", str(sheet), "--sheet-views", "3"]) == 0
+    assert run([*arguments, "--sheet", str(sheet), "--sheet-views", "2"]) == 0
     assert "0 rooms made with raycast and procedural, 1 were there" in capsys.readouterr().out
     assert len(np.unique(read_rgb(sheet).reshape(-1, 3), axis=0)) > 100
     with pytest.raises(InputError, match="mesh False there, True now"):
