@@ -57,8 +57,8 @@ class Furnisher:
         return bool(self.random.random() < probability)
 
     def uniform(self, low: float, high: float) -> float:
-        """A random number."""
-        return float(self.random.uniform(low, high))
+        """A random number; ``high`` where there is no number between."""
+        return float(self.random.uniform(min(low, high), high))
 
     def few(self, mean: float) -> int:
         """A random count; more in crowded rooms."""
@@ -84,7 +84,9 @@ class Furnisher:
         if thing is None:
             return None
         fitting = [
-            i for i in (range(len(self.plan.walls)) if walls is None else walls) if self._length(i) > thing.size[0]
+            i
+            for i in (range(len(self.plan.walls)) if walls is None else walls)
+            if self._length(i) > thing.size[0] + 0.02
         ]
         if not fitting:
             return None
@@ -231,7 +233,7 @@ class Furnisher:
                     self.uniform(0.12, min(0.6, width * 0.9)), min(depth * 0.85, 0.26), self.uniform(0.2, 0.34)
                 )
             elif kind < 0.7:
-                thing = props.carton(self.random, self.finishes, min(0.35, depth))
+                thing = props.carton(self.random, self.finishes, max(0.13, min(0.35, depth)))
             else:
                 thing = self.small_thing(like)
             self.on(shelf, thing, turn=float(self.random.normal(0, 0.03)))

@@ -53,11 +53,11 @@ def make_room(seed: int, catalog: Catalog) -> Room:
 
 
 def _crowd(random: np.random.Generator) -> float:
-    """How full a room is, 0 to 1: mostly between, some nearly empty, some crowded."""
+    """How full a room is, 0 to 1.3: mostly between, some nearly empty, some crowded."""
     kind = random.random()
-    if kind < 0.07:
+    if kind < 0.04:
         return 0.0
-    return float(random.uniform(0.85, 1.0) if kind > 0.75 else random.uniform(0.2, 0.85))
+    return float(random.uniform(0.9, 1.3) if kind > 0.65 else random.uniform(0.3, 0.9))
 
 
 def _in_the_world(placed: Sequence[Placed], mood: Mood, random: np.random.Generator) -> tuple[list[Part], list[Lamp]]:

@@ -23,9 +23,9 @@ _NEAREST_M = 0.25
 _MEDIAN_M = 0.6
 _LARGEST_SKY = 0.4
 _TRIALS = 60
-_COMPARED = 4  # of as many good shots the best is taken
-_ARC_CHANCE = 0.35  # that a shot starts an arc
-_ARC_SHOTS = (2, 4)  # more of the same thing
+_COMPARED = 6  # of as many good shots the best is taken
+_ARC_CHANCE = 0.2  # that a shot starts an arc
+_ARC_SHOTS = (1, 3)  # more of the same thing
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def _posed(
     pitch = np.arctan2(forward[2], flat)
     # People tilt a camera less than the way to what they look at: the room stays upright in the picture.
     pitch = pitch * random.uniform(0.5, 1.0) if reach > 1.5 else pitch
-    pitch = float(np.clip(pitch + random.normal(-0.03, 0.06), -1.2, 0.5))
+    pitch = float(np.clip(pitch + random.normal(-0.03, 0.06), -1.2, 0.15))
     yaw = np.arctan2(forward[1], forward[0]) + random.normal(0, 0.12)
     direction = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
     return _rolled(look_at(center, center + direction), float(random.normal(0, np.radians(1.8))))
@@ -280,7 +280,7 @@ def _arc(sight: _Sight, shot: Shot, target: NDArray[np.float64], count: int, ran
     across = np.cross(target - center, [0.0, 0.0, 1.0])
     across /= np.linalg.norm(across) + 1e-9
     reach = float(np.linalg.norm(target - center))
-    stride = (1 if random.random() < 0.5 else -1) * float(random.uniform(0.06, 0.16)) * min(reach, 2.5)
+    stride = (1 if random.random() < 0.5 else -1) * float(random.uniform(0.08, 0.22)) * min(reach, 2.5)
     shots: list[Shot] = []
     turn = shot.cam_from_world[:3, :3]
     for step in range(1, count + 1):
