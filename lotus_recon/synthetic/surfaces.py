@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.geometry.pose import invert_rigid
+from lotus_recon.synthetic.shapes import joined
 from lotus_recon.types import Camera, DepthKind, DepthMap, FloatArray, Mesh, NormalMap
 
 # Near a silhouette a smooth normal may look past the camera; it is turned until its cosine with the ray is this.
 _GRAZING = 1e-3
+_NOTHING = Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32), normals=np.zeros((0, 3), np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +40,15 @@ class Surfaces:
 
     def __init__(self, meshes: Sequence[Mesh], threads: int = 0) -> None:
         """``threads`` per cast; 0: as many as there are cores."""
-        starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])[:-1]
-        self.vertices = np.concatenate([mesh.vertices for mesh in meshes])
-        self._normals = np.concatenate([_vertex_normals(mesh) for mesh in meshes])
-        self._triangles = np.concatenate(
-            [mesh.triangles.astype(np.int64) + start for mesh, start in zip(meshes, starts, strict=True)]
-        )
+        everything = joined([_NOTHING, *meshes])
+        assert everything.normals is not None  # checked by Item and Part
+        self.vertices, self._normals = everything.vertices, everything.normals
+        self._triangles = everything.triangles.astype(np.int64)
         self._mesh_of_triangle = np.repeat(np.arange(len(meshes)), [len(mesh.triangles) for mesh in meshes])
         self._threads = threads
         self._scene = o3d.t.geometry.RaycastingScene(nthreads=threads)
-        self._scene.add_triangles(_tensor(self.vertices), _tensor(self._triangles.astype(np.uint32)))
+        if len(self._triangles):
+            self._scene.add_triangles(_tensor(self.vertices), _tensor(self._triangles.astype(np.uint32)))
 
     def cast(self, origins: FloatArray, directions: FloatArray) -> Hits:
         """The first surface along each ray; origins and directions (N, 3)."""
@@ -93,11 +94,6 @@ def true_maps(
     depth[valid] = hits.distance
     normals[valid] = hits.normals @ cam_from_world[:3, :3].T
     return DepthMap(depth, valid, kind), NormalMap(normals, valid)
-
-
-def _vertex_normals(mesh: Mesh) -> NDArray[np.float32]:
-    assert mesh.normals is not None  # checked by Item and Part
-    return mesh.normals
 
 
 def _towards_origin(

@@ -4,11 +4,12 @@ Border rules, each with a test. Mitsuba's camera looks along +z with x to the LE
 is a share of the film, against the axes of the image. Its bitmaps have v down, ours have v up.
 
 Mitsuba compiles a kernel (seconds) for each new structure of a scene, and finds it again on disk for a known one. So
-all rooms are given one structure: three kinds of surface, each shape with a bitmap of its own, a round number of shapes.
+all rooms are given one structure: three kinds of surface, a bitmap for each shape, a round number of shapes.
 """
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
 from typing import Any
 
@@ -34,6 +35,7 @@ _FILLERS = (Material("matte"), Material("coated", gloss=0.5), Material("metal", 
 
 def scene_of(mi: Any, room: Room) -> Any:
     """The Mitsuba scene of a room: one shape per material, filled up with shapes without area."""
+    gc.collect()  # rooms that are done with still count, and would make the number of shapes odd
     parts = defaultdict(list)
     for part in room.parts:
         parts[id(part.material)].append(part)

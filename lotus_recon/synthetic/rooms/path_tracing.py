@@ -52,8 +52,8 @@ class PathTracer:
 
     def _radiance(self, shot: Shot, seed: int) -> Image:
         sensor = self._mi.load_dict(sensor_of(self._mi, shot))
-        # Nothing can be brighter than the brightest source: what is, is noise.
-        noisy = np.clip(self._rendered(self._light, sensor, seed), 0, self._brightest)
+        # Hardly anything is brighter than the brightest source, even where that reflects light too: the rest is noise.
+        noisy = np.clip(self._rendered(self._light, sensor, seed), 0, 2 * self._brightest)
         if self._denoise is None:
             return noisy
         guides = self._rendered(self._guides, sensor, seed)
