@@ -22,6 +22,7 @@ from lotus_recon.types import Mesh
 LAMP_GROUPS = ("ceiling_lamp", "floor_lamp", "table_lamp", "wall_lamp")
 # Intensity per colour channel that a lamp of a group has, before its mood: with the bright sky at a radiance of 4.
 _INTENSITY = {"ceiling_lamp": 3.0, "floor_lamp": 1.2, "table_lamp": 0.6, "wall_lamp": 0.6}
+_TRIES = 30
 _SPOT_INTENSITY = 3.0
 _BRIGHTEST = 60.0  # radiance; what is smaller than that allows gives less light
 
@@ -65,30 +66,29 @@ def outdoors_of(mood: Mood, bitmap: NDArray[np.uint8], random: np.random.Generat
 def hang_lamps(f: Furnisher, mood: Mood) -> None:
     """Lamps at the ceiling: one in the middle, several over a long room, or rows of panels."""
     if mood.panels:
-        _rows(f, _panel(f) if f.chance(0.6) else _tube(f))
-        return
-    thing = f.shop.pick("ceiling_lamp", at_most=(1.4, 1.4, 1.2)) if f.chance(0.4) else None
-    thing = thing or _ceiling_lamp(f)
-    area = f.plan.width * f.plan.depth
-    if mood.name == "spot" or area < 14 or f.chance(0.6):
-        x, y = (size * f.uniform(0.42, 0.58) for size in (f.plan.width, f.plan.depth))
-        _hang(f, thing, x, y)
+        hung = _rows(f, _panel(f) if f.chance(0.6) else _tube(f))
     else:
-        _rows(f, thing)
+        thing = f.shop.pick("ceiling_lamp", at_most=(1.4, 1.4, 1.2)) if f.chance(0.4) else None
+        thing = thing or _ceiling_lamp(f)
+        one = mood.name == "spot" or f.plan.width * f.plan.depth < 14 or f.chance(0.6)
+        middle = f.plan.width * f.uniform(0.42, 0.58), f.plan.depth * f.uniform(0.42, 0.58)
+        hung = _hang(f, thing, *middle) if one else _rows(f, thing)
+    for _ in range(_TRIES):  # every room has one: where a slope or a column leaves space
+        if hung:
+            break
+        hung = _hang(f, _bulb(f), f.uniform(0.3, f.plan.width - 0.3), f.uniform(0.3, f.plan.depth - 0.3))
 
 
-def _rows(f: Furnisher, thing: Thing) -> None:
+def _rows(f: Furnisher, thing: Thing) -> bool:
     nx, ny = (max(1, round(size / f.uniform(1.8, 2.8))) for size in (f.plan.width, f.plan.depth))
-    for i in range(nx):
-        for j in range(ny):
-            _hang(f, thing, (i + 0.5) * f.plan.width / nx, (j + 0.5) * f.plan.depth / ny)
+    places = [((i + 0.5) * f.plan.width / nx, (j + 0.5) * f.plan.depth / ny) for i in range(nx) for j in range(ny)]
+    return any([_hang(f, thing, x, y) for x, y in places])
 
 
-def _hang(f: Furnisher, thing: Thing, x: float, y: float) -> None:
-    height = f.plan.ceiling.at(x, y)
-    z = height - thing.size[2]
-    if z > 1.7 or thing.size[2] < 0.35:
-        f.stage.lay(thing, x, y, 0.0, z - 0.001)
+def _hang(f: Furnisher, thing: Thing, x: float, y: float) -> bool:
+    """Whether there was space for it."""
+    z = f.plan.ceiling.at(x, y) - thing.size[2] - 0.001
+    return (z > 1.7 or thing.size[2] < 0.35) and f.stage.lay(thing, x, y, 0.0, z) is not None
 
 
 def _ceiling_lamp(f: Furnisher) -> Thing:

@@ -246,7 +246,7 @@ class Surfaces:
         offsets = grid @ _axes(np.array([turn]))[0]
         feet = spots[:, None] + np.pad(offsets, ((0, 0), (0, 1)))
         down = self._cast(feet + np.array([0, 0, 0.015]), (0, 0, -1))
-        up = self._cast(feet + np.array([0, 0, 0.02]), (0, 0, 1))
+        up = self._cast(feet + np.array([0, 0, 0.003]), (0, 0, 1))
         level = (np.abs(down - 0.015) < _LEVEL_M).all(1) & (up > size[2]).all(1)
         middle = spots + np.array([0, 0, 0.02 + 0.5 * min(size[2], 0.1)])
         sides = [self._cast(middle, direction) for direction in ((0, -1, 0), (1, 0, 0), (-1, 0, 0), (0, 0, 1))]
