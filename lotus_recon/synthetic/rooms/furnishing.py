@@ -751,9 +751,9 @@ def furnish(f: Furnisher, kind: str, sills: Iterable[Opening]) -> None:
     if f.crowd > 0.05:
         PROGRAMMES[kind](f)
     f.plants(f.few(0.8))
-    f.wall_things(f.few(0.5 + 0.12 * (f.plan.width + f.plan.depth)))
+    f.wall_things(f.few(0.6 + 0.2 * (f.plan.width + f.plan.depth)))
     f.sills(sills)
     if kind not in ("bathroom", "meeting"):
-        f.boxes(f.few(1.8))
+        f.boxes(f.few(2.4))
     if f.chance(0.3):
         f.by_wall(f.shop.pick("floor_lamp"))

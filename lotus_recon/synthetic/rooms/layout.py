@@ -14,6 +14,7 @@ from lotus_recon.synthetic.rooms.lighting import (
     ambient_of,
     draw_mood,
     hang_lamps,
+    is_dim,
     lamps_on,
     lit_parts,
     outdoors_of,
@@ -45,11 +46,14 @@ def make_room(seed: int, catalog: Catalog) -> Room:
     furnisher = Furnisher(stage, Shop(catalog, finishes, things, stage), palette, bitmap, _crowd(things), things)
     hang_lamps(furnisher, mood)
     furnish(furnisher, kind.name, shell.sills)
-    parts, lamps = _in_the_world(stage.placed, mood, light)
+    dim = is_dim(shell.daylight, plan.width * plan.depth)
+    lamps_in_room = [item for item in stage.placed if item.thing.group in LAMP_GROUPS]
+    on = lamps_on(lamps_in_room, mood, dim, light)
+    parts, lamps = _in_the_world(stage.placed, on, mood, light)
     size = (plan.width, plan.depth, max(plan.ceiling.heights))
-    everything = [*shell.lamps, *lamps]
+    ambient = ambient_of([*shell.daylight, *lamps], shell.suns, size)
     credits = _unique([*finishes.credits, *(p.thing.credit for p in stage.placed if p.thing.credit)])
-    return Room(merged_parts(shell.parts, parts), tuple(everything), size, ambient_of(everything, size), credits)
+    return Room(merged_parts(shell.parts, parts), (*shell.daylight, *shell.suns, *lamps), size, ambient, credits)
 
 
 def _crowd(random: np.random.Generator) -> float:
@@ -60,10 +64,11 @@ def _crowd(random: np.random.Generator) -> float:
     return float(random.uniform(0.9, 1.3) if kind > 0.65 else random.uniform(0.3, 0.9))
 
 
-def _in_the_world(placed: Sequence[Placed], mood: Mood, random: np.random.Generator) -> tuple[list[Part], list[Lamp]]:
+def _in_the_world(
+    placed: Sequence[Placed], on: Sequence[Placed], mood: Mood, random: np.random.Generator
+) -> tuple[list[Part], list[Lamp]]:
     parts: list[Part] = []
     lamps: list[Lamp] = []
-    on = lamps_on([item for item in placed if item.thing.group in LAMP_GROUPS], mood, random)
     for item in placed:
         if item in on:
             bright, lamp = lit_parts(item, mood, random)

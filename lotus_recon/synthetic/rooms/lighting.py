@@ -23,6 +23,8 @@ LAMP_GROUPS = ("ceiling_lamp", "floor_lamp", "table_lamp", "wall_lamp")
 # Intensity per colour channel that a lamp of a group has, before its mood: with the bright sky at a radiance of 4.
 _INTENSITY = {"ceiling_lamp": 3.0, "floor_lamp": 1.2, "table_lamp": 0.6, "wall_lamp": 0.6}
 _TRIES = 30
+_SUN_SHARE = 0.04  # of a sun's light that goes through its window
+_DAYLIGHT_PER_M2 = 0.15
 _SPOT_INTENSITY = 3.0
 _BRIGHTEST = 60.0  # radiance; what is smaller than that allows gives less light
 
@@ -60,7 +62,13 @@ def draw_mood(kind: str, random: np.random.Generator, has_windows: bool) -> Mood
 def outdoors_of(mood: Mood, bitmap: NDArray[np.uint8], random: np.random.Generator) -> Outdoors:
     """What the windows show in a mood."""
     to_sun = (float(random.uniform(-0.8, 0.8)), 1.0, float(random.uniform(0.3, 0.9)))
-    return Outdoors(bitmap, mood.sky, mood.sun, to_sun)
+    return Outdoors(_whitened(bitmap), mood.sky, mood.sun, to_sun)
+
+
+def _whitened(bitmap: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Half its colour: a camera that is set for the room shows the sky paler than pictures of skies."""
+    grey = bitmap.mean(axis=-1, keepdims=True)
+    return np.asarray(grey + 0.5 * (bitmap - grey), np.uint8)
 
 
 def hang_lamps(f: Furnisher, mood: Mood) -> None:
@@ -156,14 +164,19 @@ def _bulb(f: Furnisher) -> Thing:
     )
 
 
-def lamps_on(lamps: Sequence[Placed], mood: Mood, random: np.random.Generator) -> list[Placed]:
-    """The lamps that are on; in the dark at least one is, and a spot is alone."""
+def lamps_on(lamps: Sequence[Placed], mood: Mood, dim: bool, random: np.random.Generator) -> list[Placed]:
+    """The lamps that are on; at least one at the ceiling where it is dim without, and a spot is alone."""
     shuffled = [lamps[int(i)] for i in random.permutation(len(lamps))]
+    hanging = [lamp for lamp in shuffled if lamp.thing.group == "ceiling_lamp"]
     if mood.name == "spot":
-        return shuffled[:1]
+        return (hanging if random.random() < 0.7 else shuffled)[:1]
     on = [lamp for lamp in shuffled if random.random() < mood.lamps]
-    dark = mood.name == "evening" and not any(lamp.thing.group == "ceiling_lamp" for lamp in on)
-    return on or shuffled[:1] if dark else on
+    return hanging[: 1 + len(hanging) // 2] if dim and not any(lamp in on for lamp in hanging) else on
+
+
+def is_dim(daylight: Sequence[Lamp], area_m2: float) -> bool:
+    """Whether the windows alone leave a room of some floor area too dark for a photo."""
+    return sum(max(lamp.intensity) for lamp in daylight) < _DAYLIGHT_PER_M2 * area_m2
 
 
 def lit_parts(placed: Placed, mood: Mood, random: np.random.Generator) -> tuple[list[Part], Lamp]:
@@ -197,11 +210,12 @@ def _bright_part(thing: Thing) -> int:
     return int(np.argmax(np.where(reach, areas, -1.0)))
 
 
-def ambient_of(lamps: list[Lamp], size: tuple[float, float, float]) -> Rgb:
+def ambient_of(lamps: Sequence[Lamp], suns: Sequence[Lamp], size: tuple[float, float, float]) -> Rgb:
     """What bounces: the light of all lamps, spread over the surface of the room once more (half of it is kept)."""
     width, depth, height = size
     surface = 2 * (width * depth + width * height + depth * height)
-    total = np.sum([lamp.intensity for lamp in lamps], axis=0) if lamps else np.zeros(3)
+    intensities = [np.array(lamp.intensity) for lamp in lamps] + [_SUN_SHARE * np.array(sun.intensity) for sun in suns]
+    total = np.sum(intensities, axis=0) if intensities else np.zeros(3)
     return _rgb(np.maximum(0.5 * 2 * np.pi * total / surface, 0.02))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from lotus_recon.geometry.pose import transform
 from lotus_recon.synthetic.rooms.catalog import ModelPart
+from lotus_recon.synthetic.rooms.colors import linear_rgb
 from lotus_recon.synthetic.rooms.materials import Palette
 from lotus_recon.synthetic.rooms.openings import (
     SUN_DISTANCE_M,
@@ -169,7 +170,8 @@ class Shell:
     """The built empty room."""
 
     parts: tuple[Part, ...]
-    lamps: tuple[Lamp, ...]  # the light that windows let in
+    daylight: tuple[Lamp, ...]  # the light that windows let in
+    suns: tuple[Lamp, ...]  # one behind each window, if the sun shines
     sills: tuple[Opening, ...]  # windows with room for things on the board below
 
 
@@ -184,7 +186,8 @@ def build_shell(plan: Plan, palette: Palette, outdoors: Outdoors, hall: Finish, 
         parts += _skirting(plan, palette, float(random.uniform(0.05, 0.14)))
     if len(set(plan.ceiling.heights)) == 1 and random.random() < 0.08:
         parts += _named("beam", palette.wood.on(_beams(plan, random)))
-    lamps: list[Lamp] = []
+    daylight: list[Lamp] = []
+    suns: list[Lamp] = []
     style = draw_window_style(random)
     for opening in plan.openings:
         pose = plan.walls[opening.wall].world_from_wall
@@ -197,24 +200,24 @@ def build_shell(plan: Plan, palette: Palette, outdoors: Outdoors, hall: Finish, 
                 parts += placed_parts(name, [part], pose)
             for part in sky_parts(opening, style.reveal_m, outdoors):
                 parts += [replace(placed, is_sky=True) for placed in placed_parts("sky", [part], pose)]
-            lamps += _daylight(opening, style.reveal_m, outdoors, pose)
+            daylight.append(_daylight(opening, outdoors, pose))
+            if outdoors.sun is not None:
+                intensity = SUN_DISTANCE_M**2 * np.array(outdoors.sun)
+                suns.append(_lamp(sun_center(opening, style.reveal_m, outdoors), SUN_RADIUS_M, intensity, pose))
     sills = tuple(o for o in plan.openings if o.kind == "window" and o.bottom > 0.3)
-    return Shell(tuple(parts), tuple(lamps), sills)
+    return Shell(tuple(parts), tuple(daylight), tuple(suns), sills)
 
 
 def _named(name: str, part: ModelPart) -> list[Part]:
     return placed_parts(name, [part], np.eye(4))
 
 
-def _daylight(opening: Opening, reveal: float, outdoors: Outdoors, pose: FloatArray) -> Iterator[Lamp]:
-    """A window as a ball of light just inside of it; the sun where it stands."""
+def _daylight(opening: Opening, outdoors: Outdoors, pose: FloatArray) -> Lamp:
+    """A window as a ball of light just inside of it."""
     area = opening.width * opening.height
-    mean = (outdoors.bitmap.astype(np.float64) / 255).mean((0, 1)) ** 2.2
+    mean = linear_rgb(outdoors.bitmap).mean((0, 1))
     middle = np.array([(opening.start + opening.end) / 2, -0.06, (opening.bottom + opening.top) / 2])
-    yield _lamp(middle, 0.3 * min(opening.width, opening.height), area * mean * outdoors.radiance, pose)
-    if outdoors.sun is not None:
-        intensity = np.array(outdoors.sun) * SUN_DISTANCE_M**2
-        yield _lamp(sun_center(opening, reveal, outdoors), SUN_RADIUS_M, intensity, pose)
+    return _lamp(middle, 0.3 * min(opening.width, opening.height), area * mean * outdoors.radiance, pose)
 
 
 def _lamp(center_in_wall: FloatArray, radius: float, intensity: FloatArray, world_from_wall: FloatArray) -> Lamp:
