@@ -75,7 +75,7 @@ def _exposure(image: NDArray[np.float64]) -> float:
 
 def _white_balanced(image: NDArray[np.float64], look: Look, random: np.random.Generator) -> NDArray[np.float64]:
     mean = np.maximum(np.minimum(image, 1).mean((0, 1)), _DARK)
-    gains = (float(mean @ _LUMA) / mean) ** (look.grey_world * random.random())
+    gains = (float(mean @ _LUMA) / mean) ** (look.grey_world * np.sqrt(random.random()))
     gains[[0, 2]] *= np.exp(look.white_balance * random.standard_normal(2))
     return np.asarray(image * gains)
 
