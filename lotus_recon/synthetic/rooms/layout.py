@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from lotus_recon.synthetic.rooms.catalog import Catalog
-from lotus_recon.synthetic.rooms.furnishing import Furnisher, furnish
+from lotus_recon.synthetic.rooms.furnisher import Furnisher
+from lotus_recon.synthetic.rooms.furnishing import furnish
 from lotus_recon.synthetic.rooms.lighting import (
     LAMP_GROUPS,
     Mood,

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.synthetic.rooms.furnishing import Furnisher
+from lotus_recon.synthetic.rooms.furnisher import Furnisher
 from lotus_recon.synthetic.rooms.materials import Finishes
 from lotus_recon.synthetic.rooms.openings import Outdoors
-from lotus_recon.synthetic.rooms.props import slabs
 from lotus_recon.synthetic.rooms.scene import Lamp, Material, Part, Rgb
-from lotus_recon.synthetic.rooms.solids import placed_parts, shifted, turned_pose
+from lotus_recon.synthetic.rooms.solids import placed_parts, shifted, slabs, turned_pose
 from lotus_recon.synthetic.rooms.staging import Placed
 from lotus_recon.synthetic.rooms.things import Thing, made
 from lotus_recon.synthetic.shapes import cylinder, lathe, sphere

@@ -1,175 +1,34 @@
-"""Furniture and small things built from simple solids: what catalogs lack, in any size and finish.
+"""Small things built from simple solids: books, papers, boxes, vessels, cushions, screens.
 
 Axes as in the catalog: standing on z = 0, centred on x = y = 0, back towards +y.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
 
 from lotus_recon.synthetic.rooms.catalog import ModelPart
-from lotus_recon.synthetic.rooms.materials import Finishes, Palette, srgb_color
+from lotus_recon.synthetic.rooms.materials import Finishes, srgb_color
+from lotus_recon.synthetic.rooms.pictures import artwork, page, picture_on
 from lotus_recon.synthetic.rooms.scene import Material
-from lotus_recon.synthetic.rooms.solids import box_between, merged, moved, quad, shifted, turned_pose
+from lotus_recon.synthetic.rooms.solids import (
+    blob,
+    box_between,
+    lying,
+    merged,
+    moved,
+    quad,
+    shifted,
+    slabs,
+    turned_pose,
+)
 from lotus_recon.synthetic.rooms.things import Thing, made
-from lotus_recon.synthetic.shapes import cylinder, joined, lathe, sphere
+from lotus_recon.synthetic.shapes import joined, lathe
 from lotus_recon.types import Mesh
 
 Random = np.random.Generator
+
 _SWATCH_PX = 8
-
-
-def slabs(*ends: tuple[float, float, float, float, float, float]) -> Mesh:
-    """Boxes given as x0, y0, z0, x1, y1, z1, as one mesh."""
-    return joined([box_between(end[:3], end[3:]) for end in ends])
-
-
-def lying(mesh: Mesh) -> Mesh:
-    """Turned so that what was up points to the front."""
-    return moved(mesh, np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], np.float64))
-
-
-def blob(width: float, depth: float, height: float) -> Mesh:
-    """A soft body standing on z = 0: cushions, bags, stones."""
-    ball = sphere(1.0, 24)
-    assert ball.normals is not None
-    half = np.array([width, depth, height]) / 2
-    directions = ball.vertices.astype(np.float64)
-    swollen = np.sign(directions) * np.abs(directions) ** 0.6
-    normals = np.sign(directions) * np.abs(swollen) ** (2 / 0.6 - 1) / half
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
-    vertices = (swollen * half + [0, 0, half[2]]).astype(np.float32)
-    return Mesh(vertices, ball.triangles, normals=normals.astype(np.float32))
-
-
-# Pictures on surfaces.
-
-
-def artwork(random: Random) -> NDArray[np.uint8]:
-    """A bitmap (96, 96, 3): stripes, blocks, blots or a soft gradient in a few colours."""
-    colors = random.integers(0, 256, (int(random.integers(2, 7)), 3))
-    size = 96
-    kind = random.integers(4)
-    y, x = np.mgrid[:size, :size] / size
-    if kind == 0:
-        angle, count = random.uniform(0, np.pi), random.uniform(2, 12)
-        index = np.floor((x * np.cos(angle) + y * np.sin(angle)) * count).astype(int) % len(colors)
-    elif kind == 1:
-        cells = random.integers(0, len(colors), (int(random.integers(2, 9)), int(random.integers(2, 9))))
-        index = cells[(y * cells.shape[0]).astype(int), (x * cells.shape[1]).astype(int)]
-    elif kind == 2:
-        index = np.zeros((size, size), int)
-        for blot in range(int(random.integers(3, 14))):
-            cx, cy, r = random.random(), random.random(), random.uniform(0.05, 0.35)
-            index[(x - cx) ** 2 + (y - cy) ** 2 < r * r] = blot % len(colors)
-    else:
-        share = y[..., None]
-        return np.asarray(colors[0] * (1 - share) + colors[1] * share, np.uint8)
-    return np.asarray(colors[index], np.uint8)
-
-
-def page(random: Random) -> NDArray[np.uint8]:
-    """A bitmap (96, 68, 3) that looks like print: lines of text, now and then a picture."""
-    paper = np.full((96, 68, 3), int(random.integers(225, 255)), np.uint8)
-    row = 8
-    while row < 86:
-        if random.random() < 0.12:
-            height = int(random.integers(10, 25))
-            paper[row : row + height, 8:60] = random.integers(30, 220, 3)
-            row += height + 4
-            continue
-        end = 60 if random.random() < 0.8 else int(random.integers(20, 60))
-        ink = random.random(end - 8) < 0.8
-        paper[row : row + 2, 8:end][:, ink] = int(random.integers(20, 110))
-        row += 4
-    return paper
-
-
-def _picture_on(
-    width: float, height: float, y: float, bitmap: NDArray[np.uint8], gloss: float = 0.0, glow: float = 0.0
-) -> ModelPart:
-    """A bitmap on an upright rectangle that faces the front, its lower edge on z = 0."""
-    x = width / 2
-    mesh = quad(np.array([[-x, y, 0], [x, y, 0], [x, y, height], [-x, y, height]], np.float64))
-    uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
-    emission = (glow, glow, glow)
-    return ModelPart(mesh, Material("picture", texture=bitmap, gloss=gloss, roughness=0.05, emission=emission), uv)
-
-
-def picture(random: Random, finishes: Finishes, outdoors: NDArray[np.uint8] | None) -> Thing:
-    """A framed picture."""
-    width, height = float(random.uniform(0.2, 1.1)), float(random.uniform(0.2, 0.8))
-    border, depth = float(random.uniform(0.01, 0.06)), float(random.uniform(0.012, 0.04))
-    painting = finishes.artwork() if random.random() < 0.45 else None
-    bitmap = outdoors if outdoors is not None and random.random() < 0.3 else artwork(random)
-    if painting is not None and painting.material.texture is not None:
-        bitmap = painting.material.texture
-    frame = finishes.wood() if random.random() < 0.4 else finishes.any_paint()
-    bars = _frame(width, height, border, depth)
-    canvas = _picture_on(width, height, depth * 0.2, bitmap, gloss=float(random.choice([0.0, 0.0, 1.0])))
-    return made("picture", "picture", [frame.on(bars), canvas])
-
-
-def _frame(width: float, height: float, border: float, depth: float) -> Mesh:
-    x, y = width / 2, depth / 2
-    return slabs(
-        (-x, -y, 0, x, y, border),
-        (-x, -y, height - border, x, y, height),
-        (-x, -y, 0, -x + border, y, height),
-        (x - border, -y, 0, x, y, height),
-        (-x + 0.001, y * 0.5, 0.001, x - 0.001, y, height - 0.001),
-    )
-
-
-def mirror(random: Random, finishes: Finishes) -> Thing:
-    """A framed mirror; its truth is its glass."""
-    width, height = float(random.uniform(0.35, 0.9)), float(random.uniform(0.5, 1.3))
-    glass = quad(np.array([[-1, 0, 0], [1, 0, 0], [1, 0, 1], [-1, 0, 1]]) * (width / 2, 1, height))
-    silver = Material("mirror", (0.92, 0.93, 0.93), roughness=0.02, metal=True)
-    return made(
-        "mirror", "mirror", [finishes.any_paint().on(_frame(width, height, 0.025, 0.03)), ModelPart(glass, silver)]
-    )
-
-
-def board(random: Random, finishes: Finishes, palette: Palette) -> Thing:
-    """A white board, a blackboard or a pin board with papers."""
-    width, height = float(random.uniform(0.8, 2.4)), float(random.uniform(0.6, 1.2))
-    parts = [palette.metal.on(_frame(width, height, 0.02, 0.025))]
-    kind = random.random()
-    tone = (0.9, 0.9, 0.9) if kind < 0.5 else (0.02, 0.05, 0.03) if kind < 0.65 else srgb_color(0.09, 0.5, 0.7)
-    face = Material("board", tone, gloss=1.0 if kind < 0.5 else 0.0, roughness=0.15)
-    parts.append(ModelPart(_picture_on(width, height, 0.005, np.zeros((1, 1, 3), np.uint8)).mesh, face))
-    if kind >= 0.5:
-        for _ in range(int(random.integers(2, 12))):
-            sheet = _picture_on(0.21, 0.297, -0.002 - 0.002 * random.random(), page(random))
-            x, z = random.uniform(-1, 1) * (width / 2 - 0.15), random.uniform(0.02, max(0.03, height - 0.32))
-            parts.append(ModelPart(shifted(sheet.mesh, (float(x), 0.0, float(z))), sheet.material, sheet.uv))
-    return made("board", "picture", parts)
-
-
-def clock(random: Random, finishes: Finishes) -> Thing:
-    """A round wall clock."""
-    radius = float(random.uniform(0.1, 0.2))
-    rim = shifted(lying(cylinder(radius, 0.04, 32)), (0, 0.02, radius))
-    face = shifted(lying(cylinder(radius * 0.9, 0.003, 32)), (0, -0.019, radius))
-    hands = [box_between((-0.004, -0.026, -0.01), (0.004, -0.023, radius * reach)) for reach in (0.5, 0.75)]
-    angles = random.uniform(0, 2 * np.pi, 2)
-    turned = [shifted(_spun(hand, float(angle)), (0, 0, radius)) for hand, angle in zip(hands, angles, strict=True)]
-    black = finishes.plain("black", (0.02, 0.02, 0.02))
-    white = finishes.plain("dial", (0.85, 0.85, 0.82))
-    return made("clock", "wall_thing", [finishes.any_paint().on(rim), white.on(face), black.on(joined(turned))])
-
-
-def _spun(mesh: Mesh, angle: float) -> Mesh:
-    c, s = np.cos(angle), np.sin(angle)
-    return moved(mesh, np.array([[c, 0, s, 0], [0, 1, 0, 0], [-s, 0, c, 0], [0, 0, 0, 1]]))
-
-
-# Small things.
 
 
 def swatches(random: Random, count: int = 16) -> Material:
@@ -325,7 +184,7 @@ def screen(random: Random, finishes: Finishes, width: float | None = None) -> Th
     )
     lit = random.random() < 0.45
     image = page(random).transpose(1, 0, 2) if random.random() < 0.4 else artwork(random)
-    shown = _picture_on(
+    shown = picture_on(
         w - 0.02, h - 0.02, -0.0155, image if lit else np.full((2, 2, 3), 12, np.uint8), 1.0, 1.2 if lit else 0.0
     )
     face = ModelPart(shifted(shown.mesh, (0, 0, foot + 0.01)), shown.material, shown.uv)
@@ -360,7 +219,7 @@ def laptop(random: Random, finishes: Finishes) -> Thing:
     image = page(random).transpose(1, 0, 2) if lit else np.full((2, 2, 3), 15, np.uint8)
     lid = [
         slabs((-w / 2, 0, 0, w / 2, 0.008, d)),
-        _picture_on(w - 0.02, d - 0.02, -0.001, image, 1.0, 1.2 if lit else 0.0),
+        picture_on(w - 0.02, d - 0.02, -0.001, image, 1.0, 1.2 if lit else 0.0),
     ]
     c, s = np.cos(lean), np.sin(lean)
     tilt = np.array([[1, 0, 0, 0], [0, c, s, 0], [0, -s, c, 0.018], [0, 0, 0, 1]])
@@ -372,182 +231,3 @@ def laptop(random: Random, finishes: Finishes) -> Thing:
     parts = [case.on(joined([base, moved(lid[0], tilt)])), finishes.plain("keys", (0.02, 0.02, 0.02)).on(keys), shown]
     centered = [ModelPart(shifted(part.mesh, (0, d / 2, 0)), part.material, part.uv) for part in parts]
     return made("laptop", "clutter", centered)
-
-
-# Furniture.
-
-
-def rug(random: Random, finishes: Finishes, width: float, depth: float) -> Thing:
-    """A rug, woven or printed."""
-    low = box_between((-width / 2, -depth / 2, 0), (width / 2, depth / 2, float(random.uniform(0.004, 0.012))))
-    if random.random() < 0.25:
-        low = cylinder(min(width, depth) / 2, 0.008, 48)
-    if random.random() < 0.5:
-        return made("rug", "rug", [finishes.fabric().on(low)])
-    uv = (low.vertices[:, :2] / (width, depth) + 0.5).astype(np.float32)
-    return made("rug", "rug", [ModelPart(low, Material("rug", texture=artwork(random)), uv)])
-
-
-def table(random: Random, finishes: Finishes, palette: Palette, width: float, depth: float, height: float) -> Thing:
-    """A table or a desk: a top on four legs, on trestles or on panels."""
-    t, leg = float(random.uniform(0.018, 0.05)), float(random.uniform(0.03, 0.08))
-    top = palette.wood if random.random() < 0.5 else finishes.wood() if random.random() < 0.5 else finishes.any_paint()
-    x, y = width / 2, depth / 2
-    inset = float(random.uniform(0.0, 0.08))
-    a, b = x - inset, y - inset
-    if random.random() < 0.25:
-        legs = slabs(
-            (-a, -b, 0, -a + 0.025, b, height - t),
-            (a - 0.025, -b, 0, a, b, height - t),
-            (-a, b - 0.02, height * 0.4, a, b, height - t),
-        )
-    else:
-        legs = slabs(
-            *(
-                (
-                    sx * a - (leg if sx > 0 else 0),
-                    sy * b - (leg if sy > 0 else 0),
-                    0.0,
-                    sx * a + (0 if sx > 0 else leg),
-                    sy * b + (0 if sy > 0 else leg),
-                    height - t,
-                )
-                for sx in (-1, 1)
-                for sy in (-1, 1)
-            )
-        )
-    below = palette.metal if random.random() < 0.4 else top if random.random() < 0.5 else finishes.any_paint()
-    return made("table", "table", [top.on(slabs((-x, -y, height - t, x, y, height))), below.on(legs)])
-
-
-def shelving(random: Random, finishes: Finishes, palette: Palette, height: float, width: float | None = None) -> Thing:
-    """Open shelves: a bookcase with sides and back, or a rack on posts."""
-    w = width or float(random.uniform(0.5, 1.6))
-    d = float(random.uniform(0.24, 0.5))
-    count = max(2, round(height / random.uniform(0.28, 0.45)))
-    x, y, t = w / 2, d / 2, float(random.uniform(0.016, 0.03))
-    levels = np.linspace(0.06, height - t, count + 1)
-    boards = [box_between((-x, -y, z), (x, y, z + t)) for z in levels]
-    if random.random() < 0.4:
-        post = 0.03
-        posts = slabs(
-            *(
-                (
-                    sx * x - (post if sx > 0 else 0),
-                    sy * y - (post if sy > 0 else 0),
-                    0.0,
-                    sx * x + (0 if sx > 0 else post),
-                    sy * y + (0 if sy > 0 else post),
-                    height,
-                )
-                for sx in (-1, 1)
-                for sy in (-1, 1)
-            )
-        )
-        rack = palette.metal if random.random() < 0.6 else finishes.any_paint()
-        shelf = palette.wood if random.random() < 0.5 else rack
-        return made("rack", "shelf", [rack.on(posts), shelf.on(joined(boards))])
-    sides = [box_between((-x, -y, 0), (-x + t, y, height)), box_between((x - t, -y, 0), (x, y, height))]
-    if w > 0.9:
-        sides.append(box_between((-t / 2, -y + 0.005, 0.06), (t / 2, y, height)))
-    if random.random() < 0.7:
-        sides.append(box_between((-x, y - 0.006, 0), (x, y, height)))
-    finish = palette.wood if random.random() < 0.6 else finishes.any_paint()
-    return made("bookcase", "shelf", [finish.on(joined([*boards, *sides]))])
-
-
-def wall_shelf(random: Random, finishes: Finishes, palette: Palette) -> Thing:
-    """A board on the wall."""
-    w, d = float(random.uniform(0.4, 1.6)), float(random.uniform(0.15, 0.3))
-    finish = palette.wood if random.random() < 0.6 else finishes.any_paint()
-    return made(
-        "wall shelf", "shelf", [finish.on(slabs((-w / 2, -d / 2, 0, w / 2, d / 2, float(random.uniform(0.018, 0.04)))))]
-    )
-
-
-def fronts(
-    random: Random, palette: Palette, width: float, depth: float, height: float, rows: Sequence[float], plinth: float
-) -> list[ModelPart]:
-    """A cabinet with doors or drawers: ``rows`` are the upper ends of its fronts, as shares of the height."""
-    x, y = width / 2, depth / 2
-    body = slabs((-x, -y + 0.02, plinth, x, y, height), (-x, -y + 0.07, 0, x, y, max(plinth, 0.002)))
-    columns = max(1, round(width / random.uniform(0.4, 0.62)))
-    xs = np.linspace(-x, x, columns + 1)
-    doors, handles = [], []
-    low = plinth
-    for share in rows:
-        high = plinth + share * (height - plinth)
-        for a, b in itertools.pairwise(xs):
-            doors.append(box_between((a + 0.002, -y, low + 0.002), (b - 0.002, -y + 0.019, high - 0.002)))
-            handles.append(_grip(float(a), float(b), low, high, -y))
-        low = high
-    parts = [palette.fronts.on(joined([body, *doors]))]
-    if random.random() < 0.8:
-        parts.append(palette.metal.on(joined(handles)))
-    return parts
-
-
-def _grip(a: float, b: float, low: float, high: float, y: float) -> Mesh:
-    if high - low < 0.45:  # a drawer: a bar across
-        middle, z = (a + b) / 2, high - 0.05
-        return box_between((middle - 0.08, y - 0.028, z - 0.006), (middle + 0.08, y - 0.016, z + 0.006))
-    z = (low + high) / 2
-    return box_between((b - 0.05, y - 0.028, z - 0.09), (b - 0.038, y - 0.016, z + 0.09))
-
-
-def wardrobe(random: Random, palette: Palette, width: float, height: float) -> Thing:
-    """A built-in wardrobe."""
-    rows = [1.0] if random.random() < 0.6 else [0.75, 1.0]
-    return made(
-        "wardrobe", "wardrobe", fronts(random, palette, width, float(random.uniform(0.5, 0.65)), height, rows, 0.07)
-    )
-
-
-def sideboard(random: Random, palette: Palette, width: float, depth: float, height: float) -> Thing:
-    """A chest of drawers or a sideboard."""
-    count = max(1, round(height / random.uniform(0.2, 0.5)))
-    rows = [float(v) for v in np.linspace(0, 1, count + 1)[1:]]
-    return made("sideboard", "cabinet", fronts(random, palette, width, depth, height, rows, 0.05))
-
-
-def kitchen_base(random: Random, palette: Palette, width: float) -> Thing:
-    """Base cabinets under a worktop."""
-    rows = [1.0] if random.random() < 0.4 else [0.8, 1.0] if random.random() < 0.5 else [0.4, 0.8, 1.0]
-    parts = fronts(random, palette, width, 0.6, 0.86, rows, 0.1)
-    top = slabs((-width / 2, -0.32, 0.86, width / 2, 0.3, 0.9))
-    return made("kitchen cabinets", "kitchen", [*parts, palette.worktop.on(top)])
-
-
-def kitchen_upper(random: Random, palette: Palette, width: float) -> Thing:
-    """Wall cabinets."""
-    return made(
-        "wall cabinets",
-        "kitchen_wall",
-        fronts(random, palette, width, 0.35, float(random.uniform(0.55, 0.85)), [1.0], 0.0),
-    )
-
-
-def radiator(random: Random, finishes: Finishes, width: float, height: float) -> Thing:
-    """A ribbed radiator."""
-    white = finishes.plain("radiator", srgb_color(0.12, 0.03, random.uniform(0.8, 0.95)), 0.4)
-    pitch = float(random.uniform(0.04, 0.08))
-    xs = np.arange(-width / 2, width / 2 - pitch * 0.5, pitch)
-    ribs = [box_between((x, -0.04, 0.1), (x + pitch * 0.6, 0.04, 0.1 + height)) for x in xs]
-    plate = box_between((-width / 2, -0.015, 0.12), (width / 2, 0.015, 0.08 + height))
-    return made("radiator", "radiator", [white.on(joined([plate, *ribs]))])
-
-
-def workbench(random: Random, finishes: Finishes, palette: Palette, width: float) -> Thing:
-    """A heavy bench with a shelf below."""
-    x, y, h = width / 2, float(random.uniform(0.28, 0.4)), float(random.uniform(0.82, 0.95))
-    top = slabs((-x, -y, h - 0.05, x, y, h))
-    posts = slabs(
-        *(
-            (sx * (x - 0.08), sy * (y - 0.08), 0.0, sx * (x - 0.08) + 0.07, sy * (y - 0.08) + 0.07, h - 0.05)
-            for sx in (-1, 1)
-            for sy in (-1, 1)
-        )
-    )
-    shelf = slabs((-x + 0.05, -y + 0.05, 0.2, x - 0.05, y - 0.05, 0.23))
-    below = palette.metal if random.random() < 0.4 else palette.wood
-    return made("workbench", "desk", [palette.wood.on(joined([top, shelf])), below.on(posts)])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.synthetic.rooms.catalog import ModelPart
 from lotus_recon.synthetic.rooms.scene import Material, Part
-from lotus_recon.synthetic.shapes import box, joined
+from lotus_recon.synthetic.shapes import box, joined, sphere
 from lotus_recon.types import FloatArray, Mesh
 
 # Which two axes span the plane that a face lies in, by the axis of its normal: u to the right, v up.
@@ -95,3 +95,26 @@ def _as_one(group: list[ModelPart]) -> ModelPart:
 def placed_parts(name: str, parts: Sequence[ModelPart], pose: FloatArray, scale: float = 1.0) -> list[Part]:
     """A model at its place in the world."""
     return [Part(name, moved(part.mesh, pose, scale), part.material, part.uv) for part in parts]
+
+
+def slabs(*ends: tuple[float, float, float, float, float, float]) -> Mesh:
+    """Boxes given as x0, y0, z0, x1, y1, z1, as one mesh."""
+    return joined([box_between(end[:3], end[3:]) for end in ends])
+
+
+def lying(mesh: Mesh) -> Mesh:
+    """Turned so that what was up points to the front."""
+    return moved(mesh, np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], np.float64))
+
+
+def blob(width: float, depth: float, height: float) -> Mesh:
+    """A soft body standing on z = 0: cushions, bags, stones."""
+    ball = sphere(1.0, 24)
+    assert ball.normals is not None
+    half = np.array([width, depth, height]) / 2
+    directions = ball.vertices.astype(np.float64)
+    swollen = np.sign(directions) * np.abs(directions) ** 0.6
+    normals = np.sign(directions) * np.abs(swollen) ** (2 / 0.6 - 1) / half
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
+    vertices = (swollen * half + [0, 0, half[2]]).astype(np.float32)
+    return Mesh(vertices, ball.triangles, normals=normals.astype(np.float32))

@@ -7,9 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
-from lotus_recon.synthetic.rooms import props
+from lotus_recon.synthetic.rooms import built_furniture
 from lotus_recon.synthetic.rooms.colors import linear_rgb
-from lotus_recon.synthetic.rooms.furnishing import PROGRAMMES, Furnisher, furnish
+from lotus_recon.synthetic.rooms.furnisher import Furnisher
+from lotus_recon.synthetic.rooms.furnishing import PROGRAMMES, furnish
 from lotus_recon.synthetic.rooms.materials import Finishes, draw_palette
 from lotus_recon.synthetic.rooms.merging import SHELL, merged_parts
 from lotus_recon.synthetic.rooms.openings import sky_gradient
@@ -155,7 +156,7 @@ def test_merged_parts_keep_surfaces_and_colors() -> None:
 def test_made_is_as_large_as_its_mesh() -> None:
     random = np.random.default_rng(0)
     palette, finishes = draw_palette(CATALOG, random)
-    shelf = props.shelving(random, finishes, palette, 1.8, 1.0)
+    shelf = built_furniture.shelving(random, finishes, palette, 1.8, 1.0)
     assert shelf.size[0] == pytest.approx(1.0)
     assert shelf.size[2] == pytest.approx(1.8, abs=0.03)
     assert shelf.scaled(1.1).size[2] == pytest.approx(1.1 * shelf.size[2])
