@@ -24,6 +24,7 @@ _MEDIAN_M = 0.6
 _LARGEST_SKY = 0.4
 _TRIALS = 60
 _COMPARED = 6  # of as many good shots the best is taken
+_GOOD, _FAIR = 0.55, 0.3  # scores: that ends the search, that is kept when the search gets long
 _ARC_CHANCE = 0.2  # that a shot starts an arc
 _ARC_SHOTS = (1, 3)  # more of the same thing
 
@@ -117,7 +118,7 @@ def make_shots(room: Room, seed: int, count: int, width: int, height: int) -> li
         camera = _draw_camera(random, width, height)
         shot, target = _first(sight, camera, random)
         shots.append(shot)
-        if random.random() < _ARC_CHANCE:
+        if random.random() < _ARC_CHANCE and _score(sight, shot) > _GOOD:
             more = min(int(random.integers(_ARC_SHOTS[0], _ARC_SHOTS[1] + 1)), count - len(shots))
             shots += _arc(sight, shot, target, more, random)
     return shots
@@ -135,7 +136,7 @@ def _first(sight: _Sight, camera: Camera, random: np.random.Generator) -> tuple[
     habit = HABITS[int(random.choice(len(HABITS), p=[habit.share for habit in HABITS]))]
     allowed = 0
     for trial in range(_TRIALS):
-        if trial == _TRIALS // 2:
+        if trial == _TRIALS // 2 and (best is None or best[0] < _FAIR):
             habit = HABITS[0]  # what was wanted is not there
         placed = _aimed(sight, habit, random)
         if placed is None:
@@ -146,7 +147,7 @@ def _first(sight: _Sight, camera: Camera, random: np.random.Generator) -> tuple[
         allowed += score >= 0
         if best is None or score > best[0]:
             best = (score, shot, target)
-        if allowed == _COMPARED:
+        if allowed >= _COMPARED and best[0] > _GOOD:
             break
     if best is None or best[0] < 0:
         raise InputError("no place for a camera in the room: it is too full")
