@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.synthetic.rooms.furnisher import Furnisher
-from lotus_recon.synthetic.rooms.materials import Finishes
 from lotus_recon.synthetic.rooms.openings import Outdoors
-from lotus_recon.synthetic.rooms.scene import Lamp, Material, Part, Rgb
+from lotus_recon.synthetic.rooms.scene import Lamp, Part, Rgb
 from lotus_recon.synthetic.rooms.solids import placed_parts, shifted, slabs, turned_pose
 from lotus_recon.synthetic.rooms.staging import Placed
 from lotus_recon.synthetic.rooms.things import Thing, made
@@ -105,10 +104,6 @@ def _ceiling_lamp(f: Furnisher) -> Thing:
     if kind < 0.75:
         return _pendant(f)
     return _bulb(f)
-
-
-def _glow(finishes: Finishes) -> Material:
-    return finishes.plain("lampshade", (0.85, 0.84, 0.8)).material
 
 
 def _panel(f: Furnisher) -> Thing:

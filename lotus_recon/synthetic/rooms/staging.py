@@ -157,10 +157,6 @@ class Stage:
             return None
         return self._keep(Placed(thing, x, y, z, turn))
 
-    def reserve(self, x: float, y: float, turn: float, width: float, depth: float, high: float = 2.0) -> None:
-        """Keep a piece of floor free of what comes later."""
-        self._zones.add((x, y, turn, width, depth), 0.0, high)
-
     def against(
         self, thing: Thing, wall: int, along: float, z: float = 0.0, gap: float = 0.01, twist: float = 0.0
     ) -> Placed | None:
