@@ -66,16 +66,19 @@ def _work(arguments: Arguments, config: RoomsConfig) -> int:
         print(summary(arguments.out, config, made, time.monotonic() - start))
     if arguments.sheet is not None:
         write_sheet(arguments.out, arguments.sheet, arguments.sheet_views, config.seed)
-    return FAILED if made.failed else DONE
+    return FAILED if made.failed or not (made.made or made.there) else DONE
 
 
 def summary(out: Path, config: RoomsConfig, made: Made, seconds: float) -> str:
-    """One line: how many rooms, how fast, and which failed."""
+    """One line: how many rooms, how fast, and which are missing."""
+    from lotus_recon.synthetic.rooms.files import SceneFolder
+
     parts = [f"{len(made.made)} rooms made with {config.renderer} and {config.catalog}", f"{made.there} were there"]
     if made.made:
         parts.append(f"{seconds / (len(made.made) * config.views):.2f} s a view")
-    if made.failed:
-        parts.append("failed: " + ", ".join(str(number) for number in made.failed))
+    for what, numbers in (("left out", made.refused), ("failed", made.failed)):
+        if numbers:
+            parts.append(f"{what}: " + ", ".join(SceneFolder.of_number(out, number).path.name for number in numbers))
     return f"{out}: " + ", ".join(parts)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
+from lotus_recon.io.srgb import linear_of_srgb
 from lotus_recon.types import FloatArray, Mesh, check_rigid
 from lotus_recon.workspace import write_atomically
 
@@ -168,9 +169,8 @@ def write_glb(path: Path, mesh: Mesh, gltf_from_mesh: FloatArray = GLTF_FROM_CAM
 
 
 def _linear_rgba(colors: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """(V, 4) linear light of sRGB colours (IEC 61966-2-1), as glTF wants it; 8 bits would show bands in the dark."""
-    encoded = np.arange(256) / 255
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    """(V, 4) linear light of sRGB colours, as glTF wants it; 8 bits would show bands in the dark."""
+    linear = linear_of_srgb(np.arange(256) / 255)
     rgb = (linear * 65535).round().astype(np.uint16)[colors]
     return np.concatenate([rgb, np.full((len(rgb), 1), 65535, np.uint16)], axis=1)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.geometry.pose import invert_rigid, transform
+from lotus_recon.io.srgb import srgb_of_linear
 from lotus_recon.synthetic.arrangement import Arrangement
 from lotus_recon.synthetic.surfaces import Hits, Surfaces, true_maps, world_rays
 from lotus_recon.types import Camera, DepthKind, DepthMap, FloatArray, NormalMap
@@ -137,9 +138,8 @@ class RayRenderer:
 
 
 def to_srgb(linear: FloatArray) -> NDArray[np.uint8]:
-    """8-bit sRGB of linear RGB (IEC 61966-2-1), with highlights rolled off softly above 0.8."""
+    """8-bit sRGB of linear RGB, with highlights rolled off softly above 0.8."""
     knee = 0.8
     linear = np.maximum(np.asarray(linear, np.float64), 0)
     linear = np.where(linear > knee, knee + (1 - knee) * np.tanh((linear - knee) / (1 - knee)), linear)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
-    return np.asarray(np.round(255 * encoded), np.uint8)
+    return np.asarray(np.round(255 * srgb_of_linear(linear)), np.uint8)

@@ -48,7 +48,7 @@ class Surfaces:
         self._threads = threads
         self._scene = o3d.t.geometry.RaycastingScene(nthreads=threads)
         if len(self._triangles):
-            self._scene.add_triangles(_tensor(self.vertices), _tensor(self._triangles.astype(np.uint32)))
+            self._scene.add_triangles(tensor(self.vertices), tensor(self._triangles.astype(np.uint32)))
 
     def cast(self, origins: FloatArray, directions: FloatArray) -> Hits:
         """The first surface along each ray; origins and directions (N, 3)."""
@@ -118,9 +118,10 @@ def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _rays(origins: FloatArray, directions: FloatArray) -> Any:
-    return _tensor(np.concatenate([origins, directions], axis=1))
+    return tensor(np.concatenate([origins, directions], axis=1))
 
 
-def _tensor(values: NDArray) -> Any:
+def tensor(values: NDArray) -> Any:
+    """An Open3D tensor of float32 for any floats, else of the type of ``values``."""
     kind = np.float32 if values.dtype.kind == "f" else values.dtype
     return o3d.core.Tensor.from_numpy(np.ascontiguousarray(values, kind))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.io.srgb import linear_of_bytes
 from lotus_recon.synthetic.arrangement import Texture
 from lotus_recon.synthetic.noise import Noise
 from lotus_recon.types import FloatArray
@@ -19,8 +20,7 @@ Color = str  # "#rrggbb", sRGB
 
 def linear(color: Color) -> NDArray[np.float32]:
     """(3,) linear RGB of an sRGB colour."""
-    srgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return linear_of_bytes(np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], np.uint8))
 
 
 def ramp(values: FloatArray, colors: Sequence[Color]) -> NDArray[np.float32]:

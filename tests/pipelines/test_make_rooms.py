@@ -11,7 +11,9 @@ import pytest
 
 from lotus_recon.errors import InputError
 from lotus_recon.io.images import read_rgb
-from pipelines.make_rooms import run
+from lotus_recon.synthetic.rooms.config import RoomsConfig
+from lotus_recon.synthetic.rooms.writing import Made
+from pipelines.make_rooms import run, summary
 
 SMALL = (
     *("--scenes", "1", "--views", "2", "--size", "48x36", "--seed", "3"),
@@ -32,6 +34,12 @@ def test_makes_rooms_and_a_sheet_and_goes_on(tmp_path: Path, capsys: pytest.Capt
     assert len(np.unique(read_rgb(sheet).reshape(-1, 3), axis=0)) > 100
     with pytest.raises(InputError, match="mesh False there, True now"):
         run([*arguments, "--mesh"])
+
+
+def test_the_summary_names_missing_rooms() -> None:
+    line = summary(Path("out"), RoomsConfig(views=4), Made((0, 1), (2,), (3, 4), 5), 16.0)
+    assert "2 rooms made" in line
+    assert "5 were there, 2.00 s a view, left out: scene_000002, failed: scene_000003, scene_000004" in line
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lotus_recon.synthetic.rooms.catalog import ModelPart
-from lotus_recon.synthetic.rooms.materials import Finishes, Palette, srgb_color
+from lotus_recon.synthetic.rooms.materials import Finishes, Palette, hsv_color
 from lotus_recon.synthetic.rooms.pictures import artwork
 from lotus_recon.synthetic.rooms.scene import Material
 from lotus_recon.synthetic.rooms.solids import (
@@ -50,20 +50,7 @@ def table(random: Random, finishes: Finishes, palette: Palette, width: float, de
             (-a, b - 0.02, height * 0.4, a, b, height - t),
         )
     else:
-        legs = slabs(
-            *(
-                (
-                    sx * a - (leg if sx > 0 else 0),
-                    sy * b - (leg if sy > 0 else 0),
-                    0.0,
-                    sx * a + (0 if sx > 0 else leg),
-                    sy * b + (0 if sy > 0 else leg),
-                    height - t,
-                )
-                for sx in (-1, 1)
-                for sy in (-1, 1)
-            )
-        )
+        legs = _posts(a, b, leg, height - t)
     below = palette.metal if random.random() < 0.4 else top if random.random() < 0.5 else finishes.any_paint()
     return made("table", "table", [top.on(slabs((-x, -y, height - t, x, y, height))), below.on(legs)])
 
@@ -77,21 +64,7 @@ def shelving(random: Random, finishes: Finishes, palette: Palette, height: float
     levels = np.linspace(0.06, height - t, count + 1)
     boards = [box_between((-x, -y, z), (x, y, z + t)) for z in levels]
     if random.random() < 0.4:
-        post = 0.03
-        posts = slabs(
-            *(
-                (
-                    sx * x - (post if sx > 0 else 0),
-                    sy * y - (post if sy > 0 else 0),
-                    0.0,
-                    sx * x + (0 if sx > 0 else post),
-                    sy * y + (0 if sy > 0 else post),
-                    height,
-                )
-                for sx in (-1, 1)
-                for sy in (-1, 1)
-            )
-        )
+        posts = _posts(x, y, 0.03, height)
         rack = palette.metal if random.random() < 0.6 else finishes.any_paint()
         shelf = palette.wood if random.random() < 0.5 else rack
         return made("rack", "shelf", [rack.on(posts), shelf.on(joined(boards))])
@@ -102,6 +75,12 @@ def shelving(random: Random, finishes: Finishes, palette: Palette, height: float
         sides.append(box_between((-x, y - 0.006, 0), (x, y, height)))
     finish = palette.wood if random.random() < 0.6 else finishes.any_paint()
     return made("bookcase", "shelf", [finish.on(joined([*boards, *sides]))])
+
+
+def _posts(x: float, y: float, side: float, height: float) -> Mesh:
+    """Four square posts in the corners of the rectangle from (-x, -y) to (x, y); all in metres."""
+    lows = [(a, b) for a in (-x, x - side) for b in (-y, y - side)]
+    return slabs(*((a, b, 0.0, a + side, b + side, height) for a, b in lows))
 
 
 def wall_shelf(random: Random, finishes: Finishes, palette: Palette) -> Thing:
@@ -177,7 +156,7 @@ def kitchen_upper(random: Random, palette: Palette, width: float) -> Thing:
 
 def radiator(random: Random, finishes: Finishes, width: float, height: float) -> Thing:
     """A ribbed radiator."""
-    white = finishes.plain("radiator", srgb_color(0.12, 0.03, random.uniform(0.8, 0.95)), 0.4)
+    white = finishes.plain("radiator", hsv_color(0.12, 0.03, random.uniform(0.8, 0.95)), 0.4)
     pitch = float(random.uniform(0.04, 0.08))
     xs = np.arange(-width / 2, width / 2 - pitch * 0.5, pitch)
     ribs = [box_between((x, -0.04, 0.1), (x + pitch * 0.6, 0.04, 0.1 + height)) for x in xs]
@@ -189,13 +168,7 @@ def workbench(random: Random, finishes: Finishes, palette: Palette, width: float
     """A heavy bench with a shelf below."""
     x, y, h = width / 2, float(random.uniform(0.28, 0.4)), float(random.uniform(0.82, 0.95))
     top = slabs((-x, -y, h - 0.05, x, y, h))
-    posts = slabs(
-        *(
-            (sx * (x - 0.08), sy * (y - 0.08), 0.0, sx * (x - 0.08) + 0.07, sy * (y - 0.08) + 0.07, h - 0.05)
-            for sx in (-1, 1)
-            for sy in (-1, 1)
-        )
-    )
+    posts = _posts(x - 0.03, y - 0.03, 0.07, h - 0.05)
     shelf = slabs((-x + 0.05, -y + 0.05, 0.2, x - 0.05, y - 0.05, 0.23))
     below = palette.metal if random.random() < 0.4 else palette.wood
     return made("workbench", "desk", [palette.wood.on(joined([top, shelf])), below.on(posts)])

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from lotus_recon.types import BoolArray, DepthKind, DepthMap
 
 LAYOUT_VERSION = 1
+# To be raised when the same seed gives other rooms or cameras, and when the same room gives other photos. A data set
+# without these numbers was made by the first.
+GENERATOR_VERSION = 2
+RENDERER_VERSION = 2
 DATASET_FILE = "dataset.json"
 ATTRIBUTION_FILE = "ATTRIBUTION.md"
 
-DEPTH_UNIT_M = 0.00025
-MAX_DEPTH_M = 65535 * DEPTH_UNIT_M  # 16.38 m; what is farther is invalid
+DEPTH_UNIT_M = 0.00025  # of 16 bits: what is farther than 16.38 m is invalid
 
 _SCENE_NAME = re.compile(r"scene_(\d{6,})")
 

@@ -15,9 +15,6 @@ from lotus_recon.synthetic.rooms.scene import Material
 from lotus_recon.synthetic.rooms.staging import Placed, Stage
 from lotus_recon.synthetic.rooms.things import Shop, Thing
 
-_HALF = np.pi / 2
-_COUNTER_M = 0.75  # what is put on counters and desks lies above this
-
 OFFICE = (
     r"computer|imac|ibook|laptop|phone|pencil|pen|stapler|letter|book|calendar|printer|marker|ruler|scissors|glasses"
 )
@@ -102,15 +99,12 @@ class Furnisher(Placer):
         seats = []
         for side in (-1, 1):
             count = max(1, int((w - 0.1) // 0.62))
-            seats += [
-                (x, side * d / 2, 0.0 if side < 0 else np.pi)
-                for x in (np.arange(count) - (count - 1) / 2) * w / max(count, 1)
-            ]
+            seats += [(float(x), side * d / 2) for x in (np.arange(count) - (count - 1) / 2) * w / count]
             if d > 0.75:
-                seats.append((side * w / 2, 0.0, _HALF * side))
-        for x, y, _ in seats:
+                seats.append((side * w / 2, 0.0))
+        for x, y in seats:
             if self.chance(share):
-                self.seat(chair, table, float(x), float(y))
+                self.seat(chair, table, x, y)
 
     def seat(
         self, chair: Thing, table: Placed, x: float, y: float, reach: tuple[float, float] = (-0.2, 0.25)
@@ -347,42 +341,3 @@ class Furnisher(Placer):
                     wall = self.plan.walls[opening.wall]
                     x, y = wall.point(self.uniform(opening.start + 0.12, opening.end - 0.12), 0.02 + thing.size[1] / 4)
                     self.stage.rest(thing, float(x), float(y), wall.turn, opening.bottom + 0.005)
-
-    def kitchen_row(self, wall: int, needed: list[str]) -> None:
-        """Base cabinets and appliances side by side along a wall, cabinets and a hood above."""
-        length, along = self._length(wall), 0.02
-        while along < length - 0.3:
-            module = self._kitchen_module(needed, length - along - 0.02)
-            if module is None:
-                return
-            placed = self.stage.against(module, wall, along + module.size[0] / 2, 0.0, 0.0)
-            if placed is None:
-                along += 0.2
-                continue
-            along += module.size[0] + 0.002
-            if placed.thing.size[2] < 1.1:
-                self.clutter(placed, 3.5 * module.size[0], KITCHEN, lowest=_COUNTER_M)
-                self._above_counter(placed)
-
-    def _kitchen_module(self, needed: list[str], room: float) -> Thing | None:
-        if needed and self.chance(0.6):
-            kind = needed.pop()
-            group = "appliance" if kind in ("fridge", "dish|wash") else "kitchen"
-            found = self.shop.pick(group, at_most=(min(room, 1.2), 0.9, 2.3), like=kind)
-            if found:
-                return found
-        width = min(room, self.uniform(0.4, 1.4))
-        return built_furniture.kitchen_base(self.random, self.palette, width) if width > 0.28 else None
-
-    def _above_counter(self, base: Placed) -> None:
-        width = base.thing.size[0]
-        if self.chance(0.65):
-            hood = "oven" in base.thing.name.lower() or "stove" in base.thing.name.lower()
-            upper = self.shop.pick("kitchen_wall", at_most=(width, 0.6, 1.0), like="hood") if hood else None
-            upper = upper or built_furniture.kitchen_upper(self.random, self.palette, width)
-            self.hang(upper, self.uniform(1.42, 1.46), above=base)
-        elif self.chance(0.4):
-            shelf = self.hang(
-                built_furniture.wall_shelf(self.random, self.finishes, self.palette), self.uniform(1.4, 1.6), above=base
-            )
-            self.clutter(shelf, 4, KITCHEN)

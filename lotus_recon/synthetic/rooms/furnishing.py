@@ -8,6 +8,7 @@ import numpy as np
 
 from lotus_recon.synthetic.rooms import built_furniture, pictures, props
 from lotus_recon.synthetic.rooms.furnisher import BATH, KITCHEN, OFFICE, TOYS, Furnisher
+from lotus_recon.synthetic.rooms.kitchens import kitchen_row
 from lotus_recon.synthetic.rooms.plan import Opening
 from lotus_recon.synthetic.rooms.staging import Placed
 
@@ -112,7 +113,7 @@ def _kitchen(f: Furnisher) -> None:
     f.random.shuffle(needed)
     order = sorted(range(len(f.plan.walls)), key=lambda i: -f.plan.walls[i].length * f.uniform(0.6, 1.0))
     for wall in order[: 1 + int(f.chance(0.55)) + int(f.chance(0.15))]:
-        f.kitchen_row(wall, needed)
+        kitchen_row(f, wall, needed)
     if f.chance(0.7):
         _dining_group(f)
     f.shelves(f.few(0.3), KITCHEN)

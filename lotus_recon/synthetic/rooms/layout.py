@@ -25,7 +25,7 @@ from lotus_recon.synthetic.rooms.merging import merged_parts
 from lotus_recon.synthetic.rooms.openings import sky_gradient
 from lotus_recon.synthetic.rooms.scene import Credit, Lamp, Part, Room
 from lotus_recon.synthetic.rooms.shell import build_shell, draw_kind, draw_plan
-from lotus_recon.synthetic.rooms.solids import placed_parts, turned_pose
+from lotus_recon.synthetic.rooms.solids import placed_parts
 from lotus_recon.synthetic.rooms.staging import Placed, Stage
 from lotus_recon.synthetic.rooms.things import Shop
 
@@ -76,8 +76,7 @@ def _in_the_world(
             parts += bright
             lamps.append(lamp)
         else:
-            pose = turned_pose(item.x, item.y, item.z, item.turn)
-            parts += placed_parts(item.thing.name, item.thing.parts, pose)
+            parts += placed_parts(item.thing.name, item.thing.parts, item.world_from_thing)
     return parts, lamps
 
 

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from lotus_recon.synthetic.rooms.furnisher import Furnisher
 from lotus_recon.synthetic.rooms.openings import Outdoors
 from lotus_recon.synthetic.rooms.scene import Lamp, Part, Rgb
-from lotus_recon.synthetic.rooms.solids import placed_parts, shifted, slabs, turned_pose
+from lotus_recon.synthetic.rooms.solids import placed_parts, shifted, slabs, triangle_areas
 from lotus_recon.synthetic.rooms.staging import Placed
 from lotus_recon.synthetic.rooms.things import Thing, made
 from lotus_recon.synthetic.shapes import cylinder, lathe, sphere
-from lotus_recon.types import Mesh
 
 LAMP_GROUPS = ("ceiling_lamp", "floor_lamp", "table_lamp", "wall_lamp")
 # Intensity per colour channel that a lamp of a group has, before its mood: with the bright sky at a radiance of 4.
@@ -175,11 +174,10 @@ def is_dim(daylight: Sequence[Lamp], area_m2: float) -> bool:
 
 def lit_parts(placed: Placed, mood: Mood, random: np.random.Generator) -> tuple[list[Part], Lamp]:
     """The parts of a lamp that is on, in the world, and its light."""
-    pose = turned_pose(placed.x, placed.y, placed.z, placed.turn)
-    parts = placed_parts(placed.thing.name, placed.thing.parts, pose)
+    parts = placed_parts(placed.thing.name, placed.thing.parts, placed.world_from_thing)
     index = _bright_part(placed.thing)
     bright = parts[index]
-    area = _area(bright.mesh)
+    area = float(triangle_areas(bright.mesh).sum())
     usual = _SPOT_INTENSITY if mood.name == "spot" else _INTENSITY[placed.thing.group]
     wanted = usual * mood.strength * float(random.uniform(0.6, 1.5))
     radiance = min(4 * wanted / max(area, 1e-4), _BRIGHTEST)  # a convex body shows a quarter of its surface on average
@@ -200,7 +198,7 @@ def _bright_part(thing: Thing) -> int:
     height = np.array([(low[2] + high[2]) / 2 for low, high in boxes])
     towards = -height if thing.group == "ceiling_lamp" else height
     reach = towards >= towards.max() - 0.3 * thing.size[2]
-    areas = np.array([_area(part.mesh) for part in thing.parts])
+    areas = np.array([triangle_areas(part.mesh).sum() for part in thing.parts])
     return int(np.argmax(np.where(reach, areas, -1.0)))
 
 
@@ -211,13 +209,6 @@ def ambient_of(lamps: Sequence[Lamp], suns: Sequence[Lamp], size: tuple[float, f
     intensities = [np.array(lamp.intensity) for lamp in lamps] + [_SUN_SHARE * np.array(sun.intensity) for sun in suns]
     total = np.sum(intensities, axis=0) if intensities else np.zeros(3)
     return _rgb(np.maximum(0.5 * 2 * np.pi * total / surface, 0.02))
-
-
-def _area(mesh: Mesh) -> float:
-    corners = mesh.vertices[mesh.triangles].astype(np.float64)
-    return float(
-        np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
-    )
 
 
 def _rgb(values: NDArray) -> Rgb:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.io.srgb import linear_of_srgb
 from lotus_recon.synthetic.rooms.catalog import Catalog, ModelPart, Texture
 from lotus_recon.synthetic.rooms.scene import Credit, Material, Rgb
-from lotus_recon.synthetic.rooms.solids import Finish, box_uv
+from lotus_recon.synthetic.rooms.solids import Finish, box_uv, triangle_areas
 
 # What furniture of a category may become; everything else keeps its own materials (appliances, screens, plants).
 _STUFFS = {
@@ -34,19 +35,17 @@ _STUFFS = {
     "clutter": ("paint", "plastic", "metal"),
     "floor_thing": ("paint", "plastic", "wood"),
     "rug": ("fabric",),
-    "curtain": ("fabric",),
-    "door": ("wood", "paint"),
 }
 
 _GREYS = (0.1, 0.25, 0.5, 0.75, 0.93, 0.95)
 _TINTED = 0.5  # chance that a texture is drawn in another tone
 
 
-def srgb_color(hue: float, saturation: float, value: float) -> Rgb:
+def hsv_color(hue: float, saturation: float, value: float) -> Rgb:
     """Linear RGB of a colour given as hue, saturation and value of sRGB, all in [0, 1]."""
     encoded = np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    return float(linear[0]), float(linear[1]), float(linear[2])
+    r, g, b = (float(value) for value in linear_of_srgb(encoded))
+    return r, g, b
 
 
 def _tinted(bitmap: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
@@ -116,20 +115,20 @@ class Finishes:
         random = self._random
         kind = random.random()
         if kind < 0.6:
-            color = srgb_color(random.uniform(0.05, 0.17), random.uniform(0.0, 0.12), random.uniform(0.8, 0.97))
+            color = hsv_color(random.uniform(0.05, 0.17), random.uniform(0.0, 0.12), random.uniform(0.8, 0.97))
         elif kind < 0.88:
-            color = srgb_color(random.random(), random.uniform(0.03, 0.18), random.uniform(0.65, 0.95))
+            color = hsv_color(random.random(), random.uniform(0.03, 0.18), random.uniform(0.65, 0.95))
         else:
-            color = srgb_color(random.random(), random.uniform(0.2, 0.55), random.uniform(0.35, 0.85))
+            color = hsv_color(random.random(), random.uniform(0.2, 0.55), random.uniform(0.35, 0.85))
         return self.plain("paint", color, gloss=float(random.choice([0, 0, 0, 0.3])), roughness=0.4)
 
     def any_paint(self) -> Finish:
         """A colour of furniture: black, white, grey or anything, matte to lacquered."""
         random = self._random
         if random.random() < 0.55:
-            color = srgb_color(random.random(), random.uniform(0, 0.1), random.choice(_GREYS))
+            color = hsv_color(random.random(), random.uniform(0, 0.1), random.choice(_GREYS))
         else:
-            color = srgb_color(random.random(), random.uniform(0.15, 0.7), random.uniform(0.2, 0.9))
+            color = hsv_color(random.random(), random.uniform(0.15, 0.7), random.uniform(0.2, 0.9))
         return self.plain(
             "paint", color, gloss=float(random.choice([0, 0.2, 0.6, 1])), roughness=random.uniform(0.1, 0.4)
         )
@@ -140,7 +139,7 @@ class Finishes:
         gloss, roughness = float(random.choice([0, 0.2, 0.5, 0.9])), float(random.uniform(0.1, 0.4))
         if random.random() < 0.75 and (found := self.textured(("wood",), gloss, roughness)):
             return found
-        color = srgb_color(random.uniform(0.05, 0.1), random.uniform(0.3, 0.65), random.uniform(0.25, 0.8))
+        color = hsv_color(random.uniform(0.05, 0.1), random.uniform(0.3, 0.65), random.uniform(0.25, 0.8))
         return self.plain("wood", color, gloss, roughness)
 
     def fabric(self) -> Finish:
@@ -148,7 +147,7 @@ class Finishes:
         random = self._random
         if random.random() < 0.5 and (found := self.textured(("fabric",))):
             return found
-        color = srgb_color(random.random(), random.uniform(0.02, 0.6), random.uniform(0.15, 0.9))
+        color = hsv_color(random.random(), random.uniform(0.02, 0.6), random.uniform(0.15, 0.9))
         return self.plain("fabric", color)
 
     def metal(self) -> Finish:
@@ -170,7 +169,7 @@ class Finishes:
             return found
         if random.random() < 0.3:
             return self.fabric()
-        color = srgb_color(random.random(), random.uniform(0, 0.3), random.uniform(0.25, 0.8))
+        color = hsv_color(random.random(), random.uniform(0, 0.3), random.uniform(0.25, 0.8))
         return self.plain("floor", color, gloss, roughness)
 
     def artwork(self) -> Finish | None:
@@ -189,7 +188,7 @@ def draw_palette(catalog: Catalog, random: np.random.Generator, wet: bool = Fals
     if random.random() < (0.6 if wet else 0.14):
         wall = finishes.textured(("wall",), gloss=0.8 if wet else 0.0, roughness=0.1) or wall
     accent = finishes.textured(("wall",)) if random.random() < 0.5 else finishes.any_paint()
-    white = finishes.plain("white", srgb_color(0.12, random.uniform(0, 0.06), random.uniform(0.85, 0.97)), 0.4, 0.25)
+    white = finishes.plain("white", hsv_color(0.12, random.uniform(0, 0.06), random.uniform(0.85, 0.97)), 0.4, 0.25)
     trim = white if random.random() < 0.7 else finishes.wood()
     palette = Palette(
         floor=finishes.floor(),
@@ -211,7 +210,7 @@ def draw_palette(catalog: Catalog, random: np.random.Generator, wet: bool = Fals
 def _ceiling(finishes: Finishes, random: np.random.Generator) -> Finish:
     if random.random() < 0.12:
         return finishes.wood()
-    return finishes.plain("ceiling", srgb_color(0.12, random.uniform(0, 0.05), random.uniform(0.8, 0.98)))
+    return finishes.plain("ceiling", hsv_color(0.12, random.uniform(0, 0.05), random.uniform(0.8, 0.98)))
 
 
 def refinished(
@@ -221,7 +220,7 @@ def refinished(
     stuffs = _STUFFS.get(category)
     if stuffs is None or random.random() > chance or not parts:
         return tuple(parts)
-    areas = np.array([_area(part) for part in parts])
+    areas = np.array([triangle_areas(part.mesh).sum() for part in parts])
     main = _stuff(str(random.choice(stuffs)), finishes)
     second = finishes.any_paint() if random.random() < 0.5 else finishes.metal()
     order = np.argsort(-areas, kind="stable")
@@ -247,10 +246,3 @@ def _stuff(kind: str, finishes: Finishes) -> Finish:
 def _in_finish(part: ModelPart, finish: Finish) -> ModelPart:
     uv = box_uv(part.mesh, finish.tile_m, finish.turned) if finish.material.texture is not None else None
     return ModelPart(part.mesh, finish.material, uv)
-
-
-def _area(part: ModelPart) -> float:
-    corners = part.mesh.vertices[part.mesh.triangles]
-    return float(
-        np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
-    )

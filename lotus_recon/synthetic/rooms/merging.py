@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.synthetic.rooms.colors import srgb_encoded
+from lotus_recon.io.srgb import srgb_of_linear
 from lotus_recon.synthetic.rooms.scene import Material, Part
 from lotus_recon.synthetic.shapes import joined
 
@@ -63,8 +63,8 @@ def _one(key: _Key, members: list[Part]) -> Part:
 
 def _patches(members: list[Part]) -> tuple[NDArray[np.uint8], list[NDArray[np.float32]]]:
     """A texture with a patch for every colour, and where on it each part lies."""
-    srgb = np.array([part.material.color for part in members], np.float32)
-    colors, index = np.unique(np.round(255 * srgb_encoded(srgb)).astype(np.uint8), axis=0, return_inverse=True)
+    linear = np.array([part.material.color for part in members], np.float32)
+    colors, index = np.unique(np.round(255 * srgb_of_linear(linear)).astype(np.uint8), axis=0, return_inverse=True)
     rows = -(-len(colors) // _PER_ROW)
     columns = min(len(colors), _PER_ROW)
     grid = np.zeros((rows * columns, 3), np.uint8)

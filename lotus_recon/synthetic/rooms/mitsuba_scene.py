@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.pose import invert_rigid
-from lotus_recon.synthetic.rooms.colors import linear_rgb
+from lotus_recon.io.srgb import linear_of_bytes
 from lotus_recon.synthetic.rooms.scene import Material, Part, Room, Shot
 from lotus_recon.synthetic.shapes import joined
 from lotus_recon.types import Mesh
@@ -117,14 +117,14 @@ def _bsdf(mi: Any, material: Material) -> dict[str, Any]:
 def _reflectance(mi: Any, material: Material) -> Any:
     if material.texture is None:
         return _bitmap(mi, np.array(material.color, np.float32).reshape(1, 1, 3))
-    return _bitmap(mi, linear_rgb(material.texture))
+    return _bitmap(mi, linear_of_bytes(material.texture))
 
 
 def _emission(mi: Any, material: Material) -> Any:
     if material.texture is None:
         return {"type": "rgb", "value": list(material.emission)}
     side = (_SHINING_SIDE, _SHINING_SIDE)
-    resized = cv2.resize(linear_rgb(material.texture), side, interpolation=cv2.INTER_LINEAR)
+    resized = cv2.resize(linear_of_bytes(material.texture), side, interpolation=cv2.INTER_LINEAR)
     return _bitmap(mi, np.asarray(resized * np.array(material.emission), np.float32))
 
 

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
-
-Rgb = tuple[float, float, float]
+from lotus_recon.synthetic.rooms.scene import Rgb
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +33,6 @@ class MtlMaterial:
     diffuse: Rgb = (0.8, 0.8, 0.8)
     specular: Rgb = (0.0, 0.0, 0.0)
     shininess: float = 0.0  # exponent of the highlight
-    emission: Rgb = (0.0, 0.0, 0.0)
     opacity: float = 1.0
     texture: str | None = None  # file name as written
 
@@ -124,11 +122,9 @@ def _with(material: MtlMaterial, key: str, value: str) -> MtlMaterial:
         numbers = [float(word) for word in value.split()]
     except ValueError:
         return material
-    if key in ("kd", "ks", "ke") and len(numbers) == 3:
+    if key in ("kd", "ks") and len(numbers) == 3:
         r, g, b = numbers
-        if key == "kd":
-            return replace(material, diffuse=(r, g, b))
-        return replace(material, specular=(r, g, b)) if key == "ks" else replace(material, emission=(r, g, b))
+        return replace(material, diffuse=(r, g, b)) if key == "kd" else replace(material, specular=(r, g, b))
     if key == "ns" and numbers:
         return replace(material, shininess=numbers[0])
     if key in ("d", "tr") and numbers:

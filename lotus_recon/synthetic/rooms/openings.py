@@ -9,16 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.geometry.normals import normalized
 from lotus_recon.synthetic.rooms.catalog import ModelPart
 from lotus_recon.synthetic.rooms.materials import Palette
 from lotus_recon.synthetic.rooms.plan import Opening
 from lotus_recon.synthetic.rooms.scene import Material, Rgb
 from lotus_recon.synthetic.rooms.solids import Finish, box_between, moved, quad, shifted, turned_pose
-from lotus_recon.synthetic.shapes import cylinder, joined
+from lotus_recon.synthetic.shapes import cylinder, from_grid, joined
 from lotus_recon.types import Mesh
 
 SUN_DISTANCE_M = 2.5  # near, so that a small box behind each window holds all that is outside
 SUN_RADIUS_M = 0.12
+SUN = "sun"  # name of its material
+SUNLIT_SHARE = (SUN_RADIUS_M / SUN_DISTANCE_M) ** 2  # of its radiance, that a white surface has behind the window
 _OUTSIDE_M = 3.0  # depth of that box, and its size beyond the window
 
 
@@ -131,7 +134,7 @@ def sun_part(opening: Opening, reveal_m: float, outdoors: Outdoors) -> ModelPart
     mesh = quad(np.array(corners))
     if mesh.normals is not None and mesh.normals[0] @ towards < 0:
         mesh = quad(np.array(corners)[::-1])
-    return ModelPart(mesh, Material("sun", emission=(r, g, b)), None)
+    return ModelPart(mesh, Material(SUN, emission=(r, g, b)), None)
 
 
 def _facing_room(x0: float, x1: float, z0: float, z1: float, y: float) -> Mesh:
@@ -173,11 +176,8 @@ def _curtains(
         if random.random() < 0.9:
             outer, inner = middle + side * (half + 0.08), middle + side * (half + 0.08 - width)
             yield "curtain", palette.curtain.on(_folds(min(outer, inner), max(outer, inner), bottom, top, random))
-    rod = moved(cylinder(0.012, opening.width + 0.5, 12), _LYING)
+    rod = moved(cylinder(0.012, opening.width + 0.5, 12), turned_pose(0, 0, 0, np.pi / 2, axis=1))
     yield "curtain rod", palette.metal.on(shifted(rod, (middle - (opening.width + 0.5) / 2, -0.09, top + 0.015)))
-
-
-_LYING = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]], np.float64)  # z becomes x
 
 
 def _folds(x0: float, x1: float, z0: float, z1: float, random: np.random.Generator) -> Mesh:
@@ -188,28 +188,15 @@ def _folds(x0: float, x1: float, z0: float, z1: float, random: np.random.Generat
     depth = (0.022 + 0.02 * (1 - v)) * np.sin(phase) - 0.09
     points = np.stack([x0 + (x1 - x0) * u, depth, z0 + (z1 - z0) * v], axis=-1)
     along, up = np.gradient(points, axis=0), np.gradient(points, axis=1)
-    normals = np.cross(along, up)
-    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-    return _sheet(points, normals)
-
-
-def _sheet(points: NDArray[np.float64], normals: NDArray[np.float64]) -> Mesh:
-    columns, rows = points.shape[:2]
-    index = np.arange(columns * rows).reshape(columns, rows)
-    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
-    triangles = np.stack([a, b, c, a, c, d], axis=-1).reshape(-1, 3).astype(np.int32)
-    flat = points.reshape(-1, 3).astype(np.float32)
-    return Mesh(flat, triangles, normals=normals.reshape(-1, 3).astype(np.float32))
+    return from_grid(points, normalized(np.cross(along, up)))
 
 
 def _slats(opening: Opening, closed: float, random: np.random.Generator) -> Mesh:
     tilt = float(random.uniform(-0.9, 0.9))
     bottom = opening.top - min(closed, 1.0) * opening.height
     heights = np.arange(opening.top - 0.04, bottom, -0.032)
-    c, s = np.cos(tilt), np.sin(tilt)
-    tilted = np.array([[1, 0, 0, 0], [0, c, -s, 0], [0, s, c, 0], [0, 0, 0, 1]])
     x0, x1 = opening.start + 0.015, opening.end - 0.015
-    slat = moved(box_between((x0, -0.017, -0.0008), (x1, 0.017, 0.0008)), tilted)
+    slat = moved(box_between((x0, -0.017, -0.0008), (x1, 0.017, 0.0008)), turned_pose(0, 0, 0, tilt, axis=0))
     top = box_between((x0, 0.005, opening.top - 0.03), (x1, 0.045, opening.top))
     return joined([top, *(shifted(slat, (0.0, 0.025, float(z))) for z in heights)])
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.synthetic.rooms.denoising import Image, load_denoiser
 from lotus_recon.synthetic.rooms.mitsuba_scene import scene_of, sensor_of
+from lotus_recon.synthetic.rooms.openings import SUN, SUNLIT_SHARE
 from lotus_recon.synthetic.rooms.renderers import RoomView
 from lotus_recon.synthetic.rooms.scene import Room, Shot
 from lotus_recon.synthetic.rooms.truth import room_surfaces, true_geometry
@@ -43,7 +44,7 @@ class PathTracer:
         self._light = self._mi.load_dict({"type": "path", "max_depth": _MAX_DEPTH, "rr_depth": _ROULETTE_DEPTH})
         # On its own: around the path integrator it would trace all paths a second time.
         self._guides = self._mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
-        self._brightest = max((max(part.material.emission) for part in room.parts), default=0.0)
+        self._brightest = _brightest(room)
 
     def render(self, shot: Shot, seed: int) -> RoomView:
         """One shot. Bit-identical for the same room, shot and seed as long as the number of threads is the same."""
@@ -52,7 +53,7 @@ class PathTracer:
 
     def _radiance(self, shot: Shot, seed: int) -> Image:
         sensor = self._mi.load_dict(sensor_of(self._mi, shot))
-        # Hardly anything is brighter than the brightest source, even where that reflects light too: the rest is noise.
+        # Hardly anything is brighter than the brightest surface, even one that reflects light too: the rest is noise.
         noisy = np.clip(self._rendered(self._light, sensor, seed), 0, 2 * self._brightest)
         if self._denoise is None:
             return noisy
@@ -81,6 +82,12 @@ def load_mitsuba() -> Any:
         else:
             return mitsuba
     raise InputError(f"none of Mitsuba's variants {', '.join(VARIANTS)} runs here")
+
+
+def _brightest(room: Room) -> float:
+    """Radiance of the brightest surface on its own; of a sun what it lights counts, since cameras do not look at it."""
+    materials = [part.material for part in room.parts]
+    return max((max(m.emission) * (SUNLIT_SHARE if m.name == SUN else 1.0) for m in materials), default=0.0)
 
 
 def _set_threads(count: int) -> None:

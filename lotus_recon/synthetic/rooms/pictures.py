@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.synthetic.rooms.catalog import ModelPart
-from lotus_recon.synthetic.rooms.materials import Finishes, Palette, srgb_color
+from lotus_recon.synthetic.rooms.materials import Finishes, Palette, hsv_color
 from lotus_recon.synthetic.rooms.scene import Material
 from lotus_recon.synthetic.rooms.solids import (
     box_between,
@@ -18,6 +18,7 @@ from lotus_recon.synthetic.rooms.solids import (
     quad,
     shifted,
     slabs,
+    turned_pose,
 )
 from lotus_recon.synthetic.rooms.things import Thing, made
 from lotus_recon.synthetic.shapes import cylinder, joined
@@ -117,7 +118,7 @@ def board(random: Random, finishes: Finishes, palette: Palette) -> Thing:
     width, height = float(random.uniform(0.8, 2.4)), float(random.uniform(0.6, 1.2))
     parts = [palette.metal.on(_frame(width, height, 0.02, 0.025))]
     kind = random.random()
-    tone = (0.9, 0.9, 0.9) if kind < 0.5 else (0.02, 0.05, 0.03) if kind < 0.65 else srgb_color(0.09, 0.5, 0.7)
+    tone = (0.9, 0.9, 0.9) if kind < 0.5 else (0.02, 0.05, 0.03) if kind < 0.65 else hsv_color(0.09, 0.5, 0.7)
     face = Material("board", tone, gloss=1.0 if kind < 0.5 else 0.0, roughness=0.15)
     parts.append(ModelPart(picture_on(width, height, 0.005, np.zeros((1, 1, 3), np.uint8)).mesh, face))
     if kind >= 0.5:
@@ -135,12 +136,7 @@ def clock(random: Random, finishes: Finishes) -> Thing:
     face = shifted(lying(cylinder(radius * 0.9, 0.003, 32)), (0, -0.019, radius))
     hands = [box_between((-0.004, -0.026, -0.01), (0.004, -0.023, radius * reach)) for reach in (0.5, 0.75)]
     angles = random.uniform(0, 2 * np.pi, 2)
-    turned = [shifted(_spun(hand, float(angle)), (0, 0, radius)) for hand, angle in zip(hands, angles, strict=True)]
+    turned = [moved(hand, turned_pose(0, 0, radius, angle, axis=1)) for hand, angle in zip(hands, angles, strict=True)]
     black = finishes.plain("black", (0.02, 0.02, 0.02))
     white = finishes.plain("dial", (0.85, 0.85, 0.82))
     return made("clock", "wall_thing", [finishes.any_paint().on(rim), white.on(face), black.on(joined(turned))])
-
-
-def _spun(mesh: Mesh, angle: float) -> Mesh:
-    c, s = np.cos(angle), np.sin(angle)
-    return moved(mesh, np.array([[c, 0, s, 0], [0, 1, 0, 0], [-s, 0, c, 0], [0, 0, 0, 1]]))

@@ -10,7 +10,7 @@ import numpy as np
 from lotus_recon.synthetic.rooms import built_furniture
 from lotus_recon.synthetic.rooms.materials import Palette
 from lotus_recon.synthetic.rooms.plan import Plan
-from lotus_recon.synthetic.rooms.staging import Placed, Stage, Surfaces
+from lotus_recon.synthetic.rooms.staging import LevelSurfaces, Placed, Stage
 from lotus_recon.synthetic.rooms.things import Shop, Thing
 
 _HALF = np.pi / 2
@@ -31,7 +31,7 @@ class Placer:
         self.finishes = shop.finishes
         self.crowd = crowd  # 0: nearly empty, 1: crowded
         self.random = random
-        self._surfaces: dict[int, Surfaces] = {}
+        self._surfaces: dict[int, LevelSurfaces] = {}
 
     @property
     def plan(self) -> Plan:
@@ -151,7 +151,7 @@ class Placer:
         """On a level surface of another thing: anywhere, or ``near`` a place in its axes. ``turn`` is relative."""
         if host is None or thing is None:
             return None
-        surfaces = self._surfaces.setdefault(id(host), Surfaces(host.thing))
+        surfaces = self._surfaces.setdefault(id(host), LevelSurfaces(host.thing))
         if turn is None:
             turn = self.uniform(-np.pi, np.pi) if self.chance(0.4) else float(self.random.normal(0, 0.15))
         for _ in range(3):

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.synthetic.rooms.catalog import GROUPS, BoundedCache, Furniture, Model, Texture
-from lotus_recon.synthetic.rooms.procedural_furniture import DESIGNS, Design, Piece, Random
+from lotus_recon.synthetic.rooms.procedural_furniture import FURNITURE, Design, Piece, Random
 from lotus_recon.synthetic.rooms.procedural_textures import PATTERNS
+from lotus_recon.synthetic.rooms.procedural_things import THINGS
 from lotus_recon.synthetic.rooms.scene import Credit, Material, Rgb
 from lotus_recon.synthetic.rooms.solids import Finish, merged, shifted
 
@@ -44,8 +45,9 @@ _ELEVATION_M = {
     "mirror": 1.3,
     "wall_tv": 1.1,
     "wall_thing": 1.5,
+    "ceiling_lamp": 1.9,
+    "radiator": 0.1,
 }
-_ELEVATION_M |= {"ceiling_lamp": 1.9, "bathroom_wall": 1.1, "radiator": 0.1}
 
 
 class ProceduralCatalog:
@@ -58,7 +60,7 @@ class ProceduralCatalog:
         self._pieces: dict[str, list[Piece]] = {}
         self.furniture = tuple(
             self._add(group, number, variant, design)
-            for number, (group, design) in enumerate(DESIGNS)
+            for number, (group, design) in enumerate(FURNITURE + THINGS)
             if group in groups
             for variant in range(_VARIANTS)
         )

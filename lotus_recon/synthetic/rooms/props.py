@@ -5,10 +5,13 @@ Axes as in the catalog: standing on z = 0, centred on x = y = 0, back towards +y
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from lotus_recon.io.srgb import srgb_of_linear
 from lotus_recon.synthetic.rooms.catalog import ModelPart
-from lotus_recon.synthetic.rooms.materials import Finishes, srgb_color
+from lotus_recon.synthetic.rooms.materials import Finishes, hsv_color
 from lotus_recon.synthetic.rooms.pictures import artwork, page, picture_on
 from lotus_recon.synthetic.rooms.scene import Material
 from lotus_recon.synthetic.rooms.solids import (
@@ -33,16 +36,16 @@ _SWATCH_PX = 8
 
 def swatches(random: Random, count: int = 16) -> Material:
     """One material of many colours: a texture of patches, one row of them."""
-    hues = np.array([srgb_color_bytes(random) for _ in range(count)], np.uint8)
+    hues = np.array([_cover_color(random) for _ in range(count)], np.uint8)
     bitmap = np.repeat(np.repeat(hues[None], _SWATCH_PX, axis=0), _SWATCH_PX, axis=1)
     return Material("swatches", texture=bitmap, gloss=float(random.choice([0, 0, 0.3])))
 
 
-def srgb_color_bytes(random: Random) -> tuple[int, int, int]:
+def _cover_color(random: Random) -> tuple[int, int, int]:
     """An sRGB colour as on covers and packages: dark, pale and strong ones."""
     strong = random.random() < 0.5
-    rgb = np.array(srgb_color(random.random(), random.uniform(0.4, 0.9) if strong else 0.15, random.uniform(0.1, 0.95)))
-    r, g, b = (int(v) for v in 255 * rgb ** (1 / 2.2))
+    rgb = np.array(hsv_color(random.random(), random.uniform(0.4, 0.9) if strong else 0.15, random.uniform(0.1, 0.95)))
+    r, g, b = (int(value) for value in np.round(255 * srgb_of_linear(rgb)))
     return r, g, b
 
 
@@ -95,7 +98,7 @@ def paper(random: Random) -> Thing:
 def carton(random: Random, finishes: Finishes, largest: float = 0.6) -> Thing:
     """A box: cardboard, plastic or painted; sometimes open."""
     w, d, h = (float(random.uniform(0.12, largest)) for _ in range(3))
-    card = finishes.plain("cardboard", srgb_color(0.09, random.uniform(0.3, 0.5), random.uniform(0.5, 0.75)))
+    card = finishes.plain("cardboard", hsv_color(0.09, random.uniform(0.3, 0.5), random.uniform(0.5, 0.75)))
     finish = card if random.random() < 0.6 else finishes.any_paint()
     x, y = w / 2, d / 2
     if random.random() < 0.6:
@@ -134,7 +137,7 @@ def vessel(random: Random, finishes: Finishes) -> Thing:
         "glass": [(0.0, 0), (0.8 * r, 0.001), (r, 0.12), (0.95 * r, 0.121), (0.75 * r, 0.012), (0.0, 0.01)],
     }
     body = lathe(np.array(profiles[kind]) * float(random.uniform(0.8, 1.3)), 24, 24)
-    color = srgb_color(random.random(), random.uniform(0, 0.8), random.uniform(0.15, 0.95))
+    color = hsv_color(random.random(), random.uniform(0, 0.8), random.uniform(0.15, 0.95))
     material = Material(kind, color, gloss=float(random.choice([0.3, 1.0])), roughness=0.1)
     parts = [ModelPart(body, material)]
     if kind == "vase" and random.random() < 0.7:
@@ -149,14 +152,9 @@ def _twigs(random: Random, height: float) -> ModelPart:
         stem = joined(
             [box_between((-0.002, -0.002, 0), (0.002, 0.002, 0.25)), shifted(blob(0.06, 0.06, 0.04), (0, 0, 0.24))]
         )
-        tilted = moved(
-            stem,
-            np.array(
-                [[np.cos(lean), 0, np.sin(lean), 0], [0, 1, 0, 0], [-np.sin(lean), 0, np.cos(lean), 0], [0, 0, 0, 1]]
-            ),
-        )
+        tilted = moved(stem, turned_pose(0, 0, 0, lean, axis=1))
         stems.append(moved(tilted, turned_pose(0, 0, height - 0.06, turn)))
-    return ModelPart(joined(stems), Material("flowers", srgb_color(random.random(), 0.6, random.uniform(0.3, 0.9))))
+    return ModelPart(joined(stems), Material("flowers", hsv_color(random.random(), 0.6, random.uniform(0.3, 0.9))))
 
 
 def cushion(random: Random, finishes: Finishes) -> Thing:
@@ -187,7 +185,7 @@ def screen(random: Random, finishes: Finishes, width: float | None = None) -> Th
     shown = picture_on(
         w - 0.02, h - 0.02, -0.0155, image if lit else np.full((2, 2, 3), 12, np.uint8), 1.0, 1.2 if lit else 0.0
     )
-    face = ModelPart(shifted(shown.mesh, (0, 0, foot + 0.01)), shown.material, shown.uv)
+    face = replace(shown, mesh=shifted(shown.mesh, (0, 0, foot + 0.01)))
     tone = float(random.choice([0.02, 0.05, 0.4, 0.75]))
     return made("monitor", "tv", [finishes.plain("case", (tone, tone, tone), 0.3).on(case), face])
 
@@ -217,17 +215,15 @@ def laptop(random: Random, finishes: Finishes) -> Thing:
     lean = float(random.uniform(0.1, 0.45))
     lit = random.random() < 0.6
     image = page(random).transpose(1, 0, 2) if lit else np.full((2, 2, 3), 15, np.uint8)
-    lid = [
-        slabs((-w / 2, 0, 0, w / 2, 0.008, d)),
-        picture_on(w - 0.02, d - 0.02, -0.001, image, 1.0, 1.2 if lit else 0.0),
-    ]
-    c, s = np.cos(lean), np.sin(lean)
-    tilt = np.array([[1, 0, 0, 0], [0, c, s, 0], [0, -s, c, 0.018], [0, 0, 0, 1]])
+    leaning = turned_pose(0, 0, 0.018, -lean, axis=0)
+    lid = moved(slabs((-w / 2, 0, 0, w / 2, 0.008, d)), leaning)
+    screen = picture_on(w - 0.02, d - 0.02, -0.001, image, 1.0, 1.2 if lit else 0.0)
     tone = float(random.choice([0.02, 0.3, 0.6]))
     case = finishes.plain("laptop", (tone, tone, tone), 0.3)
-    assert isinstance(lid[0], Mesh)
-    assert isinstance(lid[1], ModelPart)
-    shown = ModelPart(moved(lid[1].mesh, tilt), lid[1].material, lid[1].uv)
-    parts = [case.on(joined([base, moved(lid[0], tilt)])), finishes.plain("keys", (0.02, 0.02, 0.02)).on(keys), shown]
-    centered = [ModelPart(shifted(part.mesh, (0, d / 2, 0)), part.material, part.uv) for part in parts]
+    parts = [
+        case.on(joined([base, lid])),
+        finishes.plain("keys", (0.02, 0.02, 0.02)).on(keys),
+        replace(screen, mesh=moved(screen.mesh, leaning)),
+    ]
+    centered = [replace(part, mesh=shifted(part.mesh, (0, d / 2, 0))) for part in parts]
     return made("laptop", "clutter", centered)

@@ -13,6 +13,7 @@ from lotus_recon.geometry.normals import normalized
 from lotus_recon.synthetic.rooms.denoising import load_denoiser
 from lotus_recon.synthetic.rooms.renderers import RoomView
 from lotus_recon.synthetic.rooms.scene import Part, Room, Shot
+from lotus_recon.synthetic.rooms.solids import triangle_areas
 from lotus_recon.synthetic.rooms.texture_atlas import TextureAtlas
 from lotus_recon.synthetic.rooms.truth import room_surfaces, true_geometry
 from lotus_recon.synthetic.surfaces import Hits, Surfaces, interpolated, world_rays
@@ -138,10 +139,9 @@ def _uv(part: Part) -> NDArray[np.float32]:
 
 def _uv_density(part: Part) -> NDArray[np.float64]:
     """(T,) area in uv units per square metre of each triangle."""
-    corners, uv = part.mesh.vertices[part.mesh.triangles], _uv(part)[part.mesh.triangles].astype(np.float64)
-    world = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    uv = _uv(part)[part.mesh.triangles].astype(np.float64)
     (a, b), (c, d) = (uv[:, 1] - uv[:, 0]).T, (uv[:, 2] - uv[:, 0]).T
-    return np.asarray(np.abs(a * d - b * c) / np.maximum(world, 1e-12))
+    return np.asarray(np.abs(a * d - b * c) / 2 / np.maximum(triangle_areas(part.mesh), 1e-12))
 
 
 def _unit_vectors(count: int, random: np.random.Generator) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import pixel_centers
-from lotus_recon.synthetic.rooms.colors import srgb_encoded
+from lotus_recon.io.srgb import srgb_of_linear
 from lotus_recon.types import FloatArray
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # of linear sRGB (ITU-R BT.709)
@@ -57,7 +57,7 @@ def develop(radiance: FloatArray, seed: int, look: Look | None = None) -> NDArra
     image = image * _vignette(image.shape[:2], look.vignetting * random.random())
     image = _blurred(image, look.blur_px * random.random())
     image = _noisy(image, look, random)
-    encoded = srgb_encoded(_filmic(image) if random.random() < look.filmic else image)
+    encoded = srgb_of_linear(_filmic(image) if random.random() < look.filmic else image)
     graded = _graded(encoded, look, random)
     sharp = _sharpened(graded, look.sharpening * random.random())
     return np.asarray(np.round(255 * np.clip(sharp, 0, 1)), np.uint8)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lotus_recon.geometry.pose import transform
+from lotus_recon.io.srgb import linear_of_bytes
 from lotus_recon.synthetic.rooms.catalog import ModelPart
-from lotus_recon.synthetic.rooms.colors import linear_rgb
 from lotus_recon.synthetic.rooms.materials import Palette
 from lotus_recon.synthetic.rooms.openings import (
     SUN_DISTANCE_M,
@@ -215,7 +215,7 @@ def _named(name: str, part: ModelPart) -> list[Part]:
 def _daylight(opening: Opening, outdoors: Outdoors, pose: FloatArray) -> Lamp:
     """A window as a ball of light just inside of it."""
     area = opening.width * opening.height
-    mean = linear_rgb(outdoors.bitmap).mean((0, 1))
+    mean = linear_of_bytes(outdoors.bitmap).mean((0, 1))
     middle = np.array([(opening.start + opening.end) / 2, -0.06, (opening.bottom + opening.top) / 2])
     return _lamp(middle, 0.3 * min(opening.width, opening.height), area * mean * outdoors.radiance, pose)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import open3d as o3d
@@ -15,6 +14,8 @@ from lotus_recon.geometry.pose import invert_rigid
 from lotus_recon.synthetic.arrangement import look_at
 from lotus_recon.synthetic.rooms.merging import SHELL
 from lotus_recon.synthetic.rooms.scene import Room, Shot
+from lotus_recon.synthetic.rooms.solids import turned_pose
+from lotus_recon.synthetic.surfaces import tensor
 from lotus_recon.types import Camera
 
 _COLUMNS, _ROWS = 24, 18  # rays of a trial
@@ -66,14 +67,14 @@ class _Sight:
         self.size = np.array(room.size)
         self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
         for part in room.parts:
-            self._scene.add_triangles(_tensor(part.mesh.vertices), _tensor(part.mesh.triangles.astype(np.uint32)))
+            self._scene.add_triangles(tensor(part.mesh.vertices), tensor(part.mesh.triangles.astype(np.uint32)))
         self.is_sky = np.array([part.is_sky for part in room.parts])
         self.is_shell = np.array([part.name == SHELL or part.is_sky for part in room.parts])
 
     def cast(self, origins: NDArray[np.float64], directions: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
         """Distance in lengths of the direction (N,), and part (N,) or -1."""
-        rays = np.concatenate([np.broadcast_to(origins, directions.shape), directions], axis=1).astype(np.float32)
-        answer = self._scene.cast_rays(_tensor(rays), nthreads=1)
+        rays = np.concatenate([np.broadcast_to(origins, directions.shape), directions], axis=1)
+        answer = self._scene.cast_rays(tensor(rays), nthreads=1)
         distance = answer["t_hit"].numpy().astype(np.float64)
         part = answer["geometry_ids"].numpy().astype(np.int64)
         return distance, np.where(np.isfinite(distance), part, -1)
@@ -246,12 +247,8 @@ def _posed(
     pitch = float(np.clip(pitch + random.normal(-0.03, 0.06), -1.2, 0.15))
     yaw = np.arctan2(forward[1], forward[0]) + random.normal(0, 0.12)
     direction = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
-    return _rolled(look_at(center, center + direction), float(random.normal(0, np.radians(1.8))))
-
-
-def _rolled(cam_from_world: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]) @ cam_from_world
+    roll = float(random.normal(0, np.radians(1.8)))
+    return turned_pose(0, 0, 0, roll) @ look_at(center, center + direction)
 
 
 def _score(sight: _Sight, shot: Shot) -> float:
@@ -304,13 +301,7 @@ def _following(
     """cam_from_world at ``place``: the first camera's turn, swung so that the target stays where it was."""
     before, after = target - center, target - place
     swing = np.arctan2(after[1], after[0]) - np.arctan2(before[1], before[0]) + random.normal(0, 0.02)
-    c, s = np.cos(swing), np.sin(swing)
-    about_z = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    pose = np.eye(4)
-    pose[:3, :3] = turn @ about_z.T
-    pose[:3, 3] = -pose[:3, :3] @ place
-    return pose
-
-
-def _tensor(values: NDArray) -> Any:
-    return o3d.core.Tensor.from_numpy(np.ascontiguousarray(values))
+    x, y, z = (float(value) for value in place)
+    world_from_cam = turned_pose(x, y, z, float(swing))
+    world_from_cam[:3, :3] @= turn.T
+    return invert_rigid(world_from_cam)

@@ -72,10 +72,14 @@ def moved(mesh: Mesh, pose: FloatArray, scale: float = 1.0) -> Mesh:
     return Mesh(vertices.astype(np.float32), mesh.triangles, normals=normals.astype(np.float32))
 
 
-def turned_pose(x: float, y: float, z: float, turn: float) -> NDArray[np.float64]:
-    """world_from_item (4, 4): turned by ``turn`` radians about z, then moved to (x, y, z)."""
+def turned_pose(x: float, y: float, z: float, turn: float, axis: int = 2) -> NDArray[np.float64]:
+    """world_from_item (4, 4): turned by ``turn`` radians about an axis (0: x, 1: y, 2: z), then moved to (x, y, z)."""
     c, s = np.cos(turn), np.sin(turn)
-    return np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, 1, z], [0, 0, 0, 1]], np.float64)
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    pose = np.eye(4)
+    pose[i, i], pose[i, j], pose[j, i], pose[j, j] = c, -s, s, c
+    pose[:3, 3] = x, y, z
+    return pose
 
 
 def merged(parts: Sequence[ModelPart]) -> tuple[ModelPart, ...]:
@@ -97,6 +101,13 @@ def placed_parts(name: str, parts: Sequence[ModelPart], pose: FloatArray, scale:
     return [Part(name, moved(part.mesh, pose, scale), part.material, part.uv) for part in parts]
 
 
+def triangle_areas(mesh: Mesh, seen_along: int | None = None) -> NDArray[np.float64]:
+    """(T,) areas of the triangles in square metres; ``seen_along``: of their shadows along that axis."""
+    corners = mesh.vertices[mesh.triangles].astype(np.float64)
+    twice = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return np.asarray((np.linalg.norm(twice, axis=1) if seen_along is None else np.abs(twice[:, seen_along])) / 2)
+
+
 def slabs(*ends: tuple[float, float, float, float, float, float]) -> Mesh:
     """Boxes given as x0, y0, z0, x1, y1, z1, as one mesh."""
     return joined([box_between(end[:3], end[3:]) for end in ends])
@@ -104,7 +115,7 @@ def slabs(*ends: tuple[float, float, float, float, float, float]) -> Mesh:
 
 def lying(mesh: Mesh) -> Mesh:
     """Turned so that what was up points to the front."""
-    return moved(mesh, np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], np.float64))
+    return moved(mesh, turned_pose(0, 0, 0, np.pi / 2, axis=0))
 
 
 def blob(width: float, depth: float, height: float) -> Mesh:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import open3d as o3d
 from numpy.typing import NDArray
 
 from lotus_recon.synthetic.rooms.plan import Opening, Plan
-from lotus_recon.synthetic.rooms.things import Thing, mesh_of
+from lotus_recon.synthetic.rooms.solids import triangle_areas, turned_pose
+from lotus_recon.synthetic.rooms.things import Thing
+from lotus_recon.synthetic.shapes import joined
+from lotus_recon.synthetic.surfaces import tensor
 
 _SLACK_M = 0.01  # footprints may overlap by this much
 _DOOR_ZONE_M = 0.8  # free floor before a door
@@ -36,6 +38,11 @@ class Placed:
     def footprint(self) -> tuple[float, float, float, float, float]:
         """x, y, turn, width, depth."""
         return self.x, self.y, self.turn, self.thing.size[0], self.thing.size[1]
+
+    @property
+    def world_from_thing(self) -> NDArray[np.float64]:
+        """(4, 4)."""
+        return turned_pose(self.x, self.y, self.z, self.turn)
 
     def point(self, right: float, back: float) -> tuple[float, float]:
         """World (x, y) of a place in the axes of the thing."""
@@ -187,19 +194,17 @@ class Stage:
         self._zones.add((float(x), float(y), wall.turn, opening.width + 0.3, _WINDOW_ZONE_M), low, opening.top + 0.2)
 
 
-class Surfaces:
+class LevelSurfaces:
     """The level surfaces of a placed thing: table tops, shelves, seats."""
 
     def __init__(self, thing: Thing) -> None:
-        mesh = mesh_of(thing)
+        mesh = joined([part.mesh for part in thing.parts])
         self._top = thing.size[2]
         self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self._scene.add_triangles(_tensor(mesh.vertices), _tensor(mesh.triangles.astype(np.uint32)))
-        corners = mesh.vertices[mesh.triangles].astype(np.float64)
-        cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        area = np.linalg.norm(cross, axis=1) / 2
-        level = (np.abs(cross[:, 2]) > 0.99 * 2 * area) & (area > 1e-5)
-        self._corners, self._areas = corners[level], area[level]
+        self._scene.add_triangles(tensor(mesh.vertices), tensor(mesh.triangles.astype(np.uint32)))
+        areas, upwards = triangle_areas(mesh), triangle_areas(mesh, seen_along=2)
+        level = (upwards > 0.99 * areas) & (areas > 1e-5)
+        self._corners, self._areas = mesh.vertices[mesh.triangles[level]].astype(np.float64), areas[level]
 
     def find(
         self,
@@ -250,9 +255,5 @@ class Surfaces:
 
     def _cast(self, origins: NDArray[np.float64], direction: tuple[float, float, float]) -> NDArray[np.float64]:
         rays = np.concatenate([origins, np.broadcast_to(direction, origins.shape)], axis=-1)
-        answer = self._scene.cast_rays(_tensor(rays.astype(np.float32)))
+        answer = self._scene.cast_rays(tensor(rays))
         return np.asarray(answer["t_hit"].numpy(), np.float64)
-
-
-def _tensor(values: NDArray) -> Any:
-    return o3d.core.Tensor.from_numpy(np.ascontiguousarray(values))

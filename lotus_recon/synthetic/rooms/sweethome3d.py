@@ -22,8 +22,8 @@ from PIL import Image, UnidentifiedImageError
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
+from lotus_recon.io.srgb import linear_of_srgb
 from lotus_recon.synthetic.rooms.catalog import BoundedCache, Furniture, Model, ModelPart, Texture, model_bytes
-from lotus_recon.synthetic.rooms.colors import linear_rgb
 from lotus_recon.synthetic.rooms.grouping import group_of
 from lotus_recon.synthetic.rooms.obj import MtlMaterial, Triangles, read_mtl, read_obj
 from lotus_recon.synthetic.rooms.scene import Credit, Material, Rgb
@@ -166,9 +166,7 @@ class SweetHome3D:
 
 
 def _texture_category(entry: dict[str, str]) -> str:
-    if entry["category"] == "Sky" or entry["name"] in ("Grass", "Box tree"):
-        return "outdoor"
-    return {"Floor": "floor", "Wall": "wall"}.get(entry["category"], "other")
+    return {"Floor": "floor", "Wall": "wall", "Sky": "outdoor"}.get(entry["category"], "other")
 
 
 def _read(archive: Path, name: str) -> bytes:
@@ -323,6 +321,5 @@ def _material(name: str, mtl: MtlMaterial, texture: NDArray[np.uint8] | None) ->
 
 def _linear(srgb: Rgb) -> Rgb:
     """Linear RGB of an MTL colour, which is taken for sRGB; never quite black or white."""
-    encoded = np.round(255 * np.clip(srgb, 0, 1)).astype(np.uint8)
-    r, g, b = (float(v) for v in np.clip(linear_rgb(encoded), 0.01, 0.9))
+    r, g, b = (float(v) for v in np.clip(linear_of_srgb(np.clip(srgb, 0, 1)), 0.01, 0.9))
     return r, g, b

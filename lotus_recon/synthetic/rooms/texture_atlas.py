@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.synthetic.rooms.colors import linear_rgb
+from lotus_recon.io.srgb import linear_of_bytes
 from lotus_recon.synthetic.rooms.scene import Material
 
 _LEVELS = 10  # each half as large as the one before (Williams, "Pyramidal parametrics", 1983)
@@ -43,7 +43,7 @@ def _pyramid(material: Material) -> list[NDArray[np.float32]]:
         color = material.emission if material.shines else material.color
         return [np.array(color, np.float32).reshape(1, 1, 3)] * _LEVELS
     factor = np.array(material.emission if material.shines else (1, 1, 1), np.float32)
-    image = linear_rgb(material.texture) * factor
+    image = linear_of_bytes(material.texture) * factor
     levels: list[NDArray[np.float32]] = [image]
     while len(levels) < _LEVELS:
         height, width = (max(1, side // 2) for side in levels[-1].shape[:2])

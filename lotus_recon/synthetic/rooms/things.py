@@ -13,7 +13,6 @@ from lotus_recon.synthetic.rooms.catalog import Catalog, Furniture, Model, Model
 from lotus_recon.synthetic.rooms.materials import Finishes, refinished
 from lotus_recon.synthetic.rooms.scene import Credit
 from lotus_recon.synthetic.rooms.solids import moved
-from lotus_recon.types import Mesh
 
 Size = tuple[float, float, float]
 ANY_SIZE: Size = (np.inf, np.inf, np.inf)
@@ -103,11 +102,3 @@ class Shop:
 
 def _within(size: Size, at_least: Size, at_most: Size) -> bool:
     return all(low <= value <= high for low, value, high in zip(at_least, size, at_most, strict=True))
-
-
-def mesh_of(thing: Thing) -> Mesh:
-    """All surfaces of a thing as one mesh without normals."""
-    starts = np.cumsum([0, *(len(part.mesh.vertices) for part in thing.parts)])
-    triangles = [part.mesh.triangles + start for part, start in zip(thing.parts, starts[:-1], strict=True)]
-    vertices = np.concatenate([part.mesh.vertices for part in thing.parts])
-    return Mesh(vertices, np.concatenate(triangles).astype(np.int32))

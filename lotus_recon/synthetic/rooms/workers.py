@@ -14,10 +14,11 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from lotus_recon.errors import ReconError
+from lotus_recon.errors import InputError, ReconError
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +32,22 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 Job = Callable[[int], str]  # does the job of a number and says what is worth a log line; picklable
 
 
+class End(Enum):
+    """How an attempt at a job ended."""
+
+    DONE = "done"
+    REFUSED = "refused"  # InputError: another attempt would end in the same way
+    FAILED = "failed"
+    STOPS = "stops"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a job after all attempts."""
 
     number: int
-    done: bool
-    detail: str  # what the job said, or why it failed
+    end: End
+    detail: str  # what the job said, or why it was refused or failed
 
 
 class StopError(ReconError):
@@ -47,7 +57,8 @@ class StopError(ReconError):
 def run_jobs(job: Job, numbers: Sequence[int], processes: int) -> Iterator[Outcome]:
     """Outcomes of ``job(number)`` for all ``numbers``, in the order in which they end.
 
-    A job that raises, or whose process dies, is tried once more. Raises StopError when a job does.
+    A job that raises, or whose process dies, is tried once more; after an InputError it is not. Raises StopError when a
+    job does.
     """
     todo = deque((number, 1) for number in numbers)
     team: list[_Worker] = []
@@ -59,10 +70,10 @@ def run_jobs(job: Job, numbers: Sequence[int], processes: int) -> Iterator[Outco
             for worker in _ready(team):
                 result = worker.result()
                 number, attempt = worker.job
-                if result.stops:
+                if result.end is End.STOPS:
                     raise StopError(result.detail)
-                if result.done or attempt == ATTEMPTS:
-                    yield Outcome(number, result.done, result.detail)
+                if result.end is not End.FAILED or attempt == ATTEMPTS:
+                    yield Outcome(number, result.end, result.detail)
                 else:
                     log.warning("%d failed and is tried again: %s", number, result.detail)
                     log.debug("%s", result.trace)
@@ -79,10 +90,9 @@ def run_jobs(job: Job, numbers: Sequence[int], processes: int) -> Iterator[Outco
 
 @dataclass(frozen=True)
 class _Result:
-    done: bool
+    end: End
     detail: str
     trace: str = ""
-    stops: bool = False
 
 
 class _Worker:
@@ -116,7 +126,7 @@ class _Worker:
             return result
         except (EOFError, ConnectionResetError):
             self._process.join()
-            return _Result(False, f"its process ended with status {self._process.exitcode}")
+            return _Result(End.FAILED, f"its process ended with status {self._process.exitcode}")
 
     def dismiss(self) -> None:
         """Let the process end; one that hangs while it takes its libraries down is killed."""
@@ -162,8 +172,10 @@ def _work(job: Job, connection: Connection) -> None:
 
 def _attempt(job: Job, number: int) -> _Result:
     try:
-        return _Result(True, job(number))
+        return _Result(End.DONE, job(number))
     except StopError as error:
-        return _Result(False, str(error), stops=True)
+        return _Result(End.STOPS, str(error))
+    except InputError as error:
+        return _Result(End.REFUSED, str(error))
     except Exception as error:  # noqa: BLE001  one room of many: reported by number
-        return _Result(False, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return _Result(End.FAILED, f"{type(error).__name__}: {error}", traceback.format_exc())

@@ -40,7 +40,9 @@ from lotus_recon.synthetic.rooms.config import RoomsConfig
 from lotus_recon.synthetic.rooms.files import (
     DATASET_FILE,
     DEPTH_UNIT_M,
+    GENERATOR_VERSION,
     LAYOUT_VERSION,
+    RENDERER_VERSION,
     SceneFolder,
     encode_depth,
     encode_sky,
@@ -53,7 +55,7 @@ from lotus_recon.synthetic.rooms.renderers import RoomRenderer, RoomView, make_r
 from lotus_recon.synthetic.rooms.scene import Room, Shot
 from lotus_recon.synthetic.rooms.sensor import develop
 from lotus_recon.synthetic.rooms.shots import make_shots
-from lotus_recon.synthetic.rooms.workers import StopError, run_jobs
+from lotus_recon.synthetic.rooms.workers import End, StopError, run_jobs
 from lotus_recon.types import Mesh
 from lotus_recon.workspace import peak_memory_mb, to_plain, write_json
 
@@ -64,6 +66,7 @@ _SCRATCH = ".part-"
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Options that say how much is made, where from and by how many, but not what a room looks like.
 _NOT_SETTINGS = ("scenes", "first", "assets", "workers")
+_MADE_BY = f"lotus_recon {__version__}"
 _ROOM, _SHOTS, _RENDER, _DEVELOP, _JPEG = range(5)  # what a seed is for
 
 
@@ -72,6 +75,7 @@ class Made:
     """What a run did."""
 
     made: tuple[int, ...]  # numbers of rooms
+    refused: tuple[int, ...]  # rooms that cannot be: without a place for a camera, say
     failed: tuple[int, ...]
     there: int  # rooms that were there before
 
@@ -118,26 +122,33 @@ def _catalog(name: str, folder: Path | None) -> Catalog:
 def claim(root: Path, config: RoomsConfig) -> None:
     """Write down what the rooms in ``root`` are made with; ``config`` comes from ``check_config``.
 
-    Raises InputError when there are rooms that were made with other settings.
+    Raises InputError when there are rooms that were made with other settings, or by another version of what makes them.
     """
     path = root / DATASET_FILE
     settings = {name: value for name, value in to_plain(config).items() if name not in _NOT_SETTINGS}
-    known = _settings_in(path)
-    if known is None and finished_scenes(root):
+    versions = {"generator_version": GENERATOR_VERSION, "renderer_version": RENDERER_VERSION}
+    described = _described(path)
+    if described is None and finished_scenes(root):
         raise InputError(
             f"{root} has rooms but no {DATASET_FILE}: not a data set of this program; choose another --out"
         )
-    if known is not None and known != settings:
-        differing = [name for name in settings if known.get(name) != settings[name]]
-        differences = "; ".join(f"{name} {known.get(name)} there, {settings[name]} now" for name in differing)
-        raise InputError(f"{root} holds rooms with other settings ({differences}); choose another --out")
-    write_json(path, {"version": LAYOUT_VERSION, "depth_unit_m": DEPTH_UNIT_M, "settings": settings})
+    if described is not None:
+        known = {**dict.fromkeys(versions, 1), **described, **described["settings"]}
+        wanted = {**settings, **versions}
+        differences = "; ".join(
+            f"{name} {known.get(name)} there, {value} now" for name, value in wanted.items() if known.get(name) != value
+        )
+        if differences:
+            raise InputError(f"{root} holds rooms that were made otherwise ({differences}); choose another --out")
+    description = {"version": LAYOUT_VERSION, "depth_unit_m": DEPTH_UNIT_M, "made_by": _MADE_BY, **versions}
+    write_json(path, {**description, "settings": settings})
 
 
-def _settings_in(path: Path) -> dict[str, Any] | None:
+def _described(path: Path) -> dict[str, Any] | None:
+    """What dataset.json says, with its ``settings``; None when there is no such file."""
     try:
-        settings: dict[str, Any] = json.loads(path.read_text())["settings"]
-        return settings
+        description: dict[str, Any] = json.loads(path.read_text())
+        return {**description, "settings": dict(description["settings"])}
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -147,7 +158,8 @@ def _settings_in(path: Path) -> dict[str, Any] | None:
 def make_rooms(root: Path, config: RoomsConfig) -> Made:
     """Make the rooms that are missing in the claimed folder ``root``.
 
-    ``config`` comes from ``check_config``. A room that fails twice is left out. Raises StopError when the disk is full.
+    ``config`` comes from ``check_config``. A room that cannot be (InputError) or fails twice is left out. Raises
+    StopError when the disk is full.
     """
     remove_scratch(root)
     wanted = range(config.first, config.first + config.scenes)
@@ -159,14 +171,17 @@ def make_rooms(root: Path, config: RoomsConfig) -> Made:
         jobs = run_jobs(functools.partial(make_scene, root, config), missing, processes)
         for outcome in track(jobs, "rooms", len(missing)):
             outcomes.append(outcome)
-            level = logging.DEBUG if outcome.done else logging.WARNING
-            log.log(level, "%s: %s", SceneFolder.of_number(root, outcome.number).path.name, outcome.detail)
+            level = logging.DEBUG if outcome.end is End.DONE else logging.WARNING
+            room = SceneFolder.of_number(root, outcome.number).path.name
+            log.log(level, "%s %s: %s", room, outcome.end.value, outcome.detail)
     finally:
         remove_scratch(root)
         write_attribution(root)
-    failed = tuple(sorted(outcome.number for outcome in outcomes if not outcome.done))
-    made = tuple(sorted(outcome.number for outcome in outcomes if outcome.done))
-    return Made(made, failed, len(wanted) - len(missing))
+    made, refused, failed = (
+        tuple(sorted(outcome.number for outcome in outcomes if outcome.end is end))
+        for end in (End.DONE, End.REFUSED, End.FAILED)
+    )
+    return Made(made, refused, failed, len(wanted) - len(missing))
 
 
 def remove_scratch(root: Path) -> None:
@@ -260,7 +275,7 @@ def _facts(
 ) -> dict[str, Any]:
     return {
         "version": LAYOUT_VERSION,
-        "made_by": f"lotus_recon {__version__}",
+        "made_by": _MADE_BY,
         "seed": config.seed,
         "number": number,
         "renderer": renderer.name,

@@ -9,6 +9,7 @@ from lotus_recon.geometry.pose import transform
 from lotus_recon.synthetic import shapes
 from lotus_recon.synthetic.arrangement import look_at
 from lotus_recon.synthetic.rooms.scene import Lamp, Material, Part, Room, Shot
+from lotus_recon.synthetic.rooms.solids import shifted
 from lotus_recon.types import Camera, Mesh
 
 BLACK = (0.0, 0.0, 0.0)
@@ -22,11 +23,6 @@ def quad(center: tuple[float, float, float], right: float, up: float) -> tuple[M
     facing = np.tile(np.array([[0, -1, 0]], np.float32), (4, 1))
     mesh = Mesh(corners.astype(np.float32), np.array([[0, 1, 2], [0, 2, 3]], np.int32), normals=facing)
     return mesh, np.asarray((signs + 1) / 2, np.float32)
-
-
-def moved(mesh: Mesh, offset: tuple[float, float, float]) -> Mesh:
-    """The mesh somewhere else."""
-    return Mesh((mesh.vertices + np.array(offset)).astype(np.float32), mesh.triangles, normals=mesh.normals)
 
 
 def glowing(name: str, mesh: Mesh, radiance: float) -> Part:
@@ -45,7 +41,7 @@ def signboard() -> tuple[Room, tuple[NDArray[np.float64], NDArray[np.float64]]]:
 def lamp_over_floor(albedo: float, height: float, radius: float, radiance: float) -> Room:
     """A glowing ball above a matte floor that reflects nothing else."""
     floor = Part("floor", shapes.panel(20, 20), Material("floor", (albedo,) * 3))
-    ball = glowing("lamp", moved(shapes.sphere(radius, 64), (0, 0, height)), radiance)
+    ball = glowing("lamp", shifted(shapes.sphere(radius, 64), (0, 0, height)), radiance)
     lamp = Lamp((0, 0, height), radius, (np.pi * radius**2 * radiance,) * 3)
     return Room((floor, ball), (lamp,), (1, 1, 1), BLACK)
 
@@ -60,7 +56,7 @@ def floor_shot() -> tuple[Shot, NDArray[np.float64]]:
 
 def furnace(albedo: float, radiance: float) -> Room:
     """A closed box from the inside whose walls all shine and reflect alike."""
-    box = moved(shapes.box(2, 2, 2), (0, 0, -1))
+    box = shifted(shapes.box(2, 2, 2), (0, 0, -1))
     assert box.normals is not None
     inside = Mesh(box.vertices, box.triangles[:, ::-1].copy(), normals=-box.normals)
     material = Material("wall", (albedo,) * 3, emission=(radiance,) * 3)

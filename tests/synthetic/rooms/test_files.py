@@ -9,13 +9,14 @@ import numpy as np
 from lotus_recon.io.images import read_png16, write_png
 from lotus_recon.synthetic.rooms.files import (
     DEPTH_UNIT_M,
-    MAX_DEPTH_M,
     SceneFolder,
     decode_depth,
     encode_depth,
     finished_scenes,
 )
 from lotus_recon.types import DepthKind, DepthMap
+
+MAX_DEPTH_M = 65535 * DEPTH_UNIT_M
 
 
 def test_depth_survives_to_half_a_step(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import subprocess
 import sys
@@ -13,19 +12,15 @@ import open3d as o3d
 import pytest
 from numpy.typing import NDArray
 
-from lotus_recon.synthetic.rooms.layout import make_room
-from lotus_recon.synthetic.rooms.plan import Ceiling, Opening, Plan
 from lotus_recon.synthetic.rooms.scene import Room
-from lotus_recon.synthetic.rooms.shell import KINDS, draw_kind, draw_plan
-from tests.synthetic.rooms.plain_catalog import PlainCatalog
+from tests.synthetic.rooms.plain_rooms import plain_room
 
 ROOMS = 5
 
 
 @pytest.fixture(scope="module")
 def rooms() -> list[Room]:
-    catalog = PlainCatalog()
-    return [make_room(seed, catalog) for seed in range(ROOMS)]
+    return [plain_room(seed) for seed in range(ROOMS)]
 
 
 def digest(room: Room) -> str:
@@ -35,14 +30,6 @@ def digest(room: Room) -> str:
         if part.material.texture is not None:
             value.update(part.material.texture.tobytes())
     return value.hexdigest()
-
-
-def plans(count: int) -> list[Plan]:
-    found = []
-    for seed in range(count):
-        random = np.random.default_rng(seed)
-        found.append(draw_plan(draw_kind(random), random))
-    return found
 
 
 def first_hits(room: Room, origin: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -58,9 +45,8 @@ def first_hits(room: Room, origin: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_same_seed_same_room_in_another_process_with_another_hash_seed(rooms: list[Room]) -> None:
     code = (
         "from tests.synthetic.rooms.test_layout import digest;"
-        "from lotus_recon.synthetic.rooms.layout import make_room;"
-        "from tests.synthetic.rooms.plain_catalog import PlainCatalog;"
-        "print(digest(make_room(3, PlainCatalog())))"
+        "from tests.synthetic.rooms.plain_rooms import plain_room;"
+        "print(digest(plain_room(3)))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "4321"}
     other = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
@@ -97,57 +83,6 @@ def test_normals_are_unit_and_on_the_side_of_their_triangles(rooms: list[Room]) 
     assert (agree >= -1e-9).mean() > 0.98
 
 
-def test_most_plans_have_windows_and_all_a_door() -> None:
-    drawn = plans(120)
-    assert np.mean([any(opening.kind == "window" for opening in plan.openings) for plan in drawn]) > 0.75
-    assert np.mean([any(opening.kind == "door" for opening in plan.openings) for plan in drawn]) > 0.9
-
-
-def test_openings_fit_into_their_walls_and_do_not_overlap() -> None:
-    for plan in plans(120):
-        for i, wall in enumerate(plan.walls):
-            openings = sorted(plan.openings_of(i), key=lambda opening: opening.start)
-            for opening in openings:
-                assert opening.start > 0 and opening.end < wall.length  # noqa: PT018
-                tops = [plan.ceiling.at(*wall.point(x, 0.0)) for x in (opening.start, opening.end)]
-                assert opening.top < min(tops)
-            for a, b in itertools.pairwise(openings):
-                assert a.end < b.start
-
-
-def test_walls_enclose_the_floor_of_an_l_shape() -> None:
-    plan = Plan(4.0, 3.0, Ceiling(0, (0.0,), (2.5,)), cuts=((2.5, 0.0, 4.0, 1.0),))
-    assert sum(wall.length for wall in plan.walls) == pytest.approx(14.0)  # the perimeter of the rectangle, too
-    area = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in plan.cells)
-    assert area == pytest.approx(4 * 3 - 1.5 * 1.0)
-    assert len(plan.walls) == 6
-    for wall in plan.walls:  # a step inside is in the room, a step outside is not
-        inside, outside = wall.point(wall.length / 2, 0.01), wall.point(wall.length / 2, -0.01)
-        assert any(x0 < inside[0] < x1 and y0 < inside[1] < y1 for x0, y0, x1, y1 in plan.cells)
-        assert not any(x0 < outside[0] < x1 and y0 < outside[1] < y1 for x0, y0, x1, y1 in plan.cells)
-
-
-def test_a_gable_is_highest_at_its_ridge() -> None:
-    ceiling = Ceiling(1, (0.0, 2.0, 4.0), (1.8, 3.0, 1.8))
-    assert ceiling.at(7.0, 2.0) == 3.0
-    assert ceiling.at(7.0, 1.0) == pytest.approx(2.4)
-
-
-def test_opening_ends() -> None:
-    opening = Opening("window", 0, 1.0, 1.5, 0.9, 1.2)
-    assert opening.end == pytest.approx(2.5)
-    assert opening.top == pytest.approx(2.1)
-
-
-def test_kinds_are_drawn_by_their_share() -> None:
-    random = np.random.default_rng(0)
-    names = [draw_kind(random).name for _ in range(2000)]
-    for kind in KINDS:
-        assert names.count(kind.name) / 2000 == pytest.approx(kind.share, abs=0.04)
-
-
-def test_no_room_is_dark() -> None:
-    catalog = PlainCatalog()
-    for seed in range(20, 24):
-        room = make_room(seed, catalog)
+def test_no_room_is_dark(rooms: list[Room]) -> None:
+    for room in rooms:
         assert sum(max(lamp.intensity) for lamp in room.lamps) > 0.3

@@ -10,18 +10,16 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.pose import invert_rigid, transform
-from lotus_recon.synthetic.rooms.layout import make_room
 from lotus_recon.synthetic.rooms.scene import Room, Shot
 from lotus_recon.synthetic.rooms.shots import make_shots
-from tests.synthetic.rooms.plain_catalog import PlainCatalog
+from tests.synthetic.rooms.plain_rooms import plain_room
 
 COUNT = 12
 
 
 @pytest.fixture(scope="module")
 def rooms() -> list[Room]:
-    catalog = PlainCatalog()
-    return [make_room(seed, catalog) for seed in (0, 1, 2, 5)]
+    return [plain_room(seed) for seed in range(4)]
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.normals import angle_deg
 from lotus_recon.synthetic import shapes
 from lotus_recon.synthetic.rooms.scene import Material, Part, Room, Shot
+from lotus_recon.synthetic.rooms.solids import shifted
 from lotus_recon.synthetic.rooms.truth import room_surfaces, true_geometry
 from lotus_recon.types import Camera, DepthKind
-from tests.synthetic.rooms.render_scenes import ALONG_Y, BLACK, glowing, moved, projected, quad, signboard
+from tests.synthetic.rooms.render_scenes import ALONG_Y, BLACK, glowing, projected, quad, signboard
 
 CAMERA = Camera(64, 48, 60.0, 60.0, 25.3, 30.6)
 
@@ -41,7 +42,7 @@ def test_sky_and_what_leaves_the_room_have_no_depth() -> None:
 
 
 def test_normals_of_a_coarse_ball_are_smooth_and_never_look_away() -> None:
-    ball = moved(shapes.sphere(1.0, 24), (0.2, 4.0, -0.1))
+    ball = shifted(shapes.sphere(1.0, 24), (0.2, 4.0, -0.1))
     room = Room((glowing("ball", ball, 1.0),), (), (1, 1, 1), BLACK)
     truth = true_geometry(room, room_surfaces(room), Shot(CAMERA, ALONG_Y))
     rays = rays_in_cam(CAMERA)

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from lotus_recon.synthetic.rooms.workers import JOBS_PER_PROCESS, Outcome, StopError, run_jobs
+from lotus_recon.errors import InputError
+from lotus_recon.synthetic.rooms.workers import JOBS_PER_PROCESS, End, Outcome, StopError, run_jobs
 
 
 def job(folder: Path, number: int) -> str:
-    """What is asked for by number: 7 always fails, 8 always dies, 9 dies once; leaves a file per attempt."""
+    """What its number says: 6 is refused, 7 always fails, 8 always dies, 9 dies once; leaves a mark per attempt."""
     attempts = folder / str(number)
     with attempts.open("a") as handle:
         handle.write("x")
+    if number == 6:
+        raise InputError("six")
     if number == 7:
         raise ValueError("seven")
     if number == 8 or (number == 9 and attempts.read_text() == "x"):
@@ -31,18 +34,19 @@ def run(folder: Path, numbers: list[int], processes: int) -> dict[int, Outcome]:
     return {outcome.number: outcome for outcome in outcomes}
 
 
-def test_failures_are_tried_twice_and_the_rest_is_done(tmp_path: Path) -> None:
-    outcomes = run(tmp_path, [7, 8, 9, 1, 2, 3], processes=2)
-    assert {number for number, outcome in outcomes.items() if not outcome.done} == {7, 8}
+def test_failures_are_tried_twice_what_is_refused_once_and_the_rest_is_done(tmp_path: Path) -> None:
+    outcomes = run(tmp_path, [6, 7, 8, 9, 1, 2], processes=2)
+    assert {number: outcome.end for number, outcome in outcomes.items()} == {
+        **dict.fromkeys((1, 2, 9), End.DONE),
+        **dict.fromkeys((7, 8), End.FAILED),
+        6: End.REFUSED,
+    }
+    assert outcomes[6].detail == "six"
     assert outcomes[7].detail == "ValueError: seven"
     assert "status 3" in outcomes[8].detail
     assert {number: len((tmp_path / str(number)).read_text()) for number in outcomes} == {
-        7: 2,
-        8: 2,
-        9: 2,
-        1: 1,
-        2: 1,
-        3: 1,
+        **dict.fromkeys((7, 8, 9), 2),
+        **dict.fromkeys((1, 2, 6), 1),
     }
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import open3d as o3d
@@ -20,24 +23,25 @@ from lotus_recon.geometry.pose import invert_rigid, transform
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.synthetic.rooms import writing
 from lotus_recon.synthetic.rooms.config import RoomsConfig
-from lotus_recon.synthetic.rooms.files import DEPTH_UNIT_M, SceneFolder, finished_scenes
-from lotus_recon.synthetic.rooms.layout import make_room
-from lotus_recon.synthetic.rooms.procedural import ProceduralCatalog
+from lotus_recon.synthetic.rooms.files import DEPTH_UNIT_M, RENDERER_VERSION, SceneFolder, finished_scenes
 from lotus_recon.synthetic.rooms.renderers import make_renderer
 from lotus_recon.synthetic.rooms.shots import make_shots
 from lotus_recon.synthetic.rooms.workers import StopError
 from lotus_recon.workspace import write_json
+from tests.synthetic.rooms.plain_rooms import make_plain_scene, plain_room
 
 SMALL = RoomsConfig(
     scenes=2, views=3, size="64x48", seed=5, renderer="raycast", samples=2, catalog="procedural", workers=1
 )
 
 
-def make(root: Path, config: RoomsConfig) -> writing.Made:
+def make(root: Path, config: RoomsConfig, job: Callable[..., str] = make_plain_scene) -> writing.Made:
+    """Make rooms as the pipeline does, with the furniture of simple shapes in plain colours."""
     config = writing.check_config(config)
     root.mkdir(exist_ok=True)
     writing.claim(root, config)
-    return writing.make_rooms(root, config)
+    with mock.patch.object(writing, "make_scene", job):
+        return writing.make_rooms(root, config)
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -50,7 +54,7 @@ def contents(root: Path) -> dict[str, bytes]:
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two rooms, three views each."""
     root = tmp_path_factory.mktemp("rooms")
-    assert make(root, SMALL) == writing.Made((0, 1), (), 0)
+    assert make(root, SMALL) == writing.Made((0, 1), (), (), 0)
     return root
 
 
@@ -65,12 +69,12 @@ def test_files_of_a_room(rooms: Path) -> None:
 
 def test_same_bytes_in_another_order_by_other_processes(rooms: Path, tmp_path: Path) -> None:
     make(tmp_path, replace(SMALL, scenes=1, first=1))
-    assert make(tmp_path, replace(SMALL, workers=2)) == writing.Made((0,), (), 1)
+    assert make(tmp_path, replace(SMALL, workers=2)) == writing.Made((0,), (), (), 1)
     assert contents(tmp_path) == contents(rooms)
 
 
 @pytest.mark.slow
-def test_a_killed_run_leaves_no_half_room_and_is_taken_up(rooms: Path, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_half_room_and_is_taken_up(tmp_path: Path) -> None:
     root = tmp_path / "out"
     options = "--views 3 --size 64x48 --seed 5 --renderer raycast --samples 2 --catalog procedural --workers 1"
     command = [sys.executable, "-m", "pipelines.make_rooms", "--out", str(root), "--scenes", "2", *options.split()]
@@ -81,15 +85,46 @@ def test_a_killed_run_leaves_no_half_room_and_is_taken_up(rooms: Path, tmp_path:
     process.wait()
     assert len(finished_scenes(root)) < 2
     (root / ".part-0-1" / "images").mkdir(parents=True)
-    make(root, SMALL)
+    make(root, SMALL, writing.make_scene)
     assert not list(root.glob(".part-*"))
-    assert contents(root) == contents(rooms)
+    make(tmp_path / "whole", SMALL, writing.make_scene)
+    assert contents(root) == contents(tmp_path / "whole")
 
 
 def test_other_settings_are_refused(rooms: Path) -> None:
     config = writing.check_config(replace(SMALL, views=4, samples=99))
     with pytest.raises(InputError, match="views 3 there, 4 now; samples 2 there, 99 now"):
         writing.claim(rooms, config)
+
+
+def test_rooms_of_another_generator_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = writing.check_config(SMALL)
+    writing.claim(tmp_path, config)
+    writing.claim(tmp_path, config)
+    described = json.loads((tmp_path / "dataset.json").read_text())
+    assert described["made_by"].startswith("lotus_recon ")
+    monkeypatch.setattr(writing, "RENDERER_VERSION", writing.RENDERER_VERSION + 7)
+    with pytest.raises(InputError, match=rf"renderer_version {RENDERER_VERSION} there, {RENDERER_VERSION + 7} now\)"):
+        writing.claim(tmp_path, config)
+    monkeypatch.undo()
+    write_json(tmp_path / "dataset.json", {"version": 1, "settings": described["settings"]})  # by the first generator
+    with pytest.raises(InputError, match="generator_version 1 there"):
+        writing.claim(tmp_path, config)
+
+
+def refuse_room_1(root: Path, config: RoomsConfig, number: int) -> str:
+    """A job that writes hardly anything for other rooms."""
+    if number == 1:
+        raise InputError("no place for a camera")
+    folder = SceneFolder.of_number(root, number)
+    folder.path.mkdir()
+    write_json(folder.facts, {"credits": []})
+    return ""
+
+
+def test_a_room_that_cannot_be_is_left_out_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert make(tmp_path, SMALL, refuse_room_1) == writing.Made((0,), (1,), (), 0)
+    assert "scene_000001 refused: no place for a camera" in caplog.text
 
 
 def test_rooms_without_a_description_are_refused(tmp_path: Path) -> None:
@@ -121,7 +156,7 @@ def test_a_process_of_a_killed_run_cannot_commit_half_a_room(tmp_path: Path, mon
 
 
 def test_maps_and_poses_are_those_of_the_renderer(rooms: Path) -> None:
-    room = make_room(writing.seed_of(SMALL.seed, 1, 0), ProceduralCatalog())
+    room = plain_room(writing.seed_of(SMALL.seed, 1, 0))
     shots = make_shots(room, writing.seed_of(SMALL.seed, 1, 1), 3, 64, 48)
     renderer = make_renderer("raycast", room, SMALL.samples)
     stored, posed = RoomsSet(rooms, "train"), frames(rooms / "scene_000001")
