@@ -10,21 +10,17 @@ source "$(dirname "$0")/apt.sh"
 
 missing_packages() {
     [ -d /usr/share/sweethome3d/furniture ] || echo sweethome3d-furniture
-    ldconfig -p | grep -Eq 'libLLVM(-|\.so\.)(1[5-9]|2[0-9])' || known_or_newest_llvm
+    has_llvm || llvm_package
 }
 
-# Version 19 is what this was tested with.
-known_or_newest_llvm() {
-    local packages
-    packages=$(apt-cache search --names-only '^libllvm[0-9]+$' | awk '{print $1}' | sort -V)
-    grep -x libllvm19 <<<"$packages" || tail -1 <<<"$packages"
+known_to_apt() {
+    apt-cache show sweethome3d >/dev/null 2>&1
 }
 
 unpack_jar() {
     SCRATCH=$(mktemp -d)
     trap 'rm -rf "$SCRATCH"' EXIT
     say "unpacking the textures of the package sweethome3d into $FOLDER"
-    apt-cache show sweethome3d >/dev/null 2>&1 || as_root apt-get update -qq
     (cd "$SCRATCH" && apt-get -o APT::Sandbox::User=root download -qq sweethome3d)
     dpkg-deb --fsys-tarfile "$SCRATCH"/sweethome3d_*.deb | tar -x -C "$SCRATCH" "./$JAR"
     mkdir -p "$FOLDER"
@@ -32,6 +28,10 @@ unpack_jar() {
 }
 
 command -v apt-get >/dev/null || { say "this needs apt (Debian or Ubuntu); without it rooms are furnished with simple shapes"; exit 2; }
+if ! known_to_apt && can_install; then
+    update_lists
+fi
+known_to_apt || { say "apt does not know the package sweethome3d: enable 'universe' (Ubuntu) or run sudo apt-get update"; exit 2; }
 mapfile -t packages < <(missing_packages)
 if [ ${#packages[@]} -gt 0 ]; then
     install_system_packages "${packages[@]}"

@@ -13,7 +13,7 @@ source "$(dirname "$0")/apt.sh"
 missing_packages() {
     local entry
     for entry in "${LIBRARIES[@]}"; do
-        ldconfig -p | grep -q "${entry%%:*}" || echo "${entry##*:}"
+        has_library "${entry%%:*}" || echo "${entry##*:}"
     done
     "$PYTHON" -c 'import ensurepip' 2>/dev/null || echo python3-venv
 }
@@ -26,6 +26,14 @@ command -v "$PYTHON" >/dev/null || { say "$PYTHON not found; set PYTHON=... to a
 mapfile -t packages < <(missing_packages)
 if [ ${#packages[@]} -gt 0 ]; then
     install_system_packages "${packages[@]}"
+fi
+# Without it Mitsuba traces paths too slowly to test, and rooms take hours: good to have, not needed.
+install_llvm() {
+    local package
+    update_lists && package=$(llvm_package) && [ -n "$package" ] && install_system_packages "$package"
+}
+if ! has_llvm && ! { can_install && (install_llvm); }; then
+    say "no LLVM library for Mitsuba: the tests that need it are left out (libllvm19 is the package, where apt has it)"
 fi
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 say "installing Python packages into $VENV"

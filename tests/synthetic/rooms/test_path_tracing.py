@@ -7,15 +7,19 @@ import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
-from lotus_recon.synthetic.rooms.scene import Shot
+from lotus_recon.synthetic.rooms.openings import SUN
+from lotus_recon.synthetic.rooms.scene import Material, Part, Room, Shot
 from lotus_recon.types import Camera
 from tests.synthetic.rooms.render_scenes import (
     ALONG_Y,
+    BLACK,
     floor_shot,
     furnace,
+    glowing,
     lamp_over_floor,
     painted_quad,
     projected,
+    quad,
     signboard,
 )
 
@@ -76,6 +80,15 @@ def test_textures_have_u_to_the_right_and_v_up() -> None:
     assert image[4, 4] == pytest.approx([1, 1, 1], abs=0.01)
     assert image[28, 4] == pytest.approx([0, 0, 0], abs=0.01)
     assert image[28, 28] == pytest.approx([1, 0, 0], abs=0.01)
+
+
+def test_fireflies_are_clamped_whatever_the_sun() -> None:
+    sun, _ = quad((0, 2.0, 0), 2.0, 2.0)
+    lamp, _ = quad((0, -2.0, 0), 0.1, 0.1)  # behind the camera
+    sun_part = Part("sky", sun, Material(SUN, BLACK, emission=(1000, 1000, 1000)))
+    room = Room((sun_part, glowing("lamp", lamp, 3.0)), (), (1, 1, 1), BLACK)
+    view = PathTracer(room, 2, threads=1, denoise=False).render(Shot(Camera.from_fov_deg(60, 16, 16), ALONG_Y), 0)
+    assert view.radiance.max() == pytest.approx(2 * 3.0)
 
 
 def test_a_seed_gives_one_view_to_the_bit() -> None:
