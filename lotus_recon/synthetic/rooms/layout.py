@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from lotus_recon.errors import InputError
 from lotus_recon.synthetic.rooms.catalog import Catalog
 from lotus_recon.synthetic.rooms.furnisher import Furnisher
 from lotus_recon.synthetic.rooms.furnishing import furnish
@@ -33,7 +34,7 @@ TRIANGLES = 560_000  # of all furniture
 
 
 def make_room(seed: int, catalog: Catalog) -> Room:
-    """A furnished, lit room. The same seed and catalog give the same room."""
+    """A furnished, lit room. The same seed and catalog give the same room. Raises InputError for one without light."""
     # One stream of random numbers per decision, so that a change in one leaves the others as they were.
     shape, colors, light, things = (np.random.default_rng([seed, stream]) for stream in range(4))
     kind = draw_kind(shape)
@@ -46,6 +47,8 @@ def make_room(seed: int, catalog: Catalog) -> Room:
     stage = Stage(plan, TRIANGLES)
     furnisher = Furnisher(stage, Shop(catalog, finishes, things, stage), palette, bitmap, _crowd(things), things)
     hang_lamps(furnisher, mood)
+    if not (stage.placed or shell.daylight):
+        raise InputError(f"room of seed {seed}: no place for a lamp, and no window")
     furnish(furnisher, kind.name, shell.sills)
     dim = is_dim(shell.daylight, plan.width * plan.depth)
     lamps_in_room = [item for item in stage.placed if item.thing.group in LAMP_GROUPS]

@@ -20,6 +20,7 @@ LAMP_GROUPS = ("ceiling_lamp", "floor_lamp", "table_lamp", "wall_lamp")
 # Intensity per colour channel that a lamp of a group has, before its mood: with the bright sky at a radiance of 4.
 _INTENSITY = {"ceiling_lamp": 3.0, "floor_lamp": 1.2, "table_lamp": 0.6, "wall_lamp": 0.6}
 _TRIES = 30
+_LARGEST_GAP_M = 0.2  # between a sloped ceiling and the middle of a lamp that hangs below it
 _SUN_SHARE = 0.04  # of a sun's light that goes through its window
 _DAYLIGHT_PER_M2 = 0.15
 _SPOT_INTENSITY = 3.0
@@ -92,7 +93,11 @@ def _rows(f: Furnisher, thing: Thing) -> bool:
 
 def _hang(f: Furnisher, thing: Thing, x: float, y: float) -> bool:
     """Whether there was space for it."""
-    z = f.plan.ceiling.at(x, y) - thing.size[2] - 0.001
+    a, b = thing.size[0] / 2, thing.size[1] / 2
+    lowest = min(f.plan.ceiling.at(x + dx, y + dy) for dx in (-a, a) for dy in (-b, b))
+    if f.plan.ceiling.at(x, y) - lowest > _LARGEST_GAP_M:
+        return False
+    z = lowest - thing.size[2] - 0.001
     return (z > 1.7 or thing.size[2] < 0.35) and f.stage.lay(thing, x, y, 0.0, z) is not None
 
 

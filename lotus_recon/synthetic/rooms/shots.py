@@ -22,6 +22,8 @@ _COLUMNS, _ROWS = 24, 18  # rays of a trial
 _RING = 48  # rays around a place
 _NEAREST_M = 0.25
 _MEDIAN_M = 0.6
+_INSIDE_M = 0.1  # cameras do not stand in windows either
+_LEAST_AROUND = 0.95  # of all ways end at a surface; between walls and outdoors many do not
 _LARGEST_SKY = 0.4
 _TRIALS = 60
 _COMPARED = 6  # of as many good shots the best is taken
@@ -88,11 +90,18 @@ class _Sight:
         return _Look(depth * np.linalg.norm(directions, axis=1), depth, part)
 
     def clear(self, center: NDArray[np.float64]) -> bool:
-        """Whether nothing is near, and the room (not the inside of a closed thing) is around."""
-        distance, part = self.cast(center, _AROUND)
-        if distance.min() < _NEAREST_M:
+        """Whether nothing is near, and the room (not the inside of a closed thing, not the outdoors) is around."""
+        if not ((center > _INSIDE_M) & (center < self.size - _INSIDE_M)).all():
             return False
-        return bool(self.is_shell[part[part >= 0]].mean() > 0.3)
+        distance, part = self.cast(center, _AROUND)
+        met = part >= 0
+        if distance.min() < _NEAREST_M or met.mean() < _LEAST_AROUND:
+            return False
+        return bool(self.is_shell[part[met]].mean() > 0.3)
+
+    def between(self, start: NDArray[np.float64], end: NDArray[np.float64]) -> bool:
+        """Whether anything is on the straight way from one place (3,) to another."""
+        return bool(self.cast(start, (end - start)[None])[0][0] < 1)
 
 
 def _sphere_directions(count: int) -> NDArray[np.float64]:
@@ -285,7 +294,7 @@ def _arc(sight: _Sight, shot: Shot, target: NDArray[np.float64], count: int, ran
         place = center + across * stride * step + random.normal(0, 0.02, 3)
         pose = _following(turn, center, place, target, random)
         following = Shot(shot.camera, pose)
-        if not sight.clear(place) or _score(sight, following) < 0:
+        if sight.between(center, place) or not sight.clear(place) or _score(sight, following) < 0:
             break
         shots.append(following)
     return shots
