@@ -22,12 +22,12 @@ def write_sheet(root: Path, path: Path, count: int, seed: int) -> None:
     """
     rooms = RoomsSet(root, "all")
     chosen = np.random.default_rng(seed).permutation(len(rooms))[:count]
-    pictures = [_row(rooms, int(index)) for index in sorted(chosen)]
+    pictures = [side_by_side(view_pictures(rooms, int(index))) for index in sorted(chosen)]
     labels = [rooms.name(int(index)) for index in sorted(chosen)]
     write_png(path, contact_sheet(pictures, labels, _COLUMNS, _CELL_PX))
 
 
-def _row(rooms: RoomsSet, index: int) -> Picture:
+def view_pictures(rooms: RoomsSet, index: int) -> list[Picture]:
     """Photo, depth and normals of one view; the colours of depth span that view alone."""
     sample = rooms.load(index)
     assert sample.depth is not None  # rooms have everything
@@ -36,4 +36,4 @@ def _row(rooms: RoomsSet, index: int) -> Picture:
     assert sample.normals_valid is not None
     depth = DepthMap(sample.depth, sample.depth_valid, DepthKind.METRIC)
     normals = NormalMap(sample.normals, sample.normals_valid)
-    return side_by_side([sample.rgb, depth_picture(depth), normals_picture(normals)])
+    return [sample.rgb, depth_picture(depth), normals_picture(normals)]
