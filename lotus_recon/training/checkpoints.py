@@ -82,8 +82,13 @@ def _reason(error: OSError) -> str:
 
 def _write(folder: Path, step: int, state: dict[str, Any]) -> None:
     path = folder / _STATE_FILE
-    with open(path, "wb") as handle:  # given a path, torch hides a full disk behind a RuntimeError
-        torch.save(state, handle)
+    with open(path, "wb") as handle:
+        try:
+            torch.save(state, handle)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # a full disk, of which torch says "unexpected pos 704 vs 598"
+                raise error.__context__ from None
+            raise
     (folder / _FACTS_FILE).write_text(json.dumps({"step": step, "bytes": path.stat().st_size}) + "\n")
 
 
