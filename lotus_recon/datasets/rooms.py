@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lotus_recon.datasets.posed import Frame
+from lotus_recon.datasets.reading import check_split, require_file, require_some
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.errors import InputError
 from lotus_recon.io import transforms
@@ -20,7 +21,6 @@ from lotus_recon.synthetic.rooms.files import SceneFolder, decode_depth, finishe
 from lotus_recon.types import BoolArray, Camera, View
 
 VALIDATION_EVERY = 20  # rooms; by number, so that a room stays on its side when others are added
-SPLITS = ("train", "val", "all")
 
 
 class RoomsSet:
@@ -30,8 +30,7 @@ class RoomsSet:
     """
 
     def __init__(self, root: Path, split: str = "train") -> None:
-        if split not in SPLITS:
-            raise InputError(f"split {split!r} of {root}; allowed: {', '.join(SPLITS)}")
+        check_split(split)
         rooms = [room for room in finished_scenes(root) if split == "all" or split == split_of(room.number)]
         self._views = [(room, view) for room in rooms for view in room.view_names()]
         if not self._views:
@@ -45,14 +44,21 @@ class RoomsSet:
         room, view = self._views[index]
         return f"{room.path.name}/{view}"
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The files that a sample is read from."""
+        room, view = self._views[index]
+        sky = (room.sky(view),) if room.sky(view).is_file() else ()
+        return room.photo(view), room.depth(view), room.normals(view), *sky
+
     def load(self, index: int) -> Sample:
         """Photo, depth, sky and normals. Raises InputError naming the file that is broken or holds nothing valid."""
+        for path in self.files(index):
+            require_file(path)
         room, view = self._views[index]
         rgb = read_rgb(room.photo(view))
         depth = decode_depth(read_png16(room.depth(view)))
         normals, normals_valid = read_normals_png(room.normals(view))
-        if not depth.valid.any():
-            raise InputError(f"{room.depth(view)} has no valid pixel")
+        require_some(depth.valid, room.depth(view), "depth")
         sky = _read_sky(room.sky(view), *depth.shape)
         return Sample(self.name(index), rgb, depth.values, depth.valid, sky, normals, normals_valid)
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from lotus_recon.datasets.rooms import RoomsSet, frames, mesh_file
+from lotus_recon.datasets.verification import check_files
 from lotus_recon.errors import InputError
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import write_png
@@ -94,11 +95,23 @@ def test_what_is_missing_is_named(root: Path) -> None:
     with pytest.raises(InputError, match=r"transforms\.json"):
         frames(root / "none")
     (root / "scene_000001/normals/000.png").unlink()
-    with pytest.raises(InputError, match=r"normals/000\.png"):
+    with pytest.raises(InputError, match=r"normals/000\.png is missing"):
         RoomsSet(root, "train").load(0)
+
+
+def test_a_half_extracted_room_is_found_without_opening_files(root: Path) -> None:
+    (root / "scene_000001/images/001.jpg").unlink()
+    (root / "scene_000021/normals/000.png").write_bytes(b"")
+    photo = root / "scene_000022/images/000.jpg"
+    photo.write_bytes(photo.read_bytes()[:-20])
+    problems = {problem.sample: problem.reason for problem in check_files(RoomsSet(root, "train"), workers=1)}
+    assert set(problems) == {"scene_000001/001", "scene_000021/000", "scene_000022/000"}
+    assert "images/001.jpg is missing" in problems["scene_000001/001"]
+    assert "normals/000.png is empty" in problems["scene_000021/000"]
+    assert "images/000.jpg is cut off" in problems["scene_000022/000"]
 
 
 def test_a_map_without_a_value_is_an_error(root: Path) -> None:
     write_png(root / "scene_000001/depth/001.png", np.zeros((18, 24), np.uint16))
-    with pytest.raises(InputError, match=r"depth/001\.png has no valid pixel"):
+    with pytest.raises(InputError, match=r"depth/001\.png holds no valid depth"):
         RoomsSet(root, "train").load(1)

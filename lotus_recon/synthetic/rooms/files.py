@@ -72,8 +72,11 @@ class SceneFolder:
         return self.path / "sky" / f"{view}.png"
 
     def view_names(self) -> list[str]:
-        """Names of the photos, sorted."""
-        return sorted(photo.stem for photo in self.path.glob("images/*.jpg"))
+        """Names of the photos, sorted; of those too that a broken copy has only the depth or the normals of."""
+        files = [
+            path for pattern in ("images/*.jpg", "depth/*.png", "normals/*.png") for path in self.path.glob(pattern)
+        ]
+        return sorted({path.stem for path in files})
 
 
 def view_name(index: int) -> str:
