@@ -73,6 +73,8 @@ def _check_keys(config_type: Any, overlay: dict[str, Any], where: str, prefix: s
             _check_mapping(kind, value, where, name)
         elif (item_kind := list_of_configs(kind)) is not None:
             _check_items(item_kind, value, where, name)
+        elif get_origin(kind) is list and not isinstance(value, list):
+            raise InputError(f"{where}: {name} must be a list, such as [{value}], not {value!r}")
 
 
 def _check_mapping(config_type: Any, value: Any, where: str, name: str) -> None:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar, get_origin
 import tyro
 
 from lotus_recon import __version__, progress
-from lotus_recon.config import list_of_configs, load_config, parse_yaml
+from lotus_recon.config import list_of_configs, load_config, nearest, parse_yaml
 from lotus_recon.errors import InputError, ReconError
 from lotus_recon.workspace import to_plain
 
@@ -89,8 +89,12 @@ def parse(
 
 def _config_file(file: Path, pipeline: str) -> Path:
     """``file``, or what a bare NAME stands for: configs/<pipeline>/NAME.yaml."""
-    ours = _CONFIG_FOLDER / pipeline / f"{file}.yaml"
-    return ours if len(file.parts) == 1 and not file.suffix and ours.is_file() else file
+    if len(file.parts) != 1 or file.suffix or file.exists():
+        return file
+    recipes = {path.stem: path for path in (_CONFIG_FOLDER / pipeline).glob("*.yaml")}
+    if file.name not in recipes:
+        raise InputError(f"--config {file}: there is no such file, and no recipe{nearest(file.name, [*recipes])}")
+    return recipes[file.name]
 
 
 def _yaml_options(kinds: Sequence[type[Any]]) -> tyro.constructors.ConstructorRegistry:
@@ -193,8 +197,7 @@ def on_screen(quiet: bool, verbose: bool) -> Iterator[None]:
     from rich.console import Console
     from rich.logging import RichHandler
 
-    # pycolmap answers SIGTERM with a stack trace. A run can be ended at any moment, so the plain end will do.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_at_sigterm()
     console = Console(stderr=True)
     screen: logging.Handler
     if console.is_terminal:
@@ -204,6 +207,11 @@ def on_screen(quiet: bool, verbose: bool) -> Iterator[None]:
     screen.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
     with _handled_by(screen), _showing_progress(console, quiet):
         yield
+
+
+def end_at_sigterm() -> None:
+    """End without the stack trace that pycolmap, once imported, answers SIGTERM with: a run can end at any moment."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lotus_recon.training.config import TrainConfig, UNetSize, VaeSize
-from pipelines.command_line import DONE, CommonArguments, log_file, main, on_screen, parse, status_of
+from pipelines.command_line import DONE, CommonArguments, end_at_sigterm, log_file, main, on_screen, parse, status_of
 
 if TYPE_CHECKING:
     from lotus_recon.training.loop import Run
@@ -36,6 +36,7 @@ def run(argv: Sequence[str]) -> int:
     with on_screen(arguments.quiet or not is_main, arguments.verbose):
         from lotus_recon.training.loop import configured_parts, prepare
 
+        end_at_sigterm()  # again: pycolmap came with the import
         training = prepare(arguments.options, arguments.out, configured_parts())
         with _held(arguments.out) if is_main else nullcontext():
             return status_of(lambda: _go(training))

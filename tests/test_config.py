@@ -24,6 +24,7 @@ class Outer:
     inner: Inner = field(default_factory=Inner)
     name: str = "x"
     several: list[Inner] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
 
 def test_yaml_overlays_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -51,6 +52,7 @@ def test_round_trip(tmp_path: Path) -> None:
         ("several: [{share: 1}, {share: much}]", r"several\[1\].share.*'much'"),
         ("several: [a]", r"several\[0\] must be a mapping"),
         ("several: {share: 1}", r"several must be a list of mappings"),
+        ("words: a", r"words must be a list, such as \[a\], not 'a'"),
         ("- 1\n- 2", r"must hold a mapping"),
         ("a: [1", r"is not YAML"),
     ],
@@ -68,7 +70,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_leaf_fields() -> None:
-    assert [name for name, _ in leaf_fields(Outer)] == ["share", "mode", "folder", "name", "several"]
+    assert [name for name, _ in leaf_fields(Outer)] == ["share", "mode", "folder", "name", "several", "words"]
 
 
 def test_a_list_of_configs_replaces_the_one_before(tmp_path: Path) -> None:
