@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from lotus_recon.errors import InputError
-from lotus_recon.training.config import LoopConfig, OptimizerConfig, TrainConfig
+from lotus_recon.training.config import OptimizerConfig, TrainConfig
 
 _AT_LEAST_ONE = (
     "steps",
@@ -29,21 +31,12 @@ def _check_optimizer(optimizer: OptimizerConfig) -> None:
     betas_fine = len(optimizer.betas) == 2 and all(0 <= beta < 1 for beta in optimizer.betas)
     _check(betas_fine, "optimizer.betas", optimizer.betas, "two numbers from 0 to below 1")
     for name in ("learning_rate", "eps"):
-        _check(getattr(optimizer, name) > 0, f"optimizer.{name}", getattr(optimizer, name), "above 0")
-    for name in ("weight_decay", "max_grad_norm", "warmup_steps"):
-        _check(getattr(optimizer, name) >= 0, f"optimizer.{name}", getattr(optimizer, name), "0 and more")
+        _check(0 < getattr(optimizer, name) <= 1, f"optimizer.{name}", getattr(optimizer, name), "above 0, up to 1")
+    for name in ("encoder_factor", "weight_decay", "max_grad_norm", "warmup_steps"):
+        value = getattr(optimizer, name)
+        _check(0 <= value < math.inf, f"optimizer.{name}", value, "0 and more")
 
 
 def _check(is_fine: bool, name: str, value: object, allowed: str) -> None:
     if not is_fine:
         raise InputError(f"{name} is {value}; allowed: {allowed}")
-
-
-def check_shares(loop: LoopConfig, process_count: int) -> None:
-    """Raise InputError when the samples of a step cannot be shared out equally."""
-    shares = process_count * loop.accumulation
-    if loop.total_batch % shares:
-        raise InputError(
-            f"loop.total_batch {loop.total_batch} cannot be shared by {process_count} processes x {loop.accumulation} "
-            f"micro-batches: allowed are multiples of {shares}"
-        )

@@ -87,12 +87,12 @@ class ObjectiveConfig:
 class SetConfig:
     """One data set of the mixture."""
 
-    # hypersim, vkitti2, rooms or folder.
+    # hypersim, hypersim_all_cameras (with tilt-shift lenses), vkitti2, rooms or folder.
     kind: str = "rooms"
     root: Path = Path("data")
     # Share of the samples that come from here; they are divided by their sum.
     probability: float = 1.0
-    # Size at which samples of this set are trained on. A batch holds samples of one set.
+    # Size at which samples are trained on; a batch holds samples of one set. Validation takes them as they are.
     width: int = 768
     height: int = 576
     # Part of the set: train, val or all.

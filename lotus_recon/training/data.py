@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+import cv2
 import numpy as np
 
 from lotus_recon.datasets.samples import Sample, TrainingSet
@@ -63,6 +64,7 @@ class Batches:
 
     def run(self, first: int, last: int) -> Iterator[list[Batch]]:
         """``step(k)`` for k from ``first`` to ``last`` - 1. Threads read the next step while the caller computes."""
+        cv2.setNumThreads(0)  # our threads are enough: OpenCV's own would take the cores from the network
         draws = (draw for step in range(first, last) for draw in self._mine(step))
         reads = in_order(self._read, draws, self.config.workers, ahead=self._micro_batches * self._micro_batch)
         try:
@@ -72,9 +74,9 @@ class Batches:
             reads.close()
 
     @property
-    def unusable(self) -> int:
-        """How many different samples this process had to skip so far."""
-        return sum(len(ledger.unusable) for ledger in self._ledgers)
+    def unusable(self) -> list[str]:
+        """The samples that this process had to skip so far, as ``NAME of ROOT``."""
+        return [f"{name} of {ledger.where}" for ledger in self._ledgers for name, _ in ledger.unusable.values()]
 
     def _mine(self, step: int) -> list[Draw]:
         """What this process reads of a step."""
@@ -109,8 +111,7 @@ def check_data(config: DataConfig) -> None:
     """Raise InputError for options that cannot be used, before anything is opened."""
     if not config.sets:
         raise InputError("data.sets is empty: name at least one data set to train on")
-    for where, options in [*_named("sets", config.sets), *_named("validation", config.validation)]:
-        _check_size(where, options)
+    check_sizes(config, CELL_PX)
     probabilities = [options.probability for options in config.sets]
     if not all(0 <= p < math.inf for p in probabilities) or sum(probabilities) == 0:
         raise InputError(f"probabilities of data.sets are {probabilities}; allowed: 0 or more, at least one above 0")
@@ -125,18 +126,19 @@ def check_data(config: DataConfig) -> None:
             raise InputError(f"data.{name} is {value}; allowed: {low} to {high}")
 
 
+def check_sizes(config: DataConfig, cell_px: int) -> None:
+    """Raise InputError unless all sizes are those of pictures, and of whole latent cells of ``cell_px`` pixels."""
+    smallest, largest = _SIDES_PX
+    for where, options in [*_named("sets", config.sets), *_named("validation", config.validation)]:
+        if any(side % cell_px or not smallest <= side <= largest for side in (options.width, options.height)):
+            raise InputError(
+                f"{where} is trained at {options.width}x{options.height}; "
+                f"allowed: multiples of {cell_px} from {smallest} to {largest} pixels"
+            )
+
+
 def _named(field: str, sets: Sequence[SetConfig]) -> list[tuple[str, SetConfig]]:
     return [(f"data.{field}[{i}] ({options.root})", options) for i, options in enumerate(sets)]
-
-
-def _check_size(where: str, options: SetConfig) -> None:
-    """Raise InputError unless the size to train at is one of whole latent cells, and of pictures."""
-    smallest, largest = _SIDES_PX
-    if any(side % CELL_PX or not smallest <= side <= largest for side in (options.width, options.height)):
-        raise InputError(
-            f"{where} is trained at {options.width}x{options.height}; "
-            f"allowed: multiples of {CELL_PX} from {smallest} to {largest} pixels"
-        )
 
 
 def _check_sharing(total_batch: int, process_index: int, process_count: int, accumulation: int) -> None:
@@ -148,8 +150,8 @@ def _check_sharing(total_batch: int, process_index: int, process_count: int, acc
         )
     if total_batch % (process_count * accumulation):
         raise InputError(
-            f"total_batch {total_batch} cannot be shared by {process_count} processes x {accumulation} micro-batches; "
-            f"allowed: a multiple of {process_count * accumulation}"
+            f"loop.total_batch {total_batch} cannot be shared by {process_count} processes x {accumulation} "
+            f"micro-batches; allowed: a multiple of {process_count * accumulation}"
         )
 
 

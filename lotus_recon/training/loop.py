@@ -27,13 +27,13 @@ from lotus_recon.training.checkpoints import (
     remove_leftovers,
     save_checkpoint,
 )
-from lotus_recon.training.checks import check_options, check_shares
+from lotus_recon.training.checks import check_options
 from lotus_recon.training.config import LoopConfig, TrainConfig
 from lotus_recon.training.data import Batches
 from lotus_recon.training.learner import Batch, Learner
-from lotus_recon.training.learners import make_learner
+from lotus_recon.training.learners import check_learner, make_learner
 from lotus_recon.training.run_folder import RunFolder
-from lotus_recon.training.tracking import Tracker, open_tracker
+from lotus_recon.training.tracking import Tracker, check_tracker, open_tracker
 from lotus_recon.training.trainer import StepReport, Trainer
 from lotus_recon.training.validation import Choice, choose_samples, validate
 
@@ -49,6 +49,11 @@ class BatchSource(Protocol):
 
     def run(self, first: int, last: int) -> Iterator[list[Batch]]:
         """The micro-batches of each step from ``first`` to ``last`` - 1."""
+        ...
+
+    @property
+    def unusable(self) -> list[str]:
+        """Samples that were skipped so far, by name."""
         ...
 
 
@@ -97,10 +102,11 @@ def prepare(config: TrainConfig, out: Path, parts: Parts) -> Run:
     when there are checkpoints and none can be read.
     """
     check_options(config)
+    check_learner(config)
+    check_tracker(config.loop.tracker)
     folder = RunFolder(out)
     folder.check(config)
     accelerator = _accelerator(config.loop)
-    check_shares(config.loop, accelerator.num_processes)
     batches = parts.open_batches(config, accelerator.process_index, accelerator.num_processes)
     choices = choose_samples(parts.open_validation(config), config.data.validation_samples)
     torch.manual_seed(config.seed)
@@ -147,6 +153,7 @@ class Run:
             self._enter_folder()
         if self.first < self.config.loop.steps:
             self._train()
+            self._say_what_was_skipped()
         self.trainer.accelerator.end_training()
         log.info("%s: trained for %d steps", self.folder.model, max(self.first, self.config.loop.steps))
 
@@ -174,6 +181,11 @@ class Run:
         finally:
             if tracker is not None:
                 tracker.close()
+
+    def _say_what_was_skipped(self) -> None:
+        names = sorted({*self.trainer.gather(self.batches.unusable)})
+        if names and self.is_main:
+            log.warning("%d samples could not be used and were skipped: %s", len(names), ", ".join(names))
 
     def _step(self, step: int, batches: Sequence[Batch]) -> StepReport:
         try:

@@ -17,11 +17,11 @@ from lotus_recon.models.lotus.model import LotusModel
 from lotus_recon.models.lotus.parts import Parts
 from lotus_recon.training.checkpoint_folder import save_checkpoint_folder
 from lotus_recon.training.config import OptimizerConfig, TrainConfig
+from lotus_recon.training.data import check_sizes
 from lotus_recon.training.learner import Batch, Term
 from lotus_recon.training.networks import Placement, starting_parts
 from lotus_recon.training.objective import (
     IMAGE,
-    check_objective,
     code_width,
     encode_frozen,
     formulation,
@@ -45,11 +45,14 @@ class LotusLearner:
 
     @classmethod
     def from_config(cls, config: TrainConfig, device: torch.device) -> LotusLearner:
-        """The learner of a run, with its starting weights. Raises InputError and ModelError as ``networks`` does."""
-        check_objective(config)
+        """The learner of a run that ``check_objective`` lets pass, with its starting weights.
+
+        Raises InputError and ModelError as ``networks`` does, and InputError for sizes that its VAE cannot take.
+        """
         where = Placement(device, resolve_dtype(config.loop.precision, device))
         states = len(config.objective.tasks) + 1
         parts = starting_parts(config.start, states, config.seed, where)
+        check_sizes(config.data, parts.cell_px)
         facts = formulation(config, code_width(parts))
         return cls(parts, facts, config.objective.detail_preserver, config.start.checkpoint)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,11 +32,15 @@ class Tracker(Protocol):
         ...
 
 
-def open_tracker(config: TrainConfig, folder: Path, first_step: int) -> Tracker:
-    """The tracker that ``config.loop.tracker`` names, going on at ``first_step``.
+def check_tracker(name: str) -> None:
+    """Raise InputError when the package that a tracker needs is not installed."""
+    remedies = {"tensorboard": "pip install 'lotus-recon[train]'", "wandb": "pip install wandb"}
+    if name in remedies and importlib.util.find_spec(name) is None:
+        raise InputError(f"loop.tracker {name}: needs a package; {remedies[name]}, or use --tracker none")
 
-    Raises InputError when its package is not installed.
-    """
+
+def open_tracker(config: TrainConfig, folder: Path, first_step: int) -> Tracker:
+    """The tracker that ``config.loop.tracker`` names, going on at ``first_step``; its package is installed."""
     if config.loop.tracker == "tensorboard":
         return _TensorBoard(folder / "tensorboard", first_step)
     if config.loop.tracker == "wandb":
@@ -56,12 +61,8 @@ class _Nowhere:
 
 class _TensorBoard:
     def __init__(self, folder: Path, first_step: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise InputError(
-                "loop.tracker tensorboard: needs a package; pip install 'lotus-recon[train]', or use --tracker none"
-            ) from None
+        from torch.utils.tensorboard import SummaryWriter
+
         # What a killed run showed after its last checkpoint is computed again, and must not be there twice.
         self._writer = SummaryWriter(str(folder), purge_step=first_step)
 
@@ -78,10 +79,8 @@ class _TensorBoard:
 
 class _WandB:
     def __init__(self, config: TrainConfig, folder: Path) -> None:
-        try:
-            import wandb
-        except ImportError:
-            raise InputError("loop.tracker wandb: needs a package; pip install wandb, or use --tracker none") from None
+        import wandb
+
         self._wandb: Any = wandb
         # One run of wandb per output folder, however often it is interrupted.
         id_file = folder / "wandb_id.txt"

@@ -128,12 +128,18 @@ def test_fails_with_status_1_during_the_work(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config", "no-such-recipe"], r"no-such-recipe cannot be read"),
+        (["--config", "lotus-depth"], r"no such file, and no recipe; did you mean 'lotus-depth-[dg]'"),
+        (["--config", "none.yaml"], r"none.yaml cannot be read"),
         (["--sets", "[{kind: rooms, rot: x}]"], r"value\[0\].rot"),
         ([], r"data.sets is empty"),
         (["--sets", "[{kind: rooms, width: 100}]"], r"100x576; allowed: multiples of 8"),
         (["--sets", "[{kind: folder, root: nowhere}]"], r"nowhere"),
         (["--sets", "[{kind: rooms}]", "--total-batch", "0"], r"loop.total_batch is 0"),
+        (
+            ["--sets", "[{kind: rooms}]", "--total-batch", "9", "--accumulation", "2"],
+            r"total_batch 9 .*a multiple of 2",
+        ),
+        (["--prediction-type", "epsilon"], r"start.mode D does not have"),  # before the data are looked at
     ],
 )
 def test_refused_before_anything_is_written(arguments: list[str], message: str, tmp_path: Path) -> None:

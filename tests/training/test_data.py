@@ -220,7 +220,7 @@ def test_an_unusable_sample_gives_way_to_the_next_one(kind: str, caplog: pytest.
         replaced = names(batches, 10)
     following = [*whole[1:], names(Batches(ONE, BOTH, 0, 4, toys(20)), 11)[40]]
     assert replaced == [after if name == "a4" else name for name, after in zip(whole, following, strict=True)]
-    assert batches.unusable == 1
+    assert batches.unusable == ["a4 of one"]
     assert [record.getMessage().startswith("skipping a4 of one: a4") for record in caplog.records] == [True]
 
 

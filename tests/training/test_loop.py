@@ -117,6 +117,8 @@ def test_killed_while_writing_a_checkpoint(tmp_path: Path) -> None:
     train(toy_config(), tmp_path / "killed", toy_parts())
     train(toy_config(), tmp_path / "through", toy_parts())
     assert_same(last_state(tmp_path / "through"), last_state(tmp_path / "killed"))
+    assert_same(saved_model(tmp_path / "through"), saved_model(tmp_path / "killed"))
+    assert (tmp_path / "through/metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
     assert {path.name for path in (tmp_path / "killed/checkpoints").iterdir()} == {"step_00000006", "step_00000008"}
 
 
@@ -273,7 +275,6 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("loop", "message"),
     [
-        ({"total_batch": 9}, r"total_batch 9 .* 1 processes x 2 micro-batches: .*multiples of 2"),
         ({"steps": 0}, r"loop.steps is 0"),
         ({"ema_decay": 1.0}, r"loop.ema_decay is 1.0"),
         ({"checkpoint_limit": 0}, r"loop.checkpoint_limit is 0"),
@@ -283,7 +284,8 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 )
 def test_options_that_cannot_be(tmp_path: Path, loop: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        train(toy_config(**loop), tmp_path, toy_parts())
+        train(toy_config(**loop), tmp_path / "out", toy_parts())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without CUDA")
@@ -296,7 +298,17 @@ def test_options_for_cuda(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "optimizer",
-    [{"learning_rate": 0.0}, {"betas": [0.9]}, {"betas": [0.9, 1.0]}, {"warmup_steps": -1}, {"max_grad_norm": -1.0}],
+    [
+        {"learning_rate": 0.0},
+        {"learning_rate": 1e38},
+        {"learning_rate": float("nan")},
+        {"encoder_factor": -1.0},
+        {"weight_decay": float("inf")},
+        {"betas": [0.9]},
+        {"betas": [0.9, 1.0]},
+        {"warmup_steps": -1},
+        {"max_grad_norm": -1.0},
+    ],
 )
 def test_optimizer_options_that_cannot_be(tmp_path: Path, optimizer: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"optimizer.{next(iter(optimizer))} is"):
@@ -345,6 +357,11 @@ def test_rates() -> None:
     assert rates("linear", 0, 10, 60, 109) == pytest.approx([0.1, 1, 0.5, 0.01])
     assert rates("cosine", 0, 10, 60, 110) == pytest.approx([0.1, 1, 0.5, 0])
     assert rate_factor(0, OptimizerConfig(warmup_steps=0), 10) == 1
+
+
+def test_what_was_skipped_is_named_in_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(toy_config(), tmp_path, toy_parts())
+    assert "2 samples could not be used and were skipped: broken, broken-0" in caplog.text
 
 
 def test_validation_with_a_broken_sample_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 
 from lotus_recon.errors import InputError
+from lotus_recon.training.loop import train
 from lotus_recon.training.tracking import open_tracker
-from tests.training.toys import toy_config
+from tests.training.toys import toy_config, toy_parts
 
 
 def test_without_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(InputError, match=r"pip install 'lotus-recon\[train\]', or use --tracker none"):
-        open_tracker(toy_config(tracker="tensorboard"), tmp_path, 0)
+        train(toy_config(tracker="tensorboard"), tmp_path / "out", toy_parts())
+    assert not (tmp_path / "out").exists()
 
 
 def test_wandb_goes_on_with_the_run_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,7 @@ class ToyBatches:
     def __init__(self, config: TrainConfig, process_index: int, process_count: int) -> None:
         self._loop = config.loop
         self._mine = slice(process_index, None, process_count)
+        self.unusable = [f"broken-{process_index}", "broken"]
 
     def run(self, first: int, last: int) -> Iterator[list[Batch]]:
         for step in range(first, last):
