@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from lotus_recon.errors import InputError
 from lotus_recon.models.lotus import LotusModel, sampling
 from lotus_recon.models.lotus.checkpoints import Facts
 from lotus_recon.models.lotus.network import noise_from_seed
 from lotus_recon.models.lotus.parts import Parts
 from lotus_recon.models.lotus.sampling import predict_latents
-from lotus_recon.training.config import OptimizerConfig
+from lotus_recon.training.config import DataConfig, OptimizerConfig, SetConfig, VaeSize
 from lotus_recon.training.learner import Batch, Term
 from lotus_recon.training.learners import make_learner
 from lotus_recon.training.lotus_learner import LotusLearner
@@ -114,15 +115,28 @@ def test_gradients_reach_the_network_given_and_nothing_else() -> None:
 
 
 def test_gradient_checkpointing_changes_nothing_but_the_memory() -> None:
-    norms = []
+    gradients, calls = [], [0, 0]
     for checkpointing in (False, True):
         learner, batch = _learner("G", tasks=BOTH), smooth_batch()
         if checkpointing:
             learner.parts.unet.enable_gradient_checkpointing()
+
+        def count(*_: Any, which: int = checkpointing) -> None:
+            calls[which] += 1
+
+        learner.parts.unet.down_blocks[0].resnets[0].register_forward_pre_hook(count)
         _loss(learner.terms(learner.network, batch), learner.counts(batch)).backward()
-        gradients = [p.grad for p in learner.network.parameters() if p.grad is not None]
-        norms.append(torch.stack([gradient.norm() for gradient in gradients]))
-    torch.testing.assert_close(norms[0], norms[1])
+        gradients.append({name: p.grad for name, p in learner.network.named_parameters()})
+    assert calls == [1, 2], "computed again on the way back"
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_sizes_that_the_vae_cannot_take_are_refused() -> None:
+    config = tiny_config()
+    start = replace(config.start, vae=VaeSize([8, 8, 8, 8, 8], layers_per_block=1))  # cells of 16 pixels
+    data = DataConfig(sets=[SetConfig(root=Path("some"), width=64, height=72)])
+    with pytest.raises(InputError, match=r"data.sets\[0\] \(some\) is trained at 64x72; allowed: multiples of 16"):
+        make_learner(replace(config, start=start, data=data), CPU)
 
 
 @pytest.mark.parametrize(("mode", "tasks"), [("D", ["depth"]), ("G", ["normal"]), ("D", BOTH)])
@@ -237,6 +251,7 @@ def test_several_steps_are_deterministic_and_follow_the_seed(tmp_path: Path) -> 
     _learner("G", timesteps="uniform", inference_steps=4).save(tmp_path / "own")
     model = LotusModel.from_pretrained(tmp_path / "own", device="cpu")
     rgb = photo(32, 48)
+    assert model.predict(rgb).meta["formulation"] == {"depth": {"prediction_type": "sample", "inference_steps": 4}}
     first = model.raw(rgb, seed=1)
     np.testing.assert_array_equal(first, model.raw(rgb, seed=1))
     assert np.abs(first - model.raw(rgb, seed=2)).max() > 1e-3

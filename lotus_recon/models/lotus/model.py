@@ -211,4 +211,15 @@ def _meta(name: str, jobs: Sequence[tuple[LotusModel, str, Job]], shape: tuple[i
         "image_size": [width, height],
         "processing_size": {task: list(size) for task, size in sizes.items()},
         "dtype": str(jobs[0][0].parts.dtype).removeprefix("torch."),
+        **_formulations(jobs),
     }
+
+
+def _formulations(jobs: Sequence[tuple[LotusModel, str, Job]]) -> dict[str, Any]:
+    """What the U-Net's output is, and in how many steps it leads to the map: per task, where it is not Lotus's own."""
+    others = {
+        task: {"prediction_type": model.facts.prediction_type, "inference_steps": model.facts.inference_steps}
+        for model, task, _ in jobs
+        if model.facts.needs_noise
+    }
+    return {"formulation": others} if others else {}
