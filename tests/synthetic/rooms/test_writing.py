@@ -26,7 +26,7 @@ from lotus_recon.synthetic.rooms.config import RoomsConfig
 from lotus_recon.synthetic.rooms.files import DEPTH_UNIT_M, RENDERER_VERSION, SceneFolder, finished_scenes
 from lotus_recon.synthetic.rooms.renderers import make_renderer
 from lotus_recon.synthetic.rooms.shots import make_shots
-from lotus_recon.synthetic.rooms.workers import StopError
+from lotus_recon.synthetic.rooms.workers import End, Outcome, StopError
 from lotus_recon.workspace import write_json
 from tests.synthetic.rooms.plain_rooms import make_plain_scene, plain_room
 
@@ -103,7 +103,7 @@ def test_rooms_of_another_generator_are_refused(tmp_path: Path, monkeypatch: pyt
     writing.claim(tmp_path, config)
     described = json.loads((tmp_path / "dataset.json").read_text())
     assert described["made_by"].startswith("lotus_recon ")
-    monkeypatch.setattr(writing, "RENDERER_VERSION", writing.RENDERER_VERSION + 7)
+    monkeypatch.setattr(writing, "RENDERER_VERSION", RENDERER_VERSION + 7)
     with pytest.raises(InputError, match=rf"renderer_version {RENDERER_VERSION} there, {RENDERER_VERSION + 7} now\)"):
         writing.claim(tmp_path, config)
     monkeypatch.undo()
@@ -112,18 +112,10 @@ def test_rooms_of_another_generator_are_refused(tmp_path: Path, monkeypatch: pyt
         writing.claim(tmp_path, config)
 
 
-def refuse_room_1(root: Path, config: RoomsConfig, number: int) -> str:
-    """A job that writes hardly anything for other rooms."""
-    if number == 1:
-        raise InputError("no place for a camera")
-    folder = SceneFolder.of_number(root, number)
-    folder.path.mkdir()
-    write_json(folder.facts, {"credits": []})
-    return ""
-
-
 def test_a_room_that_cannot_be_is_left_out_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert make(tmp_path, SMALL, refuse_room_1) == writing.Made((0,), (1,), (), 0)
+    outcomes = [Outcome(0, End.DONE, ""), Outcome(1, End.REFUSED, "no place for a camera")]
+    with mock.patch.object(writing, "run_jobs", return_value=iter(outcomes)):
+        assert writing.make_rooms(tmp_path, SMALL) == writing.Made((0,), (1,), (), 0)
     assert "scene_000001 refused: no place for a camera" in caplog.text
 
 
