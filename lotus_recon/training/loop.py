@@ -17,7 +17,7 @@ from accelerate.utils import InitProcessGroupKwargs
 
 from lotus_recon.datasets.samples import TrainingSet
 from lotus_recon.datasets.training_sets import open_training_set
-from lotus_recon.errors import InputError, TrainingError
+from lotus_recon.errors import InputError, ModelError, TrainingError
 from lotus_recon.io.images import write_png
 from lotus_recon.training.checkpoints import (
     checkpoint_folder,
@@ -240,8 +240,14 @@ class Run:
         self.trainer.accelerator.wait_for_everyone()
 
     def _save_model(self) -> None:
-        with self.trainer.averaged():
-            commit_folder(self.folder.model, self.trainer.learner.save)
+        try:
+            with self.trainer.averaged():
+                commit_folder(self.folder.model, self.trainer.learner.save)
+        except (OSError, ModelError) as error:
+            raise TrainingError(
+                f"{self.folder.model} could not be renewed: {error}; it is as it was, and the checkpoints are whole: "
+                "run the same command again when there is space"
+            ) from error
 
 
 def _headline(scores: Mapping[str, float]) -> str:

@@ -125,6 +125,26 @@ def test_fails_with_status_1_during_the_work(
     assert "checkpoint after step 1 could not be written" in capsys.readouterr().err
 
 
+def test_a_broken_photo_is_skipped_and_many_are_an_error(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def break_photo(number: int) -> None:
+        (data / f"rgb/{number}.png").write_bytes((data / f"rgb/{number}.png").read_bytes()[:60])
+
+    break_photo(3)
+    config = ["--config", str(tiny(data, steps=4, checkpoint_every=2))]
+    assert train.run([*config, "--validation", "[]", "--out", str(tmp_path / "one")]) == DONE
+    log = (tmp_path / "one/log.txt").read_text()
+    assert f"skipping 3 of {data}: {data / 'rgb/3.png'} cannot be read" in log
+    assert f"1 samples could not be used and were skipped: 3 of {data}" in log
+    for number in (0, 1):
+        break_photo(number)
+    assert train.run([*config, "--validation", "[]", "--out", str(tmp_path / "many")]) == FAILED
+    said = capsys.readouterr().err
+    assert "cannot be used; allowed: 1%" in said
+    assert all(f"rgb/{number}.png cannot be read" in said for number in (0, 1, 3))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

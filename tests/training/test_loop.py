@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -19,7 +20,7 @@ from torch import nn
 from lotus_recon.errors import InputError, TrainingError
 from lotus_recon.training import checkpoints, trainer
 from lotus_recon.training.checkpoints import list_checkpoints
-from lotus_recon.training.config import OptimizerConfig, TrainConfig
+from lotus_recon.training.config import NanoConfig, OptimizerConfig, TrainConfig
 from lotus_recon.training.learner import Batch, Term
 from lotus_recon.training.loop import Parts, train
 from lotus_recon.training.optimization import rate_factor
@@ -120,6 +121,25 @@ def test_killed_while_writing_a_checkpoint(tmp_path: Path) -> None:
     assert_same(saved_model(tmp_path / "through"), saved_model(tmp_path / "killed"))
     assert (tmp_path / "through/metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
     assert {path.name for path in (tmp_path / "killed/checkpoints").iterdir()} == {"step_00000006", "step_00000008"}
+
+
+def test_a_model_that_cannot_be_written_is_renewed_later(tmp_path: Path) -> None:
+    class Full(ToyLearner):
+        def save(self, folder: Path) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    full = replace(toy_parts(), make_learner=lambda config, device: Full(device))
+    with pytest.raises(TrainingError, match=r"model could not be renewed: .*No space left.*as it was"):
+        train(toy_config(), tmp_path / "full", full)
+    assert sorted(path.name for path in (tmp_path / "full").iterdir()) == [
+        "checkpoints",
+        "config.yaml",
+        "metrics.jsonl",
+    ]
+    for name in ("full", "through"):
+        train(toy_config(), tmp_path / name, toy_parts())
+    assert_same(last_state(tmp_path / "through"), last_state(tmp_path / "full"))
+    assert_same(saved_model(tmp_path / "through"), saved_model(tmp_path / "full"))
 
 
 def environment() -> dict[str, str]:
@@ -313,6 +333,12 @@ def test_options_for_cuda(tmp_path: Path) -> None:
 def test_optimizer_options_that_cannot_be(tmp_path: Path, optimizer: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"optimizer.{next(iter(optimizer))} is"):
         train(replace(toy_config(), optimizer=OptimizerConfig(**optimizer)), tmp_path, toy_parts())
+
+
+@pytest.mark.parametrize("nano", [{"frozen_blocks": 17}, {"attention_layers": -1}, {"normal_weight": -0.5}])
+def test_options_of_nano_that_cannot_be(tmp_path: Path, nano: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"nano.{next(iter(nano))} is"):
+        train(replace(toy_config(), nano=NanoConfig(**nano)), tmp_path, toy_parts())
 
 
 def test_gradients_are_clipped(tmp_path: Path) -> None:
