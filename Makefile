@@ -22,9 +22,7 @@ $(READY): pyproject.toml constraints.txt scripts/setup.sh
 	@touch $@
 
 demo: $(READY)
-	$(RUN) -m pipelines.multi_view data/sample/images --out out/demo --preset fast \
-		--model precomputed --predictions data/sample/predictions
-	@echo "The predictions of this demo are true depth and normals with noise, not the output of a network (data/sample/README.md)."
+	$(RUN) -m pipelines.multi_view data/sample/images --out out/demo --preset fast
 
 test: $(READY)
 	$(RUN) -m pytest -m "not slow and not acceptance"

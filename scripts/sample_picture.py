@@ -19,7 +19,7 @@ WIDTH = 640
 def main() -> None:
     """One photo, its maps, and the mesh from three sides."""
     scene = read_colmap_scene(DEMO / "sfm/sparse")
-    prediction = load_prediction(DEMO / f"prediction/precomputed/{VIEW}.npz")
+    prediction = load_prediction(DEMO / f"prediction/nano/{VIEW}.npz")
     assert prediction.depth is not None
     assert prediction.normals is not None
     renderer = MeshRenderer(read_mesh(DEMO / "fusion/tsdf/mesh.ply"))

@@ -11,8 +11,8 @@ from typing import Literal
 class PredictionConfig:
     """Which model predicts depth and normals, and how."""
 
-    # A name (see the list printed without --model), a Hub id, a folder, DEPTH,NORMAL, or precomputed.
-    model: str | None = None
+    # A name (an unknown one gets the list of them), a Hub id, a folder, DEPTH,NORMAL, or precomputed.
+    model: str = "nano"
     # Folder of <view>.npz files, for --model precomputed.
     predictions: Path | None = None
     # What a checkpoint of unknown name predicts. Known ones need not be told.

@@ -19,6 +19,7 @@ from lotus_recon.models.base import (
 )
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.lotus import family as lotus
+from lotus_recon.models.nano import family as nano
 
 
 class Family(Protocol):
@@ -47,11 +48,9 @@ class Family(Protocol):
         ...
 
 
-_MODULES: tuple[ModuleType, ...] = (lotus, precomputed)
+# In this order they are asked whose folder it is: that of nano says so itself.
+_MODULES: tuple[ModuleType, ...] = (nano, lotus, precomputed)
 FAMILIES: tuple[Family, ...] = tuple(cast(Family, module) for module in _MODULES)
-
-# Names that a user may try because the project's plans mention them.
-_NOT_YET = {"nano": "the project's own small model is not part of this version"}
 
 
 def available_models() -> str:
@@ -82,7 +81,7 @@ def options_of(config: PredictionConfig) -> ModelOptions:
 
 
 def check_model(
-    name: str | None,
+    name: str,
     device: str = "auto",
     dtype: str = "auto",
     *,
@@ -90,12 +89,12 @@ def check_model(
 ) -> ModelInfo:
     """Name and tasks of a model, after every check that needs no weights.
 
-    Raises InputError: no name, an unknown one (with the nearest), an option that is missing, unknown or contradicts
+    Raises InputError: an unknown name (with the nearest), an option that is missing, unknown or contradicts
     what the checkpoint is known to be, a folder that is not there.
     """
     check_device_name(device)
     check_dtype_name(dtype)
-    return _family(name).check(str(name), _checked(options or ModelOptions()))
+    return _family(name).check(name, _checked(options or ModelOptions()))
 
 
 def load_model(
@@ -124,10 +123,10 @@ def load_model(
     )
 
 
-def make_model(name: str | None, options: ModelOptions, device: str = "auto", dtype: str = "auto") -> Model:
+def make_model(name: str, options: ModelOptions, device: str = "auto", dtype: str = "auto") -> Model:
     """``load_model`` for options that come as one."""
     check_model(name, device, dtype, options=options)
-    return _family(name).load(str(name), options, device, dtype)
+    return _family(name).load(name, options, device, dtype)
 
 
 def model_fingerprint(name: str, options: ModelOptions) -> str:
@@ -135,18 +134,15 @@ def model_fingerprint(name: str, options: ModelOptions) -> str:
     return _family(name).fingerprint(name, options)
 
 
-def _family(name: str | None) -> Family:
-    if name is None:
-        raise InputError(f"no model was given.\n{available_models()}")
-    if name in _NOT_YET and not Path(name).is_dir():
-        raise InputError(f"--model {name}: {_NOT_YET[name]}.\n{available_models()}")
+def _family(name: str) -> Family:
     named = [family for family in FAMILIES if name in family.NAMES]
     for family in named or FAMILIES:
         if named or family.accepts(name):
             return family
     known = [known for family in FAMILIES for known in family.NAMES]
     raise InputError(
-        f"--model {name!r} is neither a known name, a Hub id (owner/name) nor a folder{nearest(name, known)}"
+        f"--model {name!r} is neither a known name, a Hub id (owner/name) nor a folder{nearest(name, known)}\n"
+        f"{available_models()}"
     )
 
 

@@ -106,7 +106,7 @@ def _check_model(config: MultiViewConfig, photos: tuple[Photo, ...]) -> str:
     if config.prediction.predictions is not None:
         as_it_is = config.alignment.align == "none"
         check_predictions(config.prediction.predictions, photos, {DepthKind.METRIC} if as_it_is else STORED_KINDS)
-    fetch_model(str(config.prediction.model), options)
+    fetch_model(config.prediction.model, options)
     return info.name
 
 
@@ -172,7 +172,7 @@ def _given_files(config: MultiViewConfig) -> dict[str, str]:
 def _model_files(job: Job) -> dict[str, str]:
     if not job.model_name:
         return {}
-    return {"model": model_fingerprint(str(job.config.prediction.model), prediction.options_of(job.config.prediction))}
+    return {"model": model_fingerprint(job.config.prediction.model, prediction.options_of(job.config.prediction))}
 
 
 def _sfm(job: Job) -> RunStage:

@@ -69,7 +69,7 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
         raise InputError(f"--max-size {config.output.max_size}: must be 0 (as is) or more pixels")
     if not config.output.far_over_near > 1:
         raise InputError(f"--far-over-near {config.output.far_over_near}: must be above 1")
-    fetch_model(str(config.prediction.model), options)
+    fetch_model(config.prediction.model, options)
     return Job(photos, config, given)
 
 
@@ -104,7 +104,7 @@ def run_job(job: Job, workspace: Workspace) -> list[Outcome]:
 def _open(job: Job) -> tuple[dict[Photo, dict[str, str]], list[Outcome]]:
     """Fingerprints of what each photo's outputs depend on; photos that cannot even be opened have failed."""
     prediction = job.config.prediction
-    model = model_fingerprint(str(prediction.model), options_of(prediction))
+    model = model_fingerprint(prediction.model, options_of(prediction))
     intrinsics = file_fingerprint(job.given.intrinsics) if job.given.intrinsics else ""
     hashes, failed = {}, []
     for photo in job.photos:

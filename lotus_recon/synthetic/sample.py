@@ -1,27 +1,24 @@
 """The sample scene of this repository: a corner of a studio with a few objects, photographed from two heights.
 
-``write_sample`` makes the folder ``data/sample`` again: photos, true poses and surface, and stand-ins for predictions.
+``write_sample`` makes the folder ``data/sample`` again: photos, true poses and the true surface.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from lotus_recon.io.cameras import SourceCamera
-from lotus_recon.io.maps import save_arrays
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.io.transforms import write_transforms
 from lotus_recon.progress import track
 from lotus_recon.synthetic import shapes, textures
 from lotus_recon.synthetic.arrangement import Arrangement, Item, arc_of_poses, placed
-from lotus_recon.synthetic.predictions import noisy_prediction
 from lotus_recon.synthetic.renderer import Quality, RayRenderer
-from lotus_recon.types import Camera, Mesh, Prediction
+from lotus_recon.types import Camera, Mesh
 from lotus_recon.workspace import write_atomically
 
 # 640 x 480 with the field of view of a 32 mm lens on 24 x 36 mm film (CIPA: by the diagonal), so that EXIF is exact.
@@ -29,9 +26,6 @@ FOCAL_35MM = 32
 FOCAL_PX = FOCAL_35MM * float(np.hypot(640, 480) / np.hypot(36, 24))
 CAMERA = Camera(640, 480, FOCAL_PX, FOCAL_PX, 320.0, 240.0)
 _JPEG_QUALITY = 92
-# Stored predictions are rounded to these steps (0.2 % of the range, 0.5 degrees), else noise would fill the repository.
-_DISPARITY_STEP = 1 / 512
-_NORMAL_STEP = 1 / 64
 
 _TARGET = np.array([-0.12, 0.12, 0.44])
 _ROOM = 5.2  # side of the floor
@@ -146,7 +140,7 @@ def _floor_things() -> list[Item]:
 
 
 def write_sample(out: Path, quality: Quality | None = None, photos: int | None = None) -> None:
-    """Write images/, truth/ and predictions/ into folder ``out``; the same folder each time.
+    """Write images/ and truth/ into folder ``out``; the same folder each time.
 
     ``quality`` sets the rays per pixel; ``photos`` writes only the first so many (for a quick look).
     """
@@ -157,7 +151,6 @@ def write_sample(out: Path, quality: Quality | None = None, photos: int | None =
     for seed, (name, pose) in enumerate(track(chosen.items(), "rendering the sample", len(chosen))):
         view = renderer.render(CAMERA, pose, seed)
         write_photo(out / "images" / name, view.rgb)
-        _write_prediction(out / "predictions" / f"{PurePosixPath(name).stem}.npz", noisy_prediction(view, seed))
     camera = SourceCamera.of_pinhole(CAMERA)
     write_transforms(out / "truth" / "transforms.json", dict.fromkeys(chosen, camera), chosen, "../images")
     surface = arrangement.mesh
@@ -176,20 +169,3 @@ def write_photo(path: Path, rgb: NDArray[np.uint8]) -> None:
     exif[ExifTags.Base.Model] = "synthetic"
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = FOCAL_35MM
     write_atomically(path, lambda part: Image.fromarray(rgb).save(part, quality=_JPEG_QUALITY, exif=exif))
-
-
-def _write_prediction(path: Path, prediction: Prediction) -> None:
-    """Rounded, and at half precision, which holds these steps exactly: a seventh of the size."""
-    assert prediction.depth is not None  # by noisy_prediction
-    assert prediction.normals is not None
-    meta = {**prediction.meta, "kind": prediction.depth.kind.value}
-    save_arrays(
-        path,
-        depth=_rounded(prediction.depth.values, _DISPARITY_STEP),
-        normals=_rounded(prediction.normals.values, _NORMAL_STEP),
-        meta=np.array(json.dumps(meta, sort_keys=True)),
-    )
-
-
-def _rounded(values: NDArray[np.float32], to: float) -> NDArray[np.float16]:
-    return np.asarray(np.round(values / to) * to, np.float16)

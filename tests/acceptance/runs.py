@@ -25,6 +25,7 @@ from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays, load_prediction
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.types import Mesh, Scene
+from tests.acceptance import nano_rows
 from tests.acceptance.plain_tsdf import plain_mesh
 from tests.acceptance.rows import Row
 
@@ -204,6 +205,11 @@ def parity(place: Place) -> list[Row]:
     return rows
 
 
+def nano(place: Place) -> list[Row]:
+    """The model that ships with the package."""
+    return nano_rows.nano(place.data, place.work.parent)
+
+
 RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "parity": ("../parity", parity),
     "fountain": ("fountain_p11", fountain),
@@ -211,6 +217,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "dtu": ("dtu_scan24_omnidata", dtu),
     "hololens": ("hololens_a", hololens_a),
     "redkitchen": ("redkitchen_7scenes", redkitchen),
+    "nano": (".", nano),
 }
 
 

@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from lotus_recon.errors import InputError, ModelError
-from lotus_recon.models import tensors
 from lotus_recon.models.base import ModelOptions
 from lotus_recon.models.lotus.checkpoints import Facts
 from lotus_recon.models.nano import family, files
-from lotus_recon.models.nano.model import NanoModel, load_network, save_network
+from lotus_recon.models.nano.model import NanoModel, load_network, network_size, save_network
 from lotus_recon.models.nano.network import FEATURES, Encoder, NanoNetwork, NanoSize
 from lotus_recon.types import DepthKind
 
@@ -123,12 +122,12 @@ def test_the_family_knows_its_folders(folder: Path, tmp_path: Path) -> None:
     prediction = model.predict(photo(0))
     assert (model.name, model.tasks) == ("mine", ("normal",))
     assert prediction.depth is None
-    assert prediction.meta["processing_size"] == [64, 42]
+    assert prediction.meta["processing_size"] == [64, 32]
 
 
 @pytest.mark.parametrize("options", [ModelOptions(predictions=Path("x")), ModelOptions(revision="main")])
 def test_options_of_other_models_are_refused(folder: Path, options: ModelOptions) -> None:
-    with pytest.raises(InputError, match="does not belong to"):
+    with pytest.raises(InputError, match="belongs to"):
         family.check(str(folder), options)
 
 
@@ -168,8 +167,14 @@ def test_a_photo_that_exceeds_the_memory_is_an_error(folder: Path, monkeypatch: 
         model.predict(photo(0))
 
 
-def test_padding_leaves_pixels_in_place() -> None:
-    image = torch.rand(1, 3, 60, 90)
-    padded = tensors.pad_to_cells(image, 32)
-    assert padded.shape[-2:] == (64, 96)
-    torch.testing.assert_close(padded[..., :60, :90], image)
+@pytest.mark.parametrize(
+    ("size", "edge", "expected"),
+    [
+        ((480, 640), 256, (192, 256)),
+        ((360, 540), 256, (160, 256)),
+        ((4, 3000), 256, (32, 256)),
+        ((70, 50), 0, (64, 64)),
+    ],
+)
+def test_photos_are_brought_to_whole_cells(size: tuple[int, int], edge: int, expected: tuple[int, int]) -> None:
+    assert network_size(*size, edge) == expected

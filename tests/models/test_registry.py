@@ -81,14 +81,15 @@ def test_every_name_is_in_the_help_text() -> None:
         assert name in text
 
 
-def test_no_model_says_which_there_are() -> None:
-    with pytest.raises(InputError, match=r"(?s)no model was given.*lotus-d .*precomputed.*Hugging Face Hub"):
-        check_model(None)
+def test_an_unknown_name_gets_the_list_of_models() -> None:
+    with pytest.raises(InputError, match=r"(?s)'help' is neither.*nano .*lotus-d .*precomputed.*Hugging Face Hub"):
+        check_model("help")
 
 
-def test_nano_is_announced_but_not_there() -> None:
-    with pytest.raises(InputError, match=r"(?s)nano: .*not part of this version.*lotus-d"):
-        load_model("nano")
+def test_a_model_name_wins_over_a_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nano").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert check_model("nano").tasks == ("depth", "normal")
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,7 @@ def test_nano_is_announced_but_not_there() -> None:
         ("lotus-normal-d-v1-1,lotus-depth-d-v1-0", {}, "predicts normal only"),
         ("lotus-d", {"task": "depth"}, "first predicts depth, the second normals"),
         ("lotus-d", {"predictions": Path("x")}, "belongs to --model precomputed"),
+        ("nano", {"predictions": Path("x")}, "belongs to --model precomputed"),
         ("lotus-d", {"processing_res": -1}, "--processing-res -1"),
         ("lotus-d", {"batch_size": 0}, "--images-per-batch 0"),
         ("lotus-depth-d-v1-0", {"depth_space": "disparity"}, "affine in depth"),

@@ -293,8 +293,3 @@ def test_image_of_another_size_than_its_camera(setup: Setup, depth_d: Path) -> N
     write_png(setup.root / "images" / "a" / "2.png", photo(100, 150))
     with pytest.raises(InputError, match=r"2\.png is 150x100 pixels, its camera"):
         setup.run(PredictionConfig(model=str(depth_d), processing_res=0))
-
-
-def test_no_model_says_which_there_are(setup: Setup) -> None:
-    with pytest.raises(InputError, match=r"(?s)no model was given.*lotus-d"):
-        setup.run(PredictionConfig())

@@ -106,11 +106,11 @@ def test_refused_with_status_2(arguments: list[str], message: str, tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
-def test_without_a_model_says_which_exist(tmp_path: Path) -> None:
+def test_an_unknown_model_says_which_exist(tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (64, 48), "red").save(tmp_path / "a.png")
-    result = run("single_view", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"))
+    result = run("single_view", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--model", "help")
     assert result.returncode == 2
     assert "lotus-depth-d-v2-0-disparity" in result.stderr
     assert "precomputed" in result.stderr

@@ -55,7 +55,8 @@ def _short_name(name: str) -> str:
 
 
 def _facts(name: str, options: ModelOptions) -> Facts:
-    for option, value in (("--predictions", options.predictions), ("--revision", options.revision)):
-        if value is not None:
-            raise InputError(f"{option} {value} does not belong to --model {name}")
+    if options.predictions is not None:
+        raise InputError(f"--predictions belongs to --model precomputed, not to --model {name}")
+    if options.revision is not None:
+        raise InputError(f"--revision {options.revision} belongs to a Hub id, not to --model {name}")
     return with_options(name, files.facts(_folder(name)), options.task, options.depth_space)

@@ -75,14 +75,10 @@ class NanoModel:
     def _predict_equal(self, images: Sequence[Image]) -> list[Prediction]:
         """Predictions of images of one size."""
         height, width = images[0].shape[:2]
-        size = tensors.processing_size(height, width, self.processing_res)
+        size = network_size(height, width, self.processing_res)
         pixels = tensors.resize(tensors.to_tensor(images, self.device), *size)  # B 3 h w
-        padded = tensors.pad_to_cells(pixels, CELL_PX).to(self.dtype)
-        maps = self.network(padded, self.facts.tasks)
-        raw = {
-            task: tensors.resize(map_[..., : size[0], : size[1]].float() / 2 + 0.5, height, width)
-            for task, map_ in maps.items()
-        }
+        maps = self.network(pixels.to(self.dtype), self.facts.tasks)
+        raw = {task: tensors.resize(map_.float() / 2 + 0.5, height, width) for task, map_ in maps.items()}
         nothing: list[None] = [None] * len(images)
         depth: Sequence[DepthMap | None] = nothing
         normals: Sequence[NormalMap | None] = nothing
@@ -101,6 +97,17 @@ class NanoModel:
             "processing_size": [size[1], size[0]],
             "dtype": str(self.dtype).removeprefix("torch."),
         }
+
+
+def network_size(height: int, width: int, longer_edge: int) -> tuple[int, int]:
+    """(height, width) at which a photo goes through the network: whole cells, nearest to the wanted longer edge.
+
+    The photo is stretched a little (a tenth at 256 pixels); padding would show the network what no photo has.
+    0 takes the size of the photo.
+    """
+    sides = tensors.processing_size(height, width, longer_edge)
+    rounded = [max(1, round(side / CELL_PX)) * CELL_PX for side in sides]
+    return rounded[0], rounded[1]
 
 
 def load_network(folder: Path) -> NanoNetwork:

@@ -104,24 +104,27 @@ class Encoder(nn.Module):
         return [*features, x]
 
 
-class _Residual(nn.Module):
-    """Two convolutions with a bypass; the second is scaled and shifted per channel by the task, where there is one."""
+class _Up(nn.Module):
+    """To the next finer features: narrow, double the size, join with the skip, two convolutions with a bypass.
 
-    def __init__(self, inside: int, outside: int, embedding: int = 0) -> None:
+    Where there is a task, it scales and shifts the channels between the convolutions.
+    """
+
+    def __init__(self, inside: int, skip: int, outside: int, embedding: int = 0) -> None:
         super().__init__()
-        self.bypass = nn.Conv2d(inside, outside, 1)
-        self.first = nn.Conv2d(inside, outside, 3, padding=1)
+        self.narrow = nn.Conv2d(inside, outside, 1)  # before the size is doubled, where it costs a quarter
+        self.first = nn.Conv2d(outside + skip, outside, 3, padding=1)
         self.norm = nn.GroupNorm(8, outside)
         self.second = nn.Conv2d(outside, outside, 3, padding=1)
         self.task = nn.Linear(embedding, 2 * outside) if embedding else None
 
-    def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
-        y = self.norm(self.first(x))
+    def forward(self, x: torch.Tensor, skip: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
+        x = functional.interpolate(self.narrow(x), scale_factor=2.0, mode="bilinear", align_corners=False)
+        y = self.norm(self.first(torch.cat([x, skip], dim=1)))
         if self.task is not None:
             scale, shift = self.task(embedding)[..., None, None].chunk(2, dim=1)
             y = y * (1 + scale) + shift
-        y = self.second(functional.relu(y))
-        return torch.relu(self.bypass(x) + y)
+        return torch.relu(x + self.second(functional.relu(y)))
 
 
 class _Attention(nn.Module):
@@ -158,16 +161,13 @@ class NanoNetwork(nn.Module):
         self.size = size = size or NanoSize()
         self.encoder = Encoder()
         deep, middle, fine = size.neck
+        quarter, half = size.decoder
         self.narrow = nn.Conv2d(FEATURES[4], deep, 1)
         self.attention = nn.Sequential(*(_Attention(deep, size.attention_heads) for _ in range(size.attention_layers)))
-        self.neck = nn.ModuleList([_Residual(deep + FEATURES[3], middle), _Residual(middle + FEATURES[2], fine)])
+        self.neck = nn.ModuleList([_Up(deep, FEATURES[3], middle), _Up(middle, FEATURES[2], fine)])
         self.embed = nn.Sequential(nn.Linear(2 * code_width, size.embedding), nn.ReLU())
-        quarter, half = size.decoder
         self.decoder = nn.ModuleList(
-            [
-                _Residual(fine + FEATURES[1], quarter, size.embedding),
-                _Residual(quarter + FEATURES[0], half, size.embedding),
-            ]
+            [_Up(fine, FEATURES[1], quarter, size.embedding), _Up(quarter, FEATURES[0], half, size.embedding)]
         )
         self.head = nn.Conv2d(half, 12, 3, padding=1)
 
@@ -176,11 +176,9 @@ class NanoNetwork(nn.Module):
 
         codes: task -> task code; what the decoder gets are its sines and cosines, as in Lotus.
         """
-        half, quarter, *features = self.encoder(image)
-        x = self.attention(self.narrow(features[2]))
-        for block, skip in zip(self.neck, (features[1], features[0]), strict=True):
-            x = block(torch.cat([_doubled(x), skip], dim=1))
-        x = _doubled(x)
+        half, quarter, eighth, sixteenth, last = self.encoder(image)
+        x = self.attention(self.narrow(last))
+        x = self.neck[1](self.neck[0](x, sixteenth), eighth)
         return {task: self._decode(x, quarter, half, code) for task, code in codes.items()}
 
     def _decode(
@@ -188,10 +186,5 @@ class NanoNetwork(nn.Module):
     ) -> torch.Tensor:
         values = torch.tensor([code], dtype=torch.float32, device=x.device)
         embedding = self.embed(torch.cat([values.sin(), values.cos()], dim=1).to(x.dtype))
-        x = self.decoder[0](torch.cat([x, quarter], dim=1), embedding)
-        x = self.decoder[1](torch.cat([_doubled(x), half], dim=1), embedding)
+        x = self.decoder[1](self.decoder[0](x, quarter, embedding), half, embedding)
         return functional.pixel_shuffle(self.head(x), 2)
-
-
-def _doubled(x: torch.Tensor) -> torch.Tensor:
-    return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -1,0 +1,119 @@
+"""Acceptance of nano: photos of rooms it never saw, real photos with measured depth, time and memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lotus_recon.datasets import hololens, single_images
+from lotus_recon.datasets.rooms import RoomsSet
+from lotus_recon.datasets.single_images import MeasuredPhoto
+from lotus_recon.evaluation.metrics import depth_metrics, normal_metrics
+from lotus_recon.io.images import read_rgb
+from lotus_recon.models import load_model
+from lotus_recon.models.base import Model
+from tests.acceptance.depth_scores import depth_scores, mean_of, predicted_disparities, trivial_disparities
+from tests.acceptance.rows import Row
+
+RUN = "nano"
+UNSEEN_SEED = 987654  # no training set has it
+UNSEEN_ROOMS, UNSEEN_VIEWS = 25, 8
+_TRIVIAL = ("nyu_00000", "motorcycle", "arc2017")  # indoors or near: what nano was made for
+_SPEED = """
+import resource, sys, time
+import numpy as np
+import torch
+torch.set_num_threads(2)
+from lotus_recon.models import load_model
+model = load_model(sys.argv[1], device="cpu")
+rgb = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
+seconds = []
+for _ in range(6):
+    started = time.perf_counter()
+    model.predict(rgb)
+    seconds.append(time.perf_counter() - started)
+print(seconds[0], min(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def nano(data: Path, work: Path, name: str = "nano") -> list[Row]:
+    """All rows. ``data``: ../shared/data; ``work``: where the rooms are rendered, once."""
+    model = load_model(name, device="cpu")
+    return [
+        *unseen_rooms(model, work / "unseen_rooms"),
+        *hololens_photos(model, data / "hololens_a"),
+        *measured_photos(model, data / "single_images"),
+        *speed(name),
+    ]
+
+
+def unseen_rooms(model: Model, root: Path) -> list[Row]:
+    """200 photos of rooms of another seed than any training set's."""
+    options = f"--scenes {UNSEEN_ROOMS} --views {UNSEEN_VIEWS} --size 256x192 --seed {UNSEEN_SEED} --no-mesh --quiet"
+    subprocess.run([sys.executable, "-m", "pipelines.make_rooms", "--out", str(root), *options.split()], check=True)
+    rooms = RoomsSet(root, "all")
+    depth, normals = [], []
+    for index in range(len(rooms)):
+        sample = rooms.load(index)
+        prediction = model.predict(sample.rgb)
+        assert prediction.depth is not None
+        assert prediction.normals is not None
+        assert sample.depth is not None
+        assert sample.depth_valid is not None
+        assert sample.normals is not None
+        assert sample.normals_valid is not None
+        depth.append(depth_metrics(prediction.depth.values, sample.depth, sample.depth_valid, "affine_disparity"))
+        normals.append(normal_metrics(prediction.normals.values, sample.normals, sample.normals_valid))
+    error, angle = mean_of(depth, "abs_rel"), mean_of(normals, "mean")
+    return [
+        Row(RUN, f"{len(rooms)} unseen renders: AbsRel", f"{error:.3f}", "<= 0.06", error <= 0.06),
+        Row(RUN, "the same: normals, mean angle", f"{angle:.1f} deg", "<= 14 deg", angle <= 14),
+    ]
+
+
+def hololens_photos(model: Model, data: Path) -> list[Row]:
+    """47 real photos against sensor depth."""
+    photos = []
+    for frame in hololens.frames(data):
+        depth, valid = hololens.sensor_depth(data, frame.view.name)
+        photos.append(MeasuredPhoto(frame.view.name, read_rgb(frame.photo), depth, valid))
+    scores = depth_scores(photos, predicted_disparities(model, photos))
+    error, share = mean_of(scores, "abs_rel"), mean_of(scores, "delta1")
+    trivial, trivial_share = _best_trivial(photos)
+    return [
+        Row(RUN, f"hololens_a: AbsRel (trivial map {trivial:.3f})", f"{error:.3f}", "<= 0.13", error <= 0.13),
+        Row(RUN, f"hololens_a: delta1 (trivial map {trivial_share:.3f})", f"{share:.3f}", ">= 0.82", share >= 0.82),
+    ]
+
+
+def _best_trivial(photos: Sequence[MeasuredPhoto]) -> tuple[float, float]:
+    """AbsRel and delta1 of the better of the maps that see nothing."""
+    found = []
+    for name in trivial_disparities(photos[0]):
+        scores = depth_scores(photos, [trivial_disparities(photo)[name] for photo in photos])
+        found.append((mean_of(scores, "abs_rel"), mean_of(scores, "delta1")))
+    return min(found)
+
+
+def measured_photos(model: Model, data: Path) -> list[Row]:
+    """Three real photos, each from another camera."""
+    photos = [photo for photo in single_images.measured_photos(data) if photo.name in _TRIVIAL]
+    scores = depth_scores(photos, predicted_disparities(model, photos))
+    error, (trivial, _) = mean_of(scores, "abs_rel"), _best_trivial(photos)
+    each = ", ".join(f"{photo.name} {score['abs_rel']:.3f}" for photo, score in zip(photos, scores, strict=True))
+    gain = 1 - error / trivial
+    figure = f"single photos: AbsRel below the trivial map's {trivial:.3f}"
+    return [Row(RUN, figure, f"{error:.3f}, {gain:.0%} ({each})", ">= 15 %", gain >= 0.15)]
+
+
+def speed(name: str) -> list[Row]:
+    """Time and memory of both maps of a photo of 640x480, in a process of its own with 2 threads."""
+    answer = subprocess.run([sys.executable, "-c", _SPEED, name], check=True, capture_output=True, text=True).stdout
+    first, best, peak_mb = (float(word) for word in answer.split())
+    figure = f"640x480, both maps, 2 threads (first call {first:.2f} s)"
+    return [
+        Row(RUN, figure, f"{best:.2f} s", "<= 1.0 s", first <= 1.0 and best <= 1.0),
+        Row(RUN, "peak memory of the process", f"{peak_mb:.0f} MB", "<= 1500 MB", peak_mb <= 1500),
+    ]
