@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class NanoLearner:
         space = "disparity" if "depth" in codes else None
         facts = Facts(codes, space, "D", reconstruction=reconstruction, processing_res=config.processing_res)
         if not objective.detail_preserver:
-            nano = NanoConfig(**{**vars(nano), "reconstruction_weight": 0.0})
+            nano = replace(nano, reconstruction_weight=0.0)
         return cls(_start(config, len(reconstruction)), facts, nano, device)
 
     def parameter_groups(self, config: OptimizerConfig) -> list[dict[str, Any]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lotus_recon.errors import InputError
-from lotus_recon.models.base import Model, ModelInfo, ModelOptions, file_safe
+from lotus_recon.models.base import Model, ModelInfo, ModelOptions, file_safe, resolve_device, resolve_dtype
 from lotus_recon.models.lotus.checkpoints import Facts, with_options
+from lotus_recon.models.lotus.files import files_state
 from lotus_recon.models.nano import files
 
 NAMES = {"nano": "depth and normals by the project's own small network; ships with the package, runs anywhere"}
@@ -24,11 +25,11 @@ def check(name: str, options: ModelOptions) -> ModelInfo:
 
 def load(name: str, options: ModelOptions, device: str, dtype: str) -> Model:
     """A NanoModel."""
-    from lotus_recon.models.nano.model import NanoModel
+    from lotus_recon.models.nano.model import NanoModel, load_network
 
-    model = NanoModel.from_folder(_folder(name), device, dtype)
-    model.name = _short_name(name)
-    model.facts = _facts(name, options)
+    where = resolve_device(device)
+    network, facts = load_network(_folder(name)), _facts(name, options)
+    model = NanoModel(_short_name(name), network, facts, where, resolve_dtype(dtype, where))
     if options.processing_res is not None:
         model.processing_res = options.processing_res
     if options.batch_size is not None:
@@ -43,7 +44,7 @@ def fetch(name: str, options: ModelOptions) -> None:
 
 def fingerprint(name: str, options: ModelOptions) -> str:
     """Changes when a file of the checkpoint does."""
-    return files.files_state(_folder(name))
+    return files_state(_folder(name))
 
 
 def _folder(name: str) -> Path:

@@ -7,7 +7,6 @@ from typing import Any
 
 from lotus_recon.errors import ModelError
 from lotus_recon.models.lotus.checkpoints import FACTS_FILE, Facts, read_facts, read_json
-from lotus_recon.workspace import fingerprint
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -40,9 +39,3 @@ def network_config(folder: Path) -> dict[str, Any]:
     if config.pop("_class_name", None) != CLASS_NAME:
         raise ModelError(f"{folder / CONFIG_FILE} is not that of a nano checkpoint (_class_name: {CLASS_NAME})")
     return config
-
-
-def files_state(folder: Path) -> str:
-    """Hash of names, sizes and times of the files."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return fingerprint([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files])
