@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 # Unusable samples: a few are skipped, more mean that the data set is broken.
 _MOST_UNUSABLE = 0.01
-_FEWEST_UNUSABLE = 3
+_FEWEST_EVIDENCE = 3  # so many tell something about samples that were not read yet
 _MOST_UNUSABLE_IN_A_ROW = 16
 _NAMES_SHOWN = 5
 
@@ -66,19 +66,20 @@ class Ledger:
             if index not in self.unusable:
                 log.warning("skipping %s of %s: %s", name, self.where, why)
                 self.unusable[index] = name, why
-        if self._too_many():
-            count, read = len(self.unusable), len(self.read)
+        if too_many := self._too_many():
             raise InputError(
-                f"{self.where}: {count} of {read} samples read ({count / read:.1%}) cannot be used; "
-                f"allowed: {_MOST_UNUSABLE:.0%}. {_listed(self.unusable)}"
+                f"{self.where}: {too_many} cannot be used; allowed: {_MOST_UNUSABLE:.0%}. {_listed(self.unusable)}"
             )
 
-    def _too_many(self) -> bool:
-        """Whether the whole set surely has, or what was read of it by chance must mean, more than the allowed share."""
-        count, expected = len(self.unusable), _MOST_UNUSABLE * len(self.read)
-        surely = count > _MOST_UNUSABLE * self.length
-        evidently = count > expected + 3 * math.sqrt(expected)  # three standard deviations
-        return count >= _FEWEST_UNUSABLE and (surely or evidently)
+    def _too_many(self) -> str | None:
+        """More than the allowed share: surely of the whole set, or, by what was read by chance, all but surely."""
+        count, read = len(self.unusable), len(self.read)
+        if count > _MOST_UNUSABLE * self.length:
+            return f"{count} of its {self.length} samples"
+        expected = _MOST_UNUSABLE * read
+        if count >= _FEWEST_EVIDENCE and count > expected + 3 * math.sqrt(expected):  # three standard deviations
+            return f"{count} of the {read} samples read ({count / read:.1%})"
+        return None
 
 
 def _listed(unusable: Mapping[int, tuple[str, str]]) -> str:

@@ -34,8 +34,9 @@ def facts(folder: Path) -> Facts:
 
 
 def network_config(folder: Path) -> dict[str, Any]:
-    """The arguments of the network, from config.json. Raises ModelError when it is that of something else."""
+    """The arguments of the network, from config.json. Raises ModelError when the folder holds something else."""
+    if not is_nano(folder):
+        raise ModelError(f"{folder} is not a nano checkpoint: no {CONFIG_FILE} there says _class_name {CLASS_NAME}")
     config = read_json(folder / CONFIG_FILE)
-    if config.pop("_class_name", None) != CLASS_NAME:
-        raise ModelError(f"{folder / CONFIG_FILE} is not that of a nano checkpoint (_class_name: {CLASS_NAME})")
+    del config["_class_name"]
     return config
