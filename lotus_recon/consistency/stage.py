@@ -26,8 +26,9 @@ from lotus_recon.geometry.consistency import (
     overlap_shares,
 )
 from lotus_recon.geometry.depth import depth_edges, grazing
+from lotus_recon.geometry.devices import pick_device
 from lotus_recon.geometry.normals import normals_from_depth
-from lotus_recon.io.maps import load_prediction, save_arrays
+from lotus_recon.io.maps import load_arrays, load_prediction, save_arrays
 from lotus_recon.progress import track
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, FloatArray, Scene, View
 from lotus_recon.workspace import write_json
@@ -44,7 +45,11 @@ _PRIOR = 1.0  # votes that the confidence of an unseen pixel counts for
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What the stage reads: ``<stem>.npz`` with SCENE or METRIC depth in ``depth_dir``, where a view has one."""
+    """What the stage reads: ``<stem>.npz`` with SCENE or METRIC depth in ``depth_dir``, where a view has one.
+
+    A ``confidence`` there, as refinement writes it, decides how much a contradiction counts, and goes on into
+    the result.
+    """
 
     scene: Scene
     depth_dir: Path
@@ -98,24 +103,24 @@ def run(inputs: Inputs, config: ConsistencyConfig, out_dir: Path) -> Consistency
     Raises InputError when there is no map, or one is neither SCENE nor METRIC.
     """
     loaded = _load(inputs)
-    if not _wanted(config, loaded[0][1].kind):
+    if not _wanted(config, loaded[0].depth.kind):
         return _kept_whole(loaded, out_dir)
-    views = [view for view, _ in loaded]
-    device = pick_device(inputs.runtime)
-    trusted = [_without_flying(view, depth, config) for view, depth in loaded]
+    views = [one.view for one in loaded]
+    device = pick_device(inputs.runtime.device)
     tensors = [
-        DepthTensors.of(v, d.values, keep, torch.device("cpu")) for (v, d), keep in zip(loaded, trusted, strict=True)
+        DepthTensors.of(m.view, m.depth.values, _without_flying(m, config), torch.device("cpu"), m.confidence)
+        for m in loaded
     ]
     neighbours = _neighbours(views, tensors, config)
     agreement = _measured_agreement(tensors, neighbours, config)
     reports = []
-    for i, (view, depth) in enumerate(track(loaded, "check depth against other views", len(loaded))):
+    for i, map_ in enumerate(track(loaded, "check depth against other views", len(loaded))):
         others = [tensors[j].to(device) for j in neighbours[i]]
-        keep, confidence, report = _checked(view, depth, tensors[i].to(device), others, agreement, config)
-        _save(out_dir / f"{view.stem}.npz", depth, keep, confidence)
+        keep, confidence, report = _checked(map_, tensors[i].to(device), others, agreement, config)
+        _save(out_dir / f"{map_.view.stem}.npz", map_.depth, keep, confidence * map_.confidence)
         reports.append(report)
     _warn(reports)
-    result = ConsistencyResult(out_dir, loaded[0][1].kind, agreement, tuple(reports))
+    result = ConsistencyResult(out_dir, loaded[0].depth.kind, agreement, tuple(reports))
     result.save()
     return result
 
@@ -126,17 +131,24 @@ def _wanted(config: ConsistencyConfig, kind: DepthKind) -> bool:
     return config.check_depth == "on"
 
 
-def _kept_whole(loaded: Sequence[tuple[View, DepthMap]], out_dir: Path) -> ConsistencyResult:
-    """Every valid pixel, with full confidence."""
-    for view, depth in loaded:
-        _save(out_dir / f"{view.stem}.npz", depth, depth.valid, depth.valid.astype(np.float32))
-    views = tuple(ViewConsistency(view.name, 0, 0.0, 1.0, 0.0, 0.0) for view, _ in loaded)
-    result = ConsistencyResult(out_dir, loaded[0][1].kind, 0.0, views)
+def _kept_whole(loaded: Sequence[_Loaded], out_dir: Path) -> ConsistencyResult:
+    """Every valid pixel, with the confidence it has."""
+    for one in loaded:
+        _save(out_dir / f"{one.view.stem}.npz", one.depth, one.depth.valid, one.confidence * one.depth.valid)
+    views = tuple(ViewConsistency(one.view.name, 0, 0.0, 1.0, 0.0, 0.0) for one in loaded)
+    result = ConsistencyResult(out_dir, loaded[0].depth.kind, 0.0, views)
     result.save()
     return result
 
 
-def _load(inputs: Inputs) -> list[tuple[View, DepthMap]]:
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    view: View
+    depth: DepthMap
+    confidence: NDArray[np.float32]  # (H, W), 1 where the file has none
+
+
+def _load(inputs: Inputs) -> list[_Loaded]:
     loaded = []
     for view in inputs.scene.views:
         path = inputs.depth_dir / f"{view.stem}.npz"
@@ -147,25 +159,28 @@ def _load(inputs: Inputs) -> list[tuple[View, DepthMap]]:
             raise InputError(f"{path} has {depth.kind.value} depth; allowed: SCENE, METRIC (align it first)")
         if depth.shape != (view.camera.height, view.camera.width):
             raise InputError(f"{path} has depth of size {depth.shape}, its camera {view.camera.size[::-1]}: must agree")
-        loaded.append((view, depth))
+        loaded.append(_Loaded(view, depth, _confidence(path, depth.shape)))
     if not loaded:
         raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
     return loaded
 
 
-def pick_device(runtime: Runtime) -> torch.device:
-    """The device to compute on; float32 indexing is all that is needed, so every device will do."""
-    if runtime.device != "auto":
-        return torch.device(runtime.device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _confidence(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
+    confidence = load_arrays(path).get("confidence")
+    if confidence is None:
+        return np.ones(shape, np.float32)
+    if confidence.shape != shape:
+        raise InputError(f"{path} has confidence of size {confidence.shape}, depth {shape}: must agree")
+    return confidence.astype(np.float32)
 
 
-def _without_flying(view: View, depth: DepthMap, config: ConsistencyConfig) -> BoolArray:
-    """Valid pixels away from depth edges and from surfaces seen edge-on."""
+def _without_flying(map_: _Loaded, config: ConsistencyConfig) -> BoolArray:
+    """Valid pixels away from depth edges and from surfaces seen edge-on, where there is any confidence."""
+    view, depth = map_.view, map_.depth
     normals, known = normals_from_depth(depth.values, depth.valid, view.camera)
     edges = depth_edges(depth.values, depth.valid, config.edge_jump)
     flat = known & grazing(normals, view.camera, config.min_grazing_deg)
-    return depth.valid & ~edges & ~flat
+    return depth.valid & ~edges & ~flat & (map_.confidence > 0)
 
 
 def _neighbours(
@@ -197,8 +212,7 @@ def _measured_agreement(
 
 
 def _checked(
-    view: View,
-    depth: DepthMap,
+    map_: _Loaded,
     this: DepthTensors,
     others: Sequence[DepthTensors],
     agreement: float,
@@ -208,14 +222,15 @@ def _checked(
     row, col = this.every(1)
     votes = count_votes(this, row, col, others, agreement, config.hidden_widths * agreement)
     wanted, confidence = judge(votes, config)
-    keep, weight = np.zeros(depth.shape, bool), np.zeros(depth.shape, np.float32)
+    shape = map_.depth.shape
+    keep, weight = np.zeros(shape, bool), np.zeros(shape, np.float32)
     rows, cols = row.cpu().numpy(), col.cpu().numpy()
     keep[rows, cols] = wanted.cpu().numpy()
     weight[rows, cols] = torch.where(wanted, confidence, 0.0).cpu().numpy()
-    total = max(int(depth.valid.sum()), 1)
+    total = max(int(map_.depth.valid.sum()), 1)
     unseen = int(((votes.confirmed + votes.contradicted) == 0).sum())
     report = ViewConsistency(
-        view.name,
+        map_.view.name,
         len(others),
         confirmed=(int(wanted.sum()) - unseen) / total,
         unseen=unseen / total,

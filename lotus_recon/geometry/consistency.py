@@ -17,6 +17,7 @@ from lotus_recon.types import BoolArray, FloatArray, View
 
 # Views of one surface from directions further apart than this share little that can be compared.
 _MAX_PARALLAX_DEG = 75.0
+_MAX_SPREAD = 0.02  # log depth of the pixels around a position, beyond which an edge lies among them
 _NOTHING = 1e3  # log depth of invalid pixels
 _OUTSIDE = -2.0  # normalised position of pixels that are behind the other camera
 
@@ -99,21 +100,34 @@ def most_covisible(shares: FloatArray, count: int, min_share: float) -> list[NDA
 
 @dataclass(frozen=True, eq=False)
 class DepthTensors:
-    """One view's depth map on a device: depth (H, W) float32, 1 where invalid; valid (H, W) bool; its camera."""
+    """One view's depth map on a device: depth (H, W) float32, 1 where invalid; valid (H, W) bool; its camera.
+
+    confidence (H, W) float32, above 0 where valid: how sure the map is, beside other maps.
+    """
 
     view: View
     depth: Tensor
     valid: Tensor
+    confidence: Tensor
 
     @classmethod
-    def of(cls, view: View, depth: FloatArray, valid: BoolArray, device: torch.device) -> DepthTensors:
-        """Tensors of a z-depth map."""
+    def of(
+        cls,
+        view: View,
+        depth: FloatArray,
+        valid: BoolArray,
+        device: torch.device,
+        confidence: FloatArray | None = None,
+    ) -> DepthTensors:
+        """Tensors of a z-depth map; without a confidence all pixels are as sure as each other."""
         clean = np.where(valid, depth, 1.0).astype(np.float32)
-        return cls(view, torch.from_numpy(clean).to(device), torch.from_numpy(np.asarray(valid)).to(device))
+        sure = np.ones_like(clean) if confidence is None else np.asarray(confidence, np.float32)
+        tensors = (torch.from_numpy(array).to(device) for array in (clean, np.asarray(valid), sure))
+        return cls(view, *tensors)
 
     def to(self, device: torch.device) -> DepthTensors:
         """The same map on another device."""
-        return DepthTensors(self.view, self.depth.to(device), self.valid.to(device))
+        return DepthTensors(self.view, self.depth.to(device), self.valid.to(device), self.confidence.to(device))
 
     def every(self, step: int) -> tuple[Tensor, Tensor]:
         """Row and column numbers (N,) of the valid pixels on a grid with the given step."""
@@ -122,7 +136,7 @@ class DepthTensors:
 
 
 def depth_log_ratio(
-    this: DepthTensors, row: Tensor, col: Tensor, other: DepthTensors, max_spread: float = 0.02
+    this: DepthTensors, row: Tensor, col: Tensor, other: DepthTensors, max_spread: float = _MAX_SPREAD
 ) -> Tensor:
     """(N,) log(depth of a pixel of ``this`` carried into ``other`` / depth that ``other`` has there).
 
@@ -130,15 +144,23 @@ def depth_log_ratio(
     where ``other`` sees nothing. Depth is looked up bilinearly, but at the nearest pixel where that would differ by
     more than ``max_spread`` (relative), which means an edge.
     """
+    x, y, depth = _carried(this, row, col, other.view)
+    return torch.log(depth) - _look_up_log(other, x, y, max_spread)
+
+
+def _carried(this: DepthTensors, row: Tensor, col: Tensor, other: View) -> tuple[Tensor, Tensor, Tensor]:
+    """(N,) x, y and z-depth of pixels of ``this`` in another view; NaN behind it."""
     camera, to = this.view.camera, this.view.cam_from_world
-    other_from_this = torch.as_tensor(other.view.cam_from_world @ invert_rigid(to), dtype=torch.float32).to(row.device)
+    other_from_this = torch.as_tensor(other.cam_from_world @ invert_rigid(to), dtype=torch.float32).to(row.device)
     z = this.depth[row, col]
     ray = torch.stack([(col + 0.5 - camera.cx) / camera.fx, (row + 0.5 - camera.cy) / camera.fy, torch.ones_like(z)])
     carried = other_from_this[:3, :3] @ (ray * z) + other_from_this[:3, 3:]
     depth = torch.where(carried[2] > 0, carried[2], torch.nan)
-    x = other.view.camera.fx * carried[0] / depth + other.view.camera.cx
-    y = other.view.camera.fy * carried[1] / depth + other.view.camera.cy
-    return torch.log(depth) - _look_up_log(other, x, y, max_spread)
+    return (
+        other.camera.fx * carried[0] / depth + other.camera.cx,
+        other.camera.fy * carried[1] / depth + other.camera.cy,
+        depth,
+    )
 
 
 def _look_up_log(other: DepthTensors, x: Tensor, y: Tensor, max_spread: float) -> Tensor:
@@ -155,12 +177,20 @@ def _look_up_log(other: DepthTensors, x: Tensor, y: Tensor, max_spread: float) -
     return torch.where(known, value, torch.nan)
 
 
+def _nearest(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """(N,) values (H, W) at the nearest pixels; positions outside get that of the border."""
+    col = x.nan_to_num(nan=0).long().clamp(0, values.shape[1] - 1)
+    row = y.nan_to_num(nan=0).long().clamp(0, values.shape[0] - 1)
+    return values[row, col]
+
+
 @dataclass(frozen=True, eq=False)
 class Votes:
     """What other views say of N pixels: counts, and how well the confirming ones agree."""
 
     confirmed: Tensor  # (N,) other views with the same depth
-    contradicted: Tensor  # (N,) other views that see through the pixel, or a surface close in front of it
+    # (N,) other views that see through the pixel, or a surface close in front of it. One that is less sure counts less.
+    contradicted: Tensor
     agreement: Tensor  # (N,) sum over the others of exp(-(log ratio / tolerance)^2 / 2), where they have a say
 
 
@@ -173,11 +203,13 @@ def count_votes(
     pixel is taken for hidden, which says nothing of it, and between the two it lies just behind a surface of the other.
     """
     confirmed, contradicted, agreement = (torch.zeros(len(row), device=row.device) for _ in range(3))
+    own = this.confidence[row, col]
     for other in others:
-        ratio = depth_log_ratio(this, row, col, other)
+        x, y, depth = _carried(this, row, col, other.view)
+        ratio = torch.log(depth) - _look_up_log(other, x, y, _MAX_SPREAD)
         same = ratio.abs() <= tolerance
         against = (ratio < -tolerance) | ((ratio > tolerance) & (ratio < hidden_beyond))
         confirmed += same
-        contradicted += against
+        contradicted += against * (_nearest(other.confidence, x, y) / own).clamp(max=1)
         agreement += torch.where(same, torch.exp(-0.5 * (ratio / tolerance) ** 2), 0.0)
     return Votes(confirmed, contradicted, agreement)

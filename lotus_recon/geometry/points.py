@@ -1,0 +1,27 @@
+"""Depth maps beside the sparse points of their views."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.geometry.camera import pixel_index
+from lotus_recon.geometry.pose import transform
+from lotus_recon.types import BoolArray, FloatArray, Scene
+
+
+def point_errors(
+    scene: Scene, index: int, depth: FloatArray, scored: BoolArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixels (N, 2) and |depth of the map / depth of the point - 1| (N,) at the ``scored`` (P,) points of a view.
+
+    ``depth`` (H, W) is 0 where unknown; such pixels are left out.
+
+    The nearest pixel counts.
+    """
+    points, view = scene.points, scene.views[index]
+    rows = np.flatnonzero((points.obs_view == index) & scored[points.obs_point])
+    z = transform(view.cam_from_world, points.xyz[points.obs_point[rows]])[:, 2]
+    value = depth[pixel_index(points.obs_xy[rows], *depth.shape)]
+    both = (z > 0) & (value > 0)
+    return points.obs_xy[rows][both], np.abs(value[both] / z[both] - 1)
