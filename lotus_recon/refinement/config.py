@@ -1,0 +1,49 @@
+"""Options of the refinement stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RefinementConfig:
+    """How aligned depth is refined by comparing photos."""
+
+    # search the depth at which other photos agree, near the aligned depth
+    refine: bool = True
+    # longer edge in pixels that photos are compared at (0: that of the depth maps)
+    refine_size: int = 0
+    # photos that each photo is compared with
+    sources: int = 8
+    # of them, those that agree best at a pixel count: others may not see it
+    best_sources: int = 3
+    # angle in degrees between viewing rays that is best for a comparison
+    best_parallax_deg: float = 12.0
+    # half width of the first search, as a multiple of the 90th percentile of the alignment's held-out error
+    span_factor: float = 2.0
+    # bounds of that half width, relative to depth
+    min_span: float = 0.004
+    max_span: float = 0.3
+    # step of the search in pixels of the sources
+    step_px: float = 0.7
+    # standard deviation of the windows in pixels
+    window_sigma: float = 1.8
+    # windows get the slant of the predicted normals; depth itself stays over so many pixels (0: the slant of the depth)
+    slant_reach_px: float = 4.0
+    # passes; from the second on the refined depth of the sources counts too
+    passes: int = 2
+    # half width of the search of later passes, in pixels of the sources
+    second_px: float = 2.0
+    # weight of the agreement with the sources' depth in those passes, beside that of their photos
+    geometric_weight: float = 0.3
+    # cost of a change of offset between neighbours by one step, and by more
+    small_step: float = 0.03
+    large_step: float = 0.15
+    # stiffness of the field of offsets; more is smoother
+    stiffness: float = 0.5
+    # log depth by which the slope of the prior changes at an edge
+    edge_width: float = 0.01
+    # confidence of a pixel that no photo decides: its aligned depth is kept
+    prior_confidence: float = 0.05
+    # memory in gigabytes for the hypotheses that are compared at once
+    chunk_gb: float = 0.5

@@ -1,0 +1,54 @@
+"""The photos of a scene as grey pyramids on a device, the last few kept."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from lotus_recon.geometry.camera import fit_longer_edge
+from lotus_recon.io.images import read_rgb
+from lotus_recon.refinement.matching import Photo
+from lotus_recon.types import View
+
+LEVELS = 4  # each half the size of the one before
+_LUMA = (0.299, 0.587, 0.114)
+_SMALLEST_SIDE_PX = 24
+
+
+class Photos:
+    """``pyramid(view)``: the photo at full size, half, quarter, ...; finest first."""
+
+    def __init__(self, images_dir: Path, refine_size: int, device: torch.device, kept: int) -> None:
+        """``refine_size``: longer edge of the finest level in pixels, 0 as it is; ``kept``: photos held in memory."""
+        self._images_dir, self._refine_size, self._device, self._kept = images_dir, refine_size, device, kept
+        self._pyramids: OrderedDict[str, tuple[Photo, ...]] = OrderedDict()
+
+    def pyramid(self, view: View) -> tuple[Photo, ...]:
+        """Levels of a photo. Raises InputError when it cannot be read."""
+        if view.name not in self._pyramids:
+            self._pyramids[view.name] = self._made(view)
+            while len(self._pyramids) > self._kept:
+                self._pyramids.popitem(last=False)
+        self._pyramids.move_to_end(view.name)
+        return self._pyramids[view.name]
+
+    def _made(self, view: View) -> tuple[Photo, ...]:
+        rgb = torch.from_numpy(read_rgb(self._images_dir / view.name).astype(np.float32) / 255).to(self._device)
+        gray = (rgb @ torch.tensor(_LUMA, device=self._device))[None, None]
+        width, height = fit_longer_edge(*view.camera.size, self._refine_size)
+        levels = []
+        for level in range(LEVELS):
+            w, h = max(1, round(width / 2**level)), max(1, round(height / 2**level))
+            if level and min(w, h) < _SMALLEST_SIDE_PX:
+                break
+            small = (
+                gray
+                if (h, w) == gray.shape[2:]
+                else functional.interpolate(gray, (h, w), mode="bilinear", antialias=True)
+            )
+            levels.append(Photo(view, small[0, 0], view.camera.resized(w, h)))
+        return tuple(levels)

@@ -1,0 +1,298 @@
+"""The refinement stage: aligned depth and photos in, depth at which the photos agree and a confidence out."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lotus_recon.config import Runtime
+from lotus_recon.errors import InputError
+from lotus_recon.geometry.consistency import SampledDepth, grid_samples
+from lotus_recon.geometry.devices import pick_device
+from lotus_recon.geometry.normals import normals_from_depth
+from lotus_recon.geometry.points import point_errors
+from lotus_recon.io.maps import load_prediction
+from lotus_recon.progress import track
+from lotus_recon.refinement.config import RefinementConfig
+from lotus_recon.refinement.maps import Map, Maps, save_map
+from lotus_recon.refinement.matching import SourceDepth, Sources
+from lotus_recon.refinement.offsets import Edges
+from lotus_recon.refinement.one_view import Level, Prior, Refined, refine, source_agreement
+from lotus_recon.refinement.photos import Photos
+from lotus_recon.refinement.results import RefinementResult, ViewRefinement
+from lotus_recon.refinement.slant import slanted
+from lotus_recon.refinement.sources import choose_sources
+from lotus_recon.types import BoolArray, Scene, View
+
+log = logging.getLogger(__name__)
+
+_SAMPLES = 400  # pixels per view that stand for its surface where there are few sparse points
+_UNKNOWN_ERROR = 0.05  # relative error of aligned depth that is taken where the alignment measured none
+_HIDDEN_SPANS = 2.0  # half widths of the search: a point so far behind a source's aligned surface is hidden by it
+_HIDDEN_PX, _TOLERANCE_PX = 6.0, 3.0  # in later passes, in pixels of parallax: hidden; no agreement in depth at all
+_STRANGER_SHARE = 0.4  # of the median agreement of all photos, below which the pose of one is not believed
+_FEWEST_TO_JUDGE = 4  # photos: among fewer nobody can tell who is wrong
+_JUDGED_LEVEL = 1  # half size is enough to tell whether photos show the same
+_KEPT = 3  # photos and maps kept in memory, as a multiple of the sources of one view
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the stage reads. ``depth_dir`` holds ``<stem>.npz`` with SCENE depth of the views that were aligned."""
+
+    scene: Scene
+    images_dir: Path
+    depth_dir: Path
+    relative_error: Mapping[str, float]  # of aligned depth by name of the view, its 90th percentile, where it is known
+    scored_points: BoolArray  # (P,) sparse points that the report scores
+    held_out: bool  # whether the alignment never used them
+    runtime: Runtime
+    prediction_dir: Path | None = None  # holds ``<stem>.npz`` with predicted normals, where a view has some
+    source_names: frozenset[str] | None = None  # photos to compare with; None: all
+
+
+def run(inputs: Inputs, config: RefinementConfig, out_dir: Path) -> RefinementResult:
+    """Refine every aligned map; writes ``<stem>.npz`` per view and refinement.json.
+
+    Raises InputError for options out of their range and for maps that cannot be read.
+    """
+    check_config(config)
+    refiner = _Refiner(inputs, config)
+    scratch = out_dir / "passes"
+    found = refiner.one_pass(inputs.depth_dir, scratch / "0", None)
+    if refiner.drop_strangers(found):
+        found = refiner.one_pass(inputs.depth_dir, scratch / "0", None)
+    for number in range(1, config.passes):
+        found = refiner.one_pass(scratch / str(number - 1), scratch / str(number), found)
+    reports = refiner.finish(scratch / str(config.passes - 1), out_dir, found)
+    shutil.rmtree(scratch)
+    result = RefinementResult(out_dir, inputs.held_out, reports)
+    result.save()
+    return result
+
+
+def check_config(config: RefinementConfig) -> None:
+    """Raise InputError for values outside their range."""
+    allowed = {
+        "refine_size": (config.refine_size, 0, 1 << 16),
+        "sources": (config.sources, 1, 64),
+        "best_sources": (config.best_sources, 1, config.sources),
+        "best_parallax_deg": (config.best_parallax_deg, 1, 60),
+        "span_factor": (config.span_factor, 0.1, 100),
+        "min_span": (config.min_span, 1e-5, config.max_span),
+        "max_span": (config.max_span, config.min_span, 2),
+        "step_px": (config.step_px, 0.1, 4),
+        "window_sigma": (config.window_sigma, 0.5, 20),
+        "slant_reach_px": (config.slant_reach_px, 0, 1000),
+        "passes": (config.passes, 1, 10),
+        "second_px": (config.second_px, 0.5, 20),
+        "geometric_weight": (config.geometric_weight, 0, 10),
+        "stiffness": (config.stiffness, 0, 1e4),
+        "edge_width": (config.edge_width, 1e-6, 1),
+        "prior_confidence": (config.prior_confidence, 0, 1),
+        "chunk_gb": (config.chunk_gb, 0.01, 1e3),
+    }
+    for name, (value, low, high) in allowed.items():
+        if not low <= value <= high:
+            raise InputError(f"--{name.replace('_', '-')} {value}: allowed: {low:g} to {high:g}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What a pass learnt of one view."""
+
+    refined: bool  # False: no photo to compare with
+    pixels_per_log_depth: float
+    mean_score: float
+    agreement: Mapping[int, float]  # of each source that could be judged, by its index
+
+
+class _Refiner:
+    """The views of a scene and the photos that they are compared with."""
+
+    def __init__(self, inputs: Inputs, config: RefinementConfig) -> None:
+        self.inputs, self.config = inputs, config
+        self.device = pick_device(inputs.runtime.device)
+        self.kept = _KEPT * (config.sources + 1)
+        self.photos = Photos(inputs.images_dir, config.refine_size, self.device, self.kept)
+        aligned = Maps(inputs.depth_dir, self.device, self.kept)
+        self.targets = [i for i, view in enumerate(inputs.scene.views) if aligned.has(view)]
+        if not self.targets:
+            raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
+        samples = {i: _samples(aligned.map(inputs.scene.views[i])) for i in self.targets}
+        chosen = inputs.source_names
+        allowed = np.array([chosen is None or view.name in chosen for view in inputs.scene.views])
+        self.sources = choose_sources(inputs.scene, samples, allowed, config)
+        self.agreement: dict[int, float] = {}  # of each photo with the others
+        self.strangers: set[int] = set()
+
+    def span(self, view: View) -> float:
+        """Half width of the first search."""
+        error = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR)
+        return float(np.clip(self.config.span_factor * error, self.config.min_span, self.config.max_span))
+
+    def one_pass(self, folder: Path, target: Path, before: Mapping[int, _Found] | None) -> dict[int, _Found]:
+        """Refine the maps in ``folder`` and write them to ``target``. ``before``: what the pass before found."""
+        maps = Maps(folder, self.device, self.kept)
+        label = "refine depth" if before is None else "refine depth again"
+        found = {}
+        for index in track(self.targets, label, len(self.targets)):
+            view = self.inputs.scene.views[index]
+            own = maps.map(view)
+            levels = self._levels(index)
+            if not levels:
+                save_map(target / f"{view.stem}.npz", Map(own.depth, torch.zeros_like(own.depth)))
+                found[index] = _Found(False, 0.0, 0.0, {})
+                continue
+            prior = Prior(torch.where(own.depth > 0, own.depth, 1.0), own.depth > 0)
+            if before is None:
+                prior = self._slanted(view, prior)
+            movement = levels[0].pixels_per_log_depth(prior)
+            others = self._source_depth(index, maps, before, movement)
+            span = self.span(view) if before is None else self.config.second_px / movement
+            refined = refine(levels, prior, others, span, self.config)
+            found[index] = self._judged(index, levels, prior, refined, movement)
+            moved = torch.where(prior.known, prior.moved(refined.offset).depth, 0.0)
+            save_map(target / f"{view.stem}.npz", Map(moved, refined.confidence))
+        return found
+
+    def _levels(self, index: int) -> list[Level]:
+        """The photo and its sources, finest first; empty where there is none to compare with."""
+        views = self.inputs.scene.views
+        sources = self._sources_of(index)
+        if not sources:
+            return []
+        others = [self.photos.pyramid(views[j]) for j in sources]
+        own = self.photos.pyramid(views[index])
+        depth = min(map(len, [own, *others]))
+        return [Level(own[i], Sources.of(views[index], [photo[i] for photo in others])) for i in range(depth)]
+
+    def _slanted(self, view: View, prior: Prior) -> Prior:
+        """The prior with the slant of the predicted normals, where there are some."""
+        path = None if self.inputs.prediction_dir is None else self.inputs.prediction_dir / f"{view.stem}.npz"
+        normals = load_prediction(path).normals if path is not None and path.is_file() else None
+        if normals is None or self.config.slant_reach_px == 0:
+            return prior
+        if normals.shape != tuple(prior.depth.shape):
+            raise InputError(
+                f"{path} has normals of size {normals.shape}, depth {tuple(prior.depth.shape)}: must agree"
+            )
+        values = torch.from_numpy(normals.values).to(self.device).movedim(2, 0)
+        known = prior.known & torch.from_numpy(normals.valid).to(self.device)
+        edges = Edges.of(prior.depth.log(), prior.known, self.config.edge_width)
+        return prior.moved(slanted(prior.depth, values, known, view.camera, edges, self.config.slant_reach_px))
+
+    def _sources_of(self, index: int) -> list[int]:
+        return [int(j) for j in self.sources[index] if j not in self.strangers]
+
+    def _source_depth(
+        self, index: int, maps: Maps, before: Mapping[int, _Found] | None, movement: float
+    ) -> SourceDepth:
+        """What the sources' own maps say: at first only what hides what, later also where the surface is."""
+        views = self.inputs.scene.views
+        known = [maps.map(views[j]) for j in self._sources_of(index)]
+        depths, confidences = [m.depth for m in known], [m.confidence for m in known]
+        if before is None:
+            hidden = _HIDDEN_SPANS * self.span(views[index])
+            return SourceDepth.of(depths, confidences, weight=0.0, tolerance=1.0, hidden=hidden)
+        weight = self.config.geometric_weight
+        return SourceDepth.of(depths, confidences, weight, _TOLERANCE_PX / movement, _HIDDEN_PX / movement)
+
+    def _judged(self, index: int, levels: Sequence[Level], prior: Prior, refined: Refined, movement: float) -> _Found:
+        level = levels[min(_JUDGED_LEVEL, len(levels) - 1)]
+        shares = source_agreement(level, prior.moved(refined.offset), self.config).tolist()
+        agreement = {j: share for j, share in zip(self._sources_of(index), shares, strict=True) if share == share}
+        score = float(refined.score[prior.known].mean()) if bool(prior.known.any()) else 0.0
+        return _Found(True, movement, score, agreement)
+
+    def drop_strangers(self, found: Mapping[int, _Found]) -> bool:
+        """Exclude the photos that show next to nothing of what others show at their poses; whether there are any."""
+        shares: dict[int, list[float]] = {}
+        for view in found.values():
+            for j, share in view.agreement.items():
+                shares.setdefault(j, []).append(share)
+        self.agreement = {j: float(np.median(values)) for j, values in shares.items()}
+        if len(self.agreement) < _FEWEST_TO_JUDGE:
+            return False
+        usual = float(np.median(list(self.agreement.values())))
+        self.strangers = {j for j, share in self.agreement.items() if share < _STRANGER_SHARE * usual}
+        for j in sorted(self.strangers):
+            log.warning(
+                "%s is left out: it shows only %.0f %% of what others agree on (usual here: %.0f %%); its pose is "
+                "wrong or the scene has changed",
+                self.inputs.scene.views[j].name,
+                100 * self.agreement[j],
+                100 * usual,
+            )
+        self.targets = [i for i in self.targets if i not in self.strangers]
+        return bool(self.strangers)
+
+    def finish(self, folder: Path, out_dir: Path, found: Mapping[int, _Found]) -> tuple[ViewRefinement, ...]:
+        """Write the final maps with normals; what became of each view with a map, in the order of the scene."""
+        before, after = Maps(self.inputs.depth_dir, self.device, 1), Maps(folder, self.device, 1)
+        reports = []
+        for index, view in enumerate(self.inputs.scene.views):
+            if index in self.strangers:
+                reports.append(ViewRefinement(view.name, "excluded", agreement=self.agreement[index]))
+            elif index in found:
+                report, map_ = self._report(index, before.map(view), after.map(view), found[index])
+                reports.append(report)
+                normals, known = normals_from_depth(
+                    map_.depth.cpu().numpy(), (map_.depth > 0).cpu().numpy(), view.camera
+                )
+                save_map(out_dir / f"{view.stem}.npz", map_, normals=normals, normals_valid=known)
+        _warn(reports)
+        return tuple(reports)
+
+    def _report(self, index: int, before: Map, after: Map, found: _Found) -> tuple[ViewRefinement, Map]:
+        """The report of a view, and its map with the confidence that consistency and fusion weigh it by."""
+        view, scene, known = self.inputs.scene.views[index], self.inputs.scene, after.depth > 0
+        floor = self.config.prior_confidence
+        map_ = Map(after.depth, torch.where(known, floor + (1 - floor) * after.confidence, 0.0))
+        report = ViewRefinement(
+            view.name, "refined" if found.refined else "no_sources", agreement=self.agreement.get(index)
+        )
+        errors = [
+            point_errors(scene, index, m.depth.cpu().numpy(), self.inputs.scored_points)[1] for m in (before, after)
+        ]
+        if len(errors[0]):
+            (median_before, p90_before), (median_after, p90_after) = (
+                np.percentile(e, [50, 90]).tolist() for e in errors
+            )
+            report = replace(
+                report,
+                points=len(errors[0]),
+                median_before=median_before,
+                p90_before=p90_before,
+                median_after=median_after,
+                p90_after=p90_after,
+            )
+        if not found.refined or not bool(known.any()):
+            return report, map_
+        moved = (after.depth[known] / before.depth[known]).log().abs() * found.pixels_per_log_depth > 1
+        return replace(
+            report,
+            sources=len(self._sources_of(index)),
+            span=self.span(view),
+            mean_score=found.mean_score,
+            confident=float((after.confidence[known] > 0.5).float().mean()),
+            moved=float(moved.float().mean()),
+        ), map_
+
+
+def _samples(map_: Map) -> SampledDepth:
+    depth = map_.depth.cpu().numpy()
+    row, col = grid_samples(depth > 0, _SAMPLES)
+    return SampledDepth(np.stack([col + 0.5, row + 0.5], axis=1), depth[row, col].astype(np.float64))
+
+
+def _warn(reports: Sequence[ViewRefinement]) -> None:
+    for report in reports:
+        if report.status == "no_sources":
+            log.warning("%s keeps its aligned depth: no photo sees the same from another place", report.name)
