@@ -10,6 +10,7 @@ from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
 from lotus_recon.fusion.config import FusionConfig, SurfaceConfig
 from lotus_recon.models.config import PredictionConfig
+from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.config import SfmConfig, UndistortConfig
 
@@ -73,6 +74,7 @@ class MultiViewConfig:
     undistort: UndistortConfig = field(default_factory=UndistortConfig)
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    refinement: RefinementConfig = field(default_factory=RefinementConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     report: ReportConfig = field(default_factory=ReportConfig)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lotus_recon.alignment import stage as alignment
+from lotus_recon.alignment.anchors import held_out_points
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.consistency import stage as consistency
 from lotus_recon.errors import InputError
@@ -24,19 +25,21 @@ from lotus_recon.recipes.config import MultiViewConfig
 from lotus_recon.recipes.engine import Results, Stage
 from lotus_recon.recipes.output_folder import OWN_FILES, check_apart
 from lotus_recon.recipes.photos import mask_files, refuse_broken
+from lotus_recon.refinement import stage as refinement
+from lotus_recon.refinement.results import RefinementResult
 from lotus_recon.reporting import stage as report
 from lotus_recon.sfm import frame, images_stage
 from lotus_recon.sfm import stage as sfm
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.pairs import matcher_for, read_pairs
 from lotus_recon.sfm.shots import survey
-from lotus_recon.types import DepthKind
+from lotus_recon.types import BoolArray, DepthKind, Scene
 from lotus_recon.workspace import file_fingerprint, files_fingerprint, to_plain
 
 RunStage = Callable[[Results, Path], Any]
 
 # On the command line, in order.
-STAGES = ("sfm", "images", "prediction", "alignment", "consistency", "fusion", "report")
+STAGES = ("sfm", "images", "prediction", "alignment", "refinement", "consistency", "fusion", "report")
 WITHOUT_MODEL = ("sfm", "images")
 
 
@@ -66,6 +69,7 @@ def check_job(root: Path, config: MultiViewConfig, out: Path, only: str | None =
     resolve_device(config.runtime.device)
     _check_sfm(config, photos)
     alignment.check_config(config.alignment)
+    refinement.check_config(config.refinement)
     fusion.check_config(config.fusion)
     if config.alignment.align == "none" and not (config.sfm.pose_unit == "m" or config.scene.scale_from):
         raise InputError("--align none passes metric depth through: the poses must be metric too (--pose-unit m)")
@@ -122,7 +126,8 @@ def stages(job: Job) -> list[Stage]:
         folder = more.pop("folder", name)
         return Stage(name, folder, {"options": options, **repeat}, run, result.load, tuple(after.split()), **more)
 
-    return [
+    depth = depth_stage(config)
+    recipe = [
         stage("sfm", [_without_paths(config.sfm), config.scene.gravity], _sfm(job), sfm.SfmResult, inputs=given),
         stage("images", config.undistort, _images(job), images_stage.ImagesResult, "sfm"),
         stage(
@@ -136,7 +141,14 @@ def stages(job: Job) -> list[Stage]:
             resumable=True,
         ),
         stage("alignment", config.alignment, _alignment(job), AlignmentResult, "sfm prediction"),
-        stage("consistency", config.consistency, _consistency(job), consistency.ConsistencyResult, "sfm alignment"),
+        stage(
+            "refinement",
+            [config.refinement, config.alignment.holdout],
+            _refinement(job),
+            RefinementResult,
+            "sfm images prediction alignment",
+        ),
+        stage("consistency", config.consistency, _consistency(job), consistency.ConsistencyResult, f"sfm {depth}"),
         stage(
             "fusion",
             config.fusion,
@@ -145,8 +157,16 @@ def stages(job: Job) -> list[Stage]:
             "sfm images consistency",
             folder=f"fusion/{config.fusion.fusion}",
         ),
-        stage("report", config.report, _report(job), report.ReportResult, " ".join(STAGES[:-1])),
     ]
+    if depth != "refinement":
+        recipe = [one for one in recipe if one.name != "refinement"]
+    after = " ".join(one.name for one in recipe)
+    return [*recipe, stage("report", config.report, _report(job), report.ReportResult, after)]
+
+
+def depth_stage(config: MultiViewConfig) -> str:
+    """The stage whose depth is checked and fused. Metric depth that is passed through stays as it is."""
+    return "refinement" if config.refinement.refine and config.alignment.align != "none" else "alignment"
 
 
 def _without_paths(config: SfmConfig) -> SfmConfig:
@@ -215,9 +235,34 @@ def _alignment(job: Job) -> RunStage:
     return run
 
 
+def _refinement(job: Job) -> RunStage:
+    def run(results: Results, out_dir: Path) -> RefinementResult:
+        scene, aligned, config = results["sfm"].scene, results["alignment"], job.config.alignment
+        inputs = refinement.Inputs(
+            scene=scene,
+            images_dir=results.folder("images"),
+            depth_dir=aligned.folder,
+            relative_error={view.name: view.p90_after for view in aligned.views if view.p90_after is not None},
+            scored_points=_scored_points(job, scene),
+            held_out=config.holdout_strict,
+            runtime=job.config.runtime,
+            prediction_dir=results.folder("prediction"),
+        )
+        return refinement.run(inputs, job.config.refinement, out_dir)
+
+    return run
+
+
+def _scored_points(job: Job, scene: Scene) -> BoolArray:
+    """(P,) the points that the alignment held out; the others where it held out none."""
+    held = held_out_points(scene, job.config.alignment.holdout, job.config.runtime.seed)
+    return held if held.any() else ~held
+
+
 def _consistency(job: Job) -> RunStage:
     def run(results: Results, out_dir: Path) -> consistency.ConsistencyResult:
-        inputs = consistency.Inputs(results["sfm"].scene, results.folder("alignment"), job.config.runtime)
+        depth_dir = results.folder(depth_stage(job.config))
+        inputs = consistency.Inputs(results["sfm"].scene, depth_dir, job.config.runtime)
         return consistency.run(inputs, job.config.consistency, out_dir)
 
     return run
@@ -237,6 +282,7 @@ def _report(job: Job) -> RunStage:
     def run(results: Results, out_dir: Path) -> report.ReportResult:
         placed: sfm.SfmResult = results["sfm"]
         fused: fusion.FusionResult = results["fusion"]
+        refined = depth_stage(job.config) == "refinement"
         files = {"mesh.ply": fused.mesh_path, "mesh.glb": fused.glb_path, "options": results.workspace.config_file}
         inputs = report.Inputs(
             scene=placed.scene,
@@ -244,10 +290,12 @@ def _report(job: Job) -> RunStage:
             photos=tuple(photo.name for photo in job.photos),
             prediction_dir=results.folder("prediction"),
             alignment_dir=results.folder("alignment"),
+            refinement_dir=results.folder("refinement") if refined else None,
+            scored_points=_scored_points(job, placed.scene),
             consistency_dir=results.folder("consistency"),
             mesh=fused.mesh_path,
             stages=results.infos(),
-            figures=_figures(results),
+            figures=_figures(results, refined),
             links={text: f"../{path.relative_to(results.workspace.root).as_posix()}" for text, path in files.items()},
             title=f"Reconstruction of {_scene_name(job.root.resolve())}",
         )
@@ -261,7 +309,7 @@ def _scene_name(root: Path) -> str:
     return root.parent.name if root.name.lower() in ("images", "photos", "rgb", "color") else root.name
 
 
-def _figures(results: Results) -> dict[str, Any]:
+def _figures(results: Results, refined: bool) -> dict[str, Any]:
     """What the stages measured, by heading of the report."""
     aligned: AlignmentResult = results["alignment"]
     checked: consistency.ConsistencyResult = results["consistency"]
@@ -269,6 +317,7 @@ def _figures(results: Results) -> dict[str, Any]:
         "cameras": results["sfm"].report,
         "alignment": {"local correction": aligned.local_strength, **to_plain(aligned.medians)},
         "alignment of each view": [to_plain(view) for view in aligned.views],
+        **({"refinement of each view": [to_plain(view) for view in results["refinement"].views]} if refined else {}),
         "consistency of each view": [to_plain(view) for view in checked.views],
         "fusion": results["fusion"].figures,
     }

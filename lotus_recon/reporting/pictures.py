@@ -21,6 +21,8 @@ Picture = NDArray[np.uint8]
 _NO_VALUE = 48
 _CLIPPED_PERCENT = 1.0  # of the values at each end that share the end colour
 _GAP_PX = 6
+_NEARER, _FARTHER = np.array([178.0, 24, 43]), np.array([33.0, 102, 172])
+_DOTS_PER_EDGE = 150  # radius of a dot as a share of the longer edge
 _LABEL_PX = 26
 
 
@@ -58,6 +60,29 @@ def normals_picture(normals: NormalMap) -> Picture:
 def confidence_picture(confidence: FloatArray, valid: BoolArray) -> Picture:
     """Confidence in [0, 1] as colours: dark violet is 0, green in between, yellow is 1 (viridis)."""
     return colored(confidence, valid, cv2.COLORMAP_VIRIDIS)
+
+
+def change_picture(before: FloatArray, after: FloatArray, valid: BoolArray) -> tuple[Picture, float]:
+    """Where depth became nearer (red) or farther (blue); white is no change. Also the relative change of full colour.
+
+    That is the 98th percentile of the changes, at least 0.1 %.
+    """
+    change = np.log(np.where(valid, after, 1) / np.where(valid, before, 1))
+    full = max(float(np.percentile(np.abs(change[valid]), 98)) if valid.any() else 0.0, 1e-3)
+    share = np.clip(change / full, -1, 1)[..., None]
+    paint = np.where(share < 0, _NEARER, _FARTHER)
+    rgb = np.round(255 + np.abs(share) * (paint - 255.0))
+    return np.where(valid[..., None], rgb, _NO_VALUE).astype(np.uint8), full
+
+
+def errors_picture(photo: Picture, xy: FloatArray, error: FloatArray, full: float = 0.03) -> Picture:
+    """Dots at pixels (N, 2) of a pale photo: green for no error, yellow, red from ``full`` on (relative)."""
+    picture = np.ascontiguousarray(160 + photo // 4)
+    radius = max(1, round(max(photo.shape[:2]) / _DOTS_PER_EDGE))
+    for (x, y), share in zip(xy, np.clip(error / full, 0, 1), strict=True):
+        color = (int(255 * min(1, 2 * share)), int(200 * min(1, 2 - 2 * share)), 0)
+        cv2.circle(picture, (int(x), int(y)), radius, color, -1, cv2.LINE_AA)
+    return picture
 
 
 def colored(values: FloatArray, valid: BoolArray, colormap: int) -> Picture:

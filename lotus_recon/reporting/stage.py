@@ -15,6 +15,7 @@ from PIL import Image
 
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
+from lotus_recon.geometry.points import point_errors
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays, load_prediction
 from lotus_recon.io.meshes import read_mesh
@@ -22,7 +23,7 @@ from lotus_recon.progress import track
 from lotus_recon.reporting import page, pictures
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.reporting.rendering import MeshRenderer, Shading, viewpoints
-from lotus_recon.types import DepthKind, DepthMap, Prediction, Scene, View
+from lotus_recon.types import BoolArray, DepthKind, DepthMap, Prediction, Scene, View
 from lotus_recon.workspace import write_atomically, write_json
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class Inputs:
     photos: tuple[str, ...]  # names of all photos, also of those that were not registered
     prediction_dir: Path | None = None  # <stem>.npz
     alignment_dir: Path | None = None  # <stem>.npz
+    refinement_dir: Path | None = None  # <stem>.npz with depth, depth_valid, confidence
+    scored_points: BoolArray | None = None  # (P,) sparse points whose errors are shown on the refined depth
     consistency_dir: Path | None = None  # <stem>.npz with depth, depth_valid, confidence
     mesh: Path | None = None
     # stage.json of every stage by name, in order: seconds, peak_memory_mb, warnings
@@ -180,10 +183,32 @@ def _maps_of_view(
         shown["normals"] = pictures.normals_picture(prediction.normals)
     if aligned is not None:
         shown["aligned depth"] = pictures.depth_picture(aligned, limits)
+    refined = _map_file(inputs.refinement_dir, view)
+    if refined is not None and aligned is not None:
+        shown |= _refined_pictures(inputs, view, load_arrays(refined), aligned, limits)
     checked = _map_file(inputs.consistency_dir, view)
     if checked is not None:
         arrays = load_arrays(checked)
         shown["confidence"] = pictures.confidence_picture(arrays["confidence"], arrays["depth_valid"].astype(bool))
+    return shown
+
+
+def _refined_pictures(
+    inputs: Inputs, view: View, arrays: Mapping[str, np.ndarray], aligned: DepthMap, limits: tuple[float, float]
+) -> dict[str, pictures.Picture]:
+    """The refined depth, its change, what the photos decide, and its error at sparse points."""
+    depth, valid = arrays["depth"], arrays["depth_valid"].astype(bool)
+    change, full = pictures.change_picture(aligned.values, depth, valid & aligned.valid)
+    shown = {
+        "refined depth": pictures.depth_picture(DepthMap(depth, valid, DepthKind.SCENE), limits),
+        f"change to {full:.1%}": change,
+        "photo agreement": pictures.confidence_picture(arrays["confidence"], valid),
+    }
+    photo = inputs.images_dir / view.name
+    if inputs.scored_points is not None and photo.is_file():
+        index = inputs.scene.index[view.name]
+        xy, error = point_errors(inputs.scene, index, np.where(valid, depth, 0), inputs.scored_points)
+        shown["error at points, red 3%"] = pictures.errors_picture(read_rgb(photo), xy, error)
     return shown
 
 
