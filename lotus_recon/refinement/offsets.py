@@ -102,7 +102,7 @@ _ITERATIONS = 40
 
 
 def solve_field(weight: Tensor, right_side: Tensor, edges: Edges, stiffness: float, start: Tensor) -> Tensor:
-    """(H, W) u with (weight + a little) u + stiffness D'BD u = right_side, D the differences of neighbours, B the bonds.
+    """(H, W) u with (weight + a little) u + stiffness D'BD u = right_side; D: differences of neighbours, B: bonds.
 
     Conjugate gradients from ``start``, with the diagonal as preconditioner.
     """
