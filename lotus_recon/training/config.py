@@ -152,7 +152,7 @@ class LoopConfig:
     total_batch: int = 128
     # Micro-batches per optimiser step and process.
     accumulation: int = 1
-    # Of the forward pass; the weights stay in fp32. fp16 needs CUDA; bf16 is slow on most CPUs.
+    # Of the forward pass; the weights stay in fp32. fp16 needs CUDA; bf16 is slow on CPUs that do not have it.
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     # Compute activations twice instead of keeping them: less memory, about a third slower.
     gradient_checkpointing: bool = False
