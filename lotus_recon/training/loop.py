@@ -119,7 +119,9 @@ def prepare(config: TrainConfig, out: Path, parts: Parts) -> Run:
 
 def _accelerator(loop: LoopConfig) -> Accelerator:
     if loop.precision == "fp16" and not torch.cuda.is_available():
-        raise InputError("loop.precision fp16: needs CUDA; allowed here: fp32, and bf16, which is slow on CPUs that do not have it")
+        raise InputError(
+            "loop.precision fp16: needs CUDA; allowed here: fp32, and bf16, which is slow on CPUs that do not have it"
+        )
     return Accelerator(
         mixed_precision=_ACCELERATE_PRECISION[loop.precision],
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
