@@ -65,11 +65,11 @@ def run(inputs: Inputs, config: RefinementConfig, out_dir: Path) -> RefinementRe
     check_config(config)
     refiner = _Refiner(inputs, config)
     scratch = out_dir / "passes"
-    found = refiner.one_pass(inputs.depth_dir, scratch / "0", None)
+    found = refiner.one_pass(inputs.depth_dir, scratch / "0", first=True)
     if refiner.drop_strangers(found):
-        found = refiner.one_pass(inputs.depth_dir, scratch / "0", None)
+        found = refiner.one_pass(inputs.depth_dir, scratch / "0", first=True)
     for number in range(1, config.passes):
-        found = refiner.one_pass(scratch / str(number - 1), scratch / str(number), found)
+        found = refiner.one_pass(scratch / str(number - 1), scratch / str(number), first=False)
     reports = refiner.finish(scratch / str(config.passes - 1), out_dir, found)
     shutil.rmtree(scratch)
     result = RefinementResult(out_dir, inputs.held_out, reports)
@@ -137,10 +137,10 @@ class _Refiner:
         error = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR)
         return float(np.clip(self.config.span_factor * error, self.config.min_span, self.config.max_span))
 
-    def one_pass(self, folder: Path, target: Path, before: Mapping[int, _Found] | None) -> dict[int, _Found]:
-        """Refine the maps in ``folder`` and write them to ``target``. ``before``: what the pass before found."""
+    def one_pass(self, folder: Path, target: Path, first: bool) -> dict[int, _Found]:
+        """Refine the maps in ``folder`` and write them to ``target``; those of the ``first`` pass are aligned depth."""
         maps = Maps(folder, self.device, self.kept)
-        label = "refine depth" if before is None else "refine depth again"
+        label = "refine depth" if first else "refine depth again"
         found = {}
         for index in track(self.targets, label, len(self.targets)):
             view = self.inputs.scene.views[index]
@@ -151,11 +151,11 @@ class _Refiner:
                 found[index] = _Found(False, 0.0, 0.0, {})
                 continue
             prior = Prior(torch.where(own.depth > 0, own.depth, 1.0), own.depth > 0)
-            if before is None:
+            if first:
                 prior = self._slanted(view, prior)
             movement = levels[0].pixels_per_log_depth(prior)
-            others = self._source_depth(index, maps, before, movement)
-            span = self.span(view) if before is None else self.config.second_px / movement
+            others = self._source_depth(index, maps, movement, first)
+            span = self.span(view) if first else self.config.second_px / movement
             refined = refine(levels, prior, others, span, self.config)
             found[index] = self._judged(index, levels, prior, refined, movement)
             moved = torch.where(prior.known, prior.moved(refined.offset).depth, 0.0)
@@ -191,14 +191,12 @@ class _Refiner:
     def _sources_of(self, index: int) -> list[int]:
         return [int(j) for j in self.sources[index] if j not in self.strangers]
 
-    def _source_depth(
-        self, index: int, maps: Maps, before: Mapping[int, _Found] | None, movement: float
-    ) -> SourceDepth:
+    def _source_depth(self, index: int, maps: Maps, movement: float, first: bool) -> SourceDepth:
         """What the sources' own maps say: at first only what hides what, later also where the surface is."""
         views = self.inputs.scene.views
         known = [maps.map(views[j]) for j in self._sources_of(index)]
         depths, confidences = [m.depth for m in known], [m.confidence for m in known]
-        if before is None:
+        if first:
             hidden = _HIDDEN_SPANS * self.span(views[index])
             return SourceDepth.of(depths, confidences, weight=0.0, tolerance=1.0, hidden=hidden)
         weight = self.config.geometric_weight
