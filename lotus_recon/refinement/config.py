@@ -28,8 +28,8 @@ class RefinementConfig:
     step_px: float = 0.7
     # standard deviation of the windows in pixels
     window_sigma: float = 1.8
-    # windows get the slant of the predicted normals; depth itself stays over so many pixels (0: the slant of the depth)
-    slant_reach_px: float = 4.0
+    # give the prior the slant of the predicted normals, over so many pixels (0: it keeps its own)
+    slant_reach_px: float = 0.0
     # passes; from the second on the refined depth of the sources counts too
     passes: int = 2
     # half width of the search of later passes, in pixels of the sources
