@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import angle_deg, normals_from_depth
-from lotus_recon.io.maps import load_arrays, load_prediction
+from lotus_recon.io.maps import load_arrays, load_prediction, save_prediction
 from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.refinement.results import RefinementResult
 from lotus_recon.refinement.stage import run
-from lotus_recon.types import Scene, View
+from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction, Scene, View
 from tests.alignment.analytic import true_depth
 from tests.refinement.scenes import OnDisk, bent, views, write
 
@@ -157,6 +157,31 @@ def test_photos_can_be_compared_at_a_smaller_size(tmp_path: Path) -> None:
     error, confidence = errors(result, seen[1])
     assert error.shape == (seen[1].camera.height, seen[1].camera.width)
     assert np.median(error[confidence > 0.7]) < 0.5 * before(seen[1])
+
+
+def test_predicted_normals_give_the_prior_its_slant(tmp_path: Path) -> None:
+    seen = views(3)
+    on_disk = write(tmp_path, seen, amount=0.0)
+    y, x = np.mgrid[: seen[0].camera.height, : seen[0].camera.width]
+    rough = np.exp(0.02 * np.sin(x * 2 * np.pi / 14) * np.sin(y * 2 * np.pi / 14))
+    for view in seen:
+        depth = true_depth(view)
+        everywhere = np.ones(depth.shape, bool)
+        bumpy = DepthMap((depth * rough).astype(np.float32), everywhere, DepthKind.SCENE)
+        save_prediction(on_disk.aligned / f"{view.stem}.npz", Prediction(bumpy, None))
+        normals, known = normals_from_depth(depth, everywhere, view.camera)
+        save_prediction(tmp_path / "predicted" / f"{view.stem}.npz", Prediction(None, NormalMap(normals, known)))
+    config = replace(CONFIG, slant_reach_px=10.0, max_span=0.0041, passes=1)  # too narrow a search to mend it
+    inputs = replace(on_disk.inputs(), prediction_dir=tmp_path / "predicted")
+    (tmp_path / "out").mkdir()
+    result = run(inputs, config, tmp_path / "out")
+    depth = load_arrays(result.depth_file(seen[1].name))["depth"]
+    truth = true_depth(seen[1])
+    assert np.median(np.abs(depth / truth - 1)) < 0.3 * np.median(np.abs(rough - 1))
+    small = NormalMap(normals[::2, ::2].copy(), known[::2, ::2].copy())
+    save_prediction(tmp_path / "predicted" / f"{seen[0].stem}.npz", Prediction(None, small))
+    with pytest.raises(InputError, match="normals of size"):
+        run(inputs, config, tmp_path / "out")
 
 
 def test_little_memory_gives_the_same(tmp_path: Path) -> None:
