@@ -1,4 +1,4 @@
-"""docs/sample.png, the picture in the README, from what ``make demo`` wrote: python scripts/sample_picture.py."""
+"""docs/sample.png, the picture in the README, from the sample at default options."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from lotus_recon.io.meshes import read_mesh
 from lotus_recon.reporting.pictures import contact_sheet, depth_picture, normals_picture
 from lotus_recon.reporting.rendering import MeshRenderer, viewpoints
 
-DEMO = Path("out/demo")
+SAMPLE = Path("out/sample")  # python -m pipelines.multi_view data/sample/images --out out/sample
 VIEW = "studio_03"
 WIDTH = 640
 
 
 def main() -> None:
     """One photo, its maps, and the mesh from three sides."""
-    scene = read_colmap_scene(DEMO / "sfm/sparse")
-    prediction = load_prediction(DEMO / f"prediction/nano/{VIEW}.npz")
+    scene = read_colmap_scene(SAMPLE / "sfm/sparse")
+    prediction = load_prediction(SAMPLE / f"prediction/nano/{VIEW}.npz")
     assert prediction.depth is not None
     assert prediction.normals is not None
-    renderer = MeshRenderer(read_mesh(DEMO / "fusion/tsdf/mesh.ply"))
+    renderer = MeshRenderer(read_mesh(SAMPLE / "fusion/tsdf/mesh.ply"))
     view = scene.views[scene.index[f"{VIEW}.jpg"]]
     _, left, right = viewpoints(scene, renderer, WIDTH)
     pictures = {
-        f"one of {len(scene.views)} photos": read_rgb(DEMO / f"images/{VIEW}.jpg"),
+        f"one of {len(scene.views)} photos": read_rgb(SAMPLE / f"images/{VIEW}.jpg"),
         "depth": depth_picture(prediction.depth),
         "normals": normals_picture(prediction.normals),
         "mesh": renderer.render(view.camera.resized(WIDTH, WIDTH * 3 // 4), view.cam_from_world, ["shaded"])["shaded"],

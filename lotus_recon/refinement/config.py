@@ -46,4 +46,4 @@ class RefinementConfig:
     # confidence of a pixel that no photo decides: its aligned depth is kept
     prior_confidence: float = 0.05
     # memory in gigabytes for the hypotheses that are compared at once
-    chunk_gb: float = 0.5
+    chunk_gb: float = 0.1

@@ -28,7 +28,8 @@ class NanoLearner:
     """A nano network and its losses."""
 
     def __init__(self, network: NanoNetwork, facts: Facts, config: NanoConfig, device: torch.device) -> None:
-        self.network: nn.Module = network.to(device)
+        # Channels last: a quarter faster on a CPU, and what half precision wants on a GPU.
+        self.network: nn.Module = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.frozen_blocks:
             for part in (network.encoder.stem, *network.encoder.blocks[: config.frozen_blocks]):
                 part.requires_grad_(False)
@@ -81,7 +82,8 @@ class NanoLearner:
 
     def terms(self, network: nn.Module, batch: Batch) -> dict[str, Term]:
         """Sums of the losses over a batch."""
-        maps = {task: map_.float() for task, map_ in network(batch.image, self.codes).items()}
+        image = batch.image.contiguous(memory_format=torch.channels_last)
+        maps = {task: map_.float() for task, map_ in network(image, self.codes).items()}
         terms = {}
         if "depth" in self.codes:
             terms["depth"] = Term(self._depth_loss(maps["depth"].mean(1), batch))

@@ -60,6 +60,28 @@ def test_the_encoder_follows_its_image_when_it_moves_by_whole_cells() -> None:
     torch.testing.assert_close(there[..., 12:-12, 16:-12], moved[..., 12:-12, 16:-12], rtol=1e-4, atol=1e-5)
 
 
+def test_the_decoder_leaves_no_mark_at_the_borders(network: NanoNetwork) -> None:
+    flat = [torch.full((1, channels, 64 // 2**i, 96 // 2**i), 0.7) for i, channels in enumerate(FEATURES, 1)]
+
+    class Flat(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+            return flat
+
+    network.encoder = Flat()  # type: ignore[assignment]
+    network.attention = torch.nn.Sequential()  # tells positions apart by the border of its map
+    with torch.no_grad():
+        depth = network(torch.zeros(1, 3, 64, 96), CODES)["depth"]
+    torch.testing.assert_close(depth, depth[..., :1, :1].expand_as(depth), rtol=0, atol=1e-3)
+
+
+def test_a_new_network_has_no_checkerboard(network: NanoNetwork) -> None:
+    with torch.no_grad():
+        depth = network(torch.rand(1, 3, 64, 96) * 2 - 1, CODES)["depth"]
+    cells = torch.nn.functional.pixel_unshuffle(depth, 2).unflatten(1, (3, 4))
+    torch.testing.assert_close(cells, cells[:, :, :1].expand_as(cells))
+    assert depth.std() > 0.01
+
+
 def test_each_task_has_its_own_map(network: NanoNetwork) -> None:
     image = torch.rand(1, 3, 64, 96) * 2 - 1
     with torch.no_grad():
@@ -134,6 +156,12 @@ def test_options_of_other_models_are_refused(folder: Path, options: ModelOptions
 def test_a_depth_space_that_contradicts_the_checkpoint_is_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="affine in disparity"):
         family.check(str(folder), ModelOptions(depth_space="depth"))
+
+
+def test_a_folder_of_another_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(ModelError, match="is not a nano checkpoint"):
+        load_network(tmp_path)
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:

@@ -104,6 +104,11 @@ class Encoder(nn.Module):
         return [*features, x]
 
 
+def _filter(inside: int, outside: int) -> nn.Conv2d:
+    """A 3x3 convolution; beyond its border a map goes on as it is there, so that a border leaves no mark."""
+    return nn.Conv2d(inside, outside, 3, padding=1, padding_mode="replicate")
+
+
 class _Up(nn.Module):
     """To the next finer features: narrow, double the size, join with the skip, two convolutions with a bypass.
 
@@ -113,9 +118,9 @@ class _Up(nn.Module):
     def __init__(self, inside: int, skip: int, outside: int, embedding: int = 0) -> None:
         super().__init__()
         self.narrow = nn.Conv2d(inside, outside, 1)  # before the size is doubled, where it costs a quarter
-        self.first = nn.Conv2d(outside + skip, outside, 3, padding=1)
+        self.first = _filter(outside + skip, outside)
         self.norm = nn.GroupNorm(8, outside)
-        self.second = nn.Conv2d(outside, outside, 3, padding=1)
+        self.second = _filter(outside, outside)
         self.task = nn.Linear(embedding, 2 * outside) if embedding else None
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
@@ -169,7 +174,10 @@ class NanoNetwork(nn.Module):
         self.decoder = nn.ModuleList(
             [_Up(fine, FEATURES[1], quarter, size.embedding), _Up(quarter, FEATURES[0], half, size.embedding)]
         )
-        self.head = nn.Conv2d(half, 12, 3, padding=1)
+        self.head = _filter(half, 12)
+        with torch.no_grad():  # the 2x2 pixels of a cell start out equal: no checkerboard (Aitken et al., 2017)
+            for values in self.head.parameters():
+                values.copy_(values[::4].repeat_interleave(4, dim=0))
 
     def forward(self, image: torch.Tensor, codes: Mapping[str, Sequence[float]]) -> dict[str, torch.Tensor]:
         """A map (B, 3, H, W), about [-1, 1], per task of an image (B, 3, H, W) in [-1, 1]; all from one encoding.
