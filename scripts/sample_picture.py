@@ -1,4 +1,4 @@
-"""docs/sample.png, the picture in the README, from the sample at default options."""
+"""docs/sample.png, the picture in the README, from the refined sample."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lotus_recon.io.meshes import read_mesh
 from lotus_recon.reporting.pictures import contact_sheet, depth_picture, normals_picture
 from lotus_recon.reporting.rendering import MeshRenderer, viewpoints
 
-SAMPLE = Path("out/sample")  # python -m pipelines.multi_view data/sample/images --out out/sample
+SAMPLE = Path("out/sample")  # python -m pipelines.multi_view data/sample/images --out out/sample --refine
 VIEW = "studio_03"
 WIDTH = 640
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class RefinementConfig:
     """How aligned depth is refined by comparing photos."""
 
-    # search the depth at which other photos agree, near the aligned depth
-    refine: bool = True
+    # search the depth at which other photos agree, near the aligned depth (not for maps of a sensor: they are better)
+    refine: bool = False
     # longer edge in pixels that photos are compared at (0: that of the depth maps)
     refine_size: int = 0
     # photos that each photo is compared with
@@ -26,6 +26,8 @@ class RefinementConfig:
     max_span: float = 0.3
     # step of the search in pixels of the sources
     step_px: float = 0.7
+    # standard deviation of a match in pixels of the sources: what photos know of depth, beside the error of the prior
+    match_px: float = 0.3
     # standard deviation of the windows in pixels
     window_sigma: float = 1.8
     # give the prior the slant of the predicted normals, over so many pixels (0: it keeps its own)

@@ -82,36 +82,45 @@ def lowest(cost: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(inside, inner + shift, best.float()), inside
 
 
-def smooth_field(data: Tensor, weight: Tensor, edges: Edges, stiffness: float, width: float, rounds: int = 3) -> Tensor:
-    """(H, W) field near ``data`` where its ``weight`` (0 to 1) is high and smooth inside the edges elsewhere.
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """Where a field rests, (H, W), and how much that weighs beside a fully believed pixel."""
 
-    Minimises sum weight rho(u - data) + stiffness sum bond |grad u|^2 + a little |u|^2, rho the Cauchy loss of
+    place: Tensor
+    pull: float
+
+
+def smooth_field(
+    data: Tensor, weight: Tensor, edges: Edges, rest: Rest, stiffness: float, width: float, rounds: int = 3
+) -> Tensor:
+    """(H, W) field near ``data`` where its ``weight`` (0 to 1) is high, smooth inside the edges, and near its rest.
+
+    Minimises sum weight rho(u - data) + stiffness sum bond |grad u|^2 + pull sum |u - place|^2, rho the Cauchy loss of
     ``width``, by reweighted least squares with conjugate gradients: a confident pixel far from its confident neighbours
     has no say.
     """
-    field = torch.zeros_like(data)
+    field = rest.place
     robust = weight
     for _ in range(rounds):
-        field = solve_field(robust, robust * data, edges, stiffness, field)
+        right_side = robust * data + rest.pull * rest.place
+        field = solve_field(robust + rest.pull, right_side, edges, stiffness, field)
         robust = weight / (1 + ((field - data) / width) ** 2)
     return field
 
 
-_PULL = 1e-4  # towards zero, the prior, where nothing else decides
-_ITERATIONS = 40
+_ITERATIONS = 40  # of the solver
 
 
 def solve_field(weight: Tensor, right_side: Tensor, edges: Edges, stiffness: float, start: Tensor) -> Tensor:
-    """(H, W) u with (weight + a little) u + stiffness D'BD u = right_side; D: differences of neighbours, B: bonds.
+    """(H, W) u with weight u + stiffness D'BD u = right_side; D: differences of neighbours, B: bonds; weight above 0.
 
     Conjugate gradients from ``start``, with the diagonal as preconditioner.
     """
     across, down = stiffness * edges.right, stiffness * edges.below
-    diagonal = weight + _PULL
-    diagonal = diagonal + _scattered(across, 1) + _scattered(down, 0)
+    diagonal = weight + _scattered(across, 1) + _scattered(down, 0)
 
     def apply(u: Tensor) -> Tensor:
-        return (weight + _PULL) * u + scattered_flow(across * u.diff(dim=1), down * u.diff(dim=0))
+        return weight * u + scattered_flow(across * u.diff(dim=1), down * u.diff(dim=0))
 
     x = start.clone()
     residual = right_side - apply(x)

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.refinement.matching import Photo, SourceDepth, Sources, Windows, rays
-from lotus_recon.refinement.offsets import Edges, lowest, semi_global, smooth_field
+from lotus_recon.refinement.offsets import Edges, Rest, lowest, semi_global, smooth_field
 
 _WIDEST_PX = 8.0  # half width of the first search, in pixels of its level: wider ones start at a coarser level
 _NEXT_PX = 2.0  # half width at the levels after it: what the level before leaves open
@@ -20,20 +20,22 @@ _GOOD, _BAD = 0.85, 0.45  # correlation that is fully believed, and not at all
 _MARGIN = 0.1  # lead in correlation of the best hypothesis over others that is fully believed
 _BESIDE = 2  # hypotheses so near to the best are no others
 _AGREED, _LEAD = 0.7, 0.3  # correlation of the sources together that shows a surface; of one that sees it too
+_LEAST_PULL = 1e-4  # towards the prior where nothing else decides, beside a pixel that is fully believed
 _FEWEST_AGREED = 200  # pixels with such a surface that tell whether a source agrees
 _TENSORS = 12  # of the size of all warped windows that live at once
 
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """(H, W) depth to start from, anything positive where it is not ``known``."""
+    """(H, W) depth to start from, anything positive where it is not ``known``; ``sigma``: its relative error."""
 
     depth: Tensor
     known: Tensor
+    sigma: float
 
     def moved(self, offset: Tensor) -> Prior:
         """The same with another log depth."""
-        return Prior(self.depth * offset.exp(), self.known)
+        return Prior(self.depth * offset.exp(), self.known, self.sigma)
 
     def at_size(self, size: Sequence[int]) -> Prior:
         """Resized by the nearest pixel, because a mixture at an edge is on no surface."""
@@ -41,7 +43,7 @@ class Prior:
             return self
         depth = functional.interpolate(self.depth[None, None], tuple(size), mode="nearest-exact")[0, 0]
         known = functional.interpolate(self.known[None, None].float(), tuple(size), mode="nearest-exact")[0, 0]
-        return Prior(depth, known > 0.5)
+        return Prior(depth, known > 0.5, self.sigma)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +73,26 @@ class Level:
 
 
 def refine(
-    levels: Sequence[Level], prior: Prior, source_depth: SourceDepth | None, span: float, config: RefinementConfig
+    levels: Sequence[Level],
+    prior: Prior,
+    start: Tensor,
+    source_depth: SourceDepth | None,
+    span: float,
+    config: RefinementConfig,
 ) -> Refined:
-    """Offsets of a prior within about ``span`` of its log depth. ``levels``: finest first."""
+    """Offsets of a prior within about ``span`` of the ``start`` (H, W). ``levels``: finest first.
+
+    The prior counts as a measurement with its error, the photos as one with that of a match: where they move by less
+    than the prior is wrong (little parallax, or the depth of a good sensor), it stays.
+    """
     movement = [level.pixels_per_log_depth(prior) for level in levels]
     first = next((i for i, px in enumerate(movement) if span * px <= _WIDEST_PX), len(levels) - 1)
-    offset = torch.zeros_like(prior.depth)
+    offset = start
     for i in range(first, -1, -1):
         half = span if i == first else min(span, _NEXT_PX / movement[i])
         step = half / max(2, math.ceil(half * movement[i] / config.step_px))
-        found = _refine_level(levels[i], prior.moved(offset), source_depth, half, step, config)
+        pull = max((config.match_px / movement[i] / prior.sigma) ** 2, _LEAST_PULL)
+        found = _refine_level(levels[i], prior, offset, pull, source_depth, half, step, config)
         offset = offset + _resized(found.offset, prior.depth.shape)
     size = prior.depth.shape
     return Refined(offset, _resized(found.confidence, size), _resized(found.score, size))
@@ -93,10 +105,17 @@ def _resized(values: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _refine_level(
-    level: Level, prior: Prior, source_depth: SourceDepth | None, half: float, step: float, config: RefinementConfig
+    level: Level,
+    prior: Prior,
+    start: Tensor,
+    pull: float,
+    source_depth: SourceDepth | None,
+    half: float,
+    step: float,
+    config: RefinementConfig,
 ) -> Refined:
-    """Search offsets from -half to half and make of the scores a smooth field."""
-    here = prior.at_size(level.photo.gray.shape)
+    """Search offsets from -half to half around ``start`` and make of the scores a smooth field."""
+    here = prior.moved(start).at_size(level.photo.gray.shape)
     count = round(half / step)
     offsets = torch.linspace(-half, half, 2 * count + 1, device=here.depth.device)
     score = score_volume(level, here, source_depth, offsets, config)
@@ -105,7 +124,8 @@ def _refine_level(
     best, lead = _best_and_lead(score, position)
     believed = ((best - _BAD) / (_GOOD - _BAD)).clamp(0, 1) * (lead / _MARGIN).clamp(0, 1) * inside * here.known
     steps = position - count
-    field = smooth_field(steps, believed, edges, config.stiffness, width=1.0)
+    rest = Rest(-_resized(start, here.depth.shape) / step, pull)
+    field = smooth_field(steps, believed, edges, rest, config.stiffness, width=1.0)
     confidence = believed * torch.exp(-0.5 * (field - steps) ** 2)
     return Refined(field * step, confidence, best)
 

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _SAMPLES = 400  # pixels per view that stand for its surface where there are few sparse points
 _UNKNOWN_ERROR = 0.05  # relative error of aligned depth that is taken where the alignment measured none
+_SIGMAS_OF_P90 = 1.645  # a tenth of normal errors are larger than so many standard deviations
+_LEAST_SIGMA = 1e-4
 _HIDDEN_SPANS = 2.0  # half widths of the search: a point so far behind a source's aligned surface is hidden by it
 _HIDDEN_PX, _TOLERANCE_PX = 6.0, 3.0  # in later passes, in pixels of parallax: hidden; no agreement in depth at all
 _STRANGER_SHARE = 0.4  # of the median agreement of all photos, below which the pose of one is not believed
@@ -88,6 +90,7 @@ def check_config(config: RefinementConfig) -> None:
         "min_span": (config.min_span, 1e-5, config.max_span),
         "max_span": (config.max_span, config.min_span, 2),
         "step_px": (config.step_px, 0.1, 4),
+        "match_px": (config.match_px, 0.01, 10),
         "window_sigma": (config.window_sigma, 0.5, 20),
         "slant_reach_px": (config.slant_reach_px, 0, 1000),
         "passes": (config.passes, 1, 10),
@@ -121,11 +124,11 @@ class _Refiner:
         self.device = pick_device(inputs.runtime.device)
         self.kept = _KEPT * (config.sources + 1)
         self.photos = Photos(inputs.images_dir, config.refine_size, self.device, self.kept)
-        aligned = Maps(inputs.depth_dir, self.device, self.kept)
-        self.targets = [i for i, view in enumerate(inputs.scene.views) if aligned.has(view)]
+        self.aligned = Maps(inputs.depth_dir, self.device, self.kept)
+        self.targets = [i for i, view in enumerate(inputs.scene.views) if self.aligned.has(view)]
         if not self.targets:
             raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
-        samples = {i: _samples(aligned.map(inputs.scene.views[i])) for i in self.targets}
+        samples = {i: _samples(self.aligned.map(inputs.scene.views[i])) for i in self.targets}
         chosen = inputs.source_names
         allowed = np.array([chosen is None or view.name in chosen for view in inputs.scene.views])
         self.sources = choose_sources(inputs.scene, samples, allowed, config)
@@ -150,13 +153,12 @@ class _Refiner:
                 save_map(target / f"{view.stem}.npz", Map(own.depth, torch.zeros_like(own.depth)))
                 found[index] = _Found(False, 0.0, 0.0, {})
                 continue
-            prior = Prior(torch.where(own.depth > 0, own.depth, 1.0), own.depth > 0)
-            if first:
-                prior = self._slanted(view, prior)
+            prior = self._prior(view)
+            start = torch.where(prior.known, (own.depth / prior.depth).log(), 0.0) * (not first)
             movement = levels[0].pixels_per_log_depth(prior)
             others = self._source_depth(index, maps, movement, first)
-            span = self.span(view) if first else self.config.second_px / movement
-            refined = refine(levels, prior, others, span, self.config)
+            span = self.span(view) if first else min(self.span(view), self.config.second_px / movement)
+            refined = refine(levels, prior, start, others, span, self.config)
             found[index] = self._judged(index, levels, prior, refined, movement)
             moved = torch.where(prior.known, prior.moved(refined.offset).depth, 0.0)
             save_map(target / f"{view.stem}.npz", Map(moved, refined.confidence))
@@ -173,11 +175,17 @@ class _Refiner:
         depth = min(map(len, [own, *others]))
         return [Level(own[i], Sources.of(views[index], [photo[i] for photo in others])) for i in range(depth)]
 
+    def _prior(self, view: View) -> Prior:
+        """The aligned depth, on request with the slant of the predicted normals."""
+        depth = self.aligned.map(view).depth
+        sigma = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR) / _SIGMAS_OF_P90
+        prior = Prior(torch.where(depth > 0, depth, 1.0), depth > 0, max(sigma, _LEAST_SIGMA))
+        return self._slanted(view, prior) if self.config.slant_reach_px > 0 else prior
+
     def _slanted(self, view: View, prior: Prior) -> Prior:
-        """The prior with the slant of the predicted normals, where there are some."""
         path = None if self.inputs.prediction_dir is None else self.inputs.prediction_dir / f"{view.stem}.npz"
         normals = load_prediction(path).normals if path is not None and path.is_file() else None
-        if normals is None or self.config.slant_reach_px == 0:
+        if normals is None:
             return prior
         if normals.shape != tuple(prior.depth.shape):
             raise InputError(

@@ -70,14 +70,14 @@ def _multi_view(photos: Path, out: Path, *options: str) -> float:
 
 def _pair(photos: Path, out: Path, *options: str) -> Pair:
     """Both runs; the stages before refinement are shared."""
-    seconds = _multi_view(photos, out, _STRICT, *options)
+    seconds = _multi_view(photos, out, _STRICT, "--refine", *options)
     scene = read_colmap_scene(out / "sfm/sparse")
     unseen = _unseen(scene, AlignmentResult.load(out / "alignment").usable)
     refined = point_to_mesh_distance(scene.points.xyz[unseen], read_mesh(out / MESH))
     refined_mesh = out / "refined.ply"
     (out / MESH).rename(refined_mesh)
     (out / "fusion/tsdf/stage.json").unlink()
-    _multi_view(photos, out, _STRICT, "--no-refine", *options)
+    _multi_view(photos, out, _STRICT, *options)
     plain = point_to_mesh_distance(scene.points.xyz[unseen], read_mesh(out / MESH))
     return Pair(out, scene, unseen, refined, plain, seconds)
 
@@ -249,7 +249,7 @@ def plane_sweep(scene: Scene, view: View, images: Path, depths: NDArray) -> NDAr
     size = (view.camera.height, view.camera.width)
     near, far = np.percentile(depths, [0.5, 99.5])
     inverse = torch.linspace(1 / far, 1 / near, EVALUATIONS)
-    everywhere = Prior(torch.ones(size), torch.ones(size, dtype=torch.bool))
+    everywhere = Prior(torch.ones(size), torch.ones(size, dtype=torch.bool), 1.0)
     score = score_volume(level, everywhere, None, -inverse.log(), config)
     edges = Edges(torch.ones(size[0], size[1] - 1), torch.ones(size[0] - 1, size[1]))
     position, _ = lowest(semi_global(1 - score, edges, config.small_step, config.large_step))

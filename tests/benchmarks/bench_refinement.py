@@ -23,14 +23,14 @@ def level(scale):
     return Level(photos[0], Sources.of(small[0], photos[1:]))
 levels = [level(scale) for scale in (1, 2, 4)]
 depth = torch.from_numpy(bent(seen[0], 0.03)).float()
-prior = Prior(depth, torch.ones_like(depth, dtype=torch.bool))
+prior = Prior(depth, torch.ones_like(depth, dtype=torch.bool), 0.02)
 config = RefinementConfig(sources=sources, step_px=step_px)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 best = float("inf")
 for _ in range(2):
     started = time.perf_counter()
     for span in (0.04, config.second_px / levels[0].pixels_per_log_depth(prior)):  # both passes
-        refine(levels, prior, None, span, config)
+        refine(levels, prior, torch.zeros_like(depth), None, span, config)
     best = min(best, time.perf_counter() - started)
 print(best, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

@@ -51,7 +51,7 @@ def distance_to_truth(mesh: Path) -> np.ndarray:
 
 def test_the_refined_mesh_is_nearer_to_the_truth(tmp_path: Path) -> None:
     command = write_scene(tmp_path)
-    for name, more in (("refined", []), ("plain", ["--no-refine"])):
+    for name, more in (("refined", ["--refine", "--match-px", "0.05"]), ("plain", [])):
         assert run([*command, "--out", str(tmp_path / name), *more]) == 0
     refined, plain = (distance_to_truth(tmp_path / name / "fusion/tsdf/mesh.ply") for name in ("refined", "plain"))
     assert np.median(refined) < 0.6 * np.median(plain)

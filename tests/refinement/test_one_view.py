@@ -14,7 +14,8 @@ from tests.refinement.scenes import bent, gray_of, photo, views
 SEEN = views()
 HERE = SEEN[2]
 EVERYWHERE = torch.ones(HERE.camera.height, HERE.camera.width, dtype=torch.bool)
-CONFIG = RefinementConfig(sources=4)
+CONFIG = RefinementConfig(sources=4, match_px=0.05)  # photos without noise
+ZERO = torch.zeros(HERE.camera.height, HERE.camera.width)
 
 
 def level(others: list[View], flat_left_of: float = -np.inf, **poses: View) -> Level:
@@ -28,8 +29,8 @@ def error_of(depth: torch.Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("amount", [0.04, 0.1])
 def test_a_bent_prior_is_straightened(amount: float) -> None:
-    prior = Prior(torch.from_numpy(bent(HERE, amount)).float(), EVERYWHERE)
-    found = refine([level([SEEN[0], SEEN[1], SEEN[3], SEEN[4]])], prior, None, 2 * amount, CONFIG)
+    prior = Prior(torch.from_numpy(bent(HERE, amount)).float(), EVERYWHERE, 0.05)
+    found = refine([level([SEEN[0], SEEN[1], SEEN[3], SEEN[4]])], prior, ZERO, None, 2 * amount, CONFIG)
     before, after = error_of(prior.depth), error_of(prior.moved(found.offset).depth)
     sure = found.confidence.numpy() > 0.5
     assert sure.mean() > 0.5
@@ -38,14 +39,14 @@ def test_a_bent_prior_is_straightened(amount: float) -> None:
 
 
 def test_the_truth_stays() -> None:
-    prior = Prior(torch.from_numpy(true_depth(HERE)).float(), EVERYWHERE)
-    found = refine([level([SEEN[0], SEEN[1], SEEN[3], SEEN[4]])], prior, None, 0.02, CONFIG)
+    prior = Prior(torch.from_numpy(true_depth(HERE)).float(), EVERYWHERE, 0.05)
+    found = refine([level([SEEN[0], SEEN[1], SEEN[3], SEEN[4]])], prior, ZERO, None, 0.02, CONFIG)
     assert found.offset.abs().median() < 0.002  # 0.04 pixels in the sources
 
 
 def test_where_nothing_is_to_be_seen_the_prior_stays_and_says_so() -> None:
-    prior = Prior(torch.from_numpy(bent(HERE, 0.02)).float(), EVERYWHERE)
-    found = refine([level([SEEN[1], SEEN[3]], flat_left_of=100.0)], prior, None, 0.04, CONFIG)
+    prior = Prior(torch.from_numpy(bent(HERE, 0.02)).float(), EVERYWHERE, 0.05)
+    found = refine([level([SEEN[1], SEEN[3]], flat_left_of=100.0)], prior, ZERO, None, 0.04, CONFIG)
     assert found.confidence.max() == 0
     assert found.offset.abs().max() < 1e-6
 
@@ -57,9 +58,9 @@ def test_a_wide_search_starts_at_a_coarser_level() -> None:
     others = [SEEN[0], SEEN[4]]
     small = Level(photo(coarse(HERE)), Sources.of(HERE, [photo(coarse(view)) for view in others]))
     fine = level(others)
-    prior = Prior(torch.from_numpy(true_depth(HERE) * 1.15).float(), EVERYWHERE)
+    prior = Prior(torch.from_numpy(true_depth(HERE) * 1.15).float(), EVERYWHERE, 0.05)
     assert 0.2 * fine.pixels_per_log_depth(prior) > 0.2 * small.pixels_per_log_depth(prior) > 1
-    found = refine([fine, small], prior, None, 0.25, CONFIG)
+    found = refine([fine, small], prior, ZERO, None, 0.25, CONFIG)
     after = error_of(prior.moved(found.offset).depth)
     assert np.median(after[found.confidence.numpy() > 0.5]) < 0.01
 
@@ -67,8 +68,8 @@ def test_a_wide_search_starts_at_a_coarser_level() -> None:
 def test_pixels_without_a_prior_have_no_confidence() -> None:
     known = EVERYWHERE.clone()
     known[:, :40] = False
-    prior = Prior(torch.from_numpy(true_depth(HERE)).float(), known)
-    found = refine([level([SEEN[1], SEEN[3]])], prior, None, 0.02, CONFIG)
+    prior = Prior(torch.from_numpy(true_depth(HERE)).float(), known, 0.05)
+    found = refine([level([SEEN[1], SEEN[3]])], prior, ZERO, None, 0.02, CONFIG)
     assert found.confidence[:, :40].max() == 0
 
 
@@ -77,7 +78,7 @@ def test_a_source_with_a_wrong_pose_agrees_with_nothing() -> None:
     pose[:3, 3] += [0.4, 0.3, 0.2]
     photos = [photo(SEEN[1]), photo(SEEN[0]), photo(SEEN[4]), photo(SEEN[3])]
     wrong = [*photos[:3], type(photos[3])(View("x.jpg", SEEN[3].camera, pose), photos[3].gray, photos[3].camera)]
-    prior = Prior(torch.from_numpy(true_depth(HERE)).float(), EVERYWHERE)
+    prior = Prior(torch.from_numpy(true_depth(HERE)).float(), EVERYWHERE, 0.05)
     right = source_agreement(Level(photo(HERE), Sources.of(HERE, photos)), prior, CONFIG)
     strange = source_agreement(Level(photo(HERE), Sources.of(HERE, wrong)), prior, CONFIG)
     assert right.min() > 0.9

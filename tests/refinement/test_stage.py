@@ -20,7 +20,7 @@ from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction, Scene,
 from tests.alignment.analytic import true_depth
 from tests.refinement.scenes import OnDisk, bent, views, write
 
-CONFIG = RefinementConfig(sources=4, best_parallax_deg=8.0)
+CONFIG = RefinementConfig(sources=4, best_parallax_deg=8.0, match_px=0.05)  # photos without noise
 AMOUNT = 0.06
 ERROR = 0.05  # what the alignment says of it
 
