@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lotus_recon.config import leaf_fields
+from lotus_recon.config import leaf_fields, load_config
 from lotus_recon.errors import InputError
 from lotus_recon.io.images import write_png
 from lotus_recon.training.checks import check_options
 from lotus_recon.training.config import SetConfig, TrainConfig, UNetSize, VaeSize
+from lotus_recon.training.data import Batches
 from pipelines import train
 from pipelines.command_line import DONE, FAILED, REFUSED, parse
 
@@ -131,18 +133,30 @@ def test_a_broken_photo_is_skipped_and_many_are_an_error(
     def break_photo(number: int) -> None:
         (data / f"rgb/{number}.png").write_bytes((data / f"rgb/{number}.png").read_bytes()[:60])
 
-    break_photo(3)
-    config = ["--config", str(tiny(data, steps=4, checkpoint_every=2))]
-    assert train.run([*config, "--validation", "[]", "--out", str(tmp_path / "one")]) == DONE
+    for number in range(6, 100):
+        for kind in ("rgb", "depth"):
+            shutil.copy(data / kind / "5.png", data / kind / f"{number}.png")
+    config = tiny(data, steps=4, checkpoint_every=2)
+    drawn = [name for step in drawn_names(config, 4) for name in step]
+    break_photo(int(drawn[2]))
+    command = ["--config", str(config), "--validation", "[]"]
+    assert train.run([*command, "--out", str(tmp_path / "one")]) == DONE
     log = (tmp_path / "one/log.txt").read_text()
-    assert f"skipping 3 of {data}: {data / 'rgb/3.png'} cannot be read" in log
-    assert f"1 samples could not be used and were skipped: 3 of {data}" in log
-    for number in (0, 1):
-        break_photo(number)
-    assert train.run([*config, "--validation", "[]", "--out", str(tmp_path / "many")]) == FAILED
+    assert f"skipping {drawn[2]} of {data}: {data / f'rgb/{drawn[2]}.png'} cannot be read" in log
+    assert f"1 samples could not be used and were skipped: {drawn[2]} of {data}" in log
+    for name in drawn[3:5]:
+        break_photo(int(name))
+    assert train.run([*command, "--out", str(tmp_path / "many")]) == FAILED
     said = capsys.readouterr().err
-    assert "cannot be used; allowed: 1%" in said
-    assert all(f"rgb/{number}.png cannot be read" in said for number in (0, 1, 3))
+    assert " of its 100 samples cannot be used; allowed: 1%" in said
+    assert all(f"rgb/{name}.png cannot be read" in said for name in drawn[2:4])
+
+
+def drawn_names(file: Path, steps: int) -> list[tuple[str, ...]]:
+    """Names of the samples of each step of a run."""
+    config = load_config(TrainConfig, file)
+    batches = Batches(config.data, config.objective, config.seed, config.loop.total_batch)
+    return [tuple(name for batch in step for name in batch.names) for step in batches.run(0, steps)]
 
 
 @pytest.mark.parametrize(
