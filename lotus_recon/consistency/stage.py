@@ -28,7 +28,7 @@ from lotus_recon.geometry.consistency import (
 from lotus_recon.geometry.depth import depth_edges, grazing
 from lotus_recon.geometry.devices import pick_device
 from lotus_recon.geometry.normals import normals_from_depth
-from lotus_recon.io.maps import load_arrays, load_prediction, save_arrays
+from lotus_recon.io.maps import load_weighted_depth, save_arrays
 from lotus_recon.progress import track
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, FloatArray, Scene, View
 from lotus_recon.workspace import write_json
@@ -152,26 +152,17 @@ def _load(inputs: Inputs) -> list[_Loaded]:
     loaded = []
     for view in inputs.scene.views:
         path = inputs.depth_dir / f"{view.stem}.npz"
-        depth = load_prediction(path).depth if path.is_file() else None
-        if depth is None:
+        depth, confidence = load_weighted_depth(path) if path.is_file() else (None, None)
+        if depth is None or confidence is None:
             continue
         if depth.kind not in (DepthKind.SCENE, DepthKind.METRIC):
             raise InputError(f"{path} has {depth.kind.value} depth; allowed: SCENE, METRIC (align it first)")
         if depth.shape != (view.camera.height, view.camera.width):
             raise InputError(f"{path} has depth of size {depth.shape}, its camera {view.camera.size[::-1]}: must agree")
-        loaded.append(_Loaded(view, depth, _confidence(path, depth.shape)))
+        loaded.append(_Loaded(view, depth, confidence))
     if not loaded:
         raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
     return loaded
-
-
-def _confidence(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
-    confidence = load_arrays(path).get("confidence")
-    if confidence is None:
-        return np.ones(shape, np.float32)
-    if confidence.shape != shape:
-        raise InputError(f"{path} has confidence of size {confidence.shape}, depth {shape}: must agree")
-    return confidence.astype(np.float32)
 
 
 def _without_flying(map_: _Loaded, config: ConsistencyConfig) -> BoolArray:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
@@ -62,7 +63,23 @@ def load_prediction(path: Path) -> Prediction:
 
     Raises InputError naming the file for a missing key, a wrong kind or shape, or depth that has no valid pixel.
     """
+    return _prediction(path, load_arrays(path))
+
+
+def load_weighted_depth(path: Path) -> tuple[DepthMap | None, NDArray[np.float32]]:
+    """Depth as ``load_prediction`` reads it, and its ``confidence`` (H, W), 1 where the file has none.
+
+    Raises InputError as ``load_prediction`` does, and for a confidence of another size.
+    """
     arrays = load_arrays(path)
+    prediction = _prediction(path, arrays)
+    confidence = arrays.get("confidence", np.ones(prediction.shape)).astype(np.float32)
+    if confidence.shape != prediction.shape:
+        raise InputError(f"{path} has confidence of size {confidence.shape}, depth {prediction.shape}: must agree")
+    return prediction.depth, confidence
+
+
+def _prediction(path: Path, arrays: dict[str, np.ndarray]) -> Prediction:
     meta = _meta(path, arrays)
     try:
         depth = _depth(path, arrays, meta) if "depth" in arrays else None

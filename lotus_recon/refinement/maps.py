@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.maps import load_arrays, load_prediction, save_arrays
+from lotus_recon.io.maps import load_weighted_depth, save_arrays
 from lotus_recon.types import DepthKind, View
 
 
@@ -49,15 +49,13 @@ class Maps:
         if not path.is_file():
             nothing = torch.zeros(1, 1, device=self._device)
             return Map(nothing, nothing)
-        depth = load_prediction(path).depth
+        depth, confidence = load_weighted_depth(path)
         if depth is None or depth.kind is not DepthKind.SCENE:
             raise InputError(f"{path} must hold SCENE depth (align it first)")
         if depth.shape != size:
             raise InputError(f"{path} has depth of size {depth.shape}, its camera {size}: must agree")
         values = torch.from_numpy(np.where(depth.valid, depth.values, 0)).to(self._device)
-        arrays = load_arrays(path)
-        confidence = torch.from_numpy(arrays["confidence"]).to(self._device) if "confidence" in arrays else None
-        return Map(values, (values > 0).float() if confidence is None else confidence)
+        return Map(values, torch.from_numpy(confidence).to(self._device) * (values > 0))
 
 
 def save_map(path: Path, map_: Map, **more: np.ndarray) -> None:

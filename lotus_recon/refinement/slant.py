@@ -17,7 +17,7 @@ def slanted(depth: Tensor, normals: Tensor, known: Tensor, camera: Camera, edges
     """(H, W) offset of log depth that turns windows after the normals; depth itself stays over ``reach_px`` pixels.
 
     On a surface with normal n (3, H, W, camera axes) along rays r, z (n . r) is constant, so the slope of log z along x
-    is -n_x / (fx n . r), and along y likewise (Durou et al., JMIV 2009, eq. 20). Minimises
+    is -n_x / (fx n . r), and along y likewise. Minimises
     sum |u|^2 / reach^2 + sum bond |grad (log depth + u) - slope|^2; normals are valid where ``known`` (H, W).
     """
     toward = (normals * rays(camera, depth.device)).sum(0)

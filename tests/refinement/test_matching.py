@@ -58,7 +58,7 @@ def test_sources_of_several_sizes_are_looked_up_in_their_own() -> None:
     sources = Sources.of(HERE, [small, large])
     xy = torch.tensor([[[[[79.5, 59.5]]], [[[159.5, 119.5]]]]])  # L N H W 2
     values, inside = sources.look_up(xy)
-    assert inside.tolist() == [[[[False]], [[True]]]] or inside.all()
+    assert inside.all()
     torch.testing.assert_close(values[0, :, 0, 0], torch.tensor([0.25, 0.75]))
 
 
