@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from lotus_recon.errors import InputError
 from lotus_recon.io.maps import load_weighted_depth, save_arrays
+from lotus_recon.refinement.recent import Recent
 from lotus_recon.types import DepthKind, View
 
 
@@ -27,8 +27,8 @@ class Maps:
     """``<stem>.npz`` of a folder: those of the alignment, or what a pass left."""
 
     def __init__(self, folder: Path, device: torch.device, kept: int) -> None:
-        self._folder, self._device, self._kept = folder, device, kept
-        self._maps: OrderedDict[str, Map] = OrderedDict()
+        self._folder, self._device = folder, device
+        self._maps = Recent(self._read, kept)
 
     def has(self, view: View) -> bool:
         """Whether the view has a map."""
@@ -36,12 +36,7 @@ class Maps:
 
     def map(self, view: View) -> Map:
         """The map of a view; one that the folder lacks is unknown everywhere. Raises InputError for a wrong file."""
-        if view.name not in self._maps:
-            self._maps[view.name] = self._read(view)
-            while len(self._maps) > self._kept:
-                self._maps.popitem(last=False)
-        self._maps.move_to_end(view.name)
-        return self._maps[view.name]
+        return self._maps(view)
 
     def _read(self, view: View) -> Map:
         path = self._folder / f"{view.stem}.npz"

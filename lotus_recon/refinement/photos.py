@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,10 @@ from torch.nn import functional
 from lotus_recon.geometry.camera import fit_longer_edge
 from lotus_recon.io.images import read_rgb
 from lotus_recon.refinement.matching import Photo
+from lotus_recon.refinement.recent import Recent
 from lotus_recon.types import View
 
-LEVELS = 4  # each half the size of the one before
+_LEVELS = 4  # each half the size of the one before
 _LUMA = (0.299, 0.587, 0.114)
 _SMALLEST_SIDE_PX = 24
 
@@ -24,24 +24,19 @@ class Photos:
 
     def __init__(self, images_dir: Path, refine_size: int, device: torch.device, kept: int) -> None:
         """``refine_size``: longer edge of the finest level in pixels, 0 as it is; ``kept``: photos held in memory."""
-        self._images_dir, self._refine_size, self._device, self._kept = images_dir, refine_size, device, kept
-        self._pyramids: OrderedDict[str, tuple[Photo, ...]] = OrderedDict()
+        self._images_dir, self._refine_size, self._device = images_dir, refine_size, device
+        self._pyramids = Recent(self._made, kept)
 
     def pyramid(self, view: View) -> tuple[Photo, ...]:
         """Levels of a photo. Raises InputError when it cannot be read."""
-        if view.name not in self._pyramids:
-            self._pyramids[view.name] = self._made(view)
-            while len(self._pyramids) > self._kept:
-                self._pyramids.popitem(last=False)
-        self._pyramids.move_to_end(view.name)
-        return self._pyramids[view.name]
+        return self._pyramids(view)
 
     def _made(self, view: View) -> tuple[Photo, ...]:
         rgb = torch.from_numpy(read_rgb(self._images_dir / view.name).astype(np.float32) / 255).to(self._device)
         gray = (rgb @ torch.tensor(_LUMA, device=self._device))[None, None]
         width, height = fit_longer_edge(*view.camera.size, self._refine_size)
         levels = []
-        for level in range(LEVELS):
+        for level in range(_LEVELS):
             w, h = max(1, round(width / 2**level)), max(1, round(height / 2**level))
             if level and min(w, h) < _SMALLEST_SIDE_PX:
                 break
