@@ -151,12 +151,14 @@ class Run:
 
     def go(self) -> None:
         """Train to the end."""
-        if self.is_main:
-            self._enter_folder()
-        if self.first < self.config.loop.steps:
-            self._train()
-            self._say_what_was_skipped()
-        self.trainer.accelerator.end_training()
+        try:
+            if self.is_main:
+                self._enter_folder()
+            if self.first < self.config.loop.steps:
+                self._train()
+                self._say_what_was_skipped()
+        finally:
+            self.trainer.close()
         log.info("%s: trained for %d steps", self.folder.model, max(self.first, self.config.loop.steps))
 
     def _enter_folder(self) -> None:

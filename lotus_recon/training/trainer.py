@@ -140,6 +140,16 @@ class Trainer:
                 "scale; try bf16 or fp32, or a lower learning rate"
             )
 
+    def close(self) -> None:
+        """End the group of processes; no step can follow.
+
+        The wrapper that shares gradients goes first. With the last reference to a group of CPU processes it would wait
+        for the group's threads while it holds the interpreter's lock, and they may be waiting for that lock.
+        """
+        del self._network
+        self.accelerator.free_memory()
+        self.accelerator.end_training()
+
     def averaged(self) -> AbstractContextManager[None]:
         """The network has the weights that are validated and saved: their moving average, if there is one."""
         return nullcontext() if self._average is None else self._average.in_place()

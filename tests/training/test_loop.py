@@ -167,9 +167,9 @@ def assert_close_runs(a: Path, b: Path) -> None:
 def launch_two(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A run of two processes, with accumulation in each."""
     # On a machine without GPUs, accelerate's --multi_gpu makes CPU processes, while its --cpu ignores --num_processes.
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "-m"]
-    command += ["tests.training.toys", str(out), *arguments]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True)
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    command += ["--main_process_port", "0", "-m", "tests.training.toys", str(out), *arguments]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
 
 
 def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
