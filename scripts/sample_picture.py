@@ -11,7 +11,7 @@ from lotus_recon.io.meshes import read_mesh
 from lotus_recon.reporting.pictures import contact_sheet, depth_picture, normals_picture
 from lotus_recon.reporting.rendering import MeshRenderer, viewpoints
 
-SAMPLE = Path("out/sample")  # python -m pipelines.multi_view data/sample/images --out out/sample --refine
+SAMPLE = Path("out/sample")  # python -m pipelines.multi_view data/sample/images --out out/sample
 VIEW = "studio_03"
 WIDTH = 640
 

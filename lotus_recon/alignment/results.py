@@ -31,6 +31,7 @@ class ViewAlignment:
     p90_before: float | None = None
     median_after: float | None = None  # after the local correction
     p90_after: float | None = None
+    own_p90_after: float | None = None  # what is left of it without the error that the points are known to have
     reason: str = ""  # why it was rejected
 
     @property

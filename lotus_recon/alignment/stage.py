@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lotus_recon.alignment.aligned import AlignedView
 from lotus_recon.alignment.anchors import Anchors, SceneAnchors, held_out_points
@@ -26,6 +27,7 @@ from lotus_recon.types import BoolArray, DepthKind, DepthMap, Prediction, Scene
 
 log = logging.getLogger(__name__)
 
+_P90_SIGMAS = 1.645  # a tenth of normal errors are larger than so many standard deviations
 _FAR_SAMPLES = 2000  # pixels per view that make the percentile of far_percentile
 
 
@@ -171,14 +173,25 @@ def _with_scores(
         p90_before=p90_before,
         median_after=median_after,
         p90_after=p90_after,
+        own_p90_after=_own_p90(after, anchors),
     )
 
 
 def _error_percentiles(view: AlignedView, anchors: Anchors) -> tuple[float, float]:
     """Median and 90th percentile of the relative error; a point where the map has no positive depth counts as 1."""
-    error = np.abs(np.exp(view.log_depth_at(anchors.xy)) / anchors.depth - 1)
-    median, p90 = np.percentile(np.nan_to_num(error, nan=1.0), [50, 90])
+    median, p90 = np.percentile(_errors(view, anchors), [50, 90])
     return float(median), float(p90)
+
+
+def _errors(view: AlignedView, anchors: Anchors) -> NDArray[np.float64]:
+    error = np.abs(np.exp(view.log_depth_at(anchors.xy)) / anchors.depth - 1)
+    return np.nan_to_num(error, nan=1.0)
+
+
+def _own_p90(view: AlignedView, anchors: Anchors) -> float:
+    """90th percentile of the map's own error: variances add up, so that of a point is taken from what was measured."""
+    of_point = _P90_SIGMAS * anchors.sigma
+    return float(np.percentile(np.sqrt(np.maximum(_errors(view, anchors) ** 2 - of_point**2, 0)), 90))
 
 
 def _warn(views: Sequence[ViewAlignment]) -> None:

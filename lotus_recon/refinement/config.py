@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class RefinementConfig:
     """How aligned depth is refined by comparing photos."""
 
-    # search the depth at which other photos agree, near the aligned depth (not for maps of a sensor: they are better)
-    refine: bool = False
+    # search the depth at which other photos agree, near the aligned depth (never with --align none)
+    refine: bool = True
     # longer edge in pixels that photos are compared at (0: that of the depth maps)
     refine_size: int = 0
     # photos that each photo is compared with
@@ -19,17 +19,18 @@ class RefinementConfig:
     best_sources: int = 3
     # angle in degrees between viewing rays that is best for a comparison
     best_parallax_deg: float = 12.0
-    # half width of the first search, as a multiple of the 90th percentile of the alignment's held-out error
+    # half width of the first search, as a multiple of the 90th percentile of the alignment's own held-out error
     span_factor: float = 2.0
     # bounds of that half width, relative to depth
     min_span: float = 0.004
     max_span: float = 0.3
     # step of the search in pixels of the sources
     step_px: float = 0.7
-    # standard deviation of a match in pixels of the sources: what photos know of depth, beside the error of the prior
+    # standard deviation of a match in pixels of the sources, at least; the reprojection error of the points if that is
+    # larger: what photos know of depth, beside the error of the prior
     match_px: float = 0.3
     # standard deviation of the windows in pixels
-    window_sigma: float = 1.8
+    window_sigma: float = 1.4
     # give the prior the slant of the predicted normals, over so many pixels (0: it keeps its own)
     slant_reach_px: float = 0.0
     # passes; from the second on the refined depth of the sources counts too

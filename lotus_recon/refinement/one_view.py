@@ -78,12 +78,14 @@ def refine(
     start: Tensor,
     source_depth: SourceDepth | None,
     span: float,
+    noise_px: float,
     config: RefinementConfig,
 ) -> Refined:
     """Offsets of a prior within about ``span`` of the ``start`` (H, W). ``levels``: finest first.
 
-    The prior counts as a measurement with its error, the photos as one with that of a match: where they move by less
-    than the prior is wrong (little parallax, or the depth of a good sensor), it stays.
+    The prior counts as a measurement with its error, the photos as one with that of a match, or of the cameras if they
+    are worse (``noise_px``, pixels of the finest level): where they move by less than the prior is wrong (little
+    parallax, poor poses, or the depth of a good sensor), it stays.
     """
     movement = [level.pixels_per_log_depth(prior) for level in levels]
     first = next((i for i, px in enumerate(movement) if span * px <= _WIDEST_PX), len(levels) - 1)
@@ -91,7 +93,8 @@ def refine(
     for i in range(first, -1, -1):
         half = span if i == first else min(span, _NEXT_PX / movement[i])
         step = half / max(2, math.ceil(half * movement[i] / config.step_px))
-        pull = max((config.match_px / movement[i] / prior.sigma) ** 2, _LEAST_PULL)
+        match = max(config.match_px / movement[i], noise_px / movement[0])
+        pull = max((match / prior.sigma) ** 2, _LEAST_PULL)
         found = _refine_level(levels[i], prior, offset, pull, source_depth, half, step, config)
         offset = offset + _resized(found.offset, prior.depth.shape)
     size = prior.depth.shape

@@ -35,12 +35,12 @@ log = logging.getLogger(__name__)
 _SAMPLES = 400  # pixels per view that stand for its surface where there are few sparse points
 _UNKNOWN_ERROR = 0.05  # relative error of aligned depth that is taken where the alignment measured none
 _SIGMAS_OF_P90 = 1.645  # a tenth of normal errors are larger than so many standard deviations
-_LEAST_SIGMA = 1e-4
 _HIDDEN_SPANS = 2.0  # half widths of the search: a point so far behind a source's aligned surface is hidden by it
 _HIDDEN_PX, _TOLERANCE_PX = 6.0, 3.0  # in later passes, in pixels of parallax: hidden; no agreement in depth at all
 _STRANGER_SHARE = 0.4  # of the median agreement of all photos, below which the pose of one is not believed
 _FEWEST_TO_JUDGE = 4  # photos: among fewer nobody can tell who is wrong
 _JUDGED_LEVEL = 1  # half size is enough to tell whether photos show the same
+_FEWEST_VIEWS = 3  # of a point whose reprojection error tells how good cameras are: two agree on nearly anything
 _KEPT = 3  # photos and maps kept in memory, as a multiple of the sources of one view
 
 
@@ -51,7 +51,7 @@ class Inputs:
     scene: Scene
     images_dir: Path
     depth_dir: Path
-    relative_error: Mapping[str, float]  # of aligned depth by name of the view, its 90th percentile, where it is known
+    relative_error: Mapping[str, float]  # by name of the view, where known: 90th percentile of the error of its depth
     scored_points: BoolArray  # (P,) sparse points that the report scores
     held_out: bool  # whether the alignment never used them
     runtime: Runtime
@@ -158,7 +158,7 @@ class _Refiner:
             movement = levels[0].pixels_per_log_depth(prior)
             others = self._source_depth(index, maps, movement, first)
             span = self.span(view) if first else min(self.span(view), self.config.second_px / movement)
-            refined = refine(levels, prior, start, others, span, self.config)
+            refined = refine(levels, prior, start, others, span, self._noise_px(view, levels[0]), self.config)
             found[index] = self._judged(index, levels, prior, refined, movement)
             moved = torch.where(prior.known, prior.moved(refined.offset).depth, 0.0)
             save_map(target / f"{view.stem}.npz", Map(moved, refined.confidence))
@@ -178,9 +178,21 @@ class _Refiner:
     def _prior(self, view: View) -> Prior:
         """The aligned depth, on request with the slant of the predicted normals."""
         depth = self.aligned.map(view).depth
-        sigma = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR) / _SIGMAS_OF_P90
-        prior = Prior(torch.where(depth > 0, depth, 1.0), depth > 0, max(sigma, _LEAST_SIGMA))
+        error = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR)
+        sigma = max(error, self.config.min_span) / _SIGMAS_OF_P90
+        prior = Prior(torch.where(depth > 0, depth, 1.0), depth > 0, sigma)
         return self._slanted(view, prior) if self.config.slant_reach_px > 0 else prior
+
+    def _noise_px(self, view: View, level: Level) -> float:
+        """Standard deviation of what is seen of points beside where the cameras put them, in pixels of a level."""
+        points = self.inputs.scene.points
+        seen = points.track_length >= _FEWEST_VIEWS
+        if not seen.any():
+            return 0.0
+        # The mean length of an error in the plane is sqrt(pi/2) sigma; three of 2 n coordinates are fitted to.
+        freedom = 1 - 1.5 / points.track_length[seen]
+        sigma = points.error_px[seen] / np.sqrt(np.pi / 2 * freedom)
+        return float(np.median(sigma)) * level.photo.camera.width / view.camera.width
 
     def _slanted(self, view: View, prior: Prior) -> Prior:
         path = None if self.inputs.prediction_dir is None else self.inputs.prediction_dir / f"{view.stem}.npz"

@@ -95,6 +95,17 @@ def test_bent_maps_are_corrected_locally(tmp_path: Path) -> None:
     assert errors(truth, result).max() < 0.006
 
 
+def test_the_error_of_points_is_not_that_of_the_map(tmp_path: Path) -> None:
+    noisy, few = make_scene(noise_px=1.0), make_scene(points=100)
+    points = dataclasses.replace(few.scene.points, error_px=np.zeros_like(few.scene.points.error_px))
+    sure = dataclasses.replace(few, scene=Scene(few.scene.views, points))
+    for name, truth, bend, low, high in (("points", noisy, 0.0, 0.0, 0.1), ("map", sure, 0.1, 0.3, 1.0)):
+        result = align(truth, predict(truth, tmp_path / f"{name}_maps", DepthKind.AFFINE, bend), tmp_path / name)
+        measured, own = (np.median([getattr(v, key) for v in result.views]) for key in ("p90_after", "own_p90_after"))
+        assert measured > 0.01
+        assert low * measured <= own <= high * measured
+
+
 def test_views_without_points_follow_their_neighbours(tmp_path: Path) -> None:
     truth = make_scene(views=7, blind=(2, 6))
     predictions = predict(truth, tmp_path / "p", DepthKind.AFFINE_DISPARITY)

@@ -30,7 +30,7 @@ def error_of(depth: torch.Tensor) -> np.ndarray:
 @pytest.mark.parametrize("amount", [0.04, 0.1])
 def test_a_bent_prior_is_straightened(amount: float) -> None:
     prior = Prior(torch.from_numpy(bent(HERE, amount)).float(), EVERYWHERE, 0.05)
-    found = refine([level([SEEN[0], SEEN[1], SEEN[3], SEEN[4]])], prior, ZERO, None, 2 * amount, CONFIG)
+    found = refine([level([SEEN[0], SEEN[1], SEEN[3], SEEN[4]])], prior, ZERO, None, 2 * amount, 0.0, CONFIG)
     before, after = error_of(prior.depth), error_of(prior.moved(found.offset).depth)
     sure = found.confidence.numpy() > 0.5
     assert sure.mean() > 0.5
@@ -40,13 +40,20 @@ def test_a_bent_prior_is_straightened(amount: float) -> None:
 
 def test_the_truth_stays() -> None:
     prior = Prior(torch.from_numpy(true_depth(HERE)).float(), EVERYWHERE, 0.05)
-    found = refine([level([SEEN[0], SEEN[1], SEEN[3], SEEN[4]])], prior, ZERO, None, 0.02, CONFIG)
+    found = refine([level([SEEN[0], SEEN[1], SEEN[3], SEEN[4]])], prior, ZERO, None, 0.02, 0.0, CONFIG)
     assert found.offset.abs().median() < 0.002  # 0.04 pixels in the sources
+
+
+def test_photos_with_poor_poses_hardly_move_a_good_prior() -> None:
+    prior = Prior(torch.from_numpy(bent(HERE, 0.01)).float(), EVERYWHERE, 0.005)
+    seen = [level([SEEN[0], SEEN[1], SEEN[3], SEEN[4]])]
+    good, poor = (refine(seen, prior, ZERO, None, 0.02, noise_px, CONFIG).offset for noise_px in (0.0, 2.0))
+    assert poor.abs().median() < 0.2 * good.abs().median()
 
 
 def test_where_nothing_is_to_be_seen_the_prior_stays_and_says_so() -> None:
     prior = Prior(torch.from_numpy(bent(HERE, 0.02)).float(), EVERYWHERE, 0.05)
-    found = refine([level([SEEN[1], SEEN[3]], flat_left_of=100.0)], prior, ZERO, None, 0.04, CONFIG)
+    found = refine([level([SEEN[1], SEEN[3]], flat_left_of=100.0)], prior, ZERO, None, 0.04, 0.0, CONFIG)
     assert found.confidence.max() == 0
     assert found.offset.abs().max() < 1e-6
 
@@ -60,7 +67,7 @@ def test_a_wide_search_starts_at_a_coarser_level() -> None:
     fine = level(others)
     prior = Prior(torch.from_numpy(true_depth(HERE) * 1.15).float(), EVERYWHERE, 0.05)
     assert 0.2 * fine.pixels_per_log_depth(prior) > 0.2 * small.pixels_per_log_depth(prior) > 1
-    found = refine([fine, small], prior, ZERO, None, 0.25, CONFIG)
+    found = refine([fine, small], prior, ZERO, None, 0.25, 0.0, CONFIG)
     after = error_of(prior.moved(found.offset).depth)
     assert np.median(after[found.confidence.numpy() > 0.5]) < 0.01
 
@@ -69,7 +76,7 @@ def test_pixels_without_a_prior_have_no_confidence() -> None:
     known = EVERYWHERE.clone()
     known[:, :40] = False
     prior = Prior(torch.from_numpy(true_depth(HERE)).float(), known, 0.05)
-    found = refine([level([SEEN[1], SEEN[3]])], prior, ZERO, None, 0.02, CONFIG)
+    found = refine([level([SEEN[1], SEEN[3]])], prior, ZERO, None, 0.02, 0.0, CONFIG)
     assert found.confidence[:, :40].max() == 0
 
 
