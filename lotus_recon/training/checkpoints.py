@@ -97,7 +97,12 @@ def commit_folder(final: Path, write: Callable[[Path], object]) -> None:
     final.parent.mkdir(parents=True, exist_ok=True)
     with _scratch(final) as scratch:
         write(scratch)
+        mode = (
+            scratch.stat().st_mode & 0o666
+        )  # safetensors lets nobody but the owner read, whatever the user's mask says
         for path in scratch.rglob("*"):
+            if path.is_file():
+                path.chmod(mode)
             _to_disk(path)
         _to_disk(scratch)
         replaced = final.with_name(f"{_REPLACED_PREFIX}{final.name}")

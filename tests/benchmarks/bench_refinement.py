@@ -30,7 +30,7 @@ best = float("inf")
 for _ in range(2):
     started = time.perf_counter()
     for span in (0.04, config.second_px / levels[0].pixels_per_log_depth(prior)):  # both passes
-        refine(levels, prior, torch.zeros_like(depth), None, span, config)
+        refine(levels, prior, torch.zeros_like(depth), None, span, 0.0, config)
     best = min(best, time.perf_counter() - started)
 print(best, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

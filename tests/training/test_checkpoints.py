@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from lotus_recon.errors import TrainingError
 from lotus_recon.training import checkpoints
@@ -127,6 +129,13 @@ def test_a_failed_write_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
         commit_folder(tmp_path / "model", fail)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert (tmp_path / "model/a").read_text() == "1"
+
+
+def test_a_saved_network_is_readable_as_any_file_of_its_user(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("")
+    commit_folder(tmp_path / "model", lambda folder: save_file({"w": torch.zeros(1)}, folder / "model.safetensors"))
+    saved, other = (os.stat(tmp_path / name).st_mode for name in ("model/model.safetensors", "other"))
+    assert saved == other
 
 
 def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
