@@ -294,12 +294,17 @@ def _bars(console: Any) -> Iterator[progress.Reporter]:
 
 def _plain_reporter() -> progress.Reporter:
     last = time.monotonic()
+    shown: set[str] = set()  # what has a line that says it is not done yet
 
     def show(what: str, done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= _PLAIN_PROGRESS_SECONDS:
+        if now - last >= _PLAIN_PROGRESS_SECONDS or (done >= total and what in shown):
             last = now
+            if done < total:
+                shown.add(what)
+            else:
+                shown.discard(what)
             log.info("%s: %d of %d", what, done, total)
 
     return show

@@ -105,7 +105,8 @@ def judged(fit: DepthFit, anchors: Anchors, scale_only: bool, config: AlignmentC
     inliers = int((error < config.inlier_threshold).sum())
     if inliers < config.min_inlier_share * len(anchors) or not np.isfinite([fit.scale, fit.shift]).all():
         reason = (
-            f"sparse points disagree: {inliers} of {len(anchors)} are within {config.inlier_threshold:.0%} of the map"
+            f"sparse points disagree: {inliers} of {len(anchors)} are within {config.inlier_threshold:.0%} of the map, "
+            f"not {config.min_inlier_share:.0%} of them (--min-inlier-share)"
         )
         return FitOutcome(None, inliers, scale_only, reason)
     return FitOutcome(fit, inliers, scale_only)

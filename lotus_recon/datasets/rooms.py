@@ -34,7 +34,9 @@ class RoomsSet:
         rooms = [room for room in finished_scenes(root) if split == "all" or split == split_of(room.number)]
         self._views = [(room, view) for room in rooms for view in room.view_names()]
         if not self._views:
-            raise InputError(f"{root} has no rooms for {split!r}; make some with python -m pipelines.make_rooms")
+            having = f"has no rooms for {split!r}" if root.is_dir() else "is not there"
+            rule = f"every {VALIDATION_EVERY}th is for 'val'"
+            raise InputError(f"{root} {having}; make some with python -m pipelines.make_rooms ({rule})")
 
     def __len__(self) -> int:
         return len(self._views)

@@ -85,6 +85,8 @@ def file_safe(text: str) -> str:
 
 def check_rgb(rgb: NDArray[np.uint8]) -> None:
     """Raise InputError unless ``rgb`` is a uint8 (H, W, 3) array."""
+    if not isinstance(rgb, np.ndarray):
+        raise InputError(f"an image must be an array, uint8 (H, W, 3), not {type(rgb).__name__}")
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise InputError(f"an image must be uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}")
 

@@ -41,6 +41,7 @@ _STRANGER_SHARE = 0.4  # of the median agreement of all photos, below which the 
 _FEWEST_TO_JUDGE = 4  # photos: among fewer nobody can tell who is wrong
 _JUDGED_LEVEL = 1  # half size is enough to tell whether photos show the same
 _FEWEST_VIEWS = 3  # of a point whose reprojection error tells how good cameras are: two agree on nearly anything
+_SMALLEST_SIZE = 64  # pixels of the longer edge: in smaller photos there is nothing to compare
 _KEPT = 3  # photos and maps kept in memory, as a multiple of the sources of one view
 
 
@@ -81,6 +82,10 @@ def run(inputs: Inputs, config: RefinementConfig, out_dir: Path) -> RefinementRe
 
 def check_config(config: RefinementConfig) -> None:
     """Raise InputError for values outside their range."""
+    if 0 < config.refine_size < _SMALLEST_SIZE:
+        raise InputError(
+            f"--refine-size {config.refine_size}: allowed: {_SMALLEST_SIZE} or more, or 0 for the maps' size"
+        )
     allowed = {
         "refine_size": (config.refine_size, 0, 1 << 16),
         "sources": (config.sources, 1, 64),

@@ -65,7 +65,7 @@ def _head(report: Mapping[str, Any]) -> str:
     photos, total = report["photos"], report["total"]
     tiles = {
         "photos registered": f"{len(photos['registered'])} / {photos['given']}",
-        "total time": _duration(total["seconds"]),
+        "time before this report": _duration(total["seconds"]),
         "peak memory": f"{total['peak_memory_mb']:,.0f} MB",
         "warnings": str(len(report["warnings"])),
     }

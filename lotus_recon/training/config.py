@@ -103,6 +103,7 @@ class SetConfig:
 class DataConfig:
     """What is trained on."""
 
+    # Sets to train on, mixed by probability.
     sets: list[SetConfig] = field(default_factory=list)
     # Sets to validate on: a fixed choice of samples of each.
     validation: list[SetConfig] = field(default_factory=list)

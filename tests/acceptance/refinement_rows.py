@@ -156,7 +156,7 @@ def fountain_refined(data: Path, work: Path) -> list[Row]:
 
 def lund_refined(data: Path, work: Path) -> list[Row]:
     """nano, from scratch; distances in pixel footprints, because the unit of the scene is nobody's."""
-    pair = _pair(data / "images", work / "out")
+    pair = _pair(data / "images", work / "out", "--voxel-footprints", "1")
     footprint = _footprints(pair.scene)[pair.unseen]
     return _distance_rows(
         "lund refined", "", pair.refined / footprint, pair.plain / footprint, "px", (0.5, 2), pair.seconds

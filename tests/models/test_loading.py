@@ -346,3 +346,15 @@ def test_devices_and_number_formats(caplog: pytest.LogCaptureFixture, monkeypatc
     assert resolve_dtype("bfloat16", torch.device("cuda")) is torch.bfloat16
     with pytest.raises(InputError, match="'float8' is unknown"):
         resolve_dtype("float8", torch.device("cuda"))
+
+
+def test_the_folder_of_a_training_run_points_to_its_model(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "run/model")
+    (tmp_path / "run/model/lotus.json").touch()
+    with pytest.raises(InputError, match=r"folder of a training run; its model is .*run/model"):
+        load_model(str(tmp_path / "run"), device="cpu")
+
+
+def test_a_path_is_not_an_image() -> None:
+    with pytest.raises(InputError, match="must be an array.*not str"):
+        load_model("nano", device="cpu").predict("photo.jpg")  # type: ignore[arg-type]

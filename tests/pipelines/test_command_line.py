@@ -14,6 +14,7 @@ import pytest
 from lotus_recon.config import leaf_fields
 from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
 from lotus_recon.synthetic.rooms.config import RoomsConfig
+from pipelines import command_line
 from pipelines.command_line import parse, preset
 from pipelines.make_rooms import Arguments as MakeRoomsArguments
 from pipelines.multi_view import Arguments as MultiViewArguments
@@ -114,3 +115,15 @@ def test_an_unknown_model_says_which_exist(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "lotus-depth-d-v2-0-disparity" in result.stderr
     assert "precomputed" in result.stderr
+
+
+def test_progress_that_was_shown_is_shown_to_its_end(caplog: pytest.LogCaptureFixture, monkeypatch: Any) -> None:
+    now = 0.0
+    monkeypatch.setattr(command_line.time, "monotonic", lambda: now)
+    show = command_line._plain_reporter()
+    with caplog.at_level("INFO", logger="lotus_recon"):
+        for done in range(4):
+            now += 6.0 if done == 1 else 0.0
+            show("undistorting", done, 3)
+        show("reading", 3, 3)
+    assert [record.message for record in caplog.records] == ["undistorting: 1 of 3", "undistorting: 3 of 3"]

@@ -197,6 +197,7 @@ def test_little_memory_gives_the_same(tmp_path: Path) -> None:
     ("change", "named"),
     [
         ({"sources": 0}, "--sources 0"),
+        ({"refine_size": 1}, "--refine-size 1: allowed: 64 or more"),
         ({"best_sources": 9}, "--best-sources 9"),
         ({"min_span": 0.5}, "--min-span 0.5"),
         ({"passes": 0}, "--passes 0"),

@@ -91,6 +91,8 @@ def with_options(source: str, known: Facts | None, task: str | None, depth_space
     space = _depth_space(depth_space)
     if known is None:
         if task is None:
+            if (Path(source) / "model" / FACTS_FILE).is_file():
+                raise InputError(f"{source} is the folder of a training run; its model is {Path(source) / 'model'}")
             raise InputError(
                 f"{source} has no {FACTS_FILE} and is none of the released checkpoints: say what it predicts with "
                 "--task depth or --task normal; to predict depth, also with --depth-space disparity or "
