@@ -119,7 +119,7 @@ def test_an_unknown_model_says_which_exist(tmp_path: Path) -> None:
 
 def test_progress_that_was_shown_is_shown_to_its_end(caplog: pytest.LogCaptureFixture, monkeypatch: Any) -> None:
     now = 0.0
-    monkeypatch.setattr(command_line.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     show = command_line._plain_reporter()
     with caplog.at_level("INFO", logger="lotus_recon"):
         for done in range(4):
