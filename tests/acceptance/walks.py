@@ -19,21 +19,31 @@ from lotus_recon.synthetic.rooms.renderers import make_renderer
 from lotus_recon.synthetic.rooms.scene import Shot
 from lotus_recon.synthetic.rooms.sensor import develop
 from lotus_recon.synthetic.rooms.shots import make_shots
-from lotus_recon.types import View
+from lotus_recon.types import DepthMap, View
 
 SIZE = (384, 288)
 PHOTOS = 9
+CANDIDATES = 6
+NEAREST = 0.4  # of the median depth of the first photo
 STRIDE = 0.07  # of the median depth: four degrees
 FIRST_SEED = 500_000  # no training set has these rooms
 
 
 def write_walk(number: int, folder: Path) -> None:
-    """Photos from a line past the middle of what the first shot of a room shows; poses, depth and mesh."""
+    """Photos from a line past the middle of what a shot of a room shows; poses, depth and mesh.
+
+    Of some shots that with the largest median depth: who wants a room stands back.
+    """
     room = make_room(FIRST_SEED + number, load_catalog(None))
-    shot = make_shots(room, FIRST_SEED + number, 1, *SIZE)[0]
-    renderer = make_renderer("raycast", room)
-    frames = []
-    for index, pose in enumerate(_poses(shot, renderer.render(shot, 0).depth.values)):
+    surveyor = make_renderer("raycast", room, samples=1)
+    shots = make_shots(room, FIRST_SEED + number, CANDIDATES, *SIZE)
+    depths = [surveyor.render(shot, 0).depth for shot in shots]
+    farthest = int(np.argmax([_median(depth) for depth in depths]))
+    shot, renderer, frames = shots[farthest], make_renderer("auto", room), []
+    reach = _median(depths[farthest])
+    for index, pose in enumerate(_poses(shot, reach)):
+        if _median(surveyor.render(Shot(shot.camera, pose), 0).depth) < NEAREST * reach:
+            continue  # in a wall, or behind a piece of furniture
         view = View(f"{index:02d}.png", shot.camera, pose)
         seen = renderer.render(Shot(shot.camera, pose), index)
         rgb = develop(seen.radiance, 100 * number + index)
@@ -46,11 +56,14 @@ def write_walk(number: int, folder: Path) -> None:
     write_transforms(frames, folder / "transforms.json")
 
 
-def _poses(shot: Shot, depth: NDArray[np.float32]) -> list[NDArray[np.float64]]:
-    """Cameras beside the one of the shot that look at the point it looks at, at the median depth."""
+def _median(depth: DepthMap) -> float:
+    return float(np.median(depth.values[depth.valid])) if depth.valid.any() else 0.0
+
+
+def _poses(shot: Shot, reach: float) -> list[NDArray[np.float64]]:
+    """Cameras beside the one of the shot that look at the point it looks at, at ``reach`` metres."""
     world_from_cam = invert_rigid(shot.cam_from_world)
     center, right, forward = (world_from_cam[:3, i] for i in (3, 0, 2))
-    reach = float(np.median(depth[depth > 0]))
     steps = STRIDE * reach * (np.arange(PHOTOS) - PHOTOS // 2)
     up_x, up_y, up_z = (-float(value) for value in world_from_cam[:3, 1])
     return [look_at(center + step * right, center + reach * forward, (up_x, up_y, up_z)) for step in steps]
