@@ -48,5 +48,5 @@ class RefinementConfig:
     edge_width: float = 0.01
     # confidence of a pixel that no photo decides: its aligned depth is kept
     prior_confidence: float = 0.05
-    # memory in gigabytes for the hypotheses that are compared at once
+    # memory in gigabytes for what is compared at once (but never less than four hypotheses and sources)
     chunk_gb: float = 0.1

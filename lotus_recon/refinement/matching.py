@@ -6,7 +6,7 @@ H x W pixels of the refined view, N sources, L hypotheses. A hypothesis is an of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -62,6 +62,10 @@ class Sources:
     def __len__(self) -> int:
         return len(self.gray)
 
+    def part(self, rows: slice) -> Sources:
+        """Some of them."""
+        return Sources(*(getattr(self, each.name)[rows] for each in fields(self)))
+
     def pixels(self, rays: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
         """Pixel (..., N, H, W, 2) in each source, and z-depth there (..., N, H, W), of points on rays (3, H, W).
 
@@ -111,6 +115,10 @@ class SourceDepth:
         )
         size = torch.tensor([[one.shape[1], one.shape[0]] for one in depths], device=depth.device)
         return cls(depth, confidence, size, weight, tolerance, hidden)
+
+    def part(self, rows: slice) -> SourceDepth:
+        """That of some of the sources."""
+        return replace(self, depth=self.depth[rows], confidence=self.confidence[rows], size=self.size[rows])
 
     def judge(self, fraction: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Disagreement, 0 to ``weight``, and which points are not hidden, (L, N, H, W).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ _MARGIN = 0.1  # lead in correlation of the best hypothesis over others that is 
 _BESIDE = 2  # hypotheses so near to the best are no others
 _AGREED, _LEAD = 0.7, 0.3  # correlation of the sources together that shows a surface; of one that sees it too
 _LEAST_PULL = 1e-4  # towards the prior where nothing else decides, beside a pixel that is fully believed
+_FEWEST_PAIRS = 4  # below, a comparison takes half as long again
+_SAMPLES = 20_000  # pixels that tell how far points move
 _FEWEST_AGREED = 200  # pixels with such a surface that tell whether a source agrees
 _TENSORS = 12  # of the size of all warped windows that live at once
 
@@ -65,10 +67,12 @@ class Level:
     def pixels_per_log_depth(self, prior: Prior) -> float:
         """Pixels that a point moves in the sources per unit of log depth: upper quartile of the sources' medians."""
         here, step = prior.at_size(self.photo.gray.shape), 1e-3
-        depth = torch.stack([here.depth, here.depth * math.exp(step)])
-        xy, _ = self.sources.pixels(rays(self.photo.camera, depth.device), depth)
+        every = math.ceil(math.sqrt(here.depth.numel() / _SAMPLES))
+        near, known = here.depth[::every, ::every], here.known[::every, ::every]
+        directions = rays(self.photo.camera, near.device)[:, ::every, ::every]
+        xy, _ = self.sources.pixels(directions, torch.stack([near, near * math.exp(step)]))
         length = (xy[1] - xy[0]).norm(dim=-1) / step
-        medians = torch.stack([one[here.known].nanmedian() for one in length]).nan_to_num(nan=0)
+        medians = torch.stack([one[known].nanmedian() for one in length]).nan_to_num(nan=0)
         return max(float(medians.quantile(0.75)), 1e-6)
 
 
@@ -147,14 +151,19 @@ def score_volume(
 ) -> Tensor:
     """(L, H, W) for each offset the mean correlation with the sources that agree best; 0 where none sees the pixel."""
     windows = Windows(level.photo.gray, prior.known, config.window_sigma)
-    bytes_each = 4 * _TENSORS * len(level.sources) * prior.depth.numel()
-    chunk = max(1, int(config.chunk_gb * 1e9 / bytes_each))
-    return torch.cat(
-        [
-            _mean_of_best(*_correlations(level, windows, prior, source_depth, part), config)
-            for part in offsets.split(chunk)
-        ]
-    )
+    bytes_each = 4 * _TENSORS * prior.depth.numel()
+    pairs = max(_FEWEST_PAIRS, int(config.chunk_gb * 1e9 / bytes_each))  # of a hypothesis and a source, at once
+    N = len(level.sources)
+    scores = []
+    for some in offsets.split(max(1, pairs // N)):
+        parts = []
+        for first in range(0, N, pairs):
+            rows = slice(first, first + pairs)
+            depth = None if source_depth is None else source_depth.part(rows)
+            parts.append(_correlations(replace(level, sources=level.sources.part(rows)), windows, prior, depth, some))
+        score, seen = (torch.cat(maps, dim=1) for maps in zip(*parts, strict=True))
+        scores.append(_mean_of_best(score, seen, config))
+    return torch.cat(scores)
 
 
 def _correlations(
