@@ -80,6 +80,11 @@ class AlignmentResult:
         """Names of the views that have an aligned map."""
         return tuple(view.name for view in self.views if view.usable)
 
+    @property
+    def own_errors(self) -> dict[str, float]:
+        """Own error of the aligned depth by name of the view (90th percentile, relative), where it was measured."""
+        return {view.name: view.own_p90_after for view in self.views if view.own_p90_after is not None}
+
     def save(self) -> None:
         """Write alignment.json."""
         report = {"local_strength": self.local_strength, "medians": self.medians, "views": self.views}

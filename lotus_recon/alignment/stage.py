@@ -21,13 +21,13 @@ from lotus_recon.alignment.start import Start, depth_range
 from lotus_recon.config import Runtime
 from lotus_recon.errors import AlignmentError, InputError
 from lotus_recon.geometry.consistency import grid_samples
+from lotus_recon.geometry.points import P90_SIGMAS
 from lotus_recon.io.maps import load_prediction, save_prediction
 from lotus_recon.progress import track
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, Prediction, Scene
 
 log = logging.getLogger(__name__)
 
-_P90_SIGMAS = 1.645  # a tenth of normal errors are larger than so many standard deviations
 _FAR_SAMPLES = 2000  # pixels per view that make the percentile of far_percentile
 
 
@@ -164,8 +164,9 @@ def _with_scores(
     anchors = anchors.where(held[anchors.point])
     if not len(anchors):
         return report
-    median_before, p90_before = _error_percentiles(before, anchors)
-    median_after, p90_after = _error_percentiles(after, anchors)
+    error_before, error_after = (_errors(view, anchors) for view in (before, after))
+    median_before, p90_before = np.percentile(error_before, [50, 90]).tolist()
+    median_after, p90_after = np.percentile(error_after, [50, 90]).tolist()
     return replace(
         report,
         held_out=len(anchors),
@@ -173,25 +174,20 @@ def _with_scores(
         p90_before=p90_before,
         median_after=median_after,
         p90_after=p90_after,
-        own_p90_after=_own_p90(after, anchors),
+        own_p90_after=_own_p90(error_after, anchors),
     )
 
 
-def _error_percentiles(view: AlignedView, anchors: Anchors) -> tuple[float, float]:
-    """Median and 90th percentile of the relative error; a point where the map has no positive depth counts as 1."""
-    median, p90 = np.percentile(_errors(view, anchors), [50, 90])
-    return float(median), float(p90)
-
-
 def _errors(view: AlignedView, anchors: Anchors) -> NDArray[np.float64]:
+    """(N,) relative errors; a point where the map has no positive depth counts as 1."""
     error = np.abs(np.exp(view.log_depth_at(anchors.xy)) / anchors.depth - 1)
     return np.nan_to_num(error, nan=1.0)
 
 
-def _own_p90(view: AlignedView, anchors: Anchors) -> float:
+def _own_p90(error: NDArray[np.float64], anchors: Anchors) -> float:
     """90th percentile of the map's own error: variances add up, so that of a point is taken from what was measured."""
-    of_point = _P90_SIGMAS * anchors.sigma
-    return float(np.percentile(np.sqrt(np.maximum(_errors(view, anchors) ** 2 - of_point**2, 0)), 90))
+    of_point = P90_SIGMAS * anchors.sigma
+    return float(np.percentile(np.sqrt(np.maximum(error**2 - of_point**2, 0)), 90))
 
 
 def _warn(views: Sequence[ViewAlignment]) -> None:

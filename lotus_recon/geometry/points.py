@@ -9,6 +9,8 @@ from lotus_recon.geometry.camera import pixel_index
 from lotus_recon.geometry.pose import transform
 from lotus_recon.types import BoolArray, FloatArray, Scene
 
+P90_SIGMAS = 1.645  # a tenth of normal errors are larger than so many standard deviations
+
 
 def point_errors(
     scene: Scene, index: int, depth: FloatArray, scored: BoolArray

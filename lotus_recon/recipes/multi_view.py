@@ -242,7 +242,7 @@ def _refinement(job: Job) -> RunStage:
             scene=scene,
             images_dir=results.folder("images"),
             depth_dir=aligned.folder,
-            relative_error={view.name: view.own_p90_after for view in aligned.views if view.own_p90_after is not None},
+            relative_error=aligned.own_errors,
             scored_points=_scored_points(job, scene),
             held_out=config.holdout_strict,
             runtime=job.config.runtime,

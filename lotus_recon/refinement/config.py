@@ -11,7 +11,7 @@ class RefinementConfig:
 
     # search the depth at which other photos agree, near the aligned depth (never with --align none)
     refine: bool = True
-    # longer edge in pixels that photos are compared at (0: that of the depth maps)
+    # longer edge in pixels that photos are compared at, 64 or more (0: that of the depth maps)
     refine_size: int = 0
     # photos that each photo is compared with
     sources: int = 8

@@ -154,14 +154,12 @@ def score_volume(
     bytes_each = 4 * _TENSORS * prior.depth.numel()
     pairs = max(_FEWEST_PAIRS, int(config.chunk_gb * 1e9 / bytes_each))  # of a hypothesis and a source, at once
     N = len(level.sources)
+    rows = [slice(first, first + pairs) for first in range(0, N, pairs)]
+    parts = [(replace(level, sources=level.sources.part(row)), source_depth and source_depth.part(row)) for row in rows]
     scores = []
     for some in offsets.split(max(1, pairs // N)):
-        parts = []
-        for first in range(0, N, pairs):
-            rows = slice(first, first + pairs)
-            depth = None if source_depth is None else source_depth.part(rows)
-            parts.append(_correlations(replace(level, sources=level.sources.part(rows)), windows, prior, depth, some))
-        score, seen = (torch.cat(maps, dim=1) for maps in zip(*parts, strict=True))
+        found = [_correlations(part, windows, prior, depth, some) for part, depth in parts]
+        score, seen = (torch.cat(maps, dim=1) for maps in zip(*found, strict=True))
         scores.append(_mean_of_best(score, seen, config))
     return torch.cat(scores)
 

@@ -16,7 +16,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.geometry.consistency import SampledDepth, grid_samples
 from lotus_recon.geometry.devices import pick_device
 from lotus_recon.geometry.normals import normals_from_depth
-from lotus_recon.geometry.points import point_errors
+from lotus_recon.geometry.points import P90_SIGMAS, point_errors
 from lotus_recon.io.maps import load_prediction
 from lotus_recon.progress import track
 from lotus_recon.refinement.config import RefinementConfig
@@ -28,13 +28,12 @@ from lotus_recon.refinement.photos import Photos
 from lotus_recon.refinement.results import RefinementResult, ViewRefinement
 from lotus_recon.refinement.slant import slanted
 from lotus_recon.refinement.sources import choose_sources
-from lotus_recon.types import BoolArray, Scene, View
+from lotus_recon.types import BoolArray, Scene, SparsePoints, View
 
 log = logging.getLogger(__name__)
 
 _SAMPLES = 400  # pixels per view that stand for its surface where there are few sparse points
 _UNKNOWN_ERROR = 0.05  # relative error of aligned depth that is taken where the alignment measured none
-_SIGMAS_OF_P90 = 1.645  # a tenth of normal errors are larger than so many standard deviations
 _HIDDEN_SPANS = 2.0  # half widths of the search: a point so far behind a source's aligned surface is hidden by it
 _HIDDEN_PX, _TOLERANCE_PX = 6.0, 3.0  # in later passes, in pixels of parallax: hidden; no agreement in depth at all
 _STRANGER_SHARE = 0.4  # of the median agreement of all photos, below which the pose of one is not believed
@@ -137,6 +136,7 @@ class _Refiner:
         chosen = inputs.source_names
         allowed = np.array([chosen is None or view.name in chosen for view in inputs.scene.views])
         self.sources = choose_sources(inputs.scene, samples, allowed, config)
+        self.scene_noise_px = _noise_px(inputs.scene.points)
         self.agreement: dict[int, float] = {}  # of each photo with the others
         self.strangers: set[int] = set()
 
@@ -163,7 +163,7 @@ class _Refiner:
             movement = levels[0].pixels_per_log_depth(prior)
             others = self._source_depth(index, maps, movement, first)
             span = self.span(view) if first else min(self.span(view), self.config.second_px / movement)
-            refined = refine(levels, prior, start, others, span, self._noise_px(view, levels[0]), self.config)
+            refined = refine(levels, prior, start, others, span, self._noise_px(levels[0]), self.config)
             found[index] = self._judged(index, levels, prior, refined, movement)
             moved = torch.where(prior.known, prior.moved(refined.offset).depth, 0.0)
             save_map(target / f"{view.stem}.npz", Map(moved, refined.confidence))
@@ -184,20 +184,13 @@ class _Refiner:
         """The aligned depth, on request with the slant of the predicted normals."""
         depth = self.aligned.map(view).depth
         error = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR)
-        sigma = max(error, self.config.min_span) / _SIGMAS_OF_P90
+        sigma = max(error, self.config.min_span) / P90_SIGMAS
         prior = Prior(torch.where(depth > 0, depth, 1.0), depth > 0, sigma)
         return self._slanted(view, prior) if self.config.slant_reach_px > 0 else prior
 
-    def _noise_px(self, view: View, level: Level) -> float:
-        """Standard deviation of what is seen of points beside where the cameras put them, in pixels of a level."""
-        points = self.inputs.scene.points
-        seen = points.track_length >= _FEWEST_VIEWS
-        if not seen.any():
-            return 0.0
-        # The mean length of an error in the plane is sqrt(pi/2) sigma; three of 2 n coordinates are fitted to.
-        freedom = 1 - 1.5 / points.track_length[seen]
-        sigma = points.error_px[seen] / np.sqrt(np.pi / 2 * freedom)
-        return float(np.median(sigma)) * level.photo.camera.width / view.camera.width
+    def _noise_px(self, level: Level) -> float:
+        """The noise of the scene in pixels of a level."""
+        return self.scene_noise_px * level.photo.camera.width / level.photo.view.camera.width
 
     def _slanted(self, view: View, prior: Prior) -> Prior:
         path = None if self.inputs.prediction_dir is None else self.inputs.prediction_dir / f"{view.stem}.npz"
@@ -307,6 +300,16 @@ class _Refiner:
             confident=float((after.confidence[known] > 0.5).float().mean()),
             moved=float(moved.float().mean()),
         ), map_
+
+
+def _noise_px(points: SparsePoints) -> float:
+    """Standard deviation, per coordinate, of what is seen of points beside where the cameras put them; 0 if unknown."""
+    seen = points.track_length >= _FEWEST_VIEWS
+    if not seen.any():
+        return 0.0
+    # The mean length of an error in the plane is sqrt(pi/2) sigma; three of 2 n coordinates are fitted to.
+    freedom = 1 - 1.5 / points.track_length[seen]
+    return float(np.median(points.error_px[seen] / np.sqrt(np.pi / 2 * freedom)))
 
 
 def _samples(map_: Map) -> SampledDepth:

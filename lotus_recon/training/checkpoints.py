@@ -97,9 +97,8 @@ def commit_folder(final: Path, write: Callable[[Path], object]) -> None:
     final.parent.mkdir(parents=True, exist_ok=True)
     with _scratch(final) as scratch:
         write(scratch)
-        mode = (
-            scratch.stat().st_mode & 0o666
-        )  # safetensors lets nobody but the owner read, whatever the user's mask says
+        # The user's mask says who may read; safetensors lets nobody but the owner.
+        mode = scratch.stat().st_mode & 0o666
         for path in scratch.rglob("*"):
             if path.is_file():
                 path.chmod(mode)

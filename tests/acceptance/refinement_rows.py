@@ -129,7 +129,7 @@ def _few_sources(pair: Pair, work: Path) -> NDArray[np.float64]:
         scene=pair.scene,
         images_dir=pair.out / "images",
         depth_dir=aligned.folder,
-        relative_error={view.name: view.own_p90_after for view in aligned.views if view.own_p90_after is not None},
+        relative_error=aligned.own_errors,
         scored_points=pair.unseen,
         held_out=True,
         runtime=runtime,

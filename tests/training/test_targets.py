@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -155,4 +157,7 @@ def test_objectives_that_contradict_themselves_are_refused(objective: ObjectiveC
 
 
 def test_without_depth_its_space_does_not_matter() -> None:
-    check_targets(ObjectiveConfig(tasks=["normal"], depth_space="depth"))
+    contradiction = ObjectiveConfig(tasks=["depth"], depth_space="depth")
+    with pytest.raises(InputError):
+        check_targets(contradiction)
+    check_targets(replace(contradiction, tasks=["normal"]))
