@@ -1,0 +1,224 @@
+"""Depth from normals: weighted least squares whose weights find the discontinuities, round by round.
+
+Every pixel has a step to each neighbour that its normals ask for (planes.py). The weights start equal; after each round
+a pixel believes in the side, left or right, above or below, on which the surface found so far is less steep: bilateral
+normal integration, Cao et al., ECCV 2022, equation 15, on steps of second order instead of one-sided differences. Steps
+between normals that differ much are trusted less from the start: a plane on either side is a poor model there.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import ArrayLike, NDArray
+
+from lotus_recon.integration.checks import Problem, checked
+from lotus_recon.integration.config import IntegrationConfig
+from lotus_recon.integration.halving import doubled, halved
+from lotus_recon.integration.laplacian import Update, gradient, minimise
+from lotus_recon.integration.pixels import PixelGraph
+from lotus_recon.integration.planes import Steps, steps_between
+from lotus_recon.integration.result import IntegrationResult
+from lotus_recon.types import BoolArray, FloatArray
+
+log = logging.getLogger(__name__)
+
+_UNKNOWN = 1e-3  # weight of a step to a pixel without a normal: smooth, where nothing else decides
+_LEAST = 1e-6  # weight that a torn step keeps
+_KEPT = 0.3  # of the belief of the round before
+_OUTLIER = 3.0  # standard deviations at which the prior counts a quarter
+_SMALLEST_SPREAD = 1e-4  # of the prior's difference from the surface
+_STEEPEST = 60.0  # argument at which a sigmoid is 0 or 1 in float64
+
+
+def integrate_normals(
+    normals: FloatArray,
+    mask: BoolArray,
+    K: FloatArray | None = None,
+    depth_prior: FloatArray | None = None,
+    prior_weight: ArrayLike | None = None,
+    *,
+    confidence: FloatArray | None = None,
+    anchors: FloatArray | None = None,
+    config: IntegrationConfig | None = None,
+) -> IntegrationResult:
+    """The depth whose normals are the given ones, torn where they cannot belong to one surface.
+
+    ``normals`` (H, W, 3): camera axes x right, y down, z forward, facing the camera. ``mask`` (H, W): where to
+    integrate. ``K`` (3, 3): intrinsics in pixels, first pixel centre at (0.5, 0.5); None is an orthographic camera and
+    depth in pixels. ``depth_prior`` (H, W): depth that decides what is larger than ``config.prior_length``, in the unit
+    of the result; where it is not finite (or not positive, with K) it is not used, and where it contradicts the surface
+    it counts less. ``prior_weight``: number or (H, W), 1 is usual. ``confidence`` (H, W) of the normals:
+    relative weights. ``anchors`` (H, W): known depths of single pixels, NaN elsewhere.
+
+    Raises InputError for shapes that do not fit, a mask without pixels, normals that are missing or face away in more
+    than ``config.max_bad_share`` of it, and a prior or anchors without a valid pixel.
+    """
+    config = config or IntegrationConfig()
+    problem = checked(normals, mask, K, depth_prior, prior_weight, confidence, anchors, config)
+    integration, solution = _solved(problem, config)
+    if not solution.converged:
+        log.warning("integration of %d normals did not converge in %d rounds", len(solution.unknown), solution.rounds)
+    return integration.result(solution)
+
+
+def _solved(problem: Problem, config: IntegrationConfig) -> tuple[_Integration, _Solution]:
+    """The surface; that of a large problem starts from the surface of the same problem at half the size."""
+    integration = _Integration(problem, config)
+    if len(integration.graph) <= config.direct_pixels:
+        return integration, integration.run()
+    coarse, found = _solved(halved(problem), config)
+    start = doubled(found.unknown, coarse.graph, coarse.steps, integration.graph, integration.perspective)
+    return integration, integration.run(start)
+
+
+@dataclass(frozen=True, eq=False)
+class _Solution:
+    unknown: NDArray[np.float64]  # (P,)
+    sides: NDArray[np.float64]  # (2, 2, P)
+    iterations: tuple[int, ...]
+    converged: bool
+
+    @property
+    def rounds(self) -> int:
+        return len(self.iterations)
+
+
+class _Integration:
+    """One problem on its graph. The unknown is log depth with K, depth without."""
+
+    def __init__(self, problem: Problem, config: IntegrationConfig) -> None:
+        self.config = config
+        self.perspective = problem.K is not None
+        self.graph = graph = PixelGraph.of(problem.mask)
+        inside = problem.mask
+        self.steps: Steps = steps_between(graph, problem.normals[inside], problem.K, config.min_grazing_cos)
+        belief = np.where(problem.usable, problem.confidence, 0.0)[inside]
+        self.belief = np.maximum(belief / max(belief.max(), 1e-300), _UNKNOWN)
+        self.bend_weight = 1 / (1 + (self.steps.bend_deg / config.bend_deg) ** 2)
+        self.prior, self.prior_pull, self.anchor, self.anchor_pull = self._pulls(problem)
+        labels, count = scipy.ndimage.label(inside)
+        self.component = labels[inside] - 1
+        held = (self.prior_pull + self.anchor_pull) > 0
+        self.tied = np.bincount(self.component, held, count) > 0
+
+    def _pulls(self, problem: Problem) -> tuple[NDArray[np.float64], ...]:
+        """What is known of the unknown at each pixel from the prior and the anchors, and how strongly it pulls."""
+        inside = problem.mask
+        focal = 1.0 if problem.K is None else float(np.sqrt(problem.K[0, 0] * problem.K[1, 1]))
+        # Steps weigh focal^2 |dw|^2: surfaces longer than this many pixels follow the prior, shorter ones the normals.
+        length = self.config.prior_length * max(inside.shape)
+        pull = problem.prior_weight * (focal / length) ** 2
+        prior, anchor = (np.log(d) if self.perspective else d for d in (problem.prior[inside], problem.anchors[inside]))
+        known = np.isfinite(prior)
+        anchored = np.isfinite(anchor) * (self.config.anchor_weight * focal**2)
+        return np.nan_to_num(prior), np.where(known, pull[inside], 0.0), np.nan_to_num(anchor), anchored
+
+    def run(self, start: NDArray[np.float64] | None = None) -> _Solution:
+        """Solve and reweight until the surface stays; from ``start`` (P,), or from a flat one and equal weights."""
+        flat = np.full(len(self.graph), self._middle())
+        unknown = flat if start is None else start
+        sides = np.full((2, 2, len(self.graph)), 0.5) if start is None else self._sides(unknown)
+        prior_pull = self.prior_pull
+        iterations: list[int] = []
+        settled, solved = False, True
+        while not settled and len(iterations) < self.config.max_rounds:
+            update = self._update(unknown, flat, self._weights(sides), prior_pull)
+            unknown = unknown + update.values
+            iterations.append(update.iterations)
+            solved = update.converged
+            # Tears that decide each other would alternate for ever; some of the old belief calms them.
+            sides = _KEPT * sides + (1 - _KEPT) * self._sides(unknown)
+            prior_pull = self.prior_pull * self._prior_weights(unknown)
+            settled = self._settled(unknown, update.values)
+        return _Solution(unknown, sides, tuple(iterations), settled and solved)
+
+    def _update(
+        self,
+        unknown: NDArray[np.float64],
+        flat: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        prior_pull: NDArray[np.float64],
+    ) -> Update:
+        pulls = prior_pull + self.anchor_pull
+        target = (prior_pull * self.prior + self.anchor_pull * self.anchor) / np.where(pulls > 0, pulls, 1)
+        whole = gradient(self.graph, weights, self.steps.step, pulls, target - flat)
+        return minimise(
+            self.graph,
+            weights,
+            pulls,
+            gradient(self.graph, weights, self._errors(unknown), pulls, target - unknown),
+            self.config.solver_tolerance * float(np.linalg.norm(whole)),
+            self.config.max_solver_iterations,
+        )
+
+    def _middle(self) -> float:
+        """Where the surface starts from: the median of what is known of it."""
+        known = [self.prior[self.prior_pull > 0], self.anchor[self.anchor_pull > 0]]
+        values = np.concatenate(known)
+        return float(np.median(values)) if len(values) else 0.0
+
+    def _errors(self, unknown: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(E,) what is missing to the step that the normals ask for."""
+        return self.steps.step - (unknown[self.graph.second] - unknown[self.graph.first])
+
+    def _sides(self, unknown: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(2, 2, P) belief in the side ahead and behind, for x and y: more in the one that is less steep."""
+        ahead, behind = self.graph.sides(unknown[self.graph.second] - unknown[self.graph.first])
+        scale = self.steps.slope_scale**2
+        steeper_behind = self.config.tear_sharpness * scale * (behind**2 - ahead**2)
+        belief = 1 / (1 + np.exp(-np.clip(steeper_behind, -_STEEPEST, _STEEPEST)))
+        return np.stack([belief, 1 - belief])
+
+    def _weights(self, sides: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(E,) weights of the steps: what their two pixels believe, in the unit of the normals."""
+        pixel = np.maximum(sides, _LEAST) * self.belief * self.steps.slope_scale**2
+        return self.bend_weight * (self.graph.at_first(pixel[0]) + self.graph.at_second(pixel[1]))
+
+    def _prior_weights(self, unknown: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(P,) Geman-McClure weights: what contradicts the surface pulls less."""
+        used = self.prior_pull > 0
+        if not used.any():
+            return np.ones(len(unknown))
+        difference = np.abs(unknown - self.prior)
+        spread = max(1.4826 * float(np.median(difference[used])), _SMALLEST_SPREAD)
+        return 1 / (1 + (difference / (_OUTLIER * spread)) ** 2) ** 2
+
+    def _settled(self, unknown: NDArray[np.float64], change: NDArray[np.float64]) -> bool:
+        relief = unknown - self._component_means(unknown)[self.component]
+        moved = change - self._component_means(change)[self.component]
+        return bool(np.sqrt(np.mean(moved**2)) <= self.config.round_tolerance * np.sqrt(np.mean(relief**2)) + 1e-12)
+
+    def _component_means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(self.component, values) / np.bincount(self.component)
+
+    def _component_medians(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(scipy.ndimage.median(values, self.component, np.arange(len(self.tied))))
+
+    def result(self, solution: _Solution) -> IntegrationResult:
+        """The solution as images."""
+        unknown, weights = solution.unknown, self._weights(solution.sides)
+        graph = self.graph
+        loose = ~self.tied[self.component]
+        level = self._middle() - self._component_medians(unknown)[self.component]
+        unknown = np.where(loose, unknown + level, unknown)
+        depth = np.exp(unknown) if self.perspective else unknown
+        whole = self._weights(np.full((2, 2, len(graph)), 0.5))
+        continuity = np.clip(weights / np.maximum(whole, 1e-300), 0, 1)
+        scale = np.sqrt((graph.at_first(self.steps.slope_scale**2) + graph.at_second(self.steps.slope_scale**2)) / 2)
+        squared = continuity * (scale * self._errors(unknown)) ** 2
+        degree = np.bincount(graph.first, minlength=len(graph)) + np.bincount(graph.second, minlength=len(graph))
+        total = np.bincount(graph.first, squared, len(graph)) + np.bincount(graph.second, squared, len(graph))
+        return IntegrationResult(
+            depth=graph.image(depth.astype(np.float32), np.nan),
+            continuity=graph.edge_image(continuity.astype(np.float32), np.nan),
+            residual=graph.image(np.sqrt(total / np.maximum(degree, 1)).astype(np.float32), np.nan),
+            component=graph.image(self.component.astype(np.int32), -1),
+            tied=self.tied,
+            rounds=solution.rounds,
+            solver_iterations=solution.iterations,
+            converged=solution.converged,
+        )
