@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-FusionName = Literal["tsdf"]
+FusionName = Literal["tsdf", "normal"]
 
 
 @dataclass(frozen=True)
 class FusionConfig:
     """How aligned depth maps become one mesh."""
 
-    # Fusion backend.
+    # tsdf: fuse the depth maps as they are; normal: first integrate each view's normals, with its depth as a guide
     fusion: FusionName = "tsdf"
     # Edge of a voxel in units of the scene (metres where the scene is metric); None: from the pixel footprint.
     voxel_size: float | None = None
@@ -33,6 +33,19 @@ class FusionConfig:
     min_island_share: float = 0.0002
     # The mesh is simplified (quadric error) to at most this many triangles; None: as it comes.
     max_triangles: int | None = None
+
+
+@dataclass(frozen=True)
+class NormalSurfaceConfig:
+    """How normals are integrated for --fusion normal."""
+
+    # Length up to which shapes come from the normals, as a share of the longer side of the map; larger ones come from
+    # the depth.
+    normals_reach: float = 0.3
+    # Angle in degrees between predicted normals and those of the depth at which the depth counts half.
+    disagreement_deg: float = 20.0
+    # Weight of a sparse point beside the steps to its neighbouring pixels, which weigh 1 each.
+    point_weight: float = 0.03
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
-from lotus_recon.fusion.config import FusionConfig, SurfaceConfig
+from lotus_recon.fusion.config import FusionConfig, NormalSurfaceConfig, SurfaceConfig
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.reporting.config import ReportConfig
@@ -75,6 +75,7 @@ class MultiViewConfig:
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     refinement: RefinementConfig = field(default_factory=RefinementConfig)
+    integration: NormalSurfaceConfig = field(default_factory=NormalSurfaceConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     report: ReportConfig = field(default_factory=ReportConfig)

@@ -12,6 +12,7 @@ from lotus_recon.alignment.anchors import held_out_points
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.consistency import stage as consistency
 from lotus_recon.errors import InputError
+from lotus_recon.fusion import normal_surface
 from lotus_recon.fusion import stage as fusion
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import MASKS_FOLDER, Photo, list_photos
@@ -39,7 +40,7 @@ from lotus_recon.workspace import file_fingerprint, files_fingerprint, to_plain
 RunStage = Callable[[Results, Path], Any]
 
 # On the command line, in order.
-STAGES = ("sfm", "images", "prediction", "alignment", "refinement", "consistency", "fusion", "report")
+STAGES = ("sfm", "images", "prediction", "alignment", "refinement", "integration", "consistency", "fusion", "report")
 WITHOUT_MODEL = ("sfm", "images")
 
 
@@ -70,6 +71,7 @@ def check_job(root: Path, config: MultiViewConfig, out: Path, only: str | None =
     _check_sfm(config, photos)
     alignment.check_config(config.alignment)
     refinement.check_config(config.refinement)
+    normal_surface.check_config(config.integration)
     fusion.check_config(config.fusion)
     if config.alignment.align == "none" and not (config.sfm.pose_unit == "m" or config.scene.scale_from):
         raise InputError("--align none passes metric depth through: the poses must be metric too (--pose-unit m)")
@@ -107,6 +109,11 @@ def _check_model(config: MultiViewConfig, photos: tuple[Photo, ...]) -> str:
     info = check_model(config.prediction.model, runtime.device, runtime.dtype, options=options)
     if "depth" not in info.tasks:
         raise InputError(f"--model {config.prediction.model} predicts no depth; name one that does, or DEPTH,NORMAL")
+    if config.fusion.fusion == "normal" and "normal" not in info.tasks:
+        raise InputError(
+            f"--fusion normal: --model {config.prediction.model} predicts no normals; name one that does, or "
+            "DEPTH,NORMAL"
+        )
     if config.prediction.predictions is not None:
         as_it_is = config.alignment.align == "none"
         check_predictions(config.prediction.predictions, photos, {DepthKind.METRIC} if as_it_is else STORED_KINDS)
@@ -126,7 +133,7 @@ def stages(job: Job) -> list[Stage]:
         folder = more.pop("folder", name)
         return Stage(name, folder, {"options": options, **repeat}, run, result.load, tuple(after.split()), **more)
 
-    depth = depth_stage(config)
+    depth, checked = depth_stage(config), checked_stage(config)
     recipe = [
         stage("sfm", [_without_paths(config.sfm), config.scene.gravity], _sfm(job), sfm.SfmResult, inputs=given),
         stage("images", config.undistort, _images(job), images_stage.ImagesResult, "sfm"),
@@ -148,7 +155,14 @@ def stages(job: Job) -> list[Stage]:
             RefinementResult,
             "sfm images prediction alignment",
         ),
-        stage("consistency", config.consistency, _consistency(job), consistency.ConsistencyResult, f"sfm {depth}"),
+        stage(
+            "integration",
+            [config.integration, config.alignment.holdout],
+            _integration(job),
+            normal_surface.IntegratedViews,
+            f"sfm prediction {depth}",
+        ),
+        stage("consistency", config.consistency, _consistency(job), consistency.ConsistencyResult, f"sfm {checked}"),
         stage(
             "fusion",
             config.fusion,
@@ -158,15 +172,20 @@ def stages(job: Job) -> list[Stage]:
             folder=f"fusion/{config.fusion.fusion}",
         ),
     ]
-    if depth != "refinement":
-        recipe = [one for one in recipe if one.name != "refinement"]
+    unused = {"refinement", "integration"} - {depth, checked}
+    recipe = [one for one in recipe if one.name not in unused]
     after = " ".join(one.name for one in recipe)
     return [*recipe, stage("report", config.report, _report(job), report.ReportResult, after)]
 
 
 def depth_stage(config: MultiViewConfig) -> str:
-    """The stage whose depth is checked and fused. Metric depth that is passed through stays as it is."""
+    """The stage that places the depth. Metric depth that is passed through stays as it is."""
     return "refinement" if config.refinement.refine and config.alignment.align != "none" else "alignment"
+
+
+def checked_stage(config: MultiViewConfig) -> str:
+    """The stage whose depth the other views check."""
+    return "integration" if config.fusion.fusion == "normal" else depth_stage(config)
 
 
 def _without_paths(config: SfmConfig) -> SfmConfig:
@@ -259,9 +278,19 @@ def _scored_points(job: Job, scene: Scene) -> BoolArray:
     return held if held.any() else ~held
 
 
+def _integration(job: Job) -> RunStage:
+    def run(results: Results, out_dir: Path) -> normal_surface.IntegratedViews:
+        scene = results["sfm"].scene
+        depth_dir, prediction_dir = results.folder(depth_stage(job.config)), results.folder("prediction")
+        inputs = normal_surface.Inputs(scene, depth_dir, prediction_dir, _scored_points(job, scene), job.config.runtime)
+        return normal_surface.run(inputs, job.config.integration, out_dir)
+
+    return run
+
+
 def _consistency(job: Job) -> RunStage:
     def run(results: Results, out_dir: Path) -> consistency.ConsistencyResult:
-        depth_dir = results.folder(depth_stage(job.config))
+        depth_dir = results.folder(checked_stage(job.config))
         inputs = consistency.Inputs(results["sfm"].scene, depth_dir, job.config.runtime)
         return consistency.run(inputs, job.config.consistency, out_dir)
 
@@ -295,7 +324,7 @@ def _report(job: Job) -> RunStage:
             consistency_dir=results.folder("consistency"),
             mesh=fused.mesh_path,
             stages=results.infos(),
-            figures=_figures(results, refined),
+            figures=_figures(results, job.config),
             links={text: f"../{path.relative_to(results.workspace.root).as_posix()}" for text, path in files.items()},
             title=f"Reconstruction of {_scene_name(job.root.resolve())}",
         )
@@ -309,15 +338,20 @@ def _scene_name(root: Path) -> str:
     return root.parent.name if root.name.lower() in ("images", "photos", "rgb", "color") else root.name
 
 
-def _figures(results: Results, refined: bool) -> dict[str, Any]:
+def _figures(results: Results, config: MultiViewConfig) -> dict[str, Any]:
     """What the stages measured, by heading of the report."""
+    ran = {depth_stage(config), checked_stage(config)}
     aligned: AlignmentResult = results["alignment"]
     checked: consistency.ConsistencyResult = results["consistency"]
     return {
         "cameras": results["sfm"].report,
         "alignment": {"local correction": aligned.local_strength, **to_plain(aligned.medians)},
         "alignment of each view": [to_plain(view) for view in aligned.views],
-        **({"refinement of each view": [to_plain(view) for view in results["refinement"].views]} if refined else {}),
+        **{
+            f"{stage} of each view": [to_plain(view) for view in results[stage].views]
+            for stage in ("refinement", "integration")
+            if stage in ran
+        },
         "consistency of each view": [to_plain(view) for view in checked.views],
         "fusion": results["fusion"].figures,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from tests.benchmarks.bench_fusion import fusion_lines
+from tests.benchmarks.bench_integration import integration_lines
 from tests.benchmarks.bench_refinement import refinement_lines
 from tests.conftest import SHARED
 
@@ -15,6 +16,7 @@ def main() -> int:
     if not (SHARED / "data").is_dir():
         print(f"skipped: {SHARED / 'data'} is not there (LOTUS_RECON_SHARED names another place)")
         return 0
+    print("\n".join(integration_lines(SHARED)))
     print("\n".join(fusion_lines(SHARED)))
     return 0
 

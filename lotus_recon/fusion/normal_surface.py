@@ -1,0 +1,207 @@
+"""The stage of ``--fusion normal``: depth maps whose small shapes come from the predicted normals.
+
+Every view's normals are integrated with its aligned (or refined) depth as prior and the sparse points it sees as
+anchors: what is large comes from the depth, what is small from the normals. What comes out has the layout of the
+aligned depth and goes through the same consistency check and TSDF.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.config import Runtime
+from lotus_recon.errors import InputError
+from lotus_recon.fusion.config import NormalSurfaceConfig
+from lotus_recon.geometry.camera import pixel_index
+from lotus_recon.geometry.normals import angle_deg, normals_from_depth
+from lotus_recon.geometry.points import point_errors
+from lotus_recon.geometry.pose import transform
+from lotus_recon.integration import IntegrationConfig, IntegrationResult, integrate_normals
+from lotus_recon.io.maps import load_prediction, load_weighted_depth, save_arrays
+from lotus_recon.progress import track
+from lotus_recon.types import BoolArray, DepthMap, FloatArray, NormalMap, Scene, View
+from lotus_recon.workspace import write_json
+
+log = logging.getLogger(__name__)
+
+REPORT = "integration.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the stage reads: ``<stem>.npz`` with depth in ``depth_dir`` and with normals in ``prediction_dir``."""
+
+    scene: Scene
+    depth_dir: Path
+    prediction_dir: Path
+    scored_points: BoolArray  # (P,) sparse points that the report scores; they are no anchors
+    runtime: Runtime
+
+
+@dataclass(frozen=True)
+class ViewIntegration:
+    """How one view was integrated. Errors are |depth of the map / depth of the point - 1| at sparse points."""
+
+    name: str
+    status: str  # integrated | no_normals (its depth is kept)
+    rounds: int = 0
+    converged: bool = True
+    torn: float | None = None  # share of the steps between pixels that were not believed
+    normals_before_deg: float | None = None  # median angle between the predicted normals and those of the depth
+    normals_after_deg: float | None = None
+    points: int = 0  # sparse points that were scored
+    median_before: float | None = None
+    median_after: float | None = None
+
+
+@dataclass(frozen=True)
+class IntegratedViews:
+    """The maps in ``folder``: ``<stem>.npz`` with depth, depth_valid, confidence and meta."""
+
+    folder: Path
+    views: tuple[ViewIntegration, ...]
+
+    @classmethod
+    def load(cls, folder: Path) -> IntegratedViews:
+        """The result of an earlier run. Raises InputError when integration.json is missing or broken."""
+        path = folder / REPORT
+        try:
+            report: dict[str, Any] = json.loads(path.read_text())
+            return cls(folder, tuple(ViewIntegration(**view) for view in report["views"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} cannot be read as a report of integration: {error}") from error
+
+
+def run(inputs: Inputs, config: NormalSurfaceConfig, out_dir: Path) -> IntegratedViews:
+    """Integrate every view that has depth; writes ``<stem>.npz`` per view and integration.json.
+
+    Raises InputError when no view has normals, and for maps that cannot be read.
+    """
+    check_config(config)
+    views = [
+        (i, view) for i, view in enumerate(inputs.scene.views) if (inputs.depth_dir / f"{view.stem}.npz").is_file()
+    ]
+    if not views:
+        raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
+    reports = tuple(
+        _one_view(inputs, index, view, config, out_dir) for index, view in track(views, "integrate normals", len(views))
+    )
+    if all(report.status == "no_normals" for report in reports):
+        raise InputError(
+            "--fusion normal needs predicted normals, and no view has any: name a model that predicts them"
+        )
+    write_json(out_dir / REPORT, {"views": reports})
+    return IntegratedViews(out_dir, reports)
+
+
+def check_config(config: NormalSurfaceConfig) -> None:
+    """Raise InputError for an option out of its range."""
+    for name, low, high in (
+        ("normals_reach", 1e-3, 100.0),
+        ("disagreement_deg", 0.1, 1000.0),
+        ("point_weight", 0.0, 1e3),
+    ):
+        value = getattr(config, name)
+        if not low <= value <= high:
+            raise InputError(f"--{name.replace('_', '-')} {value}: allowed: {low:g} to {high:g}")
+
+
+def integrated_depth(
+    depth: DepthMap,
+    confidence: FloatArray,
+    normals: NormalMap,
+    view: View,
+    anchors: FloatArray | None,
+    config: NormalSurfaceConfig,
+) -> IntegrationResult:
+    """Depth of one view from its normals, with its depth as prior where that is valid.
+
+    ``confidence`` (H, W) of the depth; ``anchors`` (H, W) depths of single pixels, NaN elsewhere.
+    """
+    mask = depth.valid & normals.valid
+    own, known = normals_from_depth(depth.values, depth.valid, view.camera)
+    agreement = np.where(known, 1 / (1 + (angle_deg(own, normals.values) / config.disagreement_deg) ** 2), 0.5)
+    return integrate_normals(
+        normals.values,
+        mask,
+        view.camera.K,
+        np.where(mask, depth.values, np.nan),
+        confidence * agreement,
+        anchors=anchors if anchors is not None and np.isfinite(anchors[mask]).any() else None,
+        config=IntegrationConfig(
+            prior_length=config.normals_reach, anchor_weight=config.point_weight, max_bad_share=1.0
+        ),
+    )
+
+
+def _one_view(inputs: Inputs, index: int, view: View, config: NormalSurfaceConfig, out_dir: Path) -> ViewIntegration:
+    depth, confidence, normals = _maps(inputs, view)
+    usable = None if normals is None else depth.valid & normals.valid
+    target = out_dir / f"{view.stem}.npz"
+    if normals is None or usable is None or usable.sum() < 2:
+        log.warning("%s has no predicted normals where it has depth: its depth is kept", view.name)
+        _save(target, depth, confidence)
+        return ViewIntegration(view.name, "no_normals")
+    anchors = _anchors(inputs.scene, index, view, depth, ~inputs.scored_points)
+    found = integrated_depth(depth, confidence, normals, view, anchors, config)
+    values = np.where(usable, found.depth, depth.values)
+    after = DepthMap(np.where(depth.valid, values, 0).astype(np.float32), depth.valid, depth.kind)
+    _save(target, after, confidence)
+    before_error, after_error = (
+        point_errors(inputs.scene, index, np.where(d.valid, d.values, 0), inputs.scored_points)[1]
+        for d in (depth, after)
+    )
+    scored = len(before_error) > 0
+    return ViewIntegration(
+        view.name,
+        "integrated",
+        rounds=found.rounds,
+        converged=found.converged,
+        torn=float(np.nanmean(found.continuity < 0.5)),
+        normals_before_deg=_median_angle(depth, normals, view),
+        normals_after_deg=_median_angle(after, normals, view),
+        points=len(before_error),
+        median_before=float(np.median(before_error)) if scored else None,
+        median_after=float(np.median(after_error)) if scored else None,
+    )
+
+
+def _maps(inputs: Inputs, view: View) -> tuple[DepthMap, NDArray[np.float32], NormalMap | None]:
+    path = inputs.depth_dir / f"{view.stem}.npz"
+    depth, confidence = load_weighted_depth(path)
+    if depth is None:
+        raise InputError(f"{path} holds no depth")
+    stored = inputs.prediction_dir / f"{view.stem}.npz"
+    normals = load_prediction(stored).normals if stored.is_file() else None
+    if normals is not None and normals.shape != depth.shape:
+        raise InputError(f"{stored} has normals of size {normals.shape}, {path} depth of {depth.shape}: must agree")
+    return depth, confidence, normals
+
+
+def _anchors(scene: Scene, index: int, view: View, depth: DepthMap, usable: BoolArray) -> NDArray[np.float64]:
+    """(H, W) z-depth of the ``usable`` (P,) points where the view sees them; NaN elsewhere."""
+    points = scene.points
+    rows = np.flatnonzero((points.obs_view == index) & usable[points.obs_point])
+    z = transform(view.cam_from_world, points.xyz[points.obs_point[rows]])[:, 2]
+    anchors = np.full(depth.shape, np.nan)
+    anchors[pixel_index(points.obs_xy[rows], *depth.shape)] = np.where(z > 0, z, np.nan)
+    return anchors
+
+
+def _median_angle(depth: DepthMap, normals: NormalMap, view: View) -> float | None:
+    own, known = normals_from_depth(depth.values, depth.valid, view.camera)
+    both = known & normals.valid
+    return float(np.median(angle_deg(own[both], normals.values[both]))) if both.any() else None
+
+
+def _save(path: Path, depth: DepthMap, confidence: FloatArray) -> None:
+    meta = np.array(json.dumps({"kind": depth.kind.value}))
+    values = np.where(depth.valid, depth.values, 0).astype(np.float32)
+    save_arrays(path, depth=values, depth_valid=depth.valid, confidence=confidence.astype(np.float32), meta=meta)
