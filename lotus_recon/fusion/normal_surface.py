@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ from lotus_recon.workspace import write_json
 log = logging.getLogger(__name__)
 
 REPORT = "integration.json"
+_REACHES = (1.0, 0.3, 0.1, 0.03, 0.01)  # that are tried, as shares of the longer side
+_UNKNOWN_REACH = 0.3  # where no points can tell
+_TRIAL_VIEWS = 3
+_LEFT_ASIDE = 5  # one of so many points
+_FEWEST_POINTS = 20  # left aside, to tell
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +72,7 @@ class IntegratedViews:
     """The maps in ``folder``: ``<stem>.npz`` with depth, depth_valid, confidence and meta."""
 
     folder: Path
+    normals_reach: float  # that was given or found
     views: tuple[ViewIntegration, ...]
 
     @classmethod
@@ -74,7 +81,8 @@ class IntegratedViews:
         path = folder / REPORT
         try:
             report: dict[str, Any] = json.loads(path.read_text())
-            return cls(folder, tuple(ViewIntegration(**view) for view in report["views"]))
+            views = tuple(ViewIntegration(**view) for view in report["views"])
+            return cls(folder, float(report["normals_reach"]), views)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} cannot be read as a report of integration: {error}") from error
 
@@ -90,6 +98,8 @@ def run(inputs: Inputs, config: NormalSurfaceConfig, out_dir: Path) -> Integrate
     ]
     if not views:
         raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
+    reach = config.normals_reach or _best_reach(inputs, views, config)
+    config = replace(config, normals_reach=reach)
     reports = tuple(
         _one_view(inputs, index, view, config, out_dir) for index, view in track(views, "integrate normals", len(views))
     )
@@ -97,8 +107,9 @@ def run(inputs: Inputs, config: NormalSurfaceConfig, out_dir: Path) -> Integrate
         raise InputError(
             "--fusion normal needs predicted normals, and no view has any: name a model that predicts them"
         )
-    write_json(out_dir / REPORT, {"views": reports})
-    return IntegratedViews(out_dir, reports)
+    result = IntegratedViews(out_dir, reach, reports)
+    write_json(out_dir / REPORT, {"normals_reach": reach, "views": reports})
+    return result
 
 
 def check_config(config: NormalSurfaceConfig) -> None:
@@ -109,8 +120,54 @@ def check_config(config: NormalSurfaceConfig) -> None:
         ("point_weight", 0.0, 1e3),
     ):
         value = getattr(config, name)
-        if not low <= value <= high:
+        if value is not None and not low <= value <= high:
             raise InputError(f"--{name.replace('_', '-')} {value}: allowed: {low:g} to {high:g}")
+
+
+def _best_reach(inputs: Inputs, views: Sequence[tuple[int, View]], config: NormalSurfaceConfig) -> float:
+    """The largest reach at which points left aside are met no worse than by the depth; tried on a few views."""
+    count = len(inputs.scene.points.xyz)
+    aside = ~inputs.scored_points & (np.arange(count) % _LEFT_ASIDE == 0)
+    trials = [_Trial.of(inputs, index, view, aside) for index, view in views[:: max(1, len(views) // _TRIAL_VIEWS)]]
+    usable = [trial for trial in trials[:_TRIAL_VIEWS] if trial is not None]
+    before = [trial.errors(inputs.scene, aside, trial.depth.values) for trial in usable]
+    if sum(map(len, before)) < _FEWEST_POINTS:
+        log.warning("too few sparse points tell how far normals can be trusted: --normals-reach %g", _UNKNOWN_REACH)
+        return _UNKNOWN_REACH
+    limit = float(np.median(np.concatenate(before)))
+    for reach in _REACHES:
+        tried = replace(config, normals_reach=reach)
+        after = [trial.errors(inputs.scene, aside, trial.integrated(tried)) for trial in usable]
+        if np.median(np.concatenate(after)) <= limit:
+            return reach
+    return _REACHES[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """A view on which reaches are tried."""
+
+    index: int
+    view: View
+    depth: DepthMap
+    confidence: NDArray[np.float32]
+    normals: NormalMap
+    anchors: NDArray[np.float64]  # without the points left aside
+
+    @classmethod
+    def of(cls, inputs: Inputs, index: int, view: View, aside: BoolArray) -> _Trial | None:
+        depth, confidence, normals = _maps(inputs, view)
+        if normals is None or (depth.valid & normals.valid).sum() < 2:
+            return None
+        anchors = _anchors(inputs.scene, index, view, depth, ~inputs.scored_points & ~aside)
+        return cls(index, view, depth, confidence, normals, anchors)
+
+    def integrated(self, config: NormalSurfaceConfig) -> NDArray[np.float32]:
+        return integrated_depth(self.depth, self.confidence, self.normals, self.view, self.anchors, config).depth
+
+    def errors(self, scene: Scene, aside: BoolArray, depth: NDArray[np.float32]) -> NDArray[np.float64]:
+        known = self.depth.valid & self.normals.valid
+        return point_errors(scene, self.index, np.where(known, depth, 0), aside)[1]
 
 
 def integrated_depth(
@@ -136,7 +193,7 @@ def integrated_depth(
         confidence * agreement,
         anchors=anchors if anchors is not None and np.isfinite(anchors[mask]).any() else None,
         config=IntegrationConfig(
-            prior_length=config.normals_reach, anchor_weight=config.point_weight, max_bad_share=1.0
+            prior_length=config.normals_reach or _UNKNOWN_REACH, anchor_weight=config.point_weight, max_bad_share=1.0
         ),
     )
 

@@ -25,7 +25,7 @@ from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays, load_prediction
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.types import Mesh, Scene
-from tests.acceptance import integration_rows, nano_rows, refinement_rows
+from tests.acceptance import integration_rows, nano_rows, normal_surface_rows, refinement_rows
 from tests.acceptance.plain_tsdf import plain_mesh
 from tests.acceptance.rows import Row
 
@@ -222,6 +222,8 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "fountain-refined": ("fountain_p11", lambda place: refinement_rows.fountain_refined(place.data, place.work)),
     "lund-refined": ("lund_door", lambda place: refinement_rows.lund_refined(place.data, place.work)),
     "rooms-refined": (".", lambda place: refinement_rows.rooms_refined(place.work)),
+    "dtu-normals": ("dtu_scan24_omnidata", lambda place: normal_surface_rows.dtu_normals(place.data, place.work)),
+    "rooms-normals": (".", lambda place: normal_surface_rows.rooms_normals(place.work)),
     "normals": ("normals_diligent", lambda place: integration_rows.objects(place.data)),
 }
 

@@ -29,8 +29,8 @@ STRIDE = 0.07  # of the median depth: four degrees
 FIRST_SEED = 500_000  # no training set has these rooms
 
 
-def write_walk(number: int, folder: Path) -> None:
-    """Photos from a line past the middle of what a shot of a room shows; poses, depth and mesh.
+def write_walk(number: int, folder: Path, renderer_name: str = "auto") -> None:
+    """Photos from a line past the middle of what a shot of a room shows; poses, depth, normals and mesh.
 
     Of some shots that with the largest median depth: who wants a room stands back.
     """
@@ -39,7 +39,7 @@ def write_walk(number: int, folder: Path) -> None:
     shots = make_shots(room, FIRST_SEED + number, CANDIDATES, *SIZE)
     depths = [surveyor.render(shot, 0).depth for shot in shots]
     farthest = int(np.argmax([_median(depth) for depth in depths]))
-    shot, renderer, frames = shots[farthest], make_renderer("auto", room), []
+    shot, renderer, frames = shots[farthest], make_renderer(renderer_name, room), []
     reach = _median(depths[farthest])
     for index, pose in enumerate(_poses(shot, reach)):
         if _median(surveyor.render(Shot(shot.camera, pose), 0).depth) < NEAREST * reach:
@@ -50,7 +50,13 @@ def write_walk(number: int, folder: Path) -> None:
         path = folder / "images" / view.name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rgb).save(path)
-        save_arrays(folder / "truth" / f"{view.stem}.npz", depth=seen.depth.values, valid=seen.depth.valid & ~seen.sky)
+        save_arrays(
+            folder / "truth" / f"{view.stem}.npz",
+            depth=seen.depth.values,
+            valid=seen.depth.valid & ~seen.sky,
+            normals=seen.normals.values,
+            normals_valid=seen.normals.valid,
+        )
         frames.append(Frame(path, view))
     write_ply(folder / "mesh.ply", room.mesh)
     write_transforms(frames, folder / "transforms.json")

@@ -1,0 +1,146 @@
+"""Integrated depth maps: detail from normals, the large shape and the scale from the depth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lotus_recon.config import Runtime
+from lotus_recon.errors import InputError
+from lotus_recon.fusion import normal_surface
+from lotus_recon.fusion.config import NormalSurfaceConfig
+from lotus_recon.geometry.normals import angle_deg, normalized, normals_from_depth
+from lotus_recon.io.maps import load_prediction, load_weighted_depth, save_arrays, save_prediction
+from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction, Scene, SparsePoints, View
+from tests.alignment.analytic import CAMERA, true_depth, views_on_arc
+
+SIZE = (96, 72)
+CONFIG = NormalSurfaceConfig()
+
+
+def the_views() -> tuple[View, ...]:
+    return tuple(replace(view, camera=CAMERA.resized(*SIZE)) for view in views_on_arc(2, 0.35))
+
+
+def ripple(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """A relative error of the depth, different in every pixel."""
+    return 1 + 0.005 * np.random.default_rng(0).standard_normal(shape)
+
+
+def write(root: Path, normals: bool = True, confidence: float | None = None) -> normal_surface.Inputs:
+    seen = the_views()
+    for view in seen:
+        truth = true_depth(view)
+        valid = np.ones(truth.shape, bool)
+        valid[:5] = False
+        depth = DepthMap((truth * ripple(truth.shape)).astype(np.float32), valid, DepthKind.SCENE)
+        found, known = normals_from_depth(truth, np.ones_like(valid), view.camera)
+        save_prediction(root / "depth" / f"{view.stem}.npz", Prediction(depth, None))
+        if confidence is not None:
+            meta = np.array(json.dumps({"kind": "SCENE"}))
+            more = {"confidence": np.full(truth.shape, confidence, np.float32)}
+            save_arrays(root / "depth" / f"{view.stem}.npz", depth=depth.values, depth_valid=valid, meta=meta, **more)
+        predicted = Prediction(depth, NormalMap(found, known) if normals else None)
+        save_prediction(root / "prediction" / f"{view.stem}.npz", predicted)
+    (root / "out").mkdir()
+    return normal_surface.Inputs(
+        Scene(seen, SparsePoints.empty()), root / "depth", root / "prediction", np.zeros(0, bool), Runtime(device="cpu")
+    )
+
+
+def test_ripples_of_the_depth_go_and_its_shape_stays(tmp_path: Path) -> None:
+    inputs = write(tmp_path, confidence=0.7)
+    result = normal_surface.run(inputs, CONFIG, tmp_path / "out")
+    assert [view.status for view in result.views] == ["integrated"] * 2
+    assert normal_surface.IntegratedViews.load(tmp_path / "out") == result
+    for view, report in zip(inputs.scene.views, result.views, strict=True):
+        before, _ = load_weighted_depth(tmp_path / "depth" / f"{view.stem}.npz")
+        after, confidence = load_weighted_depth(tmp_path / "out" / f"{view.stem}.npz")
+        assert before is not None
+        assert after is not None
+        assert after.kind is DepthKind.SCENE
+        np.testing.assert_array_equal(after.valid, before.valid)
+        np.testing.assert_allclose(confidence, 0.7)
+        truth = true_depth(view)
+        errors = [np.abs(d.values / truth - 1)[d.valid].mean() for d in (before, after)]
+        assert errors[1] < 0.5 * errors[0]
+        predicted = load_prediction(tmp_path / "prediction" / f"{view.stem}.npz").normals
+        assert predicted is not None
+        own, known = normals_from_depth(after.values, after.valid, view.camera)
+        assert np.median(angle_deg(own, predicted.values)[known & predicted.valid]) < 2
+        assert report.normals_before_deg is not None
+        assert report.normals_after_deg is not None
+        assert report.normals_after_deg < 0.3 * report.normals_before_deg
+
+
+def test_normals_that_are_all_turned_do_not_bend_the_surface(tmp_path: Path) -> None:
+    inputs = write(tmp_path)
+    for view in inputs.scene.views:
+        path = tmp_path / "prediction" / f"{view.stem}.npz"
+        stored = load_prediction(path)
+        assert stored.normals is not None
+        turned = normalized(stored.normals.values + np.array([0.05, 0, 0])).astype(np.float32)
+        save_prediction(path, Prediction(stored.depth, NormalMap(turned, stored.normals.valid)))
+    normal_surface.run(inputs, replace(CONFIG, normals_reach=0.05), tmp_path / "out")
+    for view in inputs.scene.views:
+        after, _ = load_weighted_depth(tmp_path / "out" / f"{view.stem}.npz")
+        assert after is not None
+        assert np.abs(after.values / true_depth(view) - 1)[after.valid].mean() < 0.012
+
+
+def test_points_that_are_scored_are_no_anchors(tmp_path: Path) -> None:
+    """Points that lie off the surface by a tenth: used they dent it, scored they do not."""
+    inputs = write(tmp_path)
+    view = inputs.scene.views[0]
+    depth, xy = true_depth(view), np.array([[40.5, 30.5], [60.5, 50.5]])
+    rays = np.concatenate([xy, np.ones((2, 1))], 1) @ np.linalg.inv(view.camera.K).T
+    in_cam = rays * 1.1 * depth[[30, 50], [40, 60], None]
+    world = (in_cam - view.cam_from_world[:3, 3]) @ view.cam_from_world[:3, :3]
+    zero = np.zeros(2, np.int64)
+    points = SparsePoints(world, np.zeros((2, 3), np.uint8), np.ones(2), np.arange(2), zero, xy)
+    scene = Scene(inputs.scene.views, points)
+    dents = []
+    for scored in (True, False):
+        out = tmp_path / f"scored-{scored}"
+        out.mkdir()
+        given = replace(inputs, scene=scene, scored_points=np.full(2, scored))
+        report = normal_surface.run(given, replace(CONFIG, point_weight=10.0), out).views[0]
+        assert report.points == (2 if scored else 0)
+        found, _ = load_weighted_depth(out / f"{view.stem}.npz")
+        assert found is not None
+        dents.append(float(np.abs(found.values[30, 40] / depth[30, 40] - 1)))
+    assert dents[0] < 0.02 < dents[1]
+
+
+def test_views_without_normals_keep_their_depth(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    inputs = write(tmp_path)
+    view = inputs.scene.views[1]
+    path = tmp_path / "prediction" / f"{view.stem}.npz"
+    save_prediction(path, Prediction(load_prediction(path).depth, None))
+    result = normal_surface.run(inputs, CONFIG, tmp_path / "out")
+    assert [one.status for one in result.views] == ["integrated", "no_normals"]
+    assert view.name in caplog.text
+    before, after = (load_weighted_depth(tmp_path / d / f"{view.stem}.npz")[0] for d in ("depth", "out"))
+    assert before is not None
+    assert after is not None
+    np.testing.assert_array_equal(before.values[before.valid], after.values[after.valid])
+
+
+def test_what_cannot_be_integrated_is_refused(tmp_path: Path) -> None:
+    inputs = write(tmp_path, normals=False)
+    with pytest.raises(InputError, match="no view has any"):
+        normal_surface.run(inputs, CONFIG, tmp_path / "out")
+    with pytest.raises(InputError, match="--normals-reach 0.0"):
+        normal_surface.run(inputs, replace(CONFIG, normals_reach=0.0), tmp_path / "out")
+    with pytest.raises(InputError, match="no aligned depth maps"):
+        normal_surface.run(replace(inputs, depth_dir=tmp_path / "nowhere"), CONFIG, tmp_path / "out")
+    view = inputs.scene.views[0]
+    small = NormalMap(np.tile(np.array([0, 0, -1], np.float32), (10, 12, 1)), np.ones((10, 12), bool))
+    save_prediction(tmp_path / "prediction" / f"{view.stem}.npz", Prediction(None, small))
+    with pytest.raises(InputError, match="must agree"):
+        normal_surface.run(inputs, CONFIG, tmp_path / "out")
