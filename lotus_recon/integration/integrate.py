@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 _UNKNOWN = 1e-3  # weight of a step to a pixel without a normal: smooth, where nothing else decides
 _LEAST = 1e-6  # weight that a torn step keeps
 _KEPT = 0.3  # of the belief of the round before
-_OUTLIER = 3.0  # standard deviations at which the prior counts a quarter
-_SMALLEST_SPREAD = 1e-4  # of the prior's difference from the surface
+_OUTLIER = 3.0  # standard deviations from its surroundings at which a pixel of the prior counts a quarter
+_SMALLEST_SPREAD = 1e-4  # of the prior around its medians
+_FACE = 5  # side in pixels of the median that removes what is too small for a face from the prior
 _STEEPEST = 60.0  # argument at which a sigmoid is 0 or 1 in float64
 
 
@@ -50,8 +51,8 @@ def integrate_normals(
     ``normals`` (H, W, 3): camera axes x right, y down, z forward, facing the camera. ``mask`` (H, W): where to
     integrate. ``K`` (3, 3): intrinsics in pixels, first pixel centre at (0.5, 0.5); None is an orthographic camera and
     depth in pixels. ``depth_prior`` (H, W): depth that decides what is larger than ``config.prior_length``, in the unit
-    of the result; where it is not finite (or not positive, with K) it is not used, and where it contradicts the surface
-    it counts less. ``prior_weight``: number or (H, W), 1 is usual. ``confidence`` (H, W) of the normals:
+    of the result, and whose jumps are tears from the start; where it is not finite (or not positive, with K) it is not
+    used. ``prior_weight``: number or (H, W), 1 is usual. ``confidence`` (H, W) of the normals:
     relative weights. ``anchors`` (H, W): known depths of single pixels, NaN elsewhere.
 
     Raises InputError for shapes that do not fit, a mask without pixels, normals that are missing or face away in more
@@ -98,8 +99,14 @@ class _Integration:
         self.steps: Steps = steps_between(graph, problem.normals[inside], problem.K, config.min_grazing_cos)
         belief = np.where(problem.usable, problem.confidence, 0.0)[inside]
         self.belief = np.maximum(belief / max(belief.max(), 1e-300), _UNKNOWN)
-        self.bend_weight = 1 / (1 + (self.steps.bend_deg / config.bend_deg) ** 2)
+        bend_weight = 1 / (1 + (self.steps.bend_deg / config.bend_deg) ** 2)
         self.prior, self.prior_pull, self.anchor, self.anchor_pull = self._pulls(problem)
+        self.prior_agreement = np.ones(len(graph.first))
+        if self.prior_pull.any():
+            smooth = self._smooth_prior(problem.prior)
+            self.prior_agreement = self._prior_agreement(smooth)
+            self.prior_pull = self.prior_pull * self._trusted(smooth)
+        self.step_weight = bend_weight * self.prior_agreement
         labels, count = scipy.ndimage.label(inside)
         self.component = labels[inside] - 1
         held = (self.prior_pull + self.anchor_pull) > 0
@@ -117,22 +124,48 @@ class _Integration:
         anchored = np.isfinite(anchor) * (self.config.anchor_weight * focal**2)
         return np.nan_to_num(prior), np.where(known, pull[inside], 0.0), np.nan_to_num(anchor), anchored
 
+    def _smooth_prior(self, prior: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(P,) the prior, in the unit of the unknown, without what is too small for a face: medians of 5x5 pixels."""
+        nearest = scipy.ndimage.distance_transform_edt(np.isnan(prior), return_distances=False, return_indices=True)
+        filled = prior[tuple(nearest)]
+        smooth = scipy.ndimage.median_filter(np.log(filled) if self.perspective else filled, size=_FACE)
+        return np.asarray(smooth[self.graph.mask], np.float64)
+
+    def _prior_agreement(self, smooth: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(E,) 1 where the prior steps as the normals say, near 0 where it jumps.
+
+        Of two faces that look the same way, one before the other, the normals know nothing.
+        """
+        told = self.prior_pull > 0
+        jump = self._slope_scale() * self._errors(smooth)
+        return np.where(told[self.graph.first] & told[self.graph.second], 1 / (1 + jump**2) ** 2, 1.0)
+
+    def _trusted(self, smooth: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(P,) weights of the prior, small where it stands out from its surroundings."""
+        difference = np.abs(self.prior - smooth)
+        spread = max(1.4826 * float(np.median(difference[self.prior_pull > 0])), _SMALLEST_SPREAD)
+        return 1 / (1 + (difference / (_OUTLIER * spread)) ** 2) ** 2
+
+    def _slope_scale(self) -> NDArray[np.float64]:
+        """(E,) what turns errors of steps into radians."""
+        squared = self.steps.slope_scale**2
+        scale: NDArray[np.float64] = np.sqrt((self.graph.at_first(squared) + self.graph.at_second(squared)) / 2)
+        return scale
+
     def run(self, start: NDArray[np.float64] | None = None) -> _Solution:
         """Solve and reweight until the surface stays; from ``start`` (P,), or from a flat one and equal weights."""
         flat = np.full(len(self.graph), self._middle())
         unknown = flat if start is None else start
         sides = np.full((2, 2, len(self.graph)), 0.5) if start is None else self._sides(unknown)
-        prior_pull = self.prior_pull
         iterations: list[int] = []
         settled, solved = False, True
         while not settled and len(iterations) < self.config.max_rounds:
-            update = self._update(unknown, flat, self._weights(sides), prior_pull)
+            update = self._update(unknown, flat, self._weights(sides))
             unknown = unknown + update.values
             iterations.append(update.iterations)
             solved = update.converged
             # Tears that decide each other would alternate for ever; some of the old belief calms them.
             sides = _KEPT * sides + (1 - _KEPT) * self._sides(unknown)
-            prior_pull = self.prior_pull * self._prior_weights(unknown)
             settled = self._settled(unknown, update.values)
         return _Solution(unknown, sides, tuple(iterations), settled and solved)
 
@@ -141,10 +174,9 @@ class _Integration:
         unknown: NDArray[np.float64],
         flat: NDArray[np.float64],
         weights: NDArray[np.float64],
-        prior_pull: NDArray[np.float64],
     ) -> Update:
-        pulls = prior_pull + self.anchor_pull
-        target = (prior_pull * self.prior + self.anchor_pull * self.anchor) / np.where(pulls > 0, pulls, 1)
+        pulls = self.prior_pull + self.anchor_pull
+        target = (self.prior_pull * self.prior + self.anchor_pull * self.anchor) / np.where(pulls > 0, pulls, 1)
         whole = gradient(self.graph, weights, self.steps.step, pulls, target - flat)
         return minimise(
             self.graph,
@@ -176,16 +208,7 @@ class _Integration:
     def _weights(self, sides: NDArray[np.float64]) -> NDArray[np.float64]:
         """(E,) weights of the steps: what their two pixels believe, in the unit of the normals."""
         pixel = np.maximum(sides, _LEAST) * self.belief * self.steps.slope_scale**2
-        return self.bend_weight * (self.graph.at_first(pixel[0]) + self.graph.at_second(pixel[1]))
-
-    def _prior_weights(self, unknown: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(P,) Geman-McClure weights: what contradicts the surface pulls less."""
-        used = self.prior_pull > 0
-        if not used.any():
-            return np.ones(len(unknown))
-        difference = np.abs(unknown - self.prior)
-        spread = max(1.4826 * float(np.median(difference[used])), _SMALLEST_SPREAD)
-        return 1 / (1 + (difference / (_OUTLIER * spread)) ** 2) ** 2
+        return self.step_weight * (self.graph.at_first(pixel[0]) + self.graph.at_second(pixel[1]))
 
     def _settled(self, unknown: NDArray[np.float64], change: NDArray[np.float64]) -> bool:
         relief = unknown - self._component_means(unknown)[self.component]
@@ -206,10 +229,9 @@ class _Integration:
         level = self._middle() - self._component_medians(unknown)[self.component]
         unknown = np.where(loose, unknown + level, unknown)
         depth = np.exp(unknown) if self.perspective else unknown
-        whole = self._weights(np.full((2, 2, len(graph)), 0.5))
+        whole = self._weights(np.full((2, 2, len(graph)), 0.5)) / np.maximum(self.prior_agreement, _LEAST)
         continuity = np.clip(weights / np.maximum(whole, 1e-300), 0, 1)
-        scale = np.sqrt((graph.at_first(self.steps.slope_scale**2) + graph.at_second(self.steps.slope_scale**2)) / 2)
-        squared = continuity * (scale * self._errors(unknown)) ** 2
+        squared = continuity * (self._slope_scale() * self._errors(unknown)) ** 2
         degree = np.bincount(graph.first, minlength=len(graph)) + np.bincount(graph.second, minlength=len(graph))
         total = np.bincount(graph.first, squared, len(graph)) + np.bincount(graph.second, squared, len(graph))
         return IntegrationResult(

@@ -80,7 +80,7 @@ def test_a_prior_corrects_normals_that_are_all_turned(camera: Matrix) -> None:
     prior = surface.depth * (1 + 0.01 * rng.standard_normal(surface.depth.shape))
     straight = integrate_normals(normals, surface.mask, camera, prior)
     assert np.abs(errors(straight, surface, camera)).mean() < 0.2 * np.abs(errors(bent, surface, camera)).mean()
-    np.testing.assert_allclose(straight.depth, surface.depth, atol=0.5 if camera is None else 0.03)
+    np.testing.assert_allclose(straight.depth, surface.depth, atol=0.5 if camera is None else 0.04)
 
 
 def test_high_frequencies_come_from_the_normals_and_low_ones_from_the_prior() -> None:
@@ -124,12 +124,24 @@ def test_anchors_alone_fix_the_scale() -> None:
     np.testing.assert_allclose(found.depth[surface.mask], surface.depth[surface.mask], rtol=1e-3)
 
 
-def test_a_wrong_part_of_the_prior_does_not_dent_the_surface() -> None:
+def test_single_wrong_pixels_of_the_prior_do_not_dent_the_surface() -> None:
     surface = plane(K, (0.2, 0.1))
-    prior = surface.depth.copy()
-    prior[30:50, 30:50] *= 1.3
+    wrong = np.random.default_rng(0).random(surface.mask.shape) < 0.1
+    prior = np.where(wrong, 1.3 * surface.depth, surface.depth)
     found = integrate_normals(surface.normals, surface.mask, K, prior)
-    np.testing.assert_allclose(found.depth, surface.depth, rtol=0.01)
+    inner = slice(1, -1), slice(1, -1)
+    np.testing.assert_allclose(found.depth[inner], surface.depth[inner], rtol=0.02)
+
+
+def test_a_jump_of_the_prior_is_a_tear_where_the_normals_cannot_tell() -> None:
+    """A box before a wall: the same normals, two depths, and waves in the prior that are neither's."""
+    wall = plane(K, (0.2, 0.1))
+    truth = wall.depth.copy()
+    truth[30:60, 30:60] *= 0.7
+    prior = truth * (1 + 0.01 * np.sin(2 * np.pi * np.arange(SIZE) / 12))
+    found = integrate_normals(wall.normals, wall.mask, K, prior)
+    assert np.abs(found.depth / truth - 1).mean() < 0.002
+    assert (found.continuity[32:58, 29, 0] < 0.2).all()
 
 
 def test_normals_without_confidence_are_bridged() -> None:
