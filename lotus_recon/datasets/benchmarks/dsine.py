@@ -37,7 +37,7 @@ Maps = tuple[NDArray[np.float32], BoolArray]
 def _png(source: Source, path: str, size: tuple[int, int]) -> Maps:
     image = source.photo(path)
     normals = (image.astype(np.float32) / np.float32(255) * 2 - 1) * _CV_FROM_LEFT_UP_BACK
-    return np.asarray(normals, np.float32), image.any(-1)
+    return np.asarray(normals, np.float32), np.asarray(image.any(-1), bool)
 
 
 def _exr(source: Source, path: str, size: tuple[int, int]) -> Maps:

@@ -1,4 +1,4 @@
-"""ScanNet (Dai et al., CVPR 2017), the 800 images that Marigold sampled of its validation scenes: depth in millimetres."""
+"""ScanNet (Dai et al., CVPR 2017): 800 images that Marigold sampled of its validation scenes; depth in millimetres."""
 
 from __future__ import annotations
 
