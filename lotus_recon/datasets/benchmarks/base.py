@@ -31,7 +31,6 @@ class Facts:
     min_depth: float | None = None  # limits that the aligned prediction is clipped to, unit of the set
     max_depth: float | None = None
     alignment_resolution: int | None = None  # cap of what the least-squares fit sees, in pixels
-    processing_res: int | None = None  # longer edge at which networks work on this set, in pixels; None = their own
     padding: int = 1  # photos are padded with black to a multiple of this before prediction
     unit: str = "m"
 

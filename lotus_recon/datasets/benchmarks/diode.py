@@ -27,7 +27,6 @@ LAYOUT = DepthLayout(
         "diode_val.tar of Marigold's evaluation data; diode_val_all_filename_list.txt of its repository",
         min_depth=0.6,
         max_depth=350.0,
-        processing_res=640,
     ),
     _read,
     has_mask_file=True,

@@ -1,7 +1,7 @@
 """ETH3D, images of the high-resolution multi-view training scenes (Schoeps et al., CVPR 2017).
 
-Depth is a raw file of 4032 x 6048 floats in metres, infinite where the laser saw nothing. Lotus predicts at 768 pixels
-and fits under a cap of 1024.
+Depth is a raw file of 4032 x 6048 floats in metres, infinite where the laser saw nothing. The least-squares fit works
+under a cap of 1024 pixels.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ LAYOUT = DepthLayout(
         min_depth=1e-5,
         max_depth=None,
         alignment_resolution=1024,
-        processing_res=768,
     ),
     _read,
 )
