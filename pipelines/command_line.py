@@ -73,9 +73,9 @@ def parse(
     """Arguments of a pipeline from ``argv``: the config ``base``, then ``--config``, then the command line.
 
     ``arguments`` builds the defaults around an instance of the config. Configs of the types ``in_yaml``, and lists of
-    configs, are one option each, which takes YAML. ``recipes`` is the folder of configs that a bare name stands for; None:
-    that of the pipeline. tyro exits with status 2 on an unknown option. Raises InputError for
-    a config file that cannot be used.
+    configs, are one option each, which takes YAML. ``recipes`` is the folder in configs/ that a bare name is looked up
+    in; None is that of the pipeline. tyro exits with status 2 on an unknown option. Raises InputError for a config file
+    that cannot be used.
     """
     file = _early_option("--config", argv, Path)
     defaults = arguments(load_config(type(base), file and _config_file(file, recipes or pipeline), base=base))

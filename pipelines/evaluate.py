@@ -29,7 +29,7 @@ python -m pipelines.evaluate TASK --help shows the options of a task; docs/evalu
 
 @dataclass(frozen=True)
 class MapsArguments(CommonArguments):
-    """Predict maps of the photos of benchmark sets (resumable), score them, and write CSV, JSON, a table and pictures."""
+    """Predict maps of the photos of benchmark sets, score them, and write CSV, JSON, a table and pictures."""
 
     options: MapsConfig = field(default_factory=MapsConfig)
 

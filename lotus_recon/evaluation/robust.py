@@ -142,7 +142,7 @@ def _cost(line: Line, x: Vector, y: Vector, weight: Vector, truncation: float) -
 
 
 def _descend(line: Line, x: Vector, y: Vector, weight: Vector, truncation: float) -> Line:
-    """Fit what is below the truncation again until the sum stays; it never grows, as what is above counts a constant."""
+    """Fit what is below the truncation again until the sum stays; it never grows: what is above counts a constant."""
     best = _cost(line, x, y, weight, truncation)
     for _ in range(_MAX_STEPS):
         near = weight * np.abs(line[0] * x + line[1] - y) < truncation

@@ -17,6 +17,7 @@ Points = NDArray[np.float64]
 Surface = Mesh | Points
 
 _MAX_SAMPLES = 20_000_000
+_POINTS_PER_CELL = 30
 # A uniform sample of density 1 / spacing^2 has gaps: four times as many points, thinned, have one in almost every cell.
 _SAMPLES_PER_CELL = 4.0
 
@@ -82,18 +83,36 @@ def distances(prediction: Points, reference: Points) -> Distances:
 
 def nearest(points: Points, others: Points) -> Points:
     """(N,) distance of each point to the nearest of ``others``."""
-    # An unbalanced tree is built in half the time, and finds as fast.
-    tree = KDTree(others, leafsize=16, balanced_tree=False, compact_nodes=False)
-    return np.asarray(tree.query(points, workers=-1)[0])
+    # An unbalanced tree is built in half the time, and finds as fast. Points that follow each other in space walk the
+    # same branches, which the cache then holds: points in random order take three times as long.
+    tree = KDTree(others[_along_space(others)], leafsize=16, balanced_tree=False, compact_nodes=False)
+    order = _along_space(points)
+    found = np.empty(len(points))
+    found[order] = tree.query(points[order], workers=-1)[0]
+    return found
 
 
-def exact_distances(prediction: Points, reference: Points, to_prediction: Surface, to_reference: Surface) -> Distances:
-    """As ``distances``, but to the triangles of a side that is a mesh: no sampling noise in what is measured to it."""
-    one = point_to_mesh_distance if isinstance(to_reference, Mesh) else None
-    other = point_to_mesh_distance if isinstance(to_prediction, Mesh) else None
-    plain = nearest(prediction, reference) if one is None else one(prediction, to_reference)  # type: ignore[arg-type]
-    back = nearest(reference, prediction) if other is None else other(reference, to_prediction)  # type: ignore[arg-type]
-    return Distances(plain, back)
+def _along_space(points: Points) -> NDArray[np.int64]:
+    """An order in which neighbours in the list are neighbours in space: cell by cell of a coarse grid."""
+    low, extent = points.min(0), np.ptp(points, axis=0)
+    cells = max(1, round((len(points) / _POINTS_PER_CELL) ** (1 / 2)))  # points lie on surfaces
+    cell = ((points - low) / np.maximum(extent, 1e-300) * (cells - 1)).astype(np.int64)
+    return np.argsort((cell[:, 0] * cells + cell[:, 1]) * cells + cell[:, 2], kind="stable")
+
+
+def mixed_distances(prediction: Points, reference: Points, pred_surface: Surface, gt_surface: Surface) -> Distances:
+    """As ``distances`` of the samples, but to the triangles of a side that is a mesh: no sampling noise in these."""
+    to_reference = (
+        point_to_mesh_distance(prediction, gt_surface)
+        if isinstance(gt_surface, Mesh)
+        else nearest(prediction, reference)
+    )
+    to_prediction = (
+        point_to_mesh_distance(reference, pred_surface)
+        if isinstance(pred_surface, Mesh)
+        else nearest(reference, prediction)
+    )
+    return Distances(to_reference, to_prediction)
 
 
 def summary(found: Distances, max_distance: float | None = None) -> dict[str, float]:
