@@ -91,15 +91,19 @@ def test_missing_files_are_named_and_the_list_is_asked_for(tmp_path: Path) -> No
         open_benchmark("nyu", tmp_path, files)
 
 
+def _read_all(archive: Path, files: Path) -> None:
+    benchmark = open_benchmark("nyuv2", archive, files)
+    benchmark.photo(0)
+    benchmark.truth(0)
+
+
 def test_an_archive_that_is_cut_off_or_compressed_is_refused(tmp_path: Path) -> None:
     files = layouts.write_nyu(tmp_path / "nyu", np.ones((480, 640), np.uint16))
     archive = layouts.tar_of(tmp_path / "nyu")
     content = archive.read_bytes()
     archive.write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"cut off|missing|tar"):
-        broken = open_benchmark("nyuv2", archive, files)
-        broken.truth(0)
-        broken.photo(0)
+        _read_all(archive, files)
     import gzip
 
     archive.write_bytes(gzip.compress(content))
