@@ -100,7 +100,7 @@ def run_job(job: AlignmentJob, out: Path) -> dict[str, float]:
              for name, e in per_view.items()}  # fmt: skip
     write_json(out / "views.json", views)
     meta = {"task": "alignment", "stage": job.config.stage, "against": what, "views": len(per_view)}
-    units = {name: "relative error, |d / g - 1|" if "share" not in name else "share" for name in scores}
+    units = {name: "relative error, abs(d / g - 1)" if "share" not in name else "share" for name in scores}
     shown = {name: {"value": value, "unit": units[name]} for name, value in scores.items()}
     write_json(out / "summary.json", {**meta, "scores": shown, "version": __version__})
     rows = [[name, units[name], f"{value:.4%}"] for name, value in scores.items()]

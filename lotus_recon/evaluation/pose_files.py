@@ -71,7 +71,11 @@ def _json(path: Path) -> Any:
 
 def _is_camera_list(stored: Any) -> bool:
     frames = stored.get("frames") if isinstance(stored, dict) else None
-    return isinstance(frames, list) and all(isinstance(f, dict) and {"file", "w2c"} <= f.keys() for f in frames)
+    return (
+        isinstance(frames, list)
+        and len(frames) > 0
+        and all(isinstance(f, dict) and {"file", "w2c"} <= f.keys() for f in frames)
+    )
 
 
 def _w2c(entry: Mapping[str, Any], path: Path) -> NDArray[np.float64]:
