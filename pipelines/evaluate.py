@@ -6,11 +6,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import AlignmentEvalConfig, MapsConfig, PosesConfig, SurfaceConfig
 from pipelines.command_line import DONE, CommonArguments, main, on_screen, parse, status_of
+
+if TYPE_CHECKING:
+    from lotus_recon.evaluation.score import Task
 
 RECIPES = "eval"
 _HELP = """usage: python -m pipelines.evaluate TASK [OPTIONS]
@@ -78,7 +81,7 @@ def run(argv: Sequence[str]) -> int:
         return status_of(ready)
 
 
-def _maps(task: str, arguments: MapsArguments) -> Callable[[], int]:
+def _maps(task: Task, arguments: MapsArguments) -> Callable[[], int]:
     from lotus_recon.evaluation.maps_job import check_job, run_job
 
     job = check_job(task, arguments.options, arguments.out)
@@ -143,7 +146,7 @@ def _show(arguments: CommonArguments, table: Path) -> None:
         print(f"written to {table.parent}")
 
 
-_TASKS: Mapping[str, tuple[Any, Any, Callable[[str, Any], Callable[[], int]]]] = {
+_TASKS: Mapping[str, tuple[Any, Any, Callable[[Any, Any], Callable[[], int]]]] = {
     "depth": (MapsArguments, MapsConfig, _maps),
     "normals": (MapsArguments, MapsConfig, _maps),
     "reconstruction": (SurfaceArguments, SurfaceConfig, _surface),

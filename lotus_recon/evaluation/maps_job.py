@@ -12,7 +12,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig, SetConfig
 from lotus_recon.evaluation.pictures import write_worst
 from lotus_recon.evaluation.predict import claim, indices_of, parse_shard, predict_set
-from lotus_recon.evaluation.score import SetScores, score_set
+from lotus_recon.evaluation.score import SetScores, Task, score_set
 from lotus_recon.evaluation.tables import write_results
 from lotus_recon.models.base import Model, ModelOptions
 from lotus_recon.models.registry import check_model, make_model, model_fingerprint
@@ -38,7 +38,7 @@ class Part:
 class MapsJob:
     """What a run does; made by ``check_job``."""
 
-    task: str  # depth | normals
+    task: Task
     config: MapsConfig
     parts: tuple[Part, ...]
     label: str
@@ -50,7 +50,7 @@ class MapsJob:
         return self.config.only == "predict" or self.config.shard != "1/1"
 
 
-def check_job(task: str, config: MapsConfig, out: Path) -> MapsJob:
+def check_job(task: Task, config: MapsConfig, out: Path) -> MapsJob:
     """Everything that can be said before any work.
 
     Raises InputError for sets that cannot be opened or lack files (with where they come from), options that contradict
@@ -81,7 +81,7 @@ def _folder_name(config: MapsConfig) -> str:
     return config.predictions.resolve().name
 
 
-def _checked_model(task: str, config: MapsConfig) -> str:
+def _checked_model(task: Task, config: MapsConfig) -> str:
     info = check_model(config.model, config.device, config.dtype, options=_options(config, None))
     wanted = {"depth": "depth", "normals": "normal"}[task]
     if wanted not in info.tasks:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lotus_recon.datasets.benchmarks.base import Benchmark
 from lotus_recon.evaluation.config import MapsConfig
 from lotus_recon.evaluation.predict import prediction_file
-from lotus_recon.evaluation.score import SetScores, depth_error_map, depth_pair, normals_error_map, normals_pair
+from lotus_recon.evaluation.score import SetScores, Task, depth_error_map, depth_pair, normals_error_map, normals_pair
 from lotus_recon.io.images import resize_rgb, write_png
 from lotus_recon.io.maps import load_prediction
 from lotus_recon.types import BoolArray, DepthKind
@@ -23,7 +23,7 @@ _MAX_EDGE_PX = 640  # of one of the four pictures
 
 
 def write_worst(
-    benchmark: Benchmark, task: str, folder: Path, scores: SetScores, out: Path, config: MapsConfig
+    benchmark: Benchmark, task: Task, folder: Path, scores: SetScores, out: Path, config: MapsConfig
 ) -> list[Path]:
     """Write ``<rank>_<name>.png`` of the worst photos of a set: photo, prediction, truth and error, side by side."""
     index = {benchmark.name(i): i for i in range(len(benchmark))}

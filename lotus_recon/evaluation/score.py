@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ from lotus_recon.types import BoolArray, DepthKind, DepthMap, NormalMap, Predict
 # How bad a photo is, for the pictures of the worst: the first of these that it has.
 _BADNESS = ("abs_rel", "mean", "metric_rel", "scale_rel", "affine_rel", "disparity_rel")
 _SHOWN = 5
+
+Task = Literal["depth", "normals"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class _Scored:
     known: int  # pixels with ground truth
 
 
-def score_set(benchmark: Benchmark, task: str, folder: Path, count: int, config: MapsConfig) -> SetScores:
+def score_set(benchmark: Benchmark, task: Task, folder: Path, count: int, config: MapsConfig) -> SetScores:
     """Scores of the first ``count`` photos of a set; ``task`` is depth or normals.
 
     Depth scores of a set are means over its photos, those of normals are over all of its pixels. Raises InputError when
@@ -63,7 +66,7 @@ def score_set(benchmark: Benchmark, task: str, folder: Path, count: int, config:
     score = _score_depth if task == "depth" else _score_normals
 
     def one(index: int) -> _Scored:
-        return _in_context(names[index], lambda: score(*_pair(benchmark, index, folder), benchmark.facts, config))
+        return _in_context(names[index], lambda: score(*_pair(benchmark, index, folder, task), benchmark.facts, config))
 
     photos: dict[str, dict[str, float]] = {}
     pool, compared, known = AnglePool(), 0, 0
@@ -97,8 +100,8 @@ def _refuse_missing(folder: Path, names: list[str], title: str) -> None:
         raise InputError(f"{title}: {len(missing)} of {len(names)} photos have no prediction: {listed}{more}")
 
 
-def _pair(benchmark: Benchmark, index: int, folder: Path) -> tuple[Prediction, Truth]:
-    return load_prediction(prediction_file(folder, benchmark.name(index))), benchmark.truth(index)
+def _pair(benchmark: Benchmark, index: int, folder: Path, task: Task) -> tuple[Prediction, Truth]:
+    return load_prediction(prediction_file(folder, benchmark.name(index)), only=task), benchmark.truth(index)
 
 
 def depth_pair(prediction: Prediction, truth: Truth, config: MapsConfig) -> tuple[DepthMap, NDArray, BoolArray, int]:

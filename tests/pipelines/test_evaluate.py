@@ -83,7 +83,7 @@ def raise_of(words: list[str]) -> None:
     from pipelines.evaluate import MapsArguments
 
     arguments = parse(lambda options: MapsArguments(options=options), MapsConfig(), "evaluate depth", words[1:])
-    run_job(check_job(words[0], arguments.options, arguments.out))
+    run_job(check_job("depth", arguments.options, arguments.out))
 
 
 @pytest.mark.parametrize(
