@@ -29,7 +29,8 @@ part = SetConfig(kind="nyuv2", root=root / "nyu", file_list=root / "files.txt")
 config = MapsConfig(sets=[part], predictions=root / "maps", workers=2)
 started, cpu = time.perf_counter(), time.process_time()
 maps_job.run_job(maps_job.check_job("depth", config, root / "out"))
-print(time.perf_counter() - started, time.process_time() - cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+spent = time.perf_counter() - started, time.process_time() - cpu
+print(*spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 _CLOUDS = """
 import resource, sys, time
@@ -42,7 +43,8 @@ one, other = sphere(0, 1.0), sphere(1, 1.001)
 started, cpu = time.perf_counter(), time.process_time()
 found = distances(one, other)
 summary(found), tolerance_table(found, [0.001, 0.002, 0.005])
-print(time.perf_counter() - started, time.process_time() - cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+spent = time.perf_counter() - started, time.process_time() - cpu
+print(*spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
