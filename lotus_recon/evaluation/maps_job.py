@@ -12,7 +12,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig, SetConfig
 from lotus_recon.evaluation.pictures import write_worst
 from lotus_recon.evaluation.predict import claim, indices_of, parse_shard, predict_set
-from lotus_recon.evaluation.score import SetScores, Task, score_set
+from lotus_recon.evaluation.score import SetScores, Task, refuse_missing, score_set
 from lotus_recon.evaluation.tables import write_results
 from lotus_recon.models.base import Model, ModelOptions
 from lotus_recon.models.registry import check_model, make_model, model_fingerprint
@@ -71,6 +71,10 @@ def check_job(task: Task, config: MapsConfig, out: Path) -> MapsJob:
     if twice := {kind for kind in kinds if kinds.count(kind) > 1}:
         raise InputError(f"set {twice.pop()!r} is named twice; score its parts in runs of their own")
     parts = tuple(_opened(part, config, out, model) for part in config.sets)
+    if config.predictions is not None or config.only == "score":
+        for part in parts:
+            names = [part.benchmark.name(i) for i in range(part.count)]
+            refuse_missing(part.folder, names, part.benchmark.facts.title)
     return MapsJob(task, config, parts, label, out)
 
 

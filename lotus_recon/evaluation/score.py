@@ -62,7 +62,7 @@ def score_set(benchmark: Benchmark, task: Task, folder: Path, count: int, config
     maps are missing (before any is read), or one does not fit its ground truth.
     """
     names = [benchmark.name(i) for i in range(count)]
-    _refuse_missing(folder, names, benchmark.facts.title)
+    refuse_missing(folder, names, benchmark.facts.title)
     score = _score_depth if task == "depth" else _score_normals
 
     def one(index: int) -> _Scored:
@@ -92,7 +92,8 @@ def _in_context(name: str, work: Callable[[], _Scored]) -> _Scored:
         raise InputError(f"{name}: {error}") from None
 
 
-def _refuse_missing(folder: Path, names: list[str], title: str) -> None:
+def refuse_missing(folder: Path, names: list[str], title: str) -> None:
+    """Raise InputError when photos ``names`` have no prediction in ``folder``."""
     missing = [name for name in names if not prediction_file(folder, name).is_file()]
     if missing:
         listed = ", ".join(str(prediction_file(folder, name)) for name in missing[:_SHOWN])

@@ -57,7 +57,8 @@ def test_both_loops_from_the_command_line(photos: Path, capsys: pytest.CaptureFi
     maps = photos / "out/prediction/nano/folder"
     assert [path.name for path in maps.glob("*.npz")] == ["a.npz"]
     assert not (photos / "out/depth").exists()
-    assert run(["depth", *words, "--only", "score"]) == 1  # b has no map yet
+    with pytest.raises(InputError, match=r"1 of 2 photos have no prediction.*b\.npz"):
+        run(["depth", *words, "--only", "score"])
     assert run(["depth", *words]) == 0
     summary = json.loads((photos / "out/depth/folder/summary.json").read_text())
     assert summary["photos"] == 2
