@@ -82,17 +82,21 @@ class SurfaceConfig:
     thresholds: list[float] = field(default_factory=list)
     # Distance between samples: meshes are sampled and clouds thinned to it. None = half of the smallest threshold.
     spacing: float | None = None
-    # Larger distances count as this much in no mean: they are left out (DTU: 20 mm). None keeps all.
+    # Thin the reference too; off scores it as it is, as DTU does with its scans.
+    thin_reference: bool = True
+    # Measure to the triangles of a mesh; off measures to its samples, as the benchmarks do.
+    exact: bool = True
+    # Larger distances are left out of means and medians (DTU: 20 mm). None keeps all.
     max_distance: float | None = None
     # Box that both sides are cut to: x0, y0, z0, x1, y1, z1, in the frame of the reference.
     box: list[float] = field(default_factory=list)
     # Crop volume of Tanks and Temples (JSON with a polygon), in the frame of the reference.
     crop: Path | None = None
-    # DTU's ObsMask*.mat: predicted points outside the observed volume are left out.
+    # DTU's ObsMask*.mat: the prediction is cut to its surroundings, and judged inside the observed volume only.
     dtu_mask: Path | None = None
-    # DTU's Plane*.mat: reference points below the table are left out.
+    # DTU's Plane*.mat: reference points below the table are not judged.
     dtu_plane: Path | None = None
-    # Leave out predicted points that no reference depth map could have seen.
+    # Do not judge predicted points that no reference depth map could have seen.
     seen_only: bool = False
     # How the prediction comes into the frame of the reference: none; cameras = similarity of the camera positions.
     align: Literal["none", "cameras"] = "none"

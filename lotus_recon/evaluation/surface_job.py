@@ -114,19 +114,30 @@ def run_job(job: SurfaceJob, out: Path) -> SurfaceScores:
 def score(job: SurfaceJob) -> SurfaceScores:
     """Scores of the prediction in the frame of the reference. Raises InputError when masks leave nothing of a side."""
     config = job.config
-    reference = uniform_samples(job.reference, job.spacing, config.seed)
+    reference = _reference_samples(job)
     similarity, report = _aligned(job, reference)
     moved = _moved(job.pred, similarity)
-    pred = uniform_samples(moved, job.spacing, config.seed)
-    pred_kept, reference_kept = _kept(pred, job, is_pred=True), _kept(reference, job, is_pred=False)
-    for what, kept in (("prediction", pred_kept), ("reference", reference_kept)):
-        if not kept.any():
+    pred = _cut(uniform_samples(moved, job.spacing, config.seed), config)
+    judged_pred, judged_reference = pred[_judged_pred(pred, job)], reference[_judged_reference(reference, config)]
+    for what, points in (("prediction", judged_pred), ("reference", judged_reference)):
+        if len(points) == 0:
             raise InputError(f"the masks leave nothing of the {what}; are both sides in one frame?")
-    found = mixed_distances(pred[pred_kept], reference[reference_kept], moved, job.reference)
+    whole = config.exact and not (config.box or config.crop or config.dtu_mask)  # what is cut has no triangles left
+    to_pred = moved if whole and isinstance(moved, Mesh) else pred
+    to_reference = job.reference if whole and isinstance(job.reference, Mesh) else reference
+    found = mixed_distances(judged_pred, judged_reference, to_pred, to_reference)
     report["pred_to_reference"] = matrix_of(similarity).tolist()
-    counts = (int(pred_kept.sum()), int(reference_kept.sum()))
     table = tolerance_table(found, config.thresholds)
+    counts = (len(judged_pred), len(judged_reference))
     return SurfaceScores(summary(found, config.max_distance), table, report, counts)
+
+
+def _reference_samples(job: SurfaceJob) -> Points:
+    if isinstance(job.reference, Mesh) or job.config.thin_reference:
+        samples = uniform_samples(job.reference, job.spacing, job.config.seed)
+    else:
+        samples = job.reference
+    return _cut(samples, job.config, is_pred=False)
 
 
 def _aligned(job: SurfaceJob, reference: Points) -> tuple[Similarity, dict[str, Any]]:
@@ -138,8 +149,8 @@ def _aligned(job: SurfaceJob, reference: Points) -> tuple[Similarity, dict[str, 
         fitted = from_cameras(read_poses(config.pred_poses), read_poses(config.reference_poses))
         similarity, report = fitted.similarity, dict(fitted.report)
     if config.icp != "none":
-        samples = uniform_samples(_moved(job.pred, similarity), job.spacing, config.seed)
-        samples, truth = samples[_kept(samples, job, True)], reference[_kept(reference, job, False)]
+        samples = _cut(uniform_samples(_moved(job.pred, similarity), job.spacing, config.seed), config)
+        samples, truth = samples[_judged_pred(samples, job)], reference[_judged_reference(reference, config)]
         if len(samples) == 0 or len(truth) == 0:
             raise InputError("the masks leave nothing for ICP to match; are both sides in one frame?")
         reach = config.icp_distance or 10 * max(config.thresholds)
@@ -154,18 +165,30 @@ def _moved(surface: Surface, similarity: Similarity) -> Surface:
     return similarity.apply(surface)
 
 
-def _kept(points: Points, job: SurfaceJob, is_pred: bool) -> BoolArray:
-    """(N,) the points that count: the box and the crop cut both sides, what was observed the prediction only."""
-    config = job.config
+def _cut(points: Points, config: SurfaceConfig, is_pred: bool = True) -> Points:
+    """The points of a side that exist at all for the scores: in the box and the crop, near DTU's volume."""
     kept = np.ones(len(points), bool)
     if config.box:
         kept &= masks.inside_box(points, config.box)
     if config.crop is not None:
         kept &= masks.read_crop(config.crop).contains(points)
     if is_pred and config.dtu_mask is not None:
-        kept &= masks.read_dtu_mask(config.dtu_mask).contains(points)
-    if not is_pred and config.dtu_plane is not None:
-        kept &= masks.above_plane(points, masks.read_dtu_plane(config.dtu_plane))
-    if is_pred and config.seen_only:
-        kept &= masks.seen_by(points, job.maps, max(config.thresholds))
-    return kept
+        kept &= masks.read_dtu_mask(config.dtu_mask).surrounds(points)
+    return points[kept]
+
+
+def _judged_pred(points: Points, job: SurfaceJob) -> BoolArray:
+    """(N,) the predicted points whose distance counts: what could be observed. All serve as neighbours."""
+    judged = np.ones(len(points), bool)
+    if job.config.dtu_mask is not None:
+        judged &= masks.read_dtu_mask(job.config.dtu_mask).contains(points)
+    if job.config.seen_only:
+        judged &= masks.seen_by(points, job.maps, max(job.config.thresholds))
+    return judged
+
+
+def _judged_reference(points: Points, config: SurfaceConfig) -> BoolArray:
+    """(N,) the reference points whose distance counts: above DTU's table."""
+    if config.dtu_plane is None:
+        return np.ones(len(points), bool)
+    return masks.above_plane(points, masks.read_dtu_plane(config.dtu_plane))

@@ -17,6 +17,7 @@ from lotus_recon.geometry.pose import transform
 from lotus_recon.types import BoolArray, DepthMap, FloatArray, View
 
 _AXES = {"X": 0, "Y": 1, "Z": 2}
+_DTU_MARGIN_MM = 60.0
 
 
 def inside_box(points: FloatArray, box: Sequence[float]) -> BoolArray:
@@ -70,7 +71,13 @@ class ObservedVolume:
 
     seen: BoolArray  # (X, Y, Z)
     origin: NDArray[np.float64]  # (3,) centre of the first voxel
+    far: NDArray[np.float64]  # (3,) the other corner of the box
     size: float  # of a voxel
+
+    def surrounds(self, points: FloatArray) -> BoolArray:
+        """(N,) whether points (N, 3) lie in the box of the volume, with the margins of DTU's evaluation."""
+        far = self.far + 2 * _DTU_MARGIN_MM
+        return np.asarray(((points >= self.origin - _DTU_MARGIN_MM) & (points < far)).all(1))
 
     def contains(self, points: FloatArray) -> BoolArray:
         """(N,) whether points (N, 3) fall into a voxel that was seen; by the nearest voxel centre."""
@@ -87,7 +94,7 @@ def read_dtu_mask(path: Path) -> ObservedVolume:
     box = np.asarray(stored["BB"], np.float64)
     if box.shape != (2, 3) or np.ndim(stored["ObsMask"]) != 3:
         raise InputError(f"{path}: BB has shape {box.shape}, ObsMask {np.shape(stored['ObsMask'])}; needed (2, 3), 3D")
-    return ObservedVolume(np.asarray(stored["ObsMask"]) > 0, box[0], float(np.ravel(stored["Res"])[0]))
+    return ObservedVolume(np.asarray(stored["ObsMask"]) > 0, box[0], box[1], float(np.ravel(stored["Res"])[0]))
 
 
 def read_dtu_plane(path: Path) -> NDArray[np.float64]:

@@ -75,10 +75,14 @@ def distances(prediction: Points, reference: Points) -> Distances:
 
     Raises InputError when a side is empty or not finite.
     """
+    _check_sides(prediction, reference)
+    return Distances(nearest(prediction, reference), nearest(reference, prediction))
+
+
+def _check_sides(prediction: Points, reference: Points) -> None:
     for what, points in (("prediction", prediction), ("reference", reference)):
         if len(points) == 0 or not np.isfinite(points).all():
-            raise InputError(f"the {what} must hold finite points; after masks it has {len(points)}")
-    return Distances(nearest(prediction, reference), nearest(reference, prediction))
+            raise InputError(f"the {what} must hold finite points; it has {len(points)}")
 
 
 def nearest(points: Points, others: Points) -> Points:
@@ -100,19 +104,17 @@ def _along_space(points: Points) -> NDArray[np.int64]:
     return np.argsort((cell[:, 0] * cells + cell[:, 1]) * cells + cell[:, 2], kind="stable")
 
 
-def mixed_distances(prediction: Points, reference: Points, pred_surface: Surface, gt_surface: Surface) -> Distances:
-    """As ``distances`` of the samples, but to the triangles of a side that is a mesh: no sampling noise in these."""
-    to_reference = (
-        point_to_mesh_distance(prediction, gt_surface)
-        if isinstance(gt_surface, Mesh)
-        else nearest(prediction, reference)
-    )
-    to_prediction = (
-        point_to_mesh_distance(reference, pred_surface)
-        if isinstance(pred_surface, Mesh)
-        else nearest(reference, prediction)
-    )
-    return Distances(to_reference, to_prediction)
+def mixed_distances(prediction: Points, reference: Points, to_prediction: Surface, to_reference: Surface) -> Distances:
+    """Distances of the points of each side that are judged to what the other side is: a mesh's triangles, or points.
+
+    Distances to triangles have no sampling noise in them. Raises InputError as ``distances`` does.
+    """
+    _check_sides(prediction, reference)
+    return Distances(_to(prediction, to_reference), _to(reference, to_prediction))
+
+
+def _to(points: Points, target: Surface) -> Points:
+    return point_to_mesh_distance(points, target) if isinstance(target, Mesh) else nearest(points, target)
 
 
 def summary(found: Distances, max_distance: float | None = None) -> dict[str, float]:

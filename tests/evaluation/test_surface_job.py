@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.io import savemat
 
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import SurfaceConfig
@@ -149,3 +150,31 @@ def test_what_cannot_be_scored_is_refused(config: SurfaceConfig, tmp_path: Path)
         check_job(replace(config, pred=None))
     with pytest.raises(InputError, match=r"nothing\.ply"):
         check_job(replace(config, pred=tmp_path / "nothing.ply"))
+
+
+def test_dtus_masks_choose_what_is_judged_not_what_is_there(tmp_path: Path) -> None:
+    """As DTU's evaluation: unobserved prediction is no error, but still a neighbour; the table is no reference."""
+    scan = np.array([[0.0, 0, 0], [1, 0, 0], [9, 0, -1]])  # the last below the table
+    found = np.array([[0.0, 0, 0.5], [1.0, 0, 0.25], [999.0, 0, 0]])  # seen; not seen; far outside
+    write_ply(tmp_path / "scan.ply", PointCloud(scan.astype(np.float32)))
+    write_ply(tmp_path / "found.ply", PointCloud(found.astype(np.float32)))
+    seen = np.zeros((3, 3, 3), np.uint8)
+    seen[0] = 1
+    savemat(tmp_path / "mask.mat", {"ObsMask": seen, "BB": np.array([[0.0, -1, -1], [2, 1, 1]]), "Res": 1.0})
+    savemat(tmp_path / "plane.mat", {"P": np.array([[0.0], [0], [1], [0.5]])})
+    config = SurfaceConfig(
+        pred=tmp_path / "found.ply",
+        reference=tmp_path / "scan.ply",
+        dtu_mask=tmp_path / "mask.mat",
+        dtu_plane=tmp_path / "plane.mat",
+        thresholds=[0.3],
+        spacing=0.1,
+        thin_reference=False,
+        exact=False,
+        max_distance=20.0,
+    )
+    scores = score(check_job(config))
+    assert scores.samples == (1, 2)
+    assert scores.distances["accuracy"] == pytest.approx(0.5)
+    assert scores.distances["completeness"] == pytest.approx((0.5 + 0.25) / 2)
+    assert scores.table[0] == {"threshold": 0.3, "precision": 0, "recall": 0.5, "fscore": 0}

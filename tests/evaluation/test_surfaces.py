@@ -128,6 +128,9 @@ def test_dtus_masks(tmp_path: Path) -> None:
     volume = masks.read_dtu_mask(tmp_path / "ObsMask1_10.mat")
     points = np.array([[11.0, 22, 30], [11.4, 21.6, 30.4], [11.6, 22, 30], [9, 22, 30], [11, 22, 99]])
     assert volume.contains(points).tolist() == [True, True, False, False, False]
+    assert volume.surrounds(np.array([[-49.0, 0, 0], [-51.0, 0, 0], [132, 0, 0], [133.0, 0, 0]])).tolist() == [
+        True, False, True, False
+    ]  # fmt: skip
     savemat(tmp_path / "Plane1.mat", {"P": np.array([[0.0], [0], [1], [-5]])})
     plane = masks.read_dtu_plane(tmp_path / "Plane1.mat")
     assert masks.above_plane(np.array([[0.0, 0, 6], [0, 0, 4]]), plane).tolist() == [True, False]

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lotus_recon.config import load_config
+from lotus_recon.config import leaf_fields, load_config
 from lotus_recon.datasets.benchmarks.registry import DEPTH, NORMALS
 from lotus_recon.errors import InputError
-from lotus_recon.evaluation.config import MapsConfig
+from lotus_recon.evaluation.config import MapsConfig, SurfaceConfig
 from lotus_recon.io.images import write_png
-from pipelines.evaluate import run
+from pipelines.evaluate import _TASKS, run
 
 TASKS = ("depth", "normals", "reconstruction", "poses", "alignment")
 CONFIGS = Path(__file__).resolve().parents[2] / "configs/eval"
@@ -35,6 +35,8 @@ def test_help_is_fast_and_loads_no_torch(task: str) -> None:
     assert done.returncode == 0
     assert "LOADED" not in done.stderr
     assert ("--out" in done.stdout) == bool(task)
+    options = [] if not task else [name for name, _ in leaf_fields(_TASKS[task][1])]
+    assert all(f"--{name.replace('_', '-')}" in done.stdout for name in options)
     assert time.process_time() - start < 2
 
 
@@ -107,10 +109,15 @@ def test_what_cannot_work_is_refused_before_any_work(words: list[str], message: 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("lotus-*.yaml")), ids=lambda path: path.stem)
 def test_every_config_names_known_sets_and_their_lists(path: Path) -> None:
     config = load_config(MapsConfig, path)
     assert config.sets
     for part in config.sets:
         assert part.kind in {*DEPTH, *NORMALS}
         assert part.file_list is not None
+
+
+@pytest.mark.parametrize("path", sorted({*CONFIGS.glob("*.yaml")} - {*CONFIGS.glob("lotus-*.yaml")}))
+def test_every_other_config_is_of_reconstructions(path: Path) -> None:
+    assert load_config(SurfaceConfig, path).thresholds
