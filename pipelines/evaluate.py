@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import AlignmentEvalConfig, MapsConfig, PosesConfig, SurfaceConfig
-from pipelines.command_line import DONE, CommonArguments, main, on_screen, parse, status_of
+from pipelines.command_line import DONE, REFUSED, CommonArguments, main, on_screen, parse, status_of
 
 if TYPE_CHECKING:
     from lotus_recon.evaluation.score import Task
@@ -62,7 +62,7 @@ def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
     if not argv or argv[0] in ("-h", "--help"):
         print(_HELP)
-        return DONE
+        return DONE if argv else REFUSED
     if argv[0] not in _TASKS:
         raise InputError(f"task {argv[0]!r} is unknown; allowed: {', '.join(_TASKS)}")
     arguments_type, config_type, work = _TASKS[argv[0]]

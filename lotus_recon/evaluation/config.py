@@ -38,6 +38,12 @@ class MapsConfig:
     lists: Path | None = None
     # A model of the registry: a name, a Hub id, a folder, or DEPTH,NORMAL.
     model: str = "nano"
+    # What a checkpoint of unknown name predicts. Known ones need not be told.
+    task: Literal["depth", "normal"] | None = None
+    # What the depth of a checkpoint of unknown name is affine in. Known ones need not be told.
+    depth_space: Literal["disparity", "depth"] | None = None
+    # Branch, tag or commit of a Hub id. None takes its main branch.
+    revision: str | None = None
     # Score the maps in this folder instead, one <name>.npz per photo, in <set>/ where several sets are scored.
     predictions: Path | None = None
     # What the row is called. None takes the name of the model or of the folder.

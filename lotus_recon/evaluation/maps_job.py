@@ -94,7 +94,13 @@ def _checked_model(task: Task, config: MapsConfig) -> str:
 
 
 def _options(config: MapsConfig, processing_res: int | None) -> ModelOptions:
-    return ModelOptions(processing_res=processing_res, batch_size=config.images_per_batch)
+    return ModelOptions(
+        task=config.task,
+        depth_space=config.depth_space,
+        revision=config.revision,
+        processing_res=processing_res,
+        batch_size=config.images_per_batch,
+    )
 
 
 def _opened(part: SetConfig, config: MapsConfig, out: Path, model: str | None) -> Part:
@@ -137,6 +143,7 @@ def predict(job: MapsJob, model_of: Callable[[SetConfig], Model]) -> int:
             part.folder,
             {
                 "model": job.config.model,
+                "depth_space": job.config.depth_space,
                 "fingerprint": model_fingerprint(job.config.model, _options(job.config, resolution)),
                 "processing_res": resolution,
                 "seed": job.config.seed,

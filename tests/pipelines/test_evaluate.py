@@ -40,6 +40,11 @@ def test_help_is_fast_and_loads_no_torch(task: str) -> None:
     assert time.process_time() - start < 2
 
 
+def test_no_task_is_refused_with_the_list_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+    assert all(task in capsys.readouterr().out for task in TASKS)
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Two photos with depth, as a folder set."""
