@@ -42,7 +42,8 @@ def test_help_is_fast_and_loads_no_torch(task: str) -> None:
 
 def test_no_task_is_refused_with_the_list_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 2
-    assert all(task in capsys.readouterr().out for task in TASKS)
+    printed = capsys.readouterr().out
+    assert all(task in printed for task in TASKS)
 
 
 @pytest.fixture
