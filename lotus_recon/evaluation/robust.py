@@ -45,15 +45,18 @@ def robust_metrics(
     if positive and not (predicted[valid] > 0).all():
         raise InputError(f"depth: {kind.value} prediction is not positive at pixels that have ground truth")
     sample = grid_sample(valid)
+    # A pixel that comes up twice counts twice; only a truncated sum needs it to be there twice.
+    sample, count = np.unique(sample, return_counts=True) if truncation is None else (sample, np.ones(len(sample)))
     few_pred, few_gt = predicted.ravel()[sample], true.ravel()[sample]
+    weight = count / few_gt
     x, y = predicted[valid], true[valid]
     aligned: dict[str, Vector] = {}
     if kind in (DepthKind.METRIC, DepthKind.SCENE):
         aligned["metric"] = x
     if positive:
-        aligned["scale"] = x * robust_scale(few_pred, few_gt, 1 / few_gt, truncation)
+        aligned["scale"] = x * robust_scale(few_pred, few_gt, weight, truncation)
     if kind is not DepthKind.AFFINE_DISPARITY:
-        scale, shift = robust_line(few_pred, few_gt, 1 / few_gt, truncation)
+        scale, shift = robust_line(few_pred, few_gt, weight, truncation)
         aligned["affine"] = scale * x + shift
     if kind is not DepthKind.AFFINE:
         aligned["disparity"] = _of_disparity(1 / x if positive else x, y)
@@ -78,22 +81,31 @@ def _of_disparity(disparity: Vector, gt: Vector) -> Vector:
 
 
 def grid_sample(valid: BoolArray, size: int = GRID) -> NDArray[np.int64]:
-    """Flat indices of at most ``size`` x ``size`` valid pixels: in each cell of a grid the one nearest to its centre.
+    """Flat indices of the valid pixels that MoGe's evaluation fits, for ``size`` x ``size`` points spread over the map.
 
-    Cells without a valid pixel give none; maps smaller than the grid give all of theirs.
+    Around each point a window as large as the spacing, rounded up, is searched for the valid pixel nearest to it. Points
+    without one give none. Windows overlap where sizes do not divide, so a pixel can come up more than once.
     """
-    height, width = valid.shape
-    rows, columns = np.nonzero(valid)
-    cells_y, cells_x = min(size, height), min(size, width)
-    cell_y = (rows + 0.5) * cells_y / height
-    cell_x = (columns + 0.5) * cells_x / width
-    cell = cell_y.astype(np.int64) * cells_x + cell_x.astype(np.int64)
-    off_y = (cell_y % 1 - 0.5) * height / cells_y
-    off_x = (cell_x % 1 - 0.5) * width / cells_x
-    order = np.lexsort((off_x**2 + off_y**2, cell))
-    first = np.unique(cell[order], return_index=True)[1]
-    chosen = order[first]
-    return np.asarray(rows[chosen] * width + columns[chosen], np.int64)
+    rows, off_y = _windows(valid.shape[0], size)
+    columns, off_x = _windows(valid.shape[1], size)
+    shape = (size, size, rows.shape[1], columns.shape[1])
+    index = np.broadcast_to((rows * valid.shape[1])[:, None, :, None] + columns[None, :, None, :], shape)
+    inside = (rows >= 0) & (rows < valid.shape[0]), (columns >= 0) & (columns < valid.shape[1])
+    usable = inside[0][:, None, :, None] & inside[1][None, :, None, :]
+    usable = usable & valid.ravel()[np.where(usable, index, 0)]
+    squared = np.where(usable, off_y[:, None, :, None] ** 2 + off_x[None, :, None, :] ** 2, np.float32(np.inf))
+    nearest = squared.reshape(size * size, -1).argmin(1)
+    chosen = index.reshape(size * size, -1)[np.arange(size * size), nearest]
+    return np.asarray(chosen[usable.reshape(size * size, -1).any(1)], np.int64)
+
+
+def _windows(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """(size, n) pixels of the window around each point of one axis, and how far their centres are from the point."""
+    spacing = max(1.0, length / size)
+    point = ((np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)) * np.float32(length)
+    first = np.round(point - np.float32(spacing / 2)).astype(np.int64)
+    pixels = first[:, None] + np.arange(int(np.ceil(spacing)))
+    return pixels, (pixels + np.float32(0.5)).astype(np.float32) - point[:, None]
 
 
 def robust_scale(x: Vector, y: Vector, weight: Vector, truncation: float | None = None) -> float:

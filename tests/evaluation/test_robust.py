@@ -106,7 +106,19 @@ def test_each_cell_of_the_grid_gives_the_pixel_nearest_its_centre() -> None:
     assert abs(first[0] - 2) + abs(first[1] - 1) == 1
     valid[:5, :3] = False
     assert len(grid_sample(valid)) == 64 * 64 - 1
-    assert len(grid_sample(np.ones((3, 4), bool))) == 12
+    small = grid_sample(np.ones((3, 4), bool))  # smaller than the grid: pixels come up again and again
+    assert len(small) == 64 * 64
+    assert sorted(set(small)) == list(range(12))
+
+
+def test_a_window_is_as_large_as_the_spacing_rounded_up() -> None:
+    # 4 points over 10 pixels: at 1.25, 3.75, 6.25, 8.75 with windows of 3 from 0, 2 (2.5 to even), 5, 8 (7.5 to even)
+    valid = np.zeros((10, 10), bool)
+    valid[:, 4] = True
+    columns = grid_sample(valid, size=4) % 10
+    assert columns.tolist() == [4] * 4  # only the second point's window, 2 to 4, reaches column 4
+    valid[:, 5] = True
+    assert sorted(set(grid_sample(valid, size=4) % 10)) == [4, 5]
 
 
 @pytest.mark.parametrize(
