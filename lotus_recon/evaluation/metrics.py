@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from lotus_recon.errors import InputError
+from lotus_recon.evaluation.mesh_sampling import point_to_mesh_distance as point_to_mesh_distance
+from lotus_recon.evaluation.mesh_sampling import sample_mesh as sample_mesh
+from lotus_recon.evaluation.mesh_sampling import triangle_areas
 from lotus_recon.geometry.normals import angle_deg, normalized
 from lotus_recon.geometry.pose import fit_similarity, invert_rigid, rotation_angle_deg
 from lotus_recon.types import BoolArray, FloatArray, Mesh
@@ -249,51 +252,14 @@ def _surface(surface: Mesh | FloatArray, what: str) -> Mesh | NDArray[np.float64
 def _samples(surface: Mesh | NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
     if not isinstance(surface, Mesh):
         return surface
-    wanted = _triangle_areas(surface).sum() / threshold**2 * _SAMPLES_PER_SQUARE_THRESHOLD
+    wanted = triangle_areas(surface).sum() / threshold**2 * _SAMPLES_PER_SQUARE_THRESHOLD
     return sample_mesh(surface, int(np.clip(wanted, *_SAMPLES_ALLOWED)), _SAMPLING_SEED)
-
-
-def sample_mesh(mesh: Mesh, count: int, seed: int) -> NDArray[np.float64]:
-    """(count, 3) points spread uniformly by area over a mesh (Osada et al., "Shape distributions", 2002, eq. 1).
-
-    Raises InputError when the mesh has no area.
-    """
-    areas = _triangle_areas(mesh)
-    if areas.sum() <= 0:
-        raise InputError("the mesh has no area: it cannot be sampled")
-    random = np.random.default_rng(seed)
-    corners = mesh.vertices.astype(np.float64)[mesh.triangles[random.choice(len(areas), count, p=areas / areas.sum())]]
-    root, along = np.sqrt(random.random(count)), random.random(count)
-    weights = np.stack([1 - root, root * (1 - along), root * along], axis=1)
-    return np.asarray((corners * weights[..., None]).sum(1))
-
-
-def _triangle_areas(mesh: Mesh) -> NDArray[np.float64]:
-    a, b, c = np.moveaxis(mesh.vertices.astype(np.float64)[mesh.triangles], 1, 0)
-    return np.asarray(np.linalg.norm(np.cross(b - a, c - a), axis=-1) / 2)
 
 
 def _distances(points: NDArray[np.float64], surface: Mesh | NDArray[np.float64]) -> NDArray[np.float64]:
     if isinstance(surface, Mesh):
         return point_to_mesh_distance(points, surface)
     return np.asarray(KDTree(surface).query(points)[0])
-
-
-def point_to_mesh_distance(points: FloatArray, mesh: Mesh) -> NDArray[np.float64]:
-    """(N,) unsigned distance of points (N, 3) to the nearest triangle. Raises InputError when the mesh has none."""
-    import open3d as o3d
-
-    if len(mesh.triangles) == 0:
-        raise InputError("distance to a mesh that has no triangles")
-    # Open3D computes in float32: far from the origin (georeferenced scenes) its resolution would be lost.
-    origin = mesh.vertices.astype(np.float64).mean(0)
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(
-        o3d.core.Tensor.from_numpy((mesh.vertices - origin).astype(np.float32)),
-        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.triangles, np.uint32)),
-    )
-    query = o3d.core.Tensor.from_numpy((np.asarray(points, np.float64) - origin).astype(np.float32))
-    return np.asarray(scene.compute_distance(query).numpy(), np.float64)
 
 
 def pose_metrics(pred: Mapping[str, FloatArray], gt: Mapping[str, FloatArray]) -> dict[str, float]:

@@ -8,6 +8,8 @@ disparity of the ground truth. Each is scored by rel = mean |d - g| / g and delt
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,18 +47,16 @@ def robust_metrics(
     if positive and not (predicted[valid] > 0).all():
         raise InputError(f"depth: {kind.value} prediction is not positive at pixels that have ground truth")
     sample = grid_sample(valid)
-    # A pixel that comes up twice counts twice; only a truncated sum needs it to be there twice.
-    sample, count = np.unique(sample, return_counts=True) if truncation is None else (sample, np.ones(len(sample)))
+    sample, count = np.unique(sample, return_counts=True)  # a pixel that comes up twice counts twice
     few_pred, few_gt = predicted.ravel()[sample], true.ravel()[sample]
-    weight = count / few_gt
     x, y = predicted[valid], true[valid]
     aligned: dict[str, Vector] = {}
     if kind in (DepthKind.METRIC, DepthKind.SCENE):
         aligned["metric"] = x
     if positive:
-        aligned["scale"] = x * robust_scale(few_pred, few_gt, weight, truncation)
+        aligned["scale"] = x * robust_scale(few_pred, few_gt, 1 / few_gt, truncation, count)
     if kind is not DepthKind.AFFINE_DISPARITY:
-        scale, shift = robust_line(few_pred, few_gt, weight, truncation)
+        scale, shift = robust_line(few_pred, few_gt, 1 / few_gt, truncation, count)
         aligned["affine"] = scale * x + shift
     if kind is not DepthKind.AFFINE:
         aligned["disparity"] = _of_disparity(1 / x if positive else x, y)
@@ -83,8 +83,8 @@ def _of_disparity(disparity: Vector, gt: Vector) -> Vector:
 def grid_sample(valid: BoolArray, size: int = GRID) -> NDArray[np.int64]:
     """Flat indices of the valid pixels that MoGe's evaluation fits, for ``size`` x ``size`` points spread over the map.
 
-    Around each point a window as large as the spacing, rounded up, is searched for the valid pixel nearest to it. Points
-    without one give none. Windows overlap where sizes do not divide, so a pixel can come up more than once.
+    Around each point a window as large as the spacing, rounded up, is searched for the valid pixel nearest to it.
+    Points without one give none. Windows overlap where sizes do not divide, so a pixel can come up more than once.
     """
     rows, off_y = _windows(valid.shape[0], size)
     columns, off_x = _windows(valid.shape[1], size)
@@ -108,35 +108,43 @@ def _windows(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.floa
     return pixels, (pixels + np.float32(0.5)).astype(np.float32) - point[:, None]
 
 
-def robust_scale(x: Vector, y: Vector, weight: Vector, truncation: float | None = None) -> float:
+def robust_scale(
+    x: Vector, y: Vector, weight: Vector, truncation: float | None = None, count: NDArray | None = None
+) -> float:
     """The factor a that minimises sum w |a x - y|, or sum min(w |a x - y|, truncation).
 
     The minimum lies where one residual is zero. Without truncation it is a weighted median; with it every such place is
-    tried. Raises InputError when all of ``x`` (N,) is zero.
+    tried. ``count`` (N,): how often each term is there. Raises InputError when all of ``x`` (N,) is zero.
     """
+    count = np.ones(len(x)) if count is None else count
     used = x != 0
     if not used.any():
         raise InputError("depth: the prediction is zero everywhere, so it has no scale")
-    x, y, weight = x[used], y[used], weight[used]
+    x, y, weight, count = x[used], y[used], weight[used], count[used]
     candidates = y / x
     if truncation is None:
-        return float(candidates[_weighted_median(candidates, weight * np.abs(x))])
+        return float(candidates[_weighted_median(candidates, count * weight * np.abs(x))])
     costs = [
-        np.minimum(weight * np.abs(part[:, None] * x - y), truncation).sum(1)
+        np.minimum(weight * np.abs(part[:, None] * x - y), truncation) @ count
         for part in np.array_split(candidates, max(1, len(x) // 256))
     ]
     return float(candidates[np.argmin(np.concatenate(costs))])
 
 
-def robust_line(x: Vector, y: Vector, weight: Vector, truncation: float | None = None) -> Line:
-    """Scale a and shift b that minimise sum w |a x + b - y|; ``truncation`` caps every term.
+def robust_line(
+    x: Vector, y: Vector, weight: Vector, truncation: float | None = None, count: NDArray | None = None
+) -> Line:
+    """Scale a and shift b that minimise sum w |a x + b - y|; ``truncation`` caps every term, ``count`` repeats it.
 
     Without truncation the problem is convex and the result exact. With it the sum is not convex: the best of descents
     from the convex optimum and from seeded lines through two points. ``x`` (N,) that is all equal gives scale 0.
     """
+    terms = _Terms(x, y, weight, np.ones(len(x)) if count is None else count)
     if np.ptp(x) == 0:
-        return 0.0, float(y[_weighted_median(y, weight)])
-    start = _least_absolute(x, y, weight)
+        return 0.0, float(y[_weighted_median(y, terms.count * weight)])
+    start = _least_absolute(x, y, terms.count * weight)
+    if not _is_optimal(start, x, y, terms.count * weight):
+        start = _by_linear_programme(x, y, terms.count * weight)
     if truncation is None:
         return start
     rng = np.random.default_rng(0)
@@ -145,23 +153,35 @@ def robust_line(x: Vector, y: Vector, weight: Vector, truncation: float | None =
         if x[i] != x[j]:
             scale = (y[j] - y[i]) / (x[j] - x[i])
             lines.append((scale, y[i] - scale * x[i]))
-    ends = [_descend(line, x, y, weight, truncation) for line in lines]
-    return min(ends, key=lambda line: _cost(line, x, y, weight, truncation))
+    ends = [_descend(line, terms, truncation) for line in lines]
+    return min(ends, key=lambda line: terms.cost(line, truncation))
 
 
-def _cost(line: Line, x: Vector, y: Vector, weight: Vector, truncation: float) -> float:
-    return float(np.minimum(weight * np.abs(line[0] * x + line[1] - y), truncation).sum())
+@dataclass(frozen=True, eq=False)
+class _Terms:
+    """The terms count w |a x + b - y| of a sum."""
+
+    x: Vector
+    y: Vector
+    weight: Vector
+    count: NDArray
+
+    def residuals(self, line: Line) -> Vector:
+        return self.weight * np.abs(line[0] * self.x + line[1] - self.y)
+
+    def cost(self, line: Line, truncation: float) -> float:
+        return float(np.minimum(self.residuals(line), truncation) @ self.count)
 
 
-def _descend(line: Line, x: Vector, y: Vector, weight: Vector, truncation: float) -> Line:
+def _descend(line: Line, terms: _Terms, truncation: float) -> Line:
     """Fit what is below the truncation again until the sum stays; it never grows: what is above counts a constant."""
-    best = _cost(line, x, y, weight, truncation)
+    best = terms.cost(line, truncation)
     for _ in range(_MAX_STEPS):
-        near = weight * np.abs(line[0] * x + line[1] - y) < truncation
-        if near.sum() < 2 or np.ptp(x[near]) == 0:
+        near = terms.residuals(line) < truncation
+        if near.sum() < 2 or np.ptp(terms.x[near]) == 0:
             break
-        fitted = _least_absolute(x[near], y[near], weight[near])
-        cost = _cost(fitted, x, y, weight, truncation)
+        fitted = _least_absolute(terms.x[near], terms.y[near], (terms.count * terms.weight)[near])
+        cost = terms.cost(fitted, truncation)
         if cost >= best * (1 - 1e-12):
             break
         line, best = fitted, cost
@@ -169,12 +189,11 @@ def _descend(line: Line, x: Vector, y: Vector, weight: Vector, truncation: float
 
 
 def _least_absolute(x: Vector, y: Vector, weight: Vector) -> Line:
-    """Exact weighted least absolute deviations of a line.
+    """Weighted least absolute deviations of a line; exact but for degenerate points.
 
     An optimal line passes through two points. Along the pencil of lines through one, the best slope is a weighted
     median (Boscovich, Laplace), and it names the other point: from there the next pencil is searched, until the sum
-    falls no more (Wesolowsky, "A new descent algorithm for the least absolute value regression problem", 1981). As
-    that can stop at a degenerate point, a linear programme has the last word when its sum is smaller.
+    falls no more (Wesolowsky, "A new descent algorithm for the least absolute value regression problem", 1981).
     """
     pivot = int(np.argmin(np.abs(x - np.median(x))))
     line, best = (0.0, float(y[pivot])), np.inf
@@ -188,21 +207,21 @@ def _least_absolute(x: Vector, y: Vector, weight: Vector) -> Line:
         if cost >= best * (1 - 1e-13):
             break
         best, line, pivot = cost, (slope, float(y[pivot] - slope * x[pivot])), int(away[chosen])
-    return line if _is_optimal(line, x, y, weight) else _by_linear_programme(x, y, weight)
+    return line
 
 
 def _is_optimal(line: Line, x: Vector, y: Vector, weight: Vector) -> bool:
     """Whether zero is a subgradient: the pull of the points off the line is met by what those on it can take up."""
+    from scipy.optimize import linprog
+
     residual = line[0] * x + line[1] - y
     on = np.abs(residual) <= 1e-9 * (np.abs(y) + np.abs(line[0] * x))
     pull = np.array([(weight * np.sign(residual))[~on].sum(), (weight * np.sign(residual) * x)[~on].sum()])
-    if on.sum() < 2:
-        return False
-    # Two points on the line determine their multipliers; with more of them the programme decides.
-    if on.sum() > 2:
-        return False
-    taken = np.linalg.solve(np.stack([np.ones(2), x[on]]), -pull)
-    return bool((np.abs(taken) <= weight[on] * (1 + 1e-9)).all())
+    design = np.stack([np.ones(on.sum()), x[on]])
+    if on.sum() == 2 and np.ptp(x[on]) > 0:  # two points leave no choice
+        return bool((np.abs(np.linalg.solve(design, -pull)) <= weight[on] * (1 + 1e-9)).all())
+    limits = np.stack([-weight[on], weight[on]], axis=1) * (1 + 1e-9)
+    return bool(linprog(np.zeros(on.sum()), A_eq=design, b_eq=-pull, bounds=limits, method="highs").success)
 
 
 def _by_linear_programme(x: Vector, y: Vector, weight: Vector) -> Line:

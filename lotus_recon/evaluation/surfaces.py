@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from lotus_recon.errors import InputError
-from lotus_recon.evaluation.metrics import point_to_mesh_distance, sample_mesh
+from lotus_recon.evaluation.mesh_sampling import point_to_mesh_distance, sample_mesh, triangle_areas
 from lotus_recon.types import FloatArray, Mesh
 
 Points = NDArray[np.float64]
@@ -39,9 +39,7 @@ def uniform_samples(surface: Surface, spacing: float, seed: int) -> Points:
         raise InputError(f"spacing {spacing}: must be positive")
     if not isinstance(surface, Mesh):
         return thinned(surface, spacing)
-    corners = surface.vertices.astype(np.float64)[surface.triangles]
-    edges = corners[:, 1:] - corners[:, :1]
-    area = float(np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1).sum() / 2)
+    area = float(triangle_areas(surface).sum())
     wanted = area / spacing**2 * _SAMPLES_PER_CELL
     if wanted > _MAX_SAMPLES:
         raise InputError(
