@@ -220,7 +220,7 @@ def _is_optimal(line: Line, x: Vector, y: Vector, weight: Vector) -> bool:
     design = np.stack([np.ones(on.sum()), x[on]])
     if on.sum() == 2 and np.ptp(x[on]) > 0:  # two points leave no choice
         return bool((np.abs(np.linalg.solve(design, -pull)) <= weight[on] * (1 + 1e-9)).all())
-    limits = np.stack([-weight[on], weight[on]], axis=1) * (1 + 1e-9)
+    limits = [(-float(top) * (1 + 1e-9), float(top) * (1 + 1e-9)) for top in weight[on]]
     return bool(linprog(np.zeros(on.sum()), A_eq=design, b_eq=-pull, bounds=limits, method="highs").success)
 
 
