@@ -68,15 +68,17 @@ def parse(
     pipeline: str,
     argv: Sequence[str],
     in_yaml: Sequence[type[Any]] = (),
+    recipes: str | None = None,
 ) -> Arguments:
     """Arguments of a pipeline from ``argv``: the config ``base``, then ``--config``, then the command line.
 
     ``arguments`` builds the defaults around an instance of the config. Configs of the types ``in_yaml``, and lists of
-    configs, are one option each, which takes YAML. tyro exits with status 2 on an unknown option. Raises InputError for
-    a config file that cannot be used.
+    configs, are one option each, which takes YAML. ``recipes`` is the folder in configs/ that a bare name is looked up
+    in; None is that of the pipeline. tyro exits with status 2 on an unknown option. Raises InputError for a config file
+    that cannot be used.
     """
     file = _early_option("--config", argv, Path)
-    defaults = arguments(load_config(type(base), file and _config_file(file, pipeline), base=base))
+    defaults = arguments(load_config(type(base), file and _config_file(file, recipes or pipeline), base=base))
     return tyro.cli(
         type(defaults),
         default=defaults,

@@ -16,14 +16,20 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from lotus_recon.errors import InputError
+from lotus_recon.evaluation.mesh_sampling import point_to_mesh_distance as point_to_mesh_distance
+from lotus_recon.evaluation.mesh_sampling import sample_mesh as sample_mesh
+from lotus_recon.evaluation.mesh_sampling import triangle_areas
 from lotus_recon.geometry.normals import angle_deg, normalized
 from lotus_recon.geometry.pose import fit_similarity, invert_rigid, rotation_angle_deg
 from lotus_recon.types import BoolArray, FloatArray, Mesh
 
 DepthAlignment = Literal["none", "scale", "affine", "affine_disparity"]
 
+NORMAL_LIMITS_DEG = {"pct_5": 5.0, "pct_7_5": 7.5, "pct_11_25": 11.25, "pct_22_5": 22.5, "pct_30": 30.0}
+
 _MIN_DISPARITY = 1e-3  # of the official evaluation: an aligned disparity at or below zero has no depth
 _MIN_DEPTH = 1e-6
+_FLAT = 1e-11  # standard deviation relative to the mean at which values count as equal: rounding makes as much
 # A uniform sample of this many points per threshold^2 has its nearest neighbour at 0.125 thresholds on average.
 _SAMPLES_PER_SQUARE_THRESHOLD = 16.0
 _SAMPLES_ALLOWED = (10_000, 2_000_000)
@@ -37,19 +43,46 @@ def depth_metrics(
     align: DepthAlignment = "none",
     min_depth: float | None = None,
     max_depth: float | None = None,
+    alignment_resolution: int | None = None,
 ) -> dict[str, float]:
     """Scores of depth ``pred`` against ``gt``, both (H, W), over the pixels where ``valid`` (H, W) and ``gt`` > 0.
 
     ``align``: "none"; "scale" and "affine" fit ``pred`` to ``gt`` by least squares; "affine_disparity" takes ``pred``
     for disparity, fits it to 1 / ``gt`` by least squares over the pixels with ``pred`` > 0, clips at 1e-3 and inverts.
-    ``min_depth`` and ``max_depth`` then clip the prediction (not the choice of pixels).
+    ``min_depth`` and ``max_depth`` then clip the prediction (not the choice of pixels). ``alignment_resolution`` caps
+    what the fit sees, as ``fitted_columns`` says.
 
     Returns abs_rel, sq_rel (unit), rmse (unit), rmse_log, log10, delta1..3 (shares in [0, 1]), i_rmse (1 / unit) and
     silog (x 100); definitions of Eigen et al., NeurIPS 2014, and of the KITTI depth benchmark. Raises InputError for
     shapes that differ, an unknown ``align``, NaN in ``pred`` and when no pixel is left.
     """
-    pred, gt = _compared(pred, gt, valid, "depth", positive=True)
-    depth = np.maximum(np.clip(_aligned(pred, gt, align), min_depth, max_depth), _MIN_DEPTH)
+    counted = _counted(pred, gt, valid, "depth", positive=True)
+    fitted = fitted_columns(counted.shape, alignment_resolution)[np.nonzero(counted)[1]]
+    pred, gt = _compared(pred, gt, counted, "depth")
+    depth = np.clip(_aligned(pred, gt, fitted, align), min_depth, max_depth)
+    return depth_errors(np.maximum(depth, _MIN_DEPTH), gt)
+
+
+def aligned_depth(
+    pred: FloatArray,
+    gt: FloatArray,
+    valid: BoolArray,
+    align: DepthAlignment,
+    min_depth: float | None = None,
+    max_depth: float | None = None,
+    alignment_resolution: int | None = None,
+) -> NDArray[np.float64]:
+    """The map (H, W) that ``depth_metrics`` scores: ``pred`` after the fit and the limits, NaN where not compared."""
+    counted = _counted(pred, gt, valid, "depth", positive=True)
+    fitted = fitted_columns(counted.shape, alignment_resolution)[np.nonzero(counted)[1]]
+    chosen, truth = _compared(pred, gt, counted, "depth")
+    depth = np.full(counted.shape, np.nan)
+    depth[counted] = np.maximum(np.clip(_aligned(chosen, truth, fitted, align), min_depth, max_depth), _MIN_DEPTH)
+    return depth
+
+
+def depth_errors(depth: NDArray[np.float64], gt: NDArray[np.float64]) -> dict[str, float]:
+    """The scores of ``depth_metrics`` of positive depths (N,) that need no alignment any more."""
     difference = depth - gt
     log_difference = np.log(depth) - np.log(gt)
     ratio = np.maximum(depth / gt, gt / depth)
@@ -68,32 +101,63 @@ def depth_metrics(
     return {name: float(value) for name, value in scores.items()}
 
 
-def _compared(
-    pred: FloatArray, gt: FloatArray, valid: BoolArray, what: str, positive: bool = False
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The values of both maps at the pixels that count, (N,) or (N, 3)."""
+def fitted_columns(shape: tuple[int, ...], resolution: int | None) -> BoolArray:
+    """(W,) the columns of a map (H, W) that the least-squares fit sees under a cap of ``resolution`` pixels.
+
+    The shared evaluation code of Marigold and Lotus hands (1, H, W) to a resampling that takes the last axis for the
+    only one of space. So a larger map keeps every row, and columns are taken by the nearest-neighbour rule: this
+    is what the published ETH3D figures (cap 1024) are made with.
+    """
+    height, width = shape
+    if resolution is not None and resolution < 1:
+        raise InputError(f"alignment resolution {resolution}: must be 1 pixel or more")
+    factor = 1.0 if resolution is None else min(resolution / height, resolution / width)
+    if factor >= 1:
+        return np.ones(width, bool)
+    kept = np.zeros(width, bool)
+    step = np.float32(1 / factor)
+    kept[np.minimum(np.floor(np.arange(int(width * factor), dtype=np.float32) * step).astype(int), width - 1)] = True
+    return kept
+
+
+def _counted(pred: FloatArray, gt: FloatArray, valid: BoolArray, what: str, positive: bool = False) -> BoolArray:
+    """(H, W) the pixels that count."""
     pred, gt, valid = np.asarray(pred), np.asarray(gt), np.asarray(valid, bool)
     if pred.shape != gt.shape or valid.shape != gt.shape[: valid.ndim] or valid.ndim != 2:
         raise InputError(f"{what}: pred {pred.shape}, gt {gt.shape} and valid {valid.shape} must have the same size")
     known = np.isfinite(gt) if gt.ndim == 2 else np.isfinite(gt).all(-1)
-    counted = valid & known & (gt > 0) if positive else valid & known
+    counted: BoolArray = valid & known & (gt > 0) if positive else valid & known
     if not counted.any():
         raise InputError(f"{what}: no valid pixel with ground truth to compare")
-    chosen = pred[counted].astype(np.float64)
+    return counted
+
+
+def _compared(
+    pred: FloatArray, gt: FloatArray, counted: BoolArray, what: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The values of both maps at the pixels that count, (N,) or (N, 3)."""
+    chosen = np.asarray(pred)[counted].astype(np.float64)
     if not np.isfinite(chosen).all():
         raise InputError(f"{what}: pred is NaN or infinite at pixels that have ground truth; take them out of 'valid'")
-    return chosen, gt[counted].astype(np.float64)
+    return chosen, np.asarray(gt)[counted].astype(np.float64)
 
 
-def _aligned(pred: NDArray[np.float64], gt: NDArray[np.float64], align: DepthAlignment) -> NDArray[np.float64]:
+def _aligned(
+    pred: NDArray[np.float64], gt: NDArray[np.float64], fitted: BoolArray, align: DepthAlignment
+) -> NDArray[np.float64]:
+    """``pred`` (N,) aligned to ``gt`` (N,) by what the pixels ``fitted`` (N,) say."""
     if align == "none":
         return pred
+    if not fitted.any():
+        raise InputError("depth: no valid pixel is left under the alignment resolution")
     if align == "scale":
-        return pred * _least_squares(pred[:, None], gt)[0]
+        x, y = pred[fitted], gt[fitted]
+        power = x @ x
+        return pred * (x @ y / power if power > 0 else 0.0)
     if align == "affine":
-        return _affine(pred, pred, gt)
+        return _affine(pred, pred[fitted], gt[fitted])
     if align == "affine_disparity":
-        usable = pred > 0
+        usable = fitted & (pred > 0)
         if not usable.any():
             raise InputError("depth: no predicted disparity is positive, so none can be fitted to 1 / gt")
         disparity = _affine(pred, pred[usable], 1 / gt[usable])
@@ -102,13 +166,16 @@ def _aligned(pred: NDArray[np.float64], gt: NDArray[np.float64], align: DepthAli
 
 
 def _affine(values: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``values`` under the scale and shift that map ``x`` (N,) to ``y`` (N,) best."""
-    scale, shift = _least_squares(np.stack([x, np.ones_like(x)], axis=1), y)
-    return np.asarray(scale * values + shift)
+    """``values`` under the scale and shift that map ``x`` (N,) to ``y`` (N,) best in the sense of least squares.
 
-
-def _least_squares(design: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.linalg.lstsq(design, target, rcond=None)[0])
+    Values that are all equal say nothing of the scale: they become the mean of ``y``.
+    """
+    mean_x, mean_y = x.mean(), y.mean()
+    centered = x - mean_x
+    variance = centered @ centered / len(x)
+    flat = variance <= (_FLAT * max(abs(mean_x), np.finfo(float).tiny)) ** 2
+    scale = 0.0 if flat else centered @ (y - mean_y) / (variance * len(x))
+    return np.asarray(scale * (values - mean_x) + mean_y)
 
 
 def _rms(values: NDArray[np.float64]) -> float:
@@ -116,26 +183,32 @@ def _rms(values: NDArray[np.float64]) -> float:
 
 
 def normal_metrics(pred: FloatArray, gt: FloatArray, valid: BoolArray) -> dict[str, float]:
-    """Angles in degrees between normals ``pred`` and ``gt``, both (H, W, 3), over the pixels where ``valid`` (H, W).
+    """Scores of normals ``pred`` against ``gt``, both (H, W, 3), over the pixels where ``valid`` (H, W).
 
     Both are scaled to unit length first; ground truth of length zero counts as missing, a prediction of length zero
     raises InputError. Returns mean, median and rmse in degrees, and pct_5, pct_7_5, pct_11_25, pct_22_5, pct_30: the
     share of pixels in percent with a smaller angle (Fouhey et al., ICCV 2013).
     """
+    angle = normal_errors_deg(pred, gt, valid)
+    scores = {"mean": angle.mean(), "median": np.median(angle), "rmse": _rms(angle)}
+    for name, limit in NORMAL_LIMITS_DEG.items():
+        scores[name] = 100 * (angle < limit).mean()
+    return {name: float(value) for name, value in scores.items()}
+
+
+def normal_errors_deg(pred: FloatArray, gt: FloatArray, valid: BoolArray) -> NDArray[np.float64]:
+    """(N,) angles in degrees at the pixels that ``normal_metrics`` compares, row by row. Raises as it does."""
     gt = np.asarray(gt, np.float64)
     if gt.ndim != 3 or gt.shape[-1] != 3:
         raise InputError(f"normals: gt has shape {gt.shape}; allowed: (H, W, 3)")
     known = np.linalg.norm(np.nan_to_num(gt), axis=-1) > 0
     if known.shape != np.shape(valid):
         raise InputError(f"normals: valid has shape {np.shape(valid)}, gt {gt.shape}: must have the same size")
-    chosen, truth = _compared(pred, gt, known & np.asarray(valid, bool), "normals")
+    counted = _counted(pred, gt, known & np.asarray(valid, bool), "normals")
+    chosen, truth = _compared(pred, gt, counted, "normals")
     if (np.linalg.norm(chosen, axis=-1) == 0).any():
         raise InputError("normals: pred has length zero at pixels that have ground truth; take them out of 'valid'")
-    angle = angle_deg(normalized(chosen), normalized(truth))
-    scores = {"mean": angle.mean(), "median": np.median(angle), "rmse": _rms(angle)}
-    for name, limit in (("5", 5.0), ("7_5", 7.5), ("11_25", 11.25), ("22_5", 22.5), ("30", 30.0)):
-        scores[f"pct_{name}"] = 100 * (angle < limit).mean()
-    return {name: float(value) for name, value in scores.items()}
+    return angle_deg(normalized(chosen), normalized(truth))
 
 
 def mesh_metrics(
@@ -179,51 +252,14 @@ def _surface(surface: Mesh | FloatArray, what: str) -> Mesh | NDArray[np.float64
 def _samples(surface: Mesh | NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
     if not isinstance(surface, Mesh):
         return surface
-    wanted = _triangle_areas(surface).sum() / threshold**2 * _SAMPLES_PER_SQUARE_THRESHOLD
+    wanted = triangle_areas(surface).sum() / threshold**2 * _SAMPLES_PER_SQUARE_THRESHOLD
     return sample_mesh(surface, int(np.clip(wanted, *_SAMPLES_ALLOWED)), _SAMPLING_SEED)
-
-
-def sample_mesh(mesh: Mesh, count: int, seed: int) -> NDArray[np.float64]:
-    """(count, 3) points spread uniformly by area over a mesh (Osada et al., "Shape distributions", 2002, eq. 1).
-
-    Raises InputError when the mesh has no area.
-    """
-    areas = _triangle_areas(mesh)
-    if areas.sum() <= 0:
-        raise InputError("the mesh has no area: it cannot be sampled")
-    random = np.random.default_rng(seed)
-    corners = mesh.vertices.astype(np.float64)[mesh.triangles[random.choice(len(areas), count, p=areas / areas.sum())]]
-    root, along = np.sqrt(random.random(count)), random.random(count)
-    weights = np.stack([1 - root, root * (1 - along), root * along], axis=1)
-    return np.asarray((corners * weights[..., None]).sum(1))
-
-
-def _triangle_areas(mesh: Mesh) -> NDArray[np.float64]:
-    a, b, c = np.moveaxis(mesh.vertices.astype(np.float64)[mesh.triangles], 1, 0)
-    return np.asarray(np.linalg.norm(np.cross(b - a, c - a), axis=-1) / 2)
 
 
 def _distances(points: NDArray[np.float64], surface: Mesh | NDArray[np.float64]) -> NDArray[np.float64]:
     if isinstance(surface, Mesh):
         return point_to_mesh_distance(points, surface)
     return np.asarray(KDTree(surface).query(points)[0])
-
-
-def point_to_mesh_distance(points: FloatArray, mesh: Mesh) -> NDArray[np.float64]:
-    """(N,) unsigned distance of points (N, 3) to the nearest triangle. Raises InputError when the mesh has none."""
-    import open3d as o3d
-
-    if len(mesh.triangles) == 0:
-        raise InputError("distance to a mesh that has no triangles")
-    # Open3D computes in float32: far from the origin (georeferenced scenes) its resolution would be lost.
-    origin = mesh.vertices.astype(np.float64).mean(0)
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(
-        o3d.core.Tensor.from_numpy((mesh.vertices - origin).astype(np.float32)),
-        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.triangles, np.uint32)),
-    )
-    query = o3d.core.Tensor.from_numpy((np.asarray(points, np.float64) - origin).astype(np.float32))
-    return np.asarray(scene.compute_distance(query).numpy(), np.float64)
 
 
 def pose_metrics(pred: Mapping[str, FloatArray], gt: Mapping[str, FloatArray]) -> dict[str, float]:

@@ -6,8 +6,9 @@ import io
 import json
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
 from lotus_recon.workspace import to_plain, write_atomically
+
+_DEPTH, _NORMALS = ("depth", "depth_valid"), ("normals", "normals_valid")
 
 
 def save_arrays(path: Path, **arrays: Any) -> None:
@@ -32,14 +35,14 @@ def save_arrays(path: Path, **arrays: Any) -> None:
     write_atomically(path, write)
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an npz. Raises InputError when the file is missing or broken."""
+def load_arrays(path: Path, without: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """All arrays of an npz, but for those named in ``without``. Raises InputError when it is missing or broken."""
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             raise InputError(f"{path} holds a single array (npy), not named arrays (npz)")
         with loaded as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in archive.files if name not in without}
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
@@ -58,12 +61,16 @@ def save_prediction(path: Path, prediction: Prediction) -> None:
     save_arrays(path, **arrays, meta=np.array(json.dumps(to_plain(meta), sort_keys=True)))
 
 
-def load_prediction(path: Path) -> Prediction:
-    """Read and check a prediction, also one made elsewhere (see docs/formats.md).
+def load_prediction(path: Path, only: Literal["depth", "normals"] | None = None) -> Prediction:
+    """Read and check a prediction, also one made elsewhere (see docs/formats.md); ``only`` reads one of its maps.
 
     Raises InputError naming the file for a missing key, a wrong kind or shape, or depth that has no valid pixel.
     """
-    return _prediction(path, load_arrays(path))
+    unused = {"depth": _NORMALS, "normals": _DEPTH}.get(only or "", ())
+    arrays = load_arrays(path, unused)
+    if only is not None and only not in arrays:
+        raise InputError(f"{path} has no {only}")
+    return _prediction(path, arrays)
 
 
 def load_weighted_depth(path: Path) -> tuple[DepthMap | None, NDArray[np.float32]]:

@@ -29,9 +29,13 @@ def main() -> int:
         try:
             rows += rows_of(name, SHARED, work)
         except subprocess.CalledProcessError as error:
-            rows.append(Row(name, "the pipeline", f"exit status {error.returncode}", "0", False))
+            rows.append(Row(name, "the pipeline", f"exit status {error.returncode}", "0", False, command=_text(error)))
     print_rows(rows)
     return 0 if all(row.ok is not False for row in rows) else 1
+
+
+def _text(error: subprocess.CalledProcessError) -> str:
+    return error.cmd if isinstance(error.cmd, str) else " ".join(map(str, error.cmd))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How well a model sees depth in single photos, beside maps that see nothing."""
+"""Scores of depth of single photos, for maps that see nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.datasets.benchmarks.own import SENSOR_RANGE_M
 from lotus_recon.datasets.single_images import MeasuredPhoto
 from lotus_recon.evaluation.metrics import depth_metrics
-from lotus_recon.models.base import Model
 
-# Sensors of rooms are not to be believed nearer or farther; the aligned prediction is clipped to the same range.
-MIN_DEPTH_M, MAX_DEPTH_M = 0.3, 10.0
+MIN_DEPTH_M, MAX_DEPTH_M = SENSOR_RANGE_M  # the aligned prediction is clipped to it, too
 
 
 def depth_scores(photos: Sequence[MeasuredPhoto], disparities: Sequence[NDArray[np.float32]]) -> list[dict[str, float]]:
@@ -28,16 +27,6 @@ def depth_scores(photos: Sequence[MeasuredPhoto], disparities: Sequence[NDArray[
         )
         for photo, disparity in zip(photos, disparities, strict=True)
     ]
-
-
-def predicted_disparities(model: Model, photos: Sequence[MeasuredPhoto]) -> list[NDArray[np.float32]]:
-    """The model's disparity of each photo."""
-    found = []
-    for photo in photos:
-        prediction = model.predict(photo.rgb)
-        assert prediction.depth is not None
-        found.append(prediction.depth.values)
-    return found
 
 
 def trivial_disparities(photo: MeasuredPhoto) -> dict[str, NDArray[np.float32]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.metrics import (
+    DepthAlignment,
+    aligned_depth,
     depth_metrics,
+    fitted_columns,
     mesh_metrics,
     normal_metrics,
     point_to_mesh_distance,
@@ -253,3 +258,102 @@ def test_rotation_error_of_cameras_on_a_line() -> None:
 def test_too_few_common_poses() -> None:
     with pytest.raises(InputError, match="2 of 2"):
         pose_metrics({"a": np.eye(4), "b": np.eye(4)}, {"a": np.eye(4), "b": np.eye(4)})
+
+
+RNG = np.random.default_rng(11)
+
+
+@pytest.mark.parametrize(
+    ("align", "change"),
+    [
+        ("scale", lambda d: 17.0 * d),
+        ("affine", lambda d: -3.0 * d + 40.0),
+        ("affine_disparity", lambda d: 9.0 * d),
+        ("affine_disparity", lambda d: 4.0 * d + 2.0),
+    ],
+)
+def test_aligned_scores_do_not_depend_on_what_alignment_removes(
+    align: DepthAlignment, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    gt = RNG.uniform(1, 8, (20, 30))
+    pred = (1 / gt if align == "affine_disparity" else gt) * RNG.uniform(0.9, 1.1, gt.shape)
+    one = depth_metrics(pred, gt, gt > 0, align, 0.5, 10)
+    other = depth_metrics(change(pred), gt, gt > 0, align, 0.5, 10)
+    assert one == pytest.approx(other, rel=1e-9)
+
+
+def test_scores_of_ratios_are_symmetric() -> None:
+    a, b = RNG.uniform(1, 8, (2, 20, 30))
+    one, other = depth_metrics(a, b, a > 0), depth_metrics(b, a, a > 0)
+    for name in ("rmse", "rmse_log", "log10", "delta1", "delta2", "delta3", "i_rmse", "silog"):
+        assert one[name] == pytest.approx(other[name], rel=1e-12)
+    assert one["abs_rel"] != pytest.approx(other["abs_rel"], rel=1e-3)
+
+
+def test_silog_does_not_see_scale() -> None:
+    a, b = RNG.uniform(1, 8, (2, 20, 30))
+    assert depth_metrics(3 * a, b, a > 0)["silog"] == pytest.approx(depth_metrics(a, b, a > 0)["silog"], rel=1e-9)
+
+
+@pytest.mark.parametrize(("align", "value"), [("affine", 3.75), ("affine_disparity", 4 / 1.875)])
+def test_a_constant_prediction_becomes_the_mean(align: DepthAlignment, value: float) -> None:
+    # mean of 1, 2, 4, 8 and of their inverses 1, .5, .25, .125
+    scores = depth_metrics(np.full((2, 2), 0.1), GT, ALL, align)
+    assert scores["abs_rel"] == pytest.approx(np.mean(np.abs(value - GT) / GT))
+
+
+@pytest.mark.parametrize(("shape", "resolution"), [((403, 605), 102), ((48, 31), 20), ((10, 64), 7), ((30, 20), 64)])
+def test_the_cap_of_the_fit_sees_what_the_official_resampling_leaves(shape: tuple[int, int], resolution: int) -> None:
+    import torch
+
+    factor = np.min(resolution / np.array(shape))
+    column = torch.arange(shape[1], dtype=torch.float32).expand(shape)[None]
+    expected = np.arange(shape[1])
+    if factor < 1:
+        expected = torch.nn.Upsample(scale_factor=factor, mode="nearest")(column)[0, 0].numpy().astype(int)
+    assert np.flatnonzero(fitted_columns(shape, resolution)).tolist() == np.unique(expected).tolist()
+
+
+def test_only_capped_pixels_are_fitted_but_all_are_scored() -> None:
+    gt = np.tile([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], (2, 1))
+    kept = fitted_columns(gt.shape, 3)
+    assert kept.tolist() == [True, False] * 3
+    pred = gt + np.where(kept, 0.0, 5.0)
+    assert depth_metrics(pred, gt, gt > 0, "affine", alignment_resolution=3)["abs_rel"] == pytest.approx(
+        np.mean([5 / 2, 5 / 4, 5 / 6]) / 2
+    )
+    with pytest.raises(InputError, match="alignment resolution"):
+        depth_metrics(gt, gt, kept & np.zeros((2, 1), bool) | (~kept & np.ones((2, 1), bool)), "affine",
+                      alignment_resolution=3)  # fmt: skip
+
+
+def test_the_aligned_map_is_what_is_scored() -> None:
+    gt = RNG.uniform(1, 8, (20, 30))
+    pred, valid = RNG.uniform(0.1, 1, gt.shape), RNG.random(gt.shape) < 0.6
+    depth = aligned_depth(pred, gt, valid, "affine_disparity", 1.5, 6.0)
+    assert np.isnan(depth[~valid]).all()
+    found = np.mean(np.abs(depth[valid] - gt[valid]) / gt[valid])
+    assert found == pytest.approx(depth_metrics(pred, gt, valid, "affine_disparity", 1.5, 6.0)["abs_rel"])
+
+
+def official(pred: np.ndarray, gt: np.ndarray, valid: np.ndarray) -> dict[str, float]:
+    """The definitions once more, in float32 on whole maps as the papers' evaluations compute them."""
+    n = valid.sum()
+    pred, gt = pred.astype(np.float32), gt.astype(np.float32)
+    log = np.where(valid, np.log(pred) - np.log(gt), 0)
+    return {
+        "abs_rel": float(np.where(valid, np.abs(pred - gt) / gt, 0).sum() / n),
+        "sq_rel": float(np.where(valid, (pred - gt) ** 2 / gt, 0).sum() / n),
+        "rmse": float(np.sqrt(np.where(valid, (pred - gt) ** 2, 0).sum() / n)),
+        "rmse_log": float(np.sqrt((log**2).sum() / n)),
+        "i_rmse": float(np.sqrt(np.where(valid, (1 / pred - 1 / gt) ** 2, 0).sum() / n)),
+        "silog": float(100 * np.sqrt((log**2).sum() / n - log.sum() ** 2 / n**2)),
+    }
+
+
+def test_scores_are_those_of_the_definitions_on_whole_maps() -> None:
+    gt = RNG.uniform(0.5, 9, (120, 160)).astype(np.float32)
+    pred, valid = gt * RNG.uniform(0.7, 1.4, gt.shape).astype(np.float32), RNG.random(gt.shape) < 0.8
+    scores = depth_metrics(pred, gt, valid)
+    for name, value in official(pred, gt, valid).items():
+        assert scores[name] == pytest.approx(value, rel=1e-5)

@@ -1,0 +1,164 @@
+"""Normal sets as DSINE packs them (Bae and Davison, CVPR 2024): NYUv2, ScanNet, iBims-1, Sintel, OASIS.
+
+In ``dsine_eval/<set>``: ``<scene>/<name>_img.png`` (or .jpg) and beside it ``_normal.png`` (8 bits, (n + 1) / 2, black
+where unknown), ``_normal.exr`` (floats, zero where unknown) or ``_normal.pkl`` (OASIS: a region of floats). Their axes
+are x left, y up, z to the camera, in OASIS x right, y down, z to the camera.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.datasets.benchmarks.base import Facts, Truth
+from lotus_recon.datasets.benchmarks.source import Source, read_list
+from lotus_recon.errors import InputError
+from lotus_recon.geometry.normals import normalized
+from lotus_recon.types import BoolArray
+
+_CV_FROM_LEFT_UP_BACK = np.float32(-1)  # the same factor on all three axes
+_CV_FROM_RIGHT_DOWN_BACK = np.array([1, 1, -1], np.float32)
+_PICKLED = {  # all that a pickle of arrays needs
+    ("builtins", "dict"), ("_codecs", "encode"), ("numpy", "ndarray"), ("numpy", "dtype"),
+    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+}  # fmt: skip
+
+Maps = tuple[NDArray[np.float32], BoolArray]
+
+
+def _png(source: Source, path: str, size: tuple[int, int]) -> Maps:
+    image = source.photo(path)
+    normals = (image.astype(np.float32) / np.float32(255) * 2 - 1) * _CV_FROM_LEFT_UP_BACK
+    return np.asarray(normals, np.float32), np.asarray(image.any(-1), bool)
+
+
+def _exr(source: Source, path: str, size: tuple[int, int]) -> Maps:
+    raw = read_exr(source, path)
+    return raw * _CV_FROM_LEFT_UP_BACK, np.linalg.norm(raw, axis=-1) > 0.5
+
+
+def _oasis(source: Source, path: str, size: tuple[int, int]) -> Maps:
+    stored = _unpickled(source, path)
+    try:
+        rows = slice(int(stored["min_y"]), int(stored["max_y"]) + 1)
+        columns = slice(int(stored["min_x"]), int(stored["max_x"]) + 1)
+        normals = np.zeros((*size, 3), np.float32)
+        normals[rows, columns] = stored["normal"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{source.where(path)} is not a region of normals of a photo of {size}: {error}") from None
+    return normals * _CV_FROM_RIGHT_DOWN_BACK, (normals != 0).any(-1)
+
+
+@dataclass(frozen=True)
+class NormalLayout:
+    """The facts of one set."""
+
+    facts: Facts
+    folder: str
+    suffix: str  # of the normals
+    read: Callable[[Source, str, tuple[int, int]], Maps]
+
+
+def _layout(title: str, folder: str, suffix: str, read: Callable[[Source, str, tuple[int, int]], Maps]) -> NormalLayout:
+    origin = f"folder {folder} of dsine_eval.zip, and the split lists, both linked from DSINE's repository"
+    return NormalLayout(Facts(title, origin, padding=32), folder, suffix, read)
+
+
+LAYOUTS: Mapping[str, NormalLayout] = {
+    "nyuv2": _layout("NYUv2 normals", "nyuv2", ".png", _png),
+    "scannet": _layout("ScanNet normals", "scannet", ".png", _png),
+    "ibims": _layout("iBims-1 normals", "ibims", ".exr", _exr),
+    "sintel": _layout("Sintel normals", "sintel", ".exr", _exr),
+    "oasis": _layout("OASIS normals", "oasis", ".pkl", _oasis),
+}
+
+
+class DsineSet:
+    """Photos and normals of one set. ``root`` is ``dsine_eval``, or the folder of the set in it, or a tar of either."""
+
+    def __init__(self, layout: NormalLayout, root: Path, file_list: Path) -> None:
+        self.facts = layout.facts
+        self._layout = layout
+        self._source = Source(root)
+        self._photos = [row[0] for row in read_list(file_list)]
+        for photo in self._photos:
+            if "_img." not in photo:
+                raise InputError(f"{file_list}: {photo!r} does not end in _img.png or _img.jpg, as DSINE names photos")
+        inside = f"{layout.folder}/"
+        self._prefix = inside if self._source.has(inside + self._photos[0]) else ""
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def name(self, index: int) -> str:
+        """Path of the photo without ``_img`` and suffix."""
+        return self._photos[index].rpartition("_img.")[0]
+
+    def missing(self) -> list[str]:
+        """Photos and normals of the list that the set lacks."""
+        photos = [self._prefix + photo for photo in self._photos]
+        return self._source.without([*photos, *(self._normals_path(i) for i in range(len(self)))])
+
+    def photo(self, index: int) -> NDArray[np.uint8]:
+        """(H, W, 3) the photo."""
+        return self._source.photo(self._prefix + self._photos[index])
+
+    def truth(self, index: int) -> Truth:
+        """Unit normals in OpenCV axes."""
+        path = self._normals_path(index)
+        size = (0, 0) if self._layout.suffix != ".pkl" else self.photo(index).shape[:2]
+        raw, valid = self._layout.read(self._source, path, (size[0], size[1]))
+        return Truth(normals=normalized(raw).astype(np.float32), normals_valid=valid)
+
+    def _normals_path(self, index: int) -> str:
+        return f"{self._prefix}{self.name(index)}_normal{self._layout.suffix}"
+
+
+def read_exr(source: Source, path: str) -> NDArray[np.float32]:
+    """(H, W, 3) the red, green and blue of an OpenEXR file. Raises InputError when it is none."""
+    try:
+        import OpenEXR
+    except ImportError:
+        raise InputError("normals in OpenEXR files need the package OpenEXR: pip install 'lotus-recon[eval]'") from None
+    import tempfile
+
+    content = source.read(path)
+    with tempfile.NamedTemporaryFile(suffix=".exr") as file:  # the library reads files only
+        file.write(content)
+        file.flush()
+        try:
+            with OpenEXR.File(file.name) as image:
+                channels = image.channels()
+                if "RGB" in channels:
+                    return np.array(channels["RGB"].pixels, np.float32)
+                return np.stack([channels[name].pixels for name in "RGB"], axis=-1).astype(np.float32)
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{source.where(path)} cannot be read as OpenEXR with R, G and B: {error}") from None
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """A pickle can run any code; one of arrays needs nothing but numpy's own names."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The object, if it is one that arrays are made of."""
+        if (module, name) not in _PICKLED:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which arrays have no use for")
+        return super().find_class(module, name)
+
+
+def _unpickled(source: Source, path: str) -> Mapping[str, Any]:
+    try:
+        stored = _ArraysOnly(io.BytesIO(source.read(path)), encoding="latin1").load()
+    except (pickle.UnpicklingError, EOFError, ValueError, AttributeError, ImportError, IndexError) as error:
+        raise InputError(f"{source.where(path)} is not a pickle of arrays: {error}") from None
+    if not isinstance(stored, dict):
+        raise InputError(f"{source.where(path)} holds {type(stored).__name__}; needed: a dictionary")
+    return stored

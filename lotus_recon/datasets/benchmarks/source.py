@@ -1,0 +1,116 @@
+"""The files of a benchmark set, in a folder or in a tar archive as it was downloaded."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError
+
+
+class Source:
+    """Reads files by their path in the set. Safe to use from several threads.
+
+    Raises InputError when ``root`` is neither a folder nor a tar archive, or the archive is compressed or cut off.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._members: dict[str, tuple[int, int]] | None = None
+        if root.is_dir():
+            return
+        if not root.is_file():
+            raise InputError(f"data set {root} does not exist; allowed: the downloaded tar archive, or its folder")
+        self._members = _index(root)
+        self._handle = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None) is not None:
+            os.close(self._handle)
+
+    def has(self, path: str) -> bool:
+        """Whether the set has this file, with something in it."""
+        if self._members is not None:
+            return self._members.get(path, (0, 0))[1] > 0
+        file = self.root / path
+        return file.is_file() and file.stat().st_size > 0
+
+    def without(self, paths: Iterable[str]) -> list[str]:
+        """The files that are not there."""
+        return [path for path in paths if not self.has(path)]
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file. Raises InputError when it is not there or cut off."""
+        if self._members is None:
+            try:
+                return (self.root / path).read_bytes()
+            except OSError as error:
+                raise InputError(f"{self.where(path)} cannot be read: {error.strerror}") from None
+        if path not in self._members:
+            raise InputError(f"{self.where(path)} is missing")
+        offset, size = self._members[path]
+        content = os.pread(self._handle, size, offset)
+        if len(content) != size:
+            raise InputError(f"{self.where(path)} is cut off: the archive is not complete")
+        return content
+
+    def where(self, path: str) -> str:
+        """The file for messages."""
+        return f"{self.root / path}" if self._members is None else f"{self.root}: {path}"
+
+    def photo(self, path: str) -> NDArray[np.uint8]:
+        """(H, W, 3) RGB. Raises InputError when it is no image of 8 bits."""
+        image = self._decoded(path, cv2.IMREAD_COLOR)
+        if image.dtype != np.uint8:
+            raise InputError(f"{self.where(path)} has {image.dtype} pixels; allowed: 8 bits")
+        return np.ascontiguousarray(image[..., ::-1])
+
+    def png16(self, path: str) -> NDArray[np.uint16]:
+        """(H, W) grey image of 16 bits. Raises InputError for anything else."""
+        image = self._decoded(path, cv2.IMREAD_UNCHANGED)
+        if image.dtype != np.uint16 or image.ndim != 2:
+            raise InputError(f"{self.where(path)} is {image.dtype} {image.shape}; allowed: a grey PNG of 16 bits")
+        return image
+
+    def array(self, path: str) -> NDArray[Any]:
+        """The array of an npy file. Raises InputError when it is none."""
+        try:
+            return np.asarray(np.load(io.BytesIO(self.read(path)), allow_pickle=False))
+        except (ValueError, EOFError, OSError) as error:
+            raise InputError(f"{self.where(path)} cannot be read as npy: {error}") from error
+
+    def _decoded(self, path: str, flags: int) -> NDArray[Any]:
+        content = np.frombuffer(self.read(path), np.uint8)
+        image = cv2.imdecode(content, flags) if content.size else None
+        if image is None:
+            raise InputError(f"{self.where(path)} cannot be read as an image")
+        return np.asarray(image)
+
+
+def _index(root: Path) -> dict[str, tuple[int, int]]:
+    """Offset and size in bytes of every file of an archive; a leading './' is dropped."""
+    try:
+        with tarfile.open(root, "r:") as archive:
+            files = (member for member in archive if member.isfile())
+            return {os.path.normpath(member.name): (member.offset_data, member.size) for member in files}
+    except tarfile.TarError as error:
+        raise InputError(f"{root} is no uncompressed tar archive ({error}); unpack it and name its folder") from error
+
+
+def read_list(path: Path) -> list[list[str]]:
+    """The words of every line of a file list. Raises InputError when it is missing or empty."""
+    try:
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"file list {path} cannot be read: {error}") from None
+    if not (rows := [words for words in lines if words]):
+        raise InputError(f"file list {path} is empty; each line names a photo and its ground truth")
+    return rows

@@ -1,0 +1,47 @@
+"""Points on meshes, and distances to them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError
+from lotus_recon.types import FloatArray, Mesh
+
+
+def sample_mesh(mesh: Mesh, count: int, seed: int) -> NDArray[np.float64]:
+    """(count, 3) points spread uniformly by area over a mesh (Osada et al., "Shape distributions", 2002, eq. 1).
+
+    Raises InputError when the mesh has no area.
+    """
+    areas = triangle_areas(mesh)
+    if areas.sum() <= 0:
+        raise InputError("the mesh has no area: it cannot be sampled")
+    random = np.random.default_rng(seed)
+    corners = mesh.vertices.astype(np.float64)[mesh.triangles[random.choice(len(areas), count, p=areas / areas.sum())]]
+    root, along = np.sqrt(random.random(count)), random.random(count)
+    weights = np.stack([1 - root, root * (1 - along), root * along], axis=1)
+    return np.asarray((corners * weights[..., None]).sum(1))
+
+
+def triangle_areas(mesh: Mesh) -> NDArray[np.float64]:
+    """(T,) area of each triangle."""
+    a, b, c = np.moveaxis(mesh.vertices.astype(np.float64)[mesh.triangles], 1, 0)
+    return np.asarray(np.linalg.norm(np.cross(b - a, c - a), axis=-1) / 2)
+
+
+def point_to_mesh_distance(points: FloatArray, mesh: Mesh) -> NDArray[np.float64]:
+    """(N,) unsigned distance of points (N, 3) to the nearest triangle. Raises InputError when the mesh has none."""
+    import open3d as o3d
+
+    if len(mesh.triangles) == 0:
+        raise InputError("distance to a mesh that has no triangles")
+    # Open3D computes in float32: far from the origin (georeferenced scenes) its resolution would be lost.
+    origin = mesh.vertices.astype(np.float64).mean(0)
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(
+        o3d.core.Tensor.from_numpy((mesh.vertices - origin).astype(np.float32)),
+        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.triangles, np.uint32)),
+    )
+    query = o3d.core.Tensor.from_numpy((np.asarray(points, np.float64) - origin).astype(np.float32))
+    return np.asarray(scene.compute_distance(query).numpy(), np.float64)

@@ -1,0 +1,103 @@
+"""The first of both loops: maps of every photo of a set, written to disk; scoring never needs the model again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.datasets.benchmarks.base import Benchmark
+from lotus_recon.errors import InputError
+from lotus_recon.io.maps import save_prediction
+from lotus_recon.models.base import Model
+from lotus_recon.progress import track
+from lotus_recon.types import DepthMap, NormalMap, Prediction
+from lotus_recon.workspace import write_json
+
+_MADE_BY = "made_by.json"
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """(number, count) of a shard "2/8", numbered from 1. Raises InputError for anything else."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    number, count = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise InputError(f"--shard {text}: allowed is NUMBER/COUNT with 1 <= NUMBER <= COUNT, such as 2/8")
+    return number, count
+
+
+def indices_of(total: int, shard: tuple[int, int]) -> range:
+    """The photos of a shard: every COUNT-th."""
+    return range(shard[0] - 1, total, shard[1])
+
+
+def predict_set(benchmark: Benchmark, model: Model, folder: Path, indices: Sequence[int], seed: int) -> int:
+    """Write ``folder/<name>.npz`` for the photos ``indices`` that have none yet; returns how many were predicted.
+
+    Each file appears whole or not at all, so an interrupted loop goes on, and several may work on one folder. Raises
+    InputError when a photo cannot be read, ModelError when the network fails.
+    """
+    todo = [i for i in indices if not prediction_file(folder, benchmark.name(i)).is_file()]
+    size = model.batch_size
+    batches = [todo[start : start + size] for start in range(0, len(todo), size)]
+    for batch in track(batches, f"predicting {benchmark.facts.title}", len(batches)):
+        photos = [benchmark.photo(i) for i in batch]
+        padded = [pad(photo, benchmark.facts.padding) for photo in photos]
+        names = [benchmark.name(i) for i in batch]
+        found = model.predict_batch(padded, seed, [f"{name}.png" for name in names])
+        for name, photo, prediction in zip(names, photos, found, strict=True):
+            cropped = crop(prediction, photo.shape[0], photo.shape[1])
+            save_prediction(prediction_file(folder, name), cropped)
+    return len(todo)
+
+
+def prediction_file(folder: Path, name: str) -> Path:
+    """Where the maps of a photo are."""
+    return folder / f"{name}.npz"
+
+
+def claim(folder: Path, made_by: dict[str, Any]) -> None:
+    """Note in ``folder`` what its maps are made by. Raises InputError when they were made by something else."""
+    path = folder / _MADE_BY
+    if not path.is_file():
+        write_json(path, made_by)
+        return
+    try:
+        before = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    differing = sorted(key for key in before.keys() | made_by if before.get(key) != made_by.get(key))
+    if differing:
+        said = ", ".join(f"{key} {before.get(key)!r}, now {made_by.get(key)!r}" for key in differing)
+        raise InputError(f"{folder} holds maps made otherwise ({said}); choose another --out, or remove the folder")
+
+
+def padding(height: int, width: int, multiple: int) -> tuple[int, int, int, int]:
+    """Rows above and below, columns left and right that make both sides divisible: the smaller half comes first."""
+    rows, columns = -height % multiple, -width % multiple
+    return rows // 2, rows - rows // 2, columns // 2, columns - columns // 2
+
+
+def pad(rgb: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
+    """``rgb`` (H, W, 3) with black around it, as DSINE's protocol pads."""
+    top, bottom, left, right = padding(rgb.shape[0], rgb.shape[1], multiple)
+    return np.pad(rgb, ((top, bottom), (left, right), (0, 0))) if top + bottom + left + right else rgb
+
+
+def crop(prediction: Prediction, height: int, width: int) -> Prediction:
+    """The maps of the photo of (height, width) inside those of the padded one."""
+    rows, columns = prediction.shape
+    top, left = (rows - height) // 2, (columns - width) // 2
+    window = (slice(top, top + height), slice(left, left + width))
+    depth, normals = prediction.depth, prediction.normals
+    return replace(
+        prediction,
+        depth=None if depth is None else DepthMap(depth.values[window], depth.valid[window], depth.kind),
+        normals=None if normals is None else NormalMap(normals.values[window], normals.valid[window]),
+    )

@@ -1,0 +1,159 @@
+"""python -m pipelines.evaluate TASK [--config configs/eval/NAME.yaml] --out DIR"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lotus_recon.errors import InputError
+from lotus_recon.evaluation.config import AlignmentEvalConfig, MapsConfig, PosesConfig, SurfaceConfig
+from pipelines.command_line import DONE, REFUSED, CommonArguments, main, on_screen, parse, status_of
+
+if TYPE_CHECKING:
+    from lotus_recon.evaluation.score import Task
+
+RECIPES = "eval"
+_HELP = """usage: python -m pipelines.evaluate TASK [OPTIONS]
+
+Score against ground truth. Tasks:
+
+  depth           depth maps of a model, or stored ones, by the papers' protocols
+  normals         normal maps, the same way
+  reconstruction  a mesh or cloud against a mesh, a cloud, or depth maps with poses
+  poses           camera poses against given ones
+  alignment       the aligned depth of a reconstruction against held-out points or a sensor
+
+python -m pipelines.evaluate TASK --help shows the options of a task; docs/evaluation.md says what the numbers mean.
+"""
+
+
+@dataclass(frozen=True)
+class MapsArguments(CommonArguments):
+    """Predict maps of the photos of benchmark sets, score them, and write CSV, JSON, a table and pictures."""
+
+    options: MapsConfig = field(default_factory=MapsConfig)
+
+
+@dataclass(frozen=True)
+class SurfaceArguments(CommonArguments):
+    """Score a surface against a reference: accuracy, completeness, precision, recall, F-score, chamfer distance."""
+
+    options: SurfaceConfig = field(default_factory=SurfaceConfig)
+
+
+@dataclass(frozen=True)
+class PosesArguments(CommonArguments):
+    """Score camera poses: positions after a similarity, rotations, AUC of relative poses, registered share."""
+
+    options: PosesConfig = field(default_factory=PosesConfig)
+
+
+@dataclass(frozen=True)
+class AlignmentArguments(CommonArguments):
+    """Score the aligned depth of a multi_view output folder: at held-out sparse points, or against a sensor."""
+
+    options: AlignmentEvalConfig = field(default_factory=AlignmentEvalConfig)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Exit status of the command line ``argv``."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_HELP)
+        return DONE if argv else REFUSED
+    if argv[0] not in _TASKS:
+        raise InputError(f"task {argv[0]!r} is unknown; allowed: {', '.join(_TASKS)}")
+    arguments_type, config_type, work = _TASKS[argv[0]]
+    arguments = parse(
+        lambda options: arguments_type(options=options),
+        config_type(),
+        f"evaluate {argv[0]}",
+        argv[1:],
+        recipes=RECIPES,
+    )
+    with on_screen(arguments.quiet, arguments.verbose):
+        from lotus_recon.workspace import make_folder
+
+        ready = work(argv[0], arguments)
+        make_folder(arguments.out)
+        return status_of(ready)
+
+
+def _maps(task: Task, arguments: MapsArguments) -> Callable[[], int]:
+    from lotus_recon.evaluation.maps_job import check_job, run_job
+
+    job = check_job(task, arguments.options, arguments.out)
+
+    def work() -> int:
+        if run_job(job):
+            _show(arguments, arguments.out / task / "table.md")
+        return DONE
+
+    return work
+
+
+def _surface(task: str, arguments: SurfaceArguments) -> Callable[[], int]:
+    from lotus_recon.evaluation.surface_job import check_job, run_job
+
+    job = check_job(arguments.options)
+
+    def work() -> int:
+        run_job(job, arguments.out / task)
+        _show(arguments, arguments.out / task / "table.md")
+        return DONE
+
+    return work
+
+
+def _poses(task: str, arguments: PosesArguments) -> Callable[[], int]:
+    from lotus_recon.evaluation.poses import check_job, run_job
+
+    job = check_job(arguments.options)
+
+    def work() -> int:
+        run_job(job, arguments.out / task)
+        _show(arguments, arguments.out / task / "table.md")
+        return DONE
+
+    return work
+
+
+def _alignment(task: str, arguments: AlignmentArguments) -> Callable[[], int]:
+    from lotus_recon.evaluation.alignment_job import check_job, run_job
+
+    job = check_job(arguments.options, _held_out)
+
+    def work() -> int:
+        run_job(job, arguments.out / task)
+        _show(arguments, arguments.out / task / "table.md")
+        return DONE
+
+    return work
+
+
+def _held_out(scene: Any, share: float, seed: int) -> Any:
+    """The points that alignment kept apart: its own rule, which evaluation may not import."""
+    from lotus_recon.alignment.anchors import held_out_points
+
+    return held_out_points(scene, share, seed)
+
+
+def _show(arguments: CommonArguments, table: Path) -> None:
+    if not arguments.quiet:
+        sys.stdout.write(table.read_text(encoding="utf-8"))
+        print(f"written to {table.parent}")
+
+
+_TASKS: Mapping[str, tuple[Any, Any, Callable[[Any, Any], Callable[[], int]]]] = {
+    "depth": (MapsArguments, MapsConfig, _maps),
+    "normals": (MapsArguments, MapsConfig, _maps),
+    "reconstruction": (SurfaceArguments, SurfaceConfig, _surface),
+    "poses": (PosesArguments, PosesConfig, _poses),
+    "alignment": (AlignmentArguments, AlignmentEvalConfig, _alignment),
+}
+
+
+if __name__ == "__main__":
+    main(run)
