@@ -161,7 +161,7 @@ class Batch:
                     self._note(event, status)
             if not self._running and queue:
                 time.sleep(min(_POLL_SECONDS, max(0.0, queue[0].not_before - time.monotonic())))
-            self._stop_late(step)
+            self._stop_late()
             self._renewal.tick(a.lease for a in self._running.values() if a.lease is not None)
             self._watch(status)
         if queue:
@@ -257,10 +257,10 @@ class Batch:
         elif event.scene in status.running:
             status.progress[event.scene] = (event.done, event.total)
 
-    def _stop_late(self, step: str) -> None:
+    def _stop_late(self) -> None:
         limit = self.config.runner.timeout
         for name, attempt in self._running.items():
-            if limit is not None and step == "run" and time.monotonic() - attempt.started > limit:
+            if limit is not None and time.monotonic() - attempt.started > limit:
                 attempt.started = float("inf")  # once
                 self.runner.stop(name, Fault.TIMEOUT, f"took longer than --timeout {limit:g} s")
 
