@@ -8,7 +8,7 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -184,7 +184,9 @@ class Batch:
             status.running[attempt.job.name] = step
             if step == "run":
                 self._events.write("scene_started", scene=attempt.job.name, attempt=attempt.number)
-            self.runner.submit(Task(attempt.job, folder, step, self.settings))
+            # Another attempt goes on with what the first one finished.
+            settings = self.settings if attempt.number == 1 else replace(self.settings, force=False)
+            self.runner.submit(Task(attempt.job, folder, step, settings))
 
     def _take_lease(self, attempt: _Attempt, folder: Path, status: Status) -> bool:
         try:

@@ -67,9 +67,11 @@ class Needs:
 
     cpus: float
     memory_mb: int
+    gpus: float = 0.0
 
 
-# Of stages on Ray. The network is not among them: its actors hold the GPU, and the prediction stage waits for them.
+MODEL_NEEDS = Needs(1, 4000, gpus=1)  # of an actor that holds networks, on a cluster with GPUs
+# Of stages on Ray. They need no GPU: the actors hold it, and the prediction stage waits for them.
 STAGE_NEEDS = {
     "frames": Needs(1, 500),
     "sfm": Needs(1, 1500),

@@ -173,17 +173,42 @@ def open_scene(task: Task, workspace: Workspace) -> Opened:
     claim(workspace, job.config, {"scene": str(owner.resolve())}, task.settings.force)
     stages = multi_view.stages(job)
     check_only(workspace, stages, only)
+    if task.settings.force:
+        for stage in stages:
+            if only in (None, stage.name):
+                workspace.invalidate(stage.folder)
     return Opened(workspace, stages, {stage.name: run_id(workspace, stage.folder) for stage in stages})
+
+
+def perform_stage(task: Task, name: str, opened: Opened | None) -> Finished:
+    """One stage of a scene alone, the frames of its video when nothing is ``opened`` yet; never raises."""
+    started = time.monotonic()
+    workspace = Workspace(task.folder)
+    try:
+        with folder_held(workspace):
+            done = _one_stage(task, name, opened, workspace)
+    except Exception as error:  # noqa: BLE001  one scene must not end the others, whatever it raises
+        done = failure(task.name, error)
+    return replace(done, seconds=round(time.monotonic() - started, 3), host=platform.node())
+
+
+def _one_stage(task: Task, name: str, opened: Opened | None, workspace: Workspace) -> Finished:
+    if opened is None:
+        take_frames(task, workspace)
+        return Finished(task.name)
+    with log_file(task.folder):
+        run_stages(workspace, opened.stages, only=name)
+    ran = [one for one in opened.runs() if one.stage == name]
+    if opened.stages[-1].name != name:
+        return Finished(task.name, stages=tuple(ran))
+    write_thumbnail(task.folder)
+    return Finished(task.name, stages=tuple(ran), figures=scene_figures(task.folder))
 
 
 def _run_scene(task: Task, workspace: Workspace, begin: Begin) -> Finished:
     opened = open_scene(task, workspace)
-    only = task.settings.only
-    again = opened.stages[0].name if task.settings.force and only is None else None
-    if task.settings.force and only is not None:
-        workspace.invalidate(next(stage.folder for stage in opened.stages if stage.name == only))
     with log_file(task.folder):
-        run_stages(workspace, opened.stages, only, again, begin)
+        run_stages(workspace, opened.stages, task.settings.only, begin=begin)
     stages = opened.runs()
     peak = max((one.peak_memory_mb for one in stages if one.ran), default=peak_memory_mb())
     return Finished(task.name, peak_memory_mb=peak, stages=stages, figures=scene_figures(task.folder))
