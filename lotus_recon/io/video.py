@@ -121,7 +121,7 @@ def median_motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
 
     1 where the pictures have nothing in common.
     """
-    corners = cv2.goodFeaturesToTrack(before, _MAX_CORNERS, qualityLevel=0.01, minDistance=7)
+    corners: Any = cv2.goodFeaturesToTrack(before, _MAX_CORNERS, qualityLevel=0.01, minDistance=7)
     if corners is None:
         return 0.0
     moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, np.empty_like(corners))

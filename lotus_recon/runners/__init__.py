@@ -1,7 +1,7 @@
 """Many scenes at once: typed jobs, done by processes of this machine or by a Ray cluster, with the same result.
 
-    jobs = [SceneJob("door", "multi_view", MultiViewConfig(), images=("photos/door",))]
-    result = run_jobs(jobs, Path("out"), BatchConfig())
+jobs = [SceneJob("door", "multi_view", MultiViewConfig(), images=("photos/door",))]
+result = run_jobs(jobs, Path("out"), BatchConfig())
 """
 
 from __future__ import annotations

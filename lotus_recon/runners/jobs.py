@@ -82,8 +82,8 @@ class SceneJob:
     def signature(self) -> str:
         """Changes with the options, the version and the files that the scene is made from (by size and time).
 
-        Whether results are up to date is decided by the contents of files, stage by stage; this tells cheaply that there
-        is nothing to decide.
+        Whether results are up to date is decided by the contents of files, stage by stage; this tells cheaply that
+        there is nothing to decide.
         """
         config = replace(self.config, runtime=replace(self.config.runtime, device="auto"))
         plain = {"kind": self.kind, "config": to_plain(config), "images": self.images, "version": __version__}

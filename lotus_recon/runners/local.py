@@ -46,9 +46,9 @@ class LocalRunner:
         if not busy:
             return []
         ready = wait([*busy, *sentinels], timeout=seconds)
-        events = [event for pipe in ready if pipe in busy for event in busy[pipe].read()]  # type: ignore[index]
+        events = [event for pipe in ready if pipe in busy for event in busy[pipe].read()]
         for sentinel in ready:
-            dead = sentinels.get(sentinel)  # type: ignore[arg-type]
+            dead = sentinels.get(sentinel)
             if dead is not None and dead.task is not None:
                 events += [*dead.read(), *dead.obituary()]
         self._limit_memory()

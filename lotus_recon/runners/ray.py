@@ -223,7 +223,7 @@ class RayRunner:
         if not self._hosts:
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             gpus = int(sum(node.get("GPU", 0) for node in nodes))
-            options = {"max_restarts": -1, "max_concurrency": _CALLS_AT_A_TIME}
+            options: dict[str, Any] = {"max_restarts": -1, "max_concurrency": _CALLS_AT_A_TIME}
             # Without a GPU an actor computes while the task that waits for it has given its core back.
             options |= {"num_cpus": MODEL_NEEDS.cpus, "num_gpus": MODEL_NEEDS.gpus} if gpus else {"num_cpus": 0}
             options |= {"scheduling_strategy": "SPREAD"}
@@ -294,7 +294,7 @@ def _connect(address: str) -> bool:
     """Join the cluster; whether it was joined here (and not by who called). Raises InputError when it cannot be."""
     if ray.is_initialized():
         return False
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)

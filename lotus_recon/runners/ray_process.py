@@ -29,7 +29,7 @@ _is_prepared = False
 
 
 def prepare_process(shape: Shape, scene: Path | None, source: Callable[..., Any] | None = None) -> None:
-    """Set threads, memory limit and the source of models. Ray uses a process for many tasks: what can be is done once."""
+    """Set threads, memory limit and the source of models; once what can be, as Ray uses a process for many tasks."""
     global _watched, _is_prepared
     if not _is_prepared:
         # Before torch and Open3D are loaded: threads that wait must sleep.

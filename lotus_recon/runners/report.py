@@ -70,8 +70,10 @@ def _write_html(path: Path, out: Path, jobs: Sequence[SceneJob], counts: Mapping
     summary = ", ".join(f"{count} {what}" for what, count in counts.items() if what != "refused")
     with path.open("w", encoding="utf-8") as file:
         file.write(f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Batch</title><style>{_STYLE}</style>')
-        file.write(f"<h1>Batch of {len(jobs)} scenes</h1><p>{html.escape(summary)}</p><table><tr><th></th><th>scene</th>")
-        file.write('<th>status</th><th class="n">seconds</th><th class="n">peak MB</th><th>figures</th><th>error</th>')
+        file.write(f"<h1>Batch of {len(jobs)} scenes</h1><p>{html.escape(summary)}</p><table><tr><th></th>")
+        file.write(
+            '<th>scene</th><th>status</th><th class="n">seconds</th><th class="n">peak MB</th><th>figures</th><th>error</th>'
+        )
         for record in _records(out, jobs):
             _write_row(file, out, record)
         file.write("</table></html>\n")
@@ -85,7 +87,7 @@ def _write_row(file: TextIO, out: Path, record: Record) -> None:
     figures = ", ".join(f"{value} {what}" for what, value in record.figures.items())
     error = f"{record.fault}: {record.message}" if record.fault else ""
     cells = [
-        f"<td>{image}</td><td><a href=\"{report}\">{html.escape(record.name)}</a><br>{record.kind}</td>",
+        f'<td>{image}</td><td><a href="{report}">{html.escape(record.name)}</a><br>{record.kind}</td>',
         f'<td class="{record.status}">{record.status}</td><td class="n">{record.seconds:.1f}</td>',
         f'<td class="n">{record.peak_memory_mb:.0f}</td><td>{html.escape(figures)}</td><td>{html.escape(error)}</td>',
     ]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ def workers(driver: psutil.Process) -> list[psutil.Process]:
         return [c for c in driver.children() if "spawn_main" in " ".join(c.cmdline())]
     except psutil.Error:
         return []
+
+
+def has_workers_or_ended(driver: subprocess.Popen[str]) -> bool:
+    return driver.poll() is not None or bool(workers(psutil.Process(driver.pid)))
 
 
 def started(out: Path, scene: str) -> bool:
@@ -103,6 +108,7 @@ def test_a_killed_worker_is_replaced_and_its_scene_tried_again(tmp_path: Path, s
     assert records(out)["p1"]["attempts"] == 1
 
 
+@pytest.mark.slow
 def test_a_scene_that_hangs_ends_at_its_time_limit(tmp_path: Path, start: Any) -> None:
     manifest = write_manifest(tmp_path, [write_views(tmp_path, "v0", 6), write_photo(tmp_path, "p1")])
     out = tmp_path / "out"
@@ -115,6 +121,7 @@ def test_a_scene_that_hangs_ends_at_its_time_limit(tmp_path: Path, start: Any) -
     assert records(out)["p1"]["status"] == "done"
 
 
+@pytest.mark.slow
 def test_a_scene_over_its_memory_limit_is_ended(tmp_path: Path) -> None:
     small = [write_photo(tmp_path, f"p{i}") for i in range(3)]
     large = write_photo(tmp_path, "large9", (3200, 2400))  # 15 million triangles
@@ -127,6 +134,7 @@ def test_a_scene_over_its_memory_limit_is_ended(tmp_path: Path) -> None:
     assert all(found[f"p{i}"]["status"] == "done" for i in range(3))
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_batch_which_goes_on_when_there_is_room(tmp_path: Path) -> None:
     out, room, kept = tmp_path / "out", "2600k", tmp_path / "kept"
     out.mkdir()
@@ -186,11 +194,12 @@ def test_twenty_kills_change_nothing(tmp_path: Path, start: Any) -> None:
     scenes = [write_views(tmp_path, f"v{i}", 16) for i in range(8)]
     manifest = write_manifest(tmp_path, scenes)
     assert batch(manifest, tmp_path / "undisturbed", "--workers", "2").returncode == 0
-    out, kills, killed, seen = tmp_path / "out", 20, {"worker": 0, "driver": 0}, {}
+    out, kills, killed = tmp_path / "out", 20, {"worker": 0, "driver": 0}
+    seen: dict[str, str] = {}
     driver = start(manifest, out, "--workers", "2", "--retries", "50")
     while sum(killed.values()) < kills:
         time.sleep(chance.uniform(0.0, 0.5))
-        wait_for(lambda: driver.poll() is not None or workers(psutil.Process(driver.pid)))
+        wait_for(partial(has_workers_or_ended, driver))
         seen |= run_ids(out) if out.exists() else {}
         if driver.poll() is not None:  # all was done before the last kill: undo a scene, as a user might
             assert driver.returncode in (0, -signal.SIGKILL)
