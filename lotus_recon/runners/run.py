@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,16 @@ from lotus_recon.runners.local import LocalRunner
 from lotus_recon.runners.tasks import Runner, Settings
 
 STAGES = ("frames", "sfm", "images", "prediction", "alignment", "refinement", "consistency", "fusion", "report")
+
+
+def _keep_loopback(address: str) -> None:
+    """Let a cluster that listens on 127.0.0.1 only be reached there.
+
+    Ray replaces a loopback address by that of the network card, where such a cluster does not answer, unless it was told
+    not to before it is imported.
+    """
+    if address.startswith(("127.", "localhost:")):
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
 def run_jobs(jobs: Sequence[SceneJob], out: Path, config: BatchConfig, watch: Watcher | None = None) -> BatchResult:
@@ -34,6 +45,7 @@ def run_jobs(jobs: Sequence[SceneJob], out: Path, config: BatchConfig, watch: Wa
     runner: Runner
     out = Path(out).resolve()
     if config.runner.runner == "ray":
+        _keep_loopback(config.runner.address)
         try:
             from lotus_recon.runners.ray import RayRunner
         except ImportError:
