@@ -21,6 +21,7 @@ from lotus_recon.progress import report
 _MEASURED_EDGE_PX = 320  # sharpness and motion are measured on frames of this longer edge
 _MAX_CORNERS = 200
 _MIN_TRACKED = 8  # corners; with fewer the picture has changed altogether (a cut)
+_STEP = 0.02  # motion is measured from a frame so far back: that of each frame to the next is mostly noise
 _JPEG_QUALITY = 97
 _COMPLETE = 0.95  # of the declared frames or seconds; encoders round
 
@@ -30,7 +31,7 @@ class FrameFacts:
     """Of each frame of a video, in order."""
 
     sharpness: NDArray[np.float64]  # (N,) variance of the Laplacian of the reduced frame
-    motion: NDArray[np.float64]  # (N,) from the frame before, in shares of the longer edge; first 0
+    travelled: NDArray[np.float64]  # (N,) how far the picture has moved since the first, in shares of the longer edge
 
 
 def check_video(path: Path) -> int:
@@ -40,7 +41,7 @@ def check_video(path: Path) -> int:
     """
     with _opened(path) as container:
         stream = _video_stream(container, path)
-        declared, seconds = int(stream.frames or 0), float(stream.duration or 0) * float(stream.time_base or 0)
+        declared, seconds = int(stream.frames or 0), (container.duration or 0) / 1e6
         n_packets, last = 0, 0.0
         for packet in container.demux(stream):
             if packet.size:
@@ -50,7 +51,7 @@ def check_video(path: Path) -> int:
         raise InputError(f"video {path} has no frames")
     if n_packets < _COMPLETE * declared:
         raise InputError(f"video {path} is truncated: {n_packets} of {declared} frames are there")
-    if not declared and seconds > 1 and last < _COMPLETE * seconds - 1:
+    if last < _COMPLETE * seconds - 0.5:
         raise InputError(f"video {path} is truncated: it ends at {last:.1f} of {seconds:.1f} s")
     first = next(_frames(path), None)
     if first is None:
@@ -66,11 +67,11 @@ def extract_frames(path: Path, folder: Path, max_frames: int, frame_motion: floa
     """
     n_frames = check_video(path)
     facts = measure_frames(path, n_frames)
-    if len(facts.motion) < _COMPLETE * n_frames:
-        raise InputError(f"video {path} is damaged: only {len(facts.motion)} of {n_frames} frames can be decoded")
+    if len(facts.sharpness) < _COMPLETE * n_frames:
+        raise InputError(f"video {path} is damaged: only {len(facts.sharpness)} of {n_frames} frames can be decoded")
     chosen = choose_frames(facts, max_frames, frame_motion)
     if len(chosen) < 2:
-        moved = facts.motion.sum()
+        moved = facts.travelled[-1]
         raise InputError(
             f"video {path}: the picture moves by {moved:.1%} of its longer edge only; "
             f"two photos need {frame_motion:.1%} (frame_motion)"
@@ -87,15 +88,18 @@ def extract_frames(path: Path, folder: Path, max_frames: int, frame_motion: floa
 
 def measure_frames(path: Path, n_frames: int) -> FrameFacts:
     """Sharpness and motion of every frame."""
-    sharpness, motion = [], []
-    before: NDArray[np.uint8] | None = None
+    sharpness, travelled = [], []
+    reference: NDArray[np.uint8] | None = None
+    until_reference = 0.0
     for rgb in _frames(path):
         grey = _reduced_grey(rgb)
         sharpness.append(float(cv2.Laplacian(grey, cv2.CV_64F).var()))
-        motion.append(0.0 if before is None else median_motion(before, grey))
-        before = grey
-        report("looking at frames", len(motion), max(n_frames, len(motion)))
-    return FrameFacts(np.array(sharpness), np.array(motion))
+        since = 0.0 if reference is None else median_motion(reference, grey)
+        travelled.append(until_reference + since)
+        if reference is None or since >= _STEP:
+            reference, until_reference = grey, until_reference + since
+        report("looking at frames", len(travelled), max(n_frames, len(travelled)))
+    return FrameFacts(np.array(sharpness), np.maximum.accumulate(travelled))
 
 
 def choose_frames(facts: FrameFacts, max_frames: int, frame_motion: float) -> set[int]:
@@ -104,7 +108,7 @@ def choose_frames(facts: FrameFacts, max_frames: int, frame_motion: float) -> se
     A stretch is ``frame_motion`` long, or longer where there would be more than ``max_frames``. A camera that stands
     still adds nothing.
     """
-    travelled = np.cumsum(np.minimum(facts.motion, 1.0))
+    travelled = facts.travelled
     stretches = min(max_frames, math.floor(travelled[-1] / frame_motion) + 1) if frame_motion > 0 else max_frames
     if travelled[-1] < frame_motion:
         return {int(np.argmax(facts.sharpness))}
