@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from tests.runners.scenes import ROOT, write_manifest, write_photo
@@ -44,13 +45,40 @@ def batch_lines(counts: tuple[int, ...] = COUNTS) -> list[str]:
     found = [measure(count) for count in counts]
     for one in found:
         lines.append(
-            f"  {one.scenes:5d} scenes  {one.batch_s:7.1f} s, of it {one.work_s:6.1f} s work: {one.overhead_ms:5.1f} ms "
-            f"overhead per scene  driver {one.driver_mb:4.0f} MB"
+            f"  {one.scenes:5d} scenes  {one.batch_s:7.1f} s, of it {one.work_s:6.1f} s work: {one.overhead_ms:5.1f} "
+            f"ms overhead per scene  driver {one.driver_mb:4.0f} MB"
         )
     if len(found) > 1:
         grown = found[-1].driver_mb / found[0].driver_mb - 1
         lines.append(f"  the driver's memory grows by {grown:.0%} from {found[0].scenes} to {found[-1].scenes} scenes")
     return lines
+
+
+def ray_lines(count: int = 24) -> list[str]:
+    """How throughput grows from one to two workers, of processes and on Ray: photos of one megapixel, by nano."""
+    lines = [f"batch: {count} single-view scenes of 1024x768 pixels, nano, scenes per minute with 1 and 2 workers"]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        scenes = [write_photo(root, f"p{i}", (1024, 768)) for i in range(count)]
+        manifest = write_manifest(root, [{key: scene[key] for key in ("name", "kind", "images")} for scene in scenes])
+        for runner in ("local", "ray"):
+            rates = [_per_minute(manifest, root / f"{runner}{workers}", runner, workers) for workers in (1, 2)]
+            lines.append(f"  {runner:6s} {rates[0]:6.1f} {rates[1]:6.1f}  {rates[1] / rates[0]:.2f} times")
+    return lines
+
+
+def _per_minute(manifest: Path, out: Path, runner: str, workers: int) -> float:
+    """Scenes per minute between the first and the last scene that was done, as events.jsonl says."""
+    where = ["--workers", str(workers)]
+    if runner == "ray":
+        where = ["--runner", "ray", "--address", "local", "--model-actors", str(workers), *where]
+    where += ["--threads", "1", "--quiet"]
+    command = [sys.executable, "-m", "pipelines.batch", str(manifest), "--out", str(out), *where]
+    subprocess.run(command, cwd=ROOT, check=True)
+    lines = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    done = [datetime.fromisoformat(line["time"]) for line in lines if line["event"] == "scene_done"]
+    skipped = 2 * workers  # the first scenes wait for weights and, on Ray, for processes to start
+    return (len(done) - skipped) / (done[-1] - done[skipped - 1]).total_seconds() * 60
 
 
 def measure(count: int) -> Measured:

@@ -44,9 +44,7 @@ class Recorder:
 
 
 def _plane(value: float) -> Prediction:
-    return Prediction(
-        DepthMap(np.full((2, 2), value, np.float32), np.ones((2, 2), bool), DepthKind.METRIC), None, {}
-    )
+    return Prediction(DepthMap(np.full((2, 2), value, np.float32), np.ones((2, 2), bool), DepthKind.METRIC), None, {})
 
 
 def photo(value: int) -> NDArray[np.uint8]:

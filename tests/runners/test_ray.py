@@ -6,6 +6,7 @@ import os
 import random
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,16 +115,23 @@ def test_nodes_that_do_not_share_the_output_folder_are_named(tmp_path: Path, clu
     out = tmp_path / "out"
     out.mkdir()
     manifest = write_manifest(tmp_path, [write_photo(tmp_path, "p0")])
-    ray = Path(os.sys.executable).with_name("ray")  # type: ignore[attr-defined]
+    ray = Path(sys.executable).with_name("ray")
     script = (
         f"mount -t tmpfs tmpfs '{out}' || exit 77\nexec '{ray}' start --address={cluster.address} --num-cpus=1 "
         "--node-ip-address=127.0.0.1 --object-store-memory=100000000 --block"
     )
-    node = subprocess.Popen(["unshare", "-rm", "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # so that it stays on 127.0.0.1
+    unshared = ["unshare", "-rm", "sh", "-c", script]
+    node = subprocess.Popen(
+        unshared, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+    assert node.stdout is not None
     try:
-        time.sleep(12)
+        said = []
+        while node.poll() is None and not (said and "runtime started" in said[-1]):
+            said.append(node.stdout.readline())
         if node.poll() is not None:
-            pytest.skip(f"no node with a mount of its own can be started here: {node.communicate()[0][-300:]!r}")
+            pytest.skip(f"no node with a mount of its own can be started here: {said[-3:]}")
         result = batch(manifest, out, *ray_options(cluster))
         assert result.returncode == 2, result.stderr
         assert "does not share the output folder" in result.stderr
