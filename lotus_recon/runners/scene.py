@@ -107,8 +107,8 @@ def take_frames(task: Task, workspace: Workspace) -> None:
     """The stage that takes photos from the video, once. The folder is claimed for the video."""
     video, options = task.job.video, task.job.frames
     assert video is not None  # by the caller
-    if task.job.kind == "multi_view":
-        claim(workspace, task.job.config, {"scene": str(video.resolve())}, task.settings.force)
+    part = "scene" if task.job.kind == "multi_view" else FRAMES_FOLDER
+    claim(workspace, task.job.config, {part: str(video.resolve())}, task.settings.force)
 
     def extract(folder: Path) -> None:
         extract_frames(video, folder, options.max_frames, options.frame_motion)

@@ -96,6 +96,7 @@ def test_a_poisoned_scene_among_eight_touches_no_other(tmp_path: Path) -> None:
     assert before.items() < after.items(), "only the repaired scene ran"
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_its_scene_tried_again(tmp_path: Path, start: Any) -> None:
     manifest = write_manifest(tmp_path, [write_views(tmp_path, "v0", 6), write_photo(tmp_path, "p1")])
     out = tmp_path / "out"
@@ -155,6 +156,7 @@ def test_a_full_disk_stops_the_batch_which_goes_on_when_there_is_room(tmp_path: 
     assert contents(kept) == contents(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_interrupt_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path, start: Any) -> None:
     manifest = write_manifest(tmp_path, [write_views(tmp_path, f"v{i}", 6) for i in range(3)])
     out = tmp_path / "out"
