@@ -102,6 +102,7 @@ def _python(what: str, manifest: Path, out: Path) -> str:
 def _driver(manifest: Path, out: Path) -> None:
     """A batch as ``pipelines.batch`` runs it; its seconds without the start of the worker."""
     from lotus_recon.runners import run_jobs
+    from lotus_recon.runners.batch import Status
     from lotus_recon.runners.building import Defaults
     from lotus_recon.runners.config import BatchConfig, RunnerConfig
     from lotus_recon.runners.manifest import read_jobs
@@ -109,7 +110,12 @@ def _driver(manifest: Path, out: Path) -> None:
     jobs = read_jobs(str(manifest), Defaults(ROOT / "configs"))
     first: list[float] = []
     config = BatchConfig(RunnerConfig(workers=1))
-    run_jobs(jobs, out, config, lambda status: first or (status.done and first.append(time.monotonic())))
+
+    def watch(status: Status) -> None:
+        if status.done and not first:
+            first.append(time.monotonic())
+
+    run_jobs(jobs, out, config, watch)
     seconds = time.monotonic() - first[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "megabytes": peak}))

@@ -37,7 +37,7 @@ def write_video(path: Path, frames: list[NDArray[np.uint8]]) -> Path:
 def pan(picture: NDArray[np.uint8], offsets: list[int], blurred: tuple[int, ...] = ()) -> list[NDArray[np.uint8]]:
     """Windows into the picture at the given pixels; some blurred."""
     frames = [picture[:180, offset : offset + 320].copy() for offset in offsets]
-    return [cv2.GaussianBlur(f, (0, 0), 4) if i in blurred else f for i, f in enumerate(frames)]
+    return [np.asarray(cv2.GaussianBlur(f, (0, 0), 4), np.uint8) if i in blurred else f for i, f in enumerate(frames)]
 
 
 def test_motion_is_what_was_panned(picture: NDArray[np.uint8]) -> None:
@@ -63,7 +63,7 @@ def test_frames_are_spread_by_motion_and_sharp(picture: NDArray[np.uint8], tmp_p
 
 
 def test_the_choice_is_that_of_the_definition() -> None:
-    facts = FrameFacts(np.array([1.0, 5, 2, 9, 3, 4]), np.arange(6) * 0.1)
+    facts = FrameFacts(np.array([1.0, 5, 2, 9, 3, 4]), np.arange(6, dtype=np.float64) / 10)
     assert choose_frames(facts, 80, 0.25) == {1, 3, 5}  # stretches of 1/6: frames 0-1, 2-3, 4-5
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_nodes_that_do_not_share_the_output_folder_are_named(tmp_path: Path, clu
     )
     assert node.stdout is not None
     try:
-        said = []
+        said: list[str] = []
         while node.poll() is None and not (said and "runtime started" in said[-1]):
             said.append(node.stdout.readline())
         if node.poll() is not None:
@@ -146,7 +147,8 @@ def test_killed_nodes_change_nothing(tmp_path: Path, cluster: Any) -> None:
     chance = random.Random(int(os.environ.get("LOTUS_RECON_KILL_SEED", "0")))
     manifest = write_manifest(tmp_path, [write_views(tmp_path, f"v{i}", 12) for i in range(6)])
     assert batch(manifest, tmp_path / "undisturbed", "--workers", "2").returncode == 0
-    out, seen = tmp_path / "out", {}
+    out = tmp_path / "out"
+    seen: dict[str, str] = {}
     options = ["--retries", "20", *ray_options(cluster)]
     driver = subprocess.Popen(command(manifest, out, *options), cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
@@ -174,6 +176,7 @@ def test_impossible_options_are_refused() -> None:
     from lotus_recon.runners.batch import local_shape
     from lotus_recon.runners.config import BatchConfig
 
-    for option, value in (("workers", 0), ("threads", 0), ("retries", -1), ("timeout", 0.0), ("memory_limit", -5)):
+    impossible: list[tuple[str, Any]] = [("workers", 0), ("threads", 0), ("retries", -1), ("timeout", 0.0)]
+    for option, value in [*impossible, ("memory_limit", -5)]:
         with pytest.raises(InputError, match=f"--{option.replace('_', '-')} "):
-            local_shape(BatchConfig(RunnerConfig(**{option: value})), deterministic=False)
+            local_shape(BatchConfig(replace(RunnerConfig(), **{option: value})), deterministic=False)
