@@ -17,7 +17,8 @@ from lotus_recon.runners.jobs import FRAMES_FOLDER, SceneJob, shard_of
 from lotus_recon.runners.records import DONE, FAILED, read_record
 from lotus_recon.workspace import Workspace
 
-_NEW_SCENE_MB_PER_PHOTO = 25.0  # where no earlier run tells: measured on photos of two megapixels, as the defaults take
+# Where no earlier run tells: what photos of the sample take at 1024 pixels (a mesh of every photo, or one of all).
+_NEW_SCENE_MB_PER_PHOTO = {"single_view": 45.0, "multi_view": 10.0}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def lines_of_plan(jobs: Sequence[SceneJob], out: Path, selection: SelectionConfi
     for job in chosen:
         plan = plan_of(job, out, selection)
         guess = _seconds(plan, job.kind, history)
-        need = 0.0 if not plan.run else plan.photos * history.megabytes.get(job.kind, _NEW_SCENE_MB_PER_PHOTO)
+        need = 0.0 if not plan.run else plan.photos * history.megabytes.get(job.kind, _NEW_SCENE_MB_PER_PHOTO[job.kind])
         seconds, megabytes = seconds + (guess or 0.0), megabytes + need
         unknown += bool(plan.run) and guess is None
         to_run += bool(plan.run)

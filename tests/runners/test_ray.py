@@ -116,20 +116,20 @@ def test_nodes_that_do_not_share_the_output_folder_are_named(tmp_path: Path, clu
     out = tmp_path / "out"
     out.mkdir()
     manifest = write_manifest(tmp_path, [write_photo(tmp_path, "p0")])
-    ray = Path(sys.executable).with_name("ray")
-    script = (
-        f"mount -t tmpfs tmpfs '{out}' || exit 77\nexec '{ray}' start --address={cluster.address} --num-cpus=1 "
-        "--node-ip-address=127.0.0.1 --object-store-memory=100000000 --block"
+    # As ray.cluster_utils starts its nodes; 'ray start' would leave 127.0.0.1.
+    code = (
+        "import time; from ray._private.node import Node; from ray._private.parameter import RayParams\n"
+        f"options = dict(gcs_address='{cluster.address}', node_ip_address='127.0.0.1', num_cpus=1)\n"
+        "node = Node(RayParams(object_store_memory=100_000_000, **options), head=False, shutdown_at_exit=True)\n"
+        "print('started', flush=True); time.sleep(300)"
     )
-    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # so that it stays on 127.0.0.1
-    unshared = ["unshare", "-rm", "sh", "-c", script]
-    node = subprocess.Popen(
-        unshared, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
-    )
+    script = f"mount -t tmpfs tmpfs '{out}' || exit 77\nexec '{sys.executable}' -c \"$0\""
+    unshared = ["unshare", "-rm", "sh", "-c", script, code]
+    node = subprocess.Popen(unshared, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
     assert node.stdout is not None
     try:
         said: list[str] = []
-        while node.poll() is None and not (said and "runtime started" in said[-1]):
+        while node.poll() is None and not (said and "started" in said[-1]):
             said.append(node.stdout.readline())
         if node.poll() is not None:
             pytest.skip(f"no node with a mount of its own can be started here: {said[-3:]}")
