@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -26,11 +25,17 @@ from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.runners.config import MODEL_NEEDS, STAGE_NEEDS, RunnerConfig
 from lotus_recon.runners.jobs import FRAMES_FOLDER
-from lotus_recon.runners.ray_process import OVER_MEMORY_FILE, Shape, prepare_process
+from lotus_recon.runners.ray_process import (
+    OVER_MEMORY_FILE,
+    Shape,
+    check_reachable,
+    look,
+    open_steps,
+    prepare_process,
+)
 from lotus_recon.runners.tasks import Event, Fault, Finished, StageEvent, StageRun, Task
 from lotus_recon.types import Prediction
 
-_CONNECT_SECONDS = 5.0
 _PROBE_SECONDS = 60.0  # a node may have to start its first Python
 _CALLS_AT_A_TIME = 32  # scenes that one model actor serves together
 _ACTOR_TRIES = 3
@@ -111,34 +116,12 @@ def _whole(task: Task, shape: Shape, host: Any) -> Finished:
     return perform(task, lambda stage: None)
 
 
-def _open(task: Task, shape: Shape) -> tuple[Finished | None, Any, list[str]]:
-    """The recipe of a multi-view scene, whose input is read once for all stages; its stage names."""
-    prepare_process(shape, task.folder)
-    from lotus_recon.runners import scene
-    from lotus_recon.workspace import Workspace
-
-    try:
-        with scene.folder_held(Workspace(task.folder)):
-            opened = scene.open_scene(task, Workspace(task.folder))
-    except Exception as error:  # noqa: BLE001  one scene must not end the others
-        return scene.failure(task.name, error), None, []
-    return None, opened, [stage.name for stage in opened.stages]
-
-
 def _stage(task: Task, name: str, opened: Any, shape: Shape, host: Any) -> Finished:
     """One stage of a multi-view scene, or the frames of its video."""
     prepare_process(shape, task.folder, _source(host, task.job.deterministic))
     from lotus_recon.runners import scene
 
     return scene.perform_stage(task, name, opened)
-
-
-def _look(token_file: str) -> tuple[str, str]:
-    """What a node sees: the content of a file in the output folder, and its version of this package."""
-    try:
-        return Path(token_file).read_text(), __version__
-    except OSError:
-        return "", __version__
 
 
 @dataclass
@@ -185,7 +168,7 @@ class RayRunner:
         elif task.job.video is not None:
             self._go(chain, FRAMES_FOLDER, _stage, task, FRAMES_FOLDER, None, self._shape, None)
         else:
-            self._go(chain, "images", _open, task, self._shape)
+            self._go(chain, "images", open_steps, task, self._shape)
 
     def poll(self, seconds: float) -> Sequence[Event]:
         """What has ended since; waits until something does."""
@@ -238,15 +221,15 @@ class RayRunner:
         memory = min(needs.memory_mb << 20, int(0.8 * self._largest["memory"]))
         remote = ray.remote(function).options(
             num_cpus=cpus, memory=memory, max_retries=0, scheduling_strategy="SPREAD",
-            num_returns=3 if function is _open else 1,
+            num_returns=3 if function is open_steps else 1,
         )  # fmt: skip
         started = remote.remote(*arguments)
-        chain.step = stage if function is not _open else "open"
-        if function is _open:
+        chain.step = stage if function is not open_steps else "open"
+        if function is open_steps:
             started, chain.opened, names = started
             chain.left = [names]  # a reference; read when the first is there
         self._chains[started] = chain
-        if chain.task.step == "run" and function is not _open:
+        if chain.task.step == "run" and function is not open_steps:
             self._events.append(StageEvent(chain.task.name, stage))
 
     def _advance(self, chain: _Chain, reference: Any) -> None:
@@ -266,7 +249,7 @@ class RayRunner:
                 self._events.append(end)
                 return
         if end is not None and chain.step == FRAMES_FOLDER:
-            self._go(chain, "images", _open, task, self._shape)
+            self._go(chain, "images", open_steps, task, self._shape)
         elif chain.left:
             name = chain.left.pop(0)
             self._go(chain, name, _stage, task, name, chain.opened, self._shape, chain.host)
@@ -300,7 +283,7 @@ def _connect(address: str) -> bool:
         ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
         return True
     if address != "auto":
-        _check_reachable(address)
+        check_reachable(address)
     try:
         ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, AssertionError) as error:
@@ -315,17 +298,6 @@ def _reason(message: str) -> str:
     return f"no Ray cluster was found ({first}); start one with 'ray start --head', or use --address local"
 
 
-def _check_reachable(address: str) -> None:
-    """Raise InputError unless something listens there: Ray itself would try for a minute."""
-    host, separator, port = address.rpartition(":")
-    if not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise InputError(f"--address {address}: must be auto, local or HOST:PORT, such as 10.0.0.1:6379")
-    try:
-        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
-    except OSError as error:
-        raise InputError(f"--address {address}: nothing answers there ({error.strerror or error})") from None
-
-
 def _check_shared(out: Path, nodes: Sequence[Any]) -> None:
     """Raise InputError naming the nodes that do not see the output folder, or run another version of this package."""
     out.mkdir(parents=True, exist_ok=True)
@@ -336,7 +308,7 @@ def _check_shared(out: Path, nodes: Sequence[Any]) -> None:
         for node in nodes:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": there}
-            seen[node["NodeManagerAddress"], node["NodeID"]] = ray.remote(_look).options(**options).remote(str(file))
+            seen[node["NodeManagerAddress"], node["NodeID"]] = ray.remote(look).options(**options).remote(str(file))
         for (host, _), answer in seen.items():
             try:
                 found, version = ray.get(answer, timeout=_PROBE_SECONDS)
