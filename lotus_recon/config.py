@@ -30,6 +30,21 @@ def load_config(config_type: type[Config], path: Path | None, base: Config | Non
     return _merged(start, overlay, where, prefix="")
 
 
+def overlaid(start: Config, overlay: dict[str, Any], where: str) -> Config:
+    """``start`` with a mapping of options laid over it. Raises InputError as ``load_config`` does."""
+    _check_keys(type(start), overlay, where, prefix="")
+    return _merged(start, overlay, where, prefix="")
+
+
+def unknown_key(config_type: Any, overlay: dict[str, Any]) -> str:
+    """What is wrong with the keys of a mapping of options; empty when all are known."""
+    try:
+        _check_keys(config_type, overlay, "options", prefix="")
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def parse_yaml(kind: Any, text: str) -> Any:
     """A dataclass or a list of dataclasses written as YAML, such as ``[{kind: rooms}, {kind: folder}]``.
 

@@ -35,6 +35,10 @@ _LOCK_FILE = ".lock"
 _SCRATCH_FOLDER = ".scratch"
 
 
+class FolderInUseError(InputError):
+    """Another run holds the output folder."""
+
+
 class Workspace:
     """The output folder of one scene (or of one single-view run)."""
 
@@ -59,8 +63,8 @@ class Workspace:
     def locked(self) -> Iterator[None]:
         """Hold the output folder for this process; made if it does not exist.
 
-        Raises InputError when it cannot be written or another run holds it. The kernel frees the lock of a process
-        that dies, so a killed run leaves nothing behind that would block the next.
+        Raises InputError when it cannot be written, FolderInUseError when another run holds it. The kernel frees the
+        lock of a process that dies, so a killed run leaves nothing behind that would block the next.
         """
         make_folder(self.root)
         handle = _open_lock(self.root / _LOCK_FILE)
@@ -68,7 +72,7 @@ class Workspace:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise InputError(
+                raise FolderInUseError(
                     f"another run is using the output folder {self.root}; wait for it or choose another --out"
                 ) from None
             yield

@@ -194,8 +194,11 @@ def _say_error(message: object) -> None:
 
 
 @contextlib.contextmanager
-def on_screen(quiet: bool, verbose: bool) -> Iterator[None]:
-    """Show progress and log lines on the terminal: warnings only if ``quiet``, everything if ``verbose``."""
+def on_screen(quiet: bool, verbose: bool, bars: bool = True) -> Iterator[Any]:
+    """Show progress and log lines on the terminal: warnings only if ``quiet``, everything if ``verbose``.
+
+    Gives the console, for those that draw their own ``bars``.
+    """
     from rich.console import Console
     from rich.logging import RichHandler
 
@@ -207,8 +210,8 @@ def on_screen(quiet: bool, verbose: bool) -> Iterator[None]:
     else:
         screen = logging.StreamHandler()
     screen.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
-    with _handled_by(screen), _showing_progress(console, quiet):
-        yield
+    with _handled_by(screen), _showing_progress(console, quiet or not bars):
+        yield console
 
 
 def end_at_sigterm() -> None:

@@ -39,4 +39,4 @@ fi
 say "installing Python packages into $VENV"
 # TORCH_INDEX_URL may name PyTorch's index of CPU-only builds, which are a tenth of the size.
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --constraint constraints.txt --editable '.[dev,eval,train]'
+    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --constraint constraints.txt --editable '.[cluster,dev,eval,train]'

@@ -22,7 +22,7 @@ from lotus_recon.progress import track
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, Scene
 from lotus_recon.workspace import write_atomically, write_json
 
-STAGES = ("alignment", "refinement", "consistency")
+STAGES = ("alignment", "refinement", "integration", "consistency")
 LIMITS = (0.01, 0.02, 0.05)  # relative errors whose shares are reported
 
 HeldOut = Callable[[Scene, float, int], BoolArray]  # scene, share, seed -> (P,) the points that alignment kept apart

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from lotus_recon.errors import FusionError, InputError
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays
 from lotus_recon.progress import track
+from lotus_recon.threads import thread_count
 from lotus_recon.types import DepthKind, Scene, View
 
 SAMPLE_STRIDE = 4  # the survey looks at every 4th pixel of every 4th row
@@ -85,7 +85,7 @@ class _Summary:
 
 def worker_count() -> int:
     """Threads that read maps and integrate them on a processor."""
-    return min(8, os.cpu_count() or 1)
+    return min(8, thread_count())
 
 
 class FusionViews:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol, cast
@@ -51,6 +51,9 @@ class Family(Protocol):
 # In this order they are asked whose folder it is: that of nano says so itself.
 _MODULES: tuple[ModuleType, ...] = (nano, lotus, precomputed)
 FAMILIES: tuple[Family, ...] = tuple(cast(Family, module) for module in _MODULES)
+ModelSource = Callable[[str, ModelOptions, str, str], Model]  # name, options, device, dtype
+
+_source: ModelSource | None = None
 
 
 def available_models() -> str:
@@ -126,7 +129,18 @@ def load_model(
 def make_model(name: str, options: ModelOptions, device: str = "auto", dtype: str = "auto") -> Model:
     """``load_model`` for options that come as one."""
     check_model(name, device, dtype, options=options)
+    return (_source or load_anew)(name, options, device, dtype)
+
+
+def load_anew(name: str, options: ModelOptions, device: str, dtype: str) -> Model:
+    """A model from its files, checked before, whatever the source is."""
     return _family(name).load(name, options, device, dtype)
+
+
+def set_model_source(source: ModelSource | None) -> None:
+    """Where ``make_model`` gets its models: from their files (None), or from who keeps them in memory."""
+    global _source
+    _source = source
 
 
 def model_fingerprint(name: str, options: ModelOptions) -> str:

@@ -62,9 +62,13 @@ class Results:
 
 
 def run_stages(
-    workspace: Workspace, stages: Sequence[Stage], only: str | None = None, from_stage: str | None = None
+    workspace: Workspace,
+    stages: Sequence[Stage],
+    only: str | None = None,
+    from_stage: str | None = None,
+    begin: Callable[[str], object] | None = None,
 ) -> Results:
-    """Run the stages in order and return their results.
+    """Run the stages in order and return their results. ``begin`` is told the name of each stage before it.
 
     ``only`` runs that stage alone, on what earlier runs left of the stages before it; ``from_stage`` runs that stage
     and those after it again, even if they are up to date. Raises InputError for an unknown name.
@@ -75,6 +79,8 @@ def run_stages(
     again = set(names[names.index(from_stage) :]) if from_stage else set()
     for stage in stages:
         if only in (None, stage.name):
+            if begin is not None:
+                begin(stage.name)
             results[stage.name] = _run(stage, results, again=stage.name in again)
     return results
 
@@ -99,6 +105,20 @@ def check_only(workspace: Workspace, stages: Sequence[Stage], only: str | None) 
         raise InputError(
             f"--only {only} needs {', '.join(missing)}, not yet run in {workspace.root}: run without --only"
         )
+
+
+def missing_stages(workspace: Workspace, stages: Sequence[Stage]) -> list[str]:
+    """Names of the stages that ``run_stages`` would run now: those that are not up to date, and those after them."""
+    missing: list[str] = []
+    folders = {stage.name: stage.folder for stage in stages}
+    for stage in stages:
+        if any(name in missing for name in stage.after):
+            missing.append(stage.name)
+            continue
+        upstream = {name: workspace.stage_fingerprint(folders[name]) for name in stage.after}
+        if not workspace.is_current(stage.folder, stage.config, {**stage.inputs, **upstream}):
+            missing.append(stage.name)
+    return missing
 
 
 def _run(stage: Stage, results: Results, again: bool) -> Any:

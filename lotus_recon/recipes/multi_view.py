@@ -55,15 +55,21 @@ class Job:
     model_name: str  # file-safe; empty when no stage of this run needs a model
 
 
-def check_job(root: Path, config: MultiViewConfig, out: Path, only: str | None = None) -> Job:
-    """The job of a command line. Raises InputError for everything that can be found before any long work."""
+def check_job(
+    root: Path, config: MultiViewConfig, out: Path, only: str | None = None, decode_photos: bool = True
+) -> Job:
+    """The job of a command line. Raises InputError for everything that can be found before any long work.
+
+    ``decode_photos`` looks for broken photos, which takes time: a caller that has just done it may leave it out.
+    """
     written = [*STAGES, *OWN_FILES]
     check_apart(out, written, _paths(root, config))
     masks_folder = config.scene.masks or (root / MASKS_FOLDER if (root / MASKS_FOLDER).is_dir() else None)
     photos = tuple(list_photos(root, exclude=[masks_folder] if masks_folder else []))
     if len(photos) < 2:
         raise InputError(f"{root} holds one photo, and several are needed; for one photo use pipelines.single_view")
-    refuse_broken(photos)
+    if decode_photos:
+        refuse_broken(photos)
     masks = mask_files(photos, masks_folder)
     names = {photo.name for photo in photos}
     frame.check(config.scene.scale_from, config.scene.gravity, config.sfm.poses, names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,13 +9,14 @@ from pathlib import Path
 from lotus_recon.errors import InputError
 from lotus_recon.io.images import Photo, read_info, read_mask, verify
 from lotus_recon.progress import track
+from lotus_recon.threads import thread_count
 
 _SHOWN_PROBLEMS = 20
 
 
 def refuse_broken(photos: Sequence[Photo]) -> None:
     """Decode every photo. Raises one InputError that lists those that cannot be used, and why."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         found = list(track(pool.map(_problem, photos), "checking photos", len(photos)))
     problems = [problem for problem in found if problem is not None]
     if problems:

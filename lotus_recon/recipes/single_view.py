@@ -101,6 +101,12 @@ def run_job(job: Job, workspace: Workspace) -> list[Outcome]:
     return sorted(outcomes, key=lambda outcome: order[outcome.photo])
 
 
+def pending(job: Job, workspace: Workspace) -> list[Photo]:
+    """The photos that ``run_job`` would process: those that can be opened and are not up to date."""
+    hashes, _ = _open(job)
+    return [p for p, inputs in hashes.items() if not workspace.is_current(p.stem, _hashed(job.config), inputs)]
+
+
 def _open(job: Job) -> tuple[dict[Photo, dict[str, str]], list[Outcome]]:
     """Fingerprints of what each photo's outputs depend on; photos that cannot even be opened have failed."""
     prediction = job.config.prediction

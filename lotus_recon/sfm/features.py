@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import PIL.Image  # noqa: F401  must come before pycolmap
 import pycolmap
 from numpy.typing import NDArray
 
+from lotus_recon import threads
 from lotus_recon.config import Runtime
 from lotus_recon.io.images import read_mask, read_rgb, resize_rgb, write_png
 from lotus_recon.progress import report
@@ -26,8 +26,8 @@ _PEAK_THRESHOLD = 0.02 / 3  # of the difference of Gaussians, for intensities in
 
 
 def thread_count(runtime: Runtime) -> int:
-    """Threads for pycolmap: all, or one where a run must repeat bit for bit."""
-    return 1 if runtime.deterministic else -1
+    """Threads for pycolmap: all (-1) or as many as this process may use; one where a run must repeat bit for bit."""
+    return 1 if runtime.deterministic else threads.thread_limit() or -1
 
 
 def extract_features(
@@ -47,7 +47,7 @@ def extract_features(
     _create_database(shots, database_path)
     options = _extraction_options(config, runtime, peak_factor)
     colors: Colors = {}
-    block = 2 * (os.cpu_count() or 1)
+    block = 2 * threads.thread_count()
     report("finding features", 0, len(shots))
     for start in range(0, len(shots), block):
         part = shots[start : start + block]
@@ -105,7 +105,7 @@ def _extract_block(
 ) -> Colors:
     with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=".working-") as folder:
         images, black = Path(folder, "images"), Path(folder, "masks")
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(threads.thread_count()) as pool:
             copies = list(pool.map(lambda shot: _write_working_copy(shot, images), shots))
             if masks:
                 list(pool.map(lambda shot: _write_working_mask(shot, masks.get(shot.name), black), shots))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from tests.benchmarks.bench_batch import batch_lines, ray_lines
 from tests.benchmarks.bench_evaluation import evaluation_lines
 from tests.benchmarks.bench_fusion import fusion_lines
 from tests.benchmarks.bench_integration import integration_lines
@@ -14,6 +15,8 @@ from tests.conftest import SHARED
 def main() -> int:
     """Print the lines of every benchmark whose data is there."""
     print("\n".join(evaluation_lines()))
+    print("\n".join(batch_lines()))
+    print("\n".join(ray_lines()))
     print("\n".join(refinement_lines()))
     if not (SHARED / "data").is_dir():
         print(f"skipped: {SHARED / 'data'} is not there (LOTUS_RECON_SHARED names another place)")

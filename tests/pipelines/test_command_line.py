@@ -13,14 +13,17 @@ import pytest
 
 from lotus_recon.config import leaf_fields
 from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
+from lotus_recon.runners.config import BatchConfig
 from lotus_recon.synthetic.rooms.config import RoomsConfig
 from pipelines import command_line
+from pipelines.batch import Arguments as BatchArguments
 from pipelines.command_line import parse, preset
 from pipelines.make_rooms import Arguments as MakeRoomsArguments
 from pipelines.multi_view import Arguments as MultiViewArguments
 from pipelines.single_view import Arguments as SingleViewArguments
 
 PIPELINES = {
+    "batch": (BatchArguments, BatchConfig),
     "single_view": (SingleViewArguments, SingleViewConfig),
     "multi_view": (MultiViewArguments, MultiViewConfig),
     "make_rooms": (MakeRoomsArguments, RoomsConfig),
@@ -50,7 +53,7 @@ def test_help_imports_no_large_library(pipeline: str) -> None:
     code = (
         f"import sys; sys.argv = ['x', '--help']; import pipelines.{pipeline} as p\n"
         "try: p.run(['--help'])\nexcept SystemExit: pass\n"
-        "print([m for m in ('torch', 'open3d', 'pycolmap', 'scipy', 'cv2', 'transformers') if m in sys.modules])"
+        "print([m for m in ('torch', 'open3d', 'pycolmap', 'scipy', 'cv2', 'transformers', 'ray') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip().splitlines()[-1] == "[]"

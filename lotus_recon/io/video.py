@@ -1,0 +1,176 @@
+"""Photos from a video: of each stretch of camera motion the sharpest frame."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError
+from lotus_recon.io.images import check_size
+from lotus_recon.progress import report
+
+_MEASURED_EDGE_PX = 320  # sharpness and motion are measured on frames of this longer edge
+_MAX_CORNERS = 200
+_MIN_TRACKED = 8  # corners; with fewer the picture has changed altogether (a cut)
+_STEP = 0.02  # motion is measured from a frame so far back: that of each frame to the next is mostly noise
+_JPEG_QUALITY = 97
+_COMPLETE = 0.95  # of the declared frames or seconds; encoders round
+
+
+@dataclass(frozen=True)
+class FrameFacts:
+    """Of each frame of a video, in order."""
+
+    sharpness: NDArray[np.float64]  # (N,) variance of the Laplacian of the reduced frame
+    travelled: NDArray[np.float64]  # (N,) how far the picture has moved since the first, in shares of the longer edge
+
+
+def check_video(path: Path) -> int:
+    """The number of frames of a video, after reading it once without decoding more than its first frame.
+
+    Raises InputError when it cannot be opened, has no picture, or ends before the end it declares.
+    """
+    with _opened(path) as container:
+        stream = _video_stream(container, path)
+        declared, seconds = int(stream.frames or 0), (container.duration or 0) / 1e6
+        n_packets, last = 0, 0.0
+        for packet in container.demux(stream):
+            if packet.size:
+                n_packets += 1
+                last = max(last, float((packet.pts or 0) * packet.time_base))
+    if n_packets == 0:
+        raise InputError(f"video {path} has no frames")
+    if n_packets < _COMPLETE * declared:
+        raise InputError(f"video {path} is truncated: {n_packets} of {declared} frames are there")
+    if last < _COMPLETE * seconds - 0.5:
+        raise InputError(f"video {path} is truncated: it ends at {last:.1f} of {seconds:.1f} s")
+    first = next(_frames(path), None)
+    if first is None:
+        raise InputError(f"video {path} has no frame that can be decoded")
+    check_size(path, first.shape[1], first.shape[0])
+    return n_packets
+
+
+def extract_frames(path: Path, folder: Path, max_frames: int, frame_motion: float) -> list[Path]:
+    """Write the chosen frames of a video as ``frame_NNNNNN.jpg`` (number in the video, from 0), upright.
+
+    Raises InputError when it is truncated or the camera does not move by ``frame_motion`` (shares of the longer edge).
+    """
+    n_frames = check_video(path)
+    facts = measure_frames(path, n_frames)
+    if len(facts.sharpness) < _COMPLETE * n_frames:
+        raise InputError(f"video {path} is damaged: only {len(facts.sharpness)} of {n_frames} frames can be decoded")
+    chosen = choose_frames(facts, max_frames, frame_motion)
+    if len(chosen) < 2:
+        moved = facts.travelled[-1]
+        raise InputError(
+            f"video {path}: the picture moves by {moved:.1%} of its longer edge only; "
+            f"two photos need {frame_motion:.1%} (frame_motion)"
+        )
+    written = []
+    for number, rgb in enumerate(_frames(path)):
+        if number in chosen:
+            target = folder / f"frame_{number:06d}.jpg"
+            _write_jpeg(target, rgb)
+            written.append(target)
+            report("writing frames", len(written), len(chosen))
+    return written
+
+
+def measure_frames(path: Path, n_frames: int) -> FrameFacts:
+    """Sharpness and motion of every frame."""
+    sharpness, travelled = [], []
+    reference: NDArray[np.uint8] | None = None
+    until_reference = 0.0
+    for rgb in _frames(path):
+        grey = _reduced_grey(rgb)
+        sharpness.append(float(cv2.Laplacian(grey, cv2.CV_64F).var()))
+        since = 0.0 if reference is None else median_motion(reference, grey)
+        travelled.append(until_reference + since)
+        if reference is None or since >= _STEP:
+            reference, until_reference = grey, until_reference + since
+        report("looking at frames", len(travelled), max(n_frames, len(travelled)))
+    return FrameFacts(np.array(sharpness), np.maximum.accumulate(travelled))
+
+
+def choose_frames(facts: FrameFacts, max_frames: int, frame_motion: float) -> set[int]:
+    """Numbers of the frames to take: the path of the camera in equal stretches, and the sharpest frame of each.
+
+    A stretch is ``frame_motion`` long, or longer where there would be more than ``max_frames``. A camera that stands
+    still adds nothing.
+    """
+    travelled = facts.travelled
+    stretches = min(max_frames, math.floor(travelled[-1] / frame_motion) + 1) if frame_motion > 0 else max_frames
+    if travelled[-1] < frame_motion:
+        return {int(np.argmax(facts.sharpness))}
+    stretch = np.minimum((travelled / travelled[-1] * stretches).astype(int), stretches - 1)
+    return {
+        int(members[np.argmax(facts.sharpness[members])])
+        for number in range(stretches)
+        if len(members := np.flatnonzero(stretch == number))
+    }
+
+
+def median_motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
+    """Median length of the optical flow at corners (pyramidal Lucas-Kanade), in shares of the longer edge.
+
+    1 where the pictures have nothing in common.
+    """
+    corners: Any = cv2.goodFeaturesToTrack(before, _MAX_CORNERS, qualityLevel=0.01, minDistance=7)
+    if corners is None:
+        return 0.0
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, np.empty_like(corners))
+    kept = found.ravel() == 1
+    if kept.sum() < min(_MIN_TRACKED, len(corners)):
+        return 1.0
+    lengths = np.linalg.norm((moved - corners).reshape(-1, 2)[kept], axis=1)
+    return float(np.median(lengths)) / max(before.shape)
+
+
+def _reduced_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    scale = _MEASURED_EDGE_PX / max(rgb.shape[:2])
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    return np.asarray(small, np.uint8)
+
+
+def _frames(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """(H, W, 3) upright RGB of every frame. Raises InputError at the first that cannot be decoded."""
+    with _opened(path) as container:
+        for frame in container.decode(_video_stream(container, path)):
+            quarter_turns = round(frame.rotation / 90)  # counter-clockwise, as numpy turns
+            yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            yield container
+    except (av.FFmpegError, EOFError) as error:
+        raise InputError(f"video {path} cannot be read: {error}") from None
+
+
+def _video_stream(container: Any, path: Path) -> Any:
+    stream = next(itertools.chain(container.streams.video), None)
+    if stream is None:
+        raise InputError(f"video {path} has no picture")
+    return stream
+
+
+def _write_jpeg(path: Path, rgb: NDArray[np.uint8]) -> None:
+    done, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise OSError(f"{path}: JPEG encoding failed")
+    path.write_bytes(data.tobytes())

@@ -1,0 +1,235 @@
+"""From what a manifest says of a scene to a SceneJob: defaults, presets, paths, options."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lotus_recon.config import load_config, nearest, overlaid, unknown_key
+from lotus_recon.errors import InputError
+from lotus_recon.io.images import SUFFIXES
+from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
+from lotus_recon.runners.config import FramesConfig
+from lotus_recon.runners.jobs import CONFIGS, KINDS, SceneJob, check_name
+from lotus_recon.workspace import fingerprint
+
+PRESETS = ("fast", "default", "fine")
+# What a scene may say; all but the first four also stand in ``defaults``.
+SCENE_KEYS = (
+    "name", "images", "video", "predictions", "poses", "masks", "intrinsics", "kind", "preset", "model", "max_frames",
+    "frame_motion", "options",
+)  # fmt: skip
+_OF_ONE_SCENE = ("name", "images", "video")
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".mts"})
+# Where an option of a scene goes in the configuration of each kind.
+_PLACES = {
+    "multi_view": {
+        "predictions": ("prediction", "predictions"), "poses": ("sfm", "poses"), "masks": ("scene", "masks"),
+        "intrinsics": ("sfm", "intrinsics"), "model": ("prediction", "model"),
+    },
+    "single_view": {
+        "predictions": ("prediction", "predictions"), "intrinsics": ("camera", "intrinsics"),
+        "model": ("prediction", "model"),
+    },
+}  # fmt: skip
+
+
+@dataclass
+class Defaults:
+    """What holds for every scene that does not say otherwise; ``final`` wins over the scenes too (command line)."""
+
+    config_folder: Path  # with <kind>/<preset>.yaml
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    final: Mapping[str, Any] = field(default_factory=dict)
+    _configs: dict[str, Any] = field(default_factory=dict)  # built ones: scenes with equal options share one
+
+    def with_manifest(self, shared: Mapping[str, Any], where: str) -> Defaults:
+        """With the ``defaults`` of a manifest. Raises InputError for a key that is not one."""
+        allowed = [key for key in SCENE_KEYS if key not in _OF_ONE_SCENE]
+        for key in shared:
+            if key not in allowed:
+                raise InputError(f"{where}: unknown key {key!r}{nearest(str(key), allowed)}")
+        _refuse_unknown_anywhere(shared.get("options") or {}, where)
+        return replace(self, shared=shared)
+
+    def with_final(self, final: Mapping[str, Any]) -> Defaults:
+        """With what wins over manifest and scenes. Raises InputError for an option that there is not."""
+        _refuse_unknown_anywhere(final.get("options") or {}, "--set")
+        return replace(self, final=final)
+
+    def config(self, kind: str, preset: str, layers: list[tuple[Mapping[str, Any], bool]]) -> Any:
+        """The configuration of a kind: the preset, then the layers. What is optional may belong to the other kind."""
+        key = fingerprint([kind, preset, [[dict(layer), optional] for layer, optional in layers]])
+        if key not in self._configs:
+            config = self._preset(kind, preset)
+            for layer, optional in layers:
+                part = _known_part(CONFIGS[kind], layer) if optional else layer
+                config = overlaid(config, dict(part), "options")
+            self._configs[key] = config
+        return self._configs[key]
+
+    def _preset(self, kind: str, preset: str) -> Any:
+        key = f"{kind}/{preset}"
+        if key not in self._configs:
+            if preset not in PRESETS:
+                raise InputError(f"preset {preset!r} is unknown; allowed: {', '.join(PRESETS)}")
+            self._configs[key] = load_config(CONFIGS[kind], self.config_folder / kind / f"{preset}.yaml")
+        return self._configs[key]
+
+
+def build_job(scene: Mapping[str, Any], defaults: Defaults, base: Path) -> SceneJob:
+    """The job of one scene as a manifest says it, paths made absolute. Raises InputError for the first problem."""
+    for key in scene:
+        if key not in SCENE_KEYS:
+            raise InputError(f"unknown key {key!r}{nearest(str(key), list(SCENE_KEYS))}")
+    if not isinstance(scene.get("name"), str):
+        raise InputError("needs a name (text)")
+    check_name(scene["name"])
+    said = {**defaults.shared, **scene, **defaults.final}
+    images, video = _images(said, base), _video(said, base)
+    if bool(images) == (video is not None):
+        raise InputError("needs either images or a video")
+    kind = said.get("kind") or _kind_for(images)
+    if kind not in KINDS:
+        raise InputError(f"kind {kind!r} is unknown; allowed: {', '.join(KINDS)}")
+    if kind == "multi_view" and images and not (len(images) == 1 and Path(images[0]).is_dir()):
+        raise InputError("a multi_view scene takes one folder of images")
+    config = defaults.config(kind, str(said.get("preset") or "default"), _layers(kind, scene, defaults, base, video))
+    frames = overlaid(FramesConfig(), {k: said[k] for k in ("max_frames", "frame_motion") if k in said}, "scene")
+    return SceneJob(scene["name"], kind, config, images, video, frames)
+
+
+def _layers(
+    kind: str, scene: Mapping[str, Any], defaults: Defaults, base: Path, video: Path | None
+) -> list[tuple[Mapping[str, Any], bool]]:
+    """What is laid over the preset, from weak to strong, and whether it may be meant for the other kind."""
+    ordered = [({"sfm": {"ordered": True}}, False)] if video is not None and kind == "multi_view" else []
+    levels = [(defaults.shared, True, base), (scene, False, base), (defaults.final, True, Path.cwd())]
+    layers: list[tuple[Mapping[str, Any], bool]] = [*ordered]
+    for said, optional, folder in levels:
+        options = said.get("options") or {}
+        if not isinstance(options, Mapping):
+            raise InputError("options must be a mapping of groups, such as {fusion: {voxel_size: 0.01}}")
+        layers += [(_with_full_paths(options, folder), optional), (_placed(kind, said, folder, optional), False)]
+    return [(layer, optional) for layer, optional in layers if layer]
+
+
+def _placed(kind: str, said: Mapping[str, Any], base: Path, optional: bool) -> dict[str, Any]:
+    """The keys of a scene that stand for options, as options of its kind."""
+    places = _PLACES[kind]
+    layer: dict[str, Any] = {}
+    for key in ("predictions", "poses", "masks", "intrinsics", "model"):
+        if said.get(key) is None:
+            continue
+        if key not in places:
+            if optional:
+                continue
+            raise InputError(f"{key} belongs to multi_view scenes, and this is a {kind} one")
+        value = said[key] if key == "model" else str(_existing(said[key], base, key))
+        group, option = places[key]
+        layer.setdefault(group, {})[option] = value
+        if key == "predictions" and "model" not in said:
+            layer[group]["model"] = "precomputed"
+    return layer
+
+
+def _with_full_paths(options: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Options with the paths among them made absolute."""
+    names = {"predictions", "poses", "masks", "intrinsics", "pairs"}
+    return {
+        group: {k: str((base / v).resolve()) if k in names and isinstance(v, str) else v for k, v in values.items()}
+        if isinstance(values, Mapping)
+        else values
+        for group, values in options.items()
+    }
+
+
+def _images(said: Mapping[str, Any], base: Path) -> tuple[str, ...]:
+    given = said.get("images")
+    if given is None:
+        return ()
+    listed = given if isinstance(given, list) else [given]
+    if not listed or not all(isinstance(one, str) and one for one in listed):
+        raise InputError("images must be a folder, a photo, a pattern or a list of them")
+    return tuple(_one_image(one, base) for one in listed)
+
+
+def _one_image(given: str, base: Path) -> str:
+    if "\0" in given:
+        raise InputError("images has a NUL character")
+    path = Path(given).expanduser()
+    full = path if path.is_absolute() else base / path
+    if full.is_dir():
+        if not photos_below(full):
+            raise InputError(f"there are no photos in {full}")
+    elif full.is_file():
+        if full.suffix.lower() not in SUFFIXES:
+            raise InputError(f"{full} is not a photo; allowed suffixes: {', '.join(sorted(SUFFIXES))}")
+    elif not (glob.has_magic(str(full)) and any(glob.iglob(str(full), recursive=True))):
+        raise InputError(f"images {full} does not exist")
+    return str(full)
+
+
+def _video(said: Mapping[str, Any], base: Path) -> Path | None:
+    if said.get("video") is None:
+        return None
+    video = _existing(said["video"], base, "video")
+    if not video.is_file() or video.suffix.lower() not in VIDEO_SUFFIXES:
+        raise InputError(f"video {video} is not a video file; allowed suffixes: {', '.join(sorted(VIDEO_SUFFIXES))}")
+    return video
+
+
+def _existing(given: Any, base: Path, what: str) -> Path:
+    if not isinstance(given, str) or not given or "\0" in given:
+        raise InputError(f"{what} must be a path, not {given!r}")
+    path = (base / Path(given).expanduser()).resolve()
+    if not path.exists():
+        raise InputError(f"{what} {path} does not exist")
+    return path
+
+
+def _kind_for(images: tuple[str, ...]) -> str:
+    """A folder of several photos is one scene; anything else is photos to be taken one by one."""
+    if not images:
+        return "multi_view"
+    return "multi_view" if len(images) == 1 and photos_below(Path(images[0]), 2) else "single_view"
+
+
+def photos_below(folder: Path, least: int = 1) -> bool:
+    """Whether a folder and its sub-folders hold at least so many photos."""
+    if not folder.is_dir():
+        return False
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return sum(1 for _, _path in zip(range(least), found, strict=False)) >= least
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """Videos that lie in a folder, sorted."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+
+
+def _known_part(config_type: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a kind has; the others are those of the other kind."""
+    part: dict[str, Any] = {}
+    for group, values in options.items():
+        if unknown_key(config_type, {group: {}}):
+            continue
+        known = {k: v for k, v in values.items() if not unknown_key(config_type, {group: {k: v}})}
+        if known:
+            part[group] = known
+    return part
+
+
+def _refuse_unknown_anywhere(options: Any, where: str) -> None:
+    """Raise InputError for an option that neither kind has."""
+    if not isinstance(options, Mapping) or not all(isinstance(values, Mapping) for values in options.values()):
+        raise InputError(f"{where}: options must be a mapping of groups, such as {{fusion: {{voxel_size: 0.01}}}}")
+    for group, values in options.items():
+        for key, value in values.items() or [("", None)]:
+            one = {group: {key: value} if key else {}}
+            wrong = [unknown_key(kind, one) for kind in (MultiViewConfig, SingleViewConfig)]
+            if all(wrong):
+                raise InputError(f"{where}: {wrong[0]}")

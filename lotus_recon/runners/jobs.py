@@ -1,0 +1,164 @@
+"""One scene of a batch, typed: what it is made from and with which options."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from lotus_recon import __version__
+from lotus_recon.errors import InputError
+from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
+from lotus_recon.runners.config import FramesConfig
+from lotus_recon.workspace import fingerprint, to_plain
+
+Kind = Literal["single_view", "multi_view"]
+KINDS: tuple[Kind, ...] = ("single_view", "multi_view")
+CONFIGS: dict[str, type[SingleViewConfig] | type[MultiViewConfig]] = {
+    "single_view": SingleViewConfig,
+    "multi_view": MultiViewConfig,
+}
+MAX_NAME_BYTES = 200  # file systems allow 255; temporary names are longer than final ones
+FRAMES_FOLDER = "frames"  # in a scene's folder: the photos taken from its video
+
+_RESERVED = re.compile(r"(batch_report|events|log)\..*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SceneJob:
+    """One scene: its name is that of its folder in the output folder.
+
+    A ``multi_view`` scene has one folder of ``images`` or a ``video``; a ``single_view`` one has photos, folders and
+    patterns. Poses, masks and predictions stand in ``config``. Raises InputError for a name or a combination that
+    cannot be used.
+    """
+
+    name: str
+    kind: Kind
+    config: SingleViewConfig | MultiViewConfig
+    images: tuple[str, ...] = ()
+    video: Path | None = None
+    frames: FramesConfig = field(default_factory=FramesConfig)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if self.kind not in KINDS:
+            raise InputError(f"scene {self.name!r}: unknown kind {self.kind!r}; allowed: {', '.join(KINDS)}")
+        if not isinstance(self.config, CONFIGS[self.kind]):
+            raise InputError(f"scene {self.name!r}: a {self.kind} scene needs a {CONFIGS[self.kind].__name__}")
+        if bool(self.images) == (self.video is not None):
+            raise InputError(f"scene {self.name!r}: needs either images or a video")
+        if self.kind == "multi_view" and len(self.images) > 1:
+            raise InputError(f"scene {self.name!r}: a multi_view scene takes one folder of images")
+        for option, least in (("max_frames", 2), ("frame_motion", 0.0)):
+            if getattr(self.frames, option) < least:
+                raise InputError(f"scene {self.name!r}: {option} must be {least} or more")
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the run must repeat bit for bit."""
+        return self.config.runtime.deterministic
+
+    def photo_arguments(self, folder: Path) -> tuple[str, ...]:
+        """Where the photos are, when the scene's own folder is ``folder``."""
+        return self.images if self.video is None else (str(folder / FRAMES_FOLDER),)
+
+    def given_paths(self) -> dict[str, Path]:
+        """Files and folders that the options name, by option."""
+        config = self.config
+        named: dict[str, Path | None] = {"predictions": config.prediction.predictions, "video": self.video}
+        if isinstance(config, MultiViewConfig):
+            sfm = config.sfm
+            named |= {"masks": config.scene.masks, "poses": sfm.poses, "pairs": sfm.pairs, "intrinsics": sfm.intrinsics}
+        else:
+            named["intrinsics"] = config.camera.intrinsics
+        return {option: path for option, path in named.items() if path is not None}
+
+    def signature(self) -> str:
+        """Changes with the options, the version and the files that the scene is made from (by size and time).
+
+        Whether results are up to date is decided by the contents of files, stage by stage; this tells cheaply that
+        there is nothing to decide.
+        """
+        config = replace(self.config, runtime=replace(self.config.runtime, device="auto"))
+        plain = {"kind": self.kind, "config": to_plain(config), "images": self.images, "version": __version__}
+        if self.video is not None:
+            plain["frames"] = to_plain(self.frames)
+        given = [str(path) for path in self.given_paths().values()]
+        sources = [path for source in (*self.images, *given) for path in _expanded(source)]
+        return fingerprint({**plain, "files": [list(_file_states(Path(source))) for source in sources]})
+
+
+def check_name(name: str) -> None:
+    """Raise InputError unless ``name`` can be the name of a folder inside the output folder, on any file system."""
+
+    def refuse(why: str) -> None:
+        shown = name if len(name) <= 40 else f"{name[:40]}..."
+        raise InputError(f"scene name {shown!r} {why}; allowed: one plain folder name")
+
+    if not isinstance(name, str) or not name.strip():
+        refuse("is empty")
+    if "/" in name or "\\" in name or name in (".", ".."):
+        refuse("leaves the output folder or names a folder in a folder")
+    if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name):
+        refuse("has a control character")
+    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        refuse(f"is longer than {MAX_NAME_BYTES} bytes")
+    if name.startswith((".", "-")) or name != name.strip():
+        refuse("starts with '.' or '-', or has a space at an end")
+    if _RESERVED.fullmatch(name):
+        refuse("is that of a file of the batch")
+
+
+def name_key(name: str) -> str:
+    """The same for names that some file system takes for one: Unicode forms and case aside."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def check_unique(jobs: Iterable[SceneJob]) -> None:
+    """Raise InputError when two scenes would write the same folder."""
+    seen: dict[str, str] = {}
+    for job in jobs:
+        key = name_key(job.name)
+        if key in seen:
+            raise InputError(f"scenes {seen[key]!r} and {job.name!r} would share an output folder; rename one")
+        seen[key] = job.name
+
+
+def shard_of(jobs: list[SceneJob], shard: str | None) -> list[SceneJob]:
+    """Every N-th job from the I-th on, for ``I/N``. Raises InputError for anything else."""
+    if shard is None:
+        return jobs
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= part <= parts:
+        raise InputError(f"--shard {shard}: must be I/N with 1 <= I <= N, such as 1/8")
+    return jobs[part - 1 :: parts]
+
+
+def _expanded(source: str) -> list[str]:
+    """A path, or those that match it where it is a pattern."""
+    is_pattern = glob.has_magic(source) and not os.path.exists(source)
+    return sorted(glob.glob(source, recursive=True)) if is_pattern else [source]
+
+
+def _file_states(path: Path) -> Iterator[tuple[str, int, int]]:
+    """(path, bytes, time in ns) of a file, or of all files below a folder, in order."""
+    try:
+        stat = path.stat()
+    except OSError:
+        yield str(path), -1, -1
+        return
+    if not path.is_dir():
+        yield str(path), stat.st_size, stat.st_mtime_ns
+        return
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted(files):
+            found = Path(folder, name).stat()
+            yield str(Path(folder, name)), found.st_size, found.st_mtime_ns

@@ -1,0 +1,70 @@
+"""What a batch writes down of each scene, and whether it still holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lotus_recon.runners.tasks import Fault, Finished
+from lotus_recon.workspace import STAGE_FILE, to_plain, write_json
+
+RECORD_FILE = "scene.json"
+
+DONE, PARTIAL, FAILED, NOT_RUN = "done", "partial", "failed", "not run"
+
+
+@dataclass(frozen=True)
+class Record:
+    """The last that a batch knows of a scene."""
+
+    name: str
+    kind: str
+    status: str  # done | partial (--only) | failed | not run
+    signature: str = ""  # of the job, when it ran
+    fault: str = ""
+    message: str = ""  # first line of the error
+    attempts: int = 0
+    seconds: float = 0.0  # of the stages, whichever run did them
+    peak_memory_mb: float = 0.0
+    host: str = ""
+    finished: str = ""  # date and time, UTC
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    stages: tuple[Mapping[str, Any], ...] = ()  # as StageRun
+
+    @classmethod
+    def of(cls, kind: str, signature: str, end: Finished, attempts: int, partial: bool, now: str) -> Record:
+        """From the end of a run."""
+        status = FAILED if end.fault is not None else PARTIAL if partial else DONE
+        lines = end.message.strip().splitlines() or [""]
+        return cls(
+            end.scene, kind, status, signature, end.fault.value if end.fault else "", lines[0], attempts,
+            round(sum(one.seconds for one in end.stages) or end.seconds, 3), end.peak_memory_mb, end.host, now,
+            end.figures, tuple(to_plain(one) for one in end.stages),
+        )  # fmt: skip
+
+    @property
+    def was_stopped_by_disk(self) -> bool:
+        """Whether only space was missing."""
+        return self.fault == Fault.DISK_FULL.value
+
+    def holds(self, folder: Path, signature: str) -> bool:
+        """Whether the scene is done, of the same job, and its stages are still there."""
+        if self.status != DONE or self.signature != signature or not self.stages:
+            return False
+        return all((folder / str(one["folder"]) / STAGE_FILE).is_file() for one in self.stages)
+
+    def write(self, folder: Path) -> None:
+        """Keep it in the scene's folder."""
+        write_json(folder / RECORD_FILE, self)
+
+
+def read_record(folder: Path, name: str, kind: str) -> Record:
+    """The record in a scene's folder; of a scene that was not run, or whose record is not readable, an empty one."""
+    try:
+        stored = json.loads((folder / RECORD_FILE).read_text())
+        return Record(**{**stored, "name": name, "stages": tuple(stored["stages"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return Record(name, kind, NOT_RUN)

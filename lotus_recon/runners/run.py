@@ -1,0 +1,71 @@
+"""A list of jobs, done by the runner that the configuration names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from lotus_recon.errors import InputError
+from lotus_recon.recipes.config import MultiViewConfig
+from lotus_recon.runners.batch import Batch, BatchResult, Watcher, local_shape
+from lotus_recon.runners.config import BatchConfig
+from lotus_recon.runners.jobs import SceneJob
+from lotus_recon.runners.local import LocalRunner
+from lotus_recon.runners.tasks import Runner, Settings
+
+STAGES = (
+    "frames",
+    "sfm",
+    "images",
+    "prediction",
+    "alignment",
+    "refinement",
+    "integration",
+    "consistency",
+    "fusion",
+    "report",
+)
+
+
+def _keep_loopback(address: str) -> None:
+    """Let a cluster that listens on 127.0.0.1 only be reached there.
+
+    Ray replaces a loopback address by that of the network card, where such a cluster does not answer, unless it was
+    told not to before it is imported.
+    """
+    if address.startswith(("127.", "localhost:")):
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
+
+def run_jobs(jobs: Sequence[SceneJob], out: Path, config: BatchConfig, watch: Watcher | None = None) -> BatchResult:
+    """Do all scenes that are not done yet. ``watch`` is told how it goes, a few times a second.
+
+    Raises InputError when nothing can start: no jobs, names that clash, options that cannot be, no such cluster.
+    """
+    if not jobs:
+        raise InputError("a batch needs at least one scene")
+    deterministic = any(job.deterministic for job in jobs)
+    workers, threads = local_shape(config, deterministic)
+    only = config.selection.only
+    if only is not None and only not in STAGES[1:]:
+        raise InputError(f"--only: unknown stage {only!r}; stages: {', '.join(STAGES[1:])}")
+    if only is not None and not any(isinstance(job.config, MultiViewConfig) for job in jobs):
+        raise InputError("--only names a stage of multi_view scenes, and there is none")
+    settings = Settings(only, config.selection.force, threads, config.runner.memory_limit)
+    runner: Runner
+    out = Path(out).resolve()
+    if config.runner.runner == "ray":
+        _keep_loopback(config.runner.address)
+        try:
+            from lotus_recon.runners.ray import RayRunner
+        except ImportError:
+            raise InputError("--runner ray needs Ray: pip install 'lotus-recon[cluster]'") from None
+
+        runner = RayRunner(config.runner, out, threads, deterministic)
+    else:
+        runner = LocalRunner(workers, threads, config.runner.memory_limit)
+    try:
+        return Batch(jobs, out, config, runner, settings, watch).run()
+    finally:
+        runner.close()
