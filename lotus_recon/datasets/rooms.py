@@ -6,6 +6,7 @@ every 20th room is for validation.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from lotus_recon.io.normal_maps import read_normals_png
 from lotus_recon.synthetic.rooms.files import SceneFolder, decode_depth, finished_scenes
 from lotus_recon.types import BoolArray, Camera, View
 
+log = logging.getLogger(__name__)
+
 VALIDATION_EVERY = 20  # rooms; by number, so that a room stays on its side when others are added
 
 
@@ -31,7 +34,9 @@ class RoomsSet:
 
     def __init__(self, root: Path, split: str = "train") -> None:
         check_split(split)
-        rooms = [room for room in finished_scenes(root) if split == "all" or split == split_of(room.number)]
+        finished = finished_scenes(root)
+        _warn_of_gaps(root, [room.number for room in finished])
+        rooms = [room for room in finished if split == "all" or split == split_of(room.number)]
         self._views = [(room, view) for room in rooms for view in room.view_names()]
         if not self._views:
             having = f"has no rooms for {split!r}" if root.is_dir() else "is not there"
@@ -63,6 +68,14 @@ class RoomsSet:
         require_some(depth.valid, room.depth(view), "depth")
         sky = _read_sky(room.sky(view), *depth.shape)
         return Sample(self.name(index), rgb, depth.values, depth.valid, sky, normals, normals_valid)
+
+
+def _warn_of_gaps(root: Path, numbers: list[int]) -> None:
+    """Rooms are numbered from 0; make_rooms makes again what is missing."""
+    missing = sorted(set(range(max(numbers, default=0))) - set(numbers))
+    if missing:
+        named = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        log.warning("%s lacks %d rooms below number %d: %s", root, len(missing), numbers[-1], named)
 
 
 def split_of(number: int) -> str:

@@ -52,6 +52,8 @@ class NormalSurfaceConfig:
 class SurfaceConfig:
     """How one depth map becomes a mesh."""
 
+    # depth: the mesh of the predicted depth; integrated: first let the predicted normals decide its small shapes
+    surface: Literal["depth", "integrated"] = "depth"
     # Depth that jumps between neighbours by more than this share of itself, beyond the slope around, is cut.
     edge_jump: float = 0.04
     # Triangles seen at less than this angle between surface and ray, in degrees, are cut.

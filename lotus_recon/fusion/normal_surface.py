@@ -27,7 +27,7 @@ from lotus_recon.geometry.pose import transform
 from lotus_recon.integration import IntegrationConfig, IntegrationResult, integrate_normals
 from lotus_recon.io.maps import load_prediction, load_weighted_depth, save_arrays
 from lotus_recon.progress import track
-from lotus_recon.types import BoolArray, DepthMap, FloatArray, NormalMap, Scene, View
+from lotus_recon.types import BoolArray, Camera, DepthMap, FloatArray, NormalMap, Scene, View
 from lotus_recon.workspace import write_json
 
 log = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ class _Trial:
         return cls(index, view, depth, confidence, normals, anchors)
 
     def integrated(self, config: NormalSurfaceConfig) -> NDArray[np.float32]:
-        return integrated_depth(self.depth, self.confidence, self.normals, self.view, self.anchors, config).depth
+        return integrated_depth(self.depth, self.confidence, self.normals, self.view.camera, self.anchors, config).depth
 
     def errors(self, scene: Scene, aside: BoolArray, depth: NDArray[np.float32]) -> NDArray[np.float64]:
         known = self.depth.valid & self.normals.valid
@@ -174,21 +174,21 @@ def integrated_depth(
     depth: DepthMap,
     confidence: FloatArray,
     normals: NormalMap,
-    view: View,
+    camera: Camera,
     anchors: FloatArray | None,
     config: NormalSurfaceConfig,
 ) -> IntegrationResult:
-    """Depth of one view from its normals, with its depth as prior where that is valid.
+    """Depth of one view from its normals, with its depth as prior where that is valid; NaN where either is not.
 
     ``confidence`` (H, W) of the depth; ``anchors`` (H, W) depths of single pixels, NaN elsewhere.
     """
     mask = depth.valid & normals.valid
-    own, known = normals_from_depth(depth.values, depth.valid, view.camera)
+    own, known = normals_from_depth(depth.values, depth.valid, camera)
     agreement = np.where(known, 1 / (1 + (angle_deg(own, normals.values) / config.disagreement_deg) ** 2), 0.5)
     return integrate_normals(
         normals.values,
         mask,
-        view.camera.K,
+        camera.K,
         np.where(mask, depth.values, np.nan),
         confidence * agreement,
         anchors=anchors if anchors is not None and np.isfinite(anchors[mask]).any() else None,
@@ -207,7 +207,7 @@ def _one_view(inputs: Inputs, index: int, view: View, config: NormalSurfaceConfi
         _save(target, depth, confidence)
         return ViewIntegration(view.name, "no_normals")
     anchors = _anchors(inputs.scene, index, view, depth, ~inputs.scored_points)
-    found = integrated_depth(depth, confidence, normals, view, anchors, config)
+    found = integrated_depth(depth, confidence, normals, view.camera, anchors, config)
     values = np.where(usable, found.depth, depth.values)
     after = DepthMap(np.where(depth.valid, values, 0).astype(np.float32), depth.valid, depth.kind)
     _save(target, after, confidence)

@@ -115,3 +115,13 @@ def test_a_map_without_a_value_is_an_error(root: Path) -> None:
     write_png(root / "scene_000001/depth/001.png", np.zeros((18, 24), np.uint16))
     with pytest.raises(InputError, match=r"depth/001\.png holds no valid depth"):
         RoomsSet(root, "train").load(1)
+
+
+def test_rooms_that_were_lost_are_counted(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    RoomsSet(root)
+    assert "lacks 18 rooms below number 22: 2, 3, 4, 5, 6, ..." in caplog.text
+    caplog.clear()
+    for number in range(2, 20):
+        write_room(root, number)
+    RoomsSet(root)
+    assert caplog.text == ""
