@@ -24,7 +24,7 @@ class Arguments(PhotoArguments):
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = tyro.MISSING
     """Folder of photos of one scene; sub-folders are searched too."""
     only: Annotated[str | None, tyro.conf.arg(metavar="STAGE")] = None
-    """Run this stage alone: sfm, images, prediction, alignment, refinement, integration, consistency, fusion, report."""
+    """Run this alone: sfm, images, prediction, alignment, refinement, integration, consistency, fusion or report."""
     from_stage: Annotated[str | None, tyro.conf.arg(name="from", metavar="STAGE")] = None
     """Run this stage and those after it again, even if nothing changed."""
     options: MultiViewConfig = field(default_factory=MultiViewConfig)
