@@ -67,7 +67,7 @@ def erode(valid: BoolArray, pixels: int) -> BoolArray:
 
 # Shares of the pixels that count as "the nearest" and "the farthest" when a range is fixed by rule. The Lotus disparity
 # checkpoints are trained on disparity normalised between these percentiles (section 5.1, truncated normalisation).
-_RANGE_PERCENTILES = (2.0, 98.0)
+RANGE_PERCENTILES = (2.0, 98.0)
 
 
 def scale_free_from_affine(
@@ -79,7 +79,7 @@ def scale_free_from_affine(
     times as far as the nearest (2nd percentile), which are put at depth 1. A constant map becomes a plane at depth 1.
     Pixels outside the range continue it, but stay between half the nearest and four times the farthest depth.
     """
-    low, high = np.percentile(np.asarray(values, np.float64)[valid], _RANGE_PERCENTILES)
+    low, high = np.percentile(np.asarray(values, np.float64)[valid], RANGE_PERCENTILES)
     share = (values - low) / (high - low) if high > low else np.full(values.shape, float(disparity))
     if disparity:
         inverse = 1 / far_over_near + share * (1 - 1 / far_over_near)
