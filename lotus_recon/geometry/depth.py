@@ -71,13 +71,13 @@ RANGE_PERCENTILES = (2.0, 98.0)
 
 
 def scale_free_from_affine(
-    values: FloatArray, valid: BoolArray, disparity: bool, far_over_near: float
+    values: FloatArray, valid: BoolArray, disparity: bool, far_over_near: float, nearest: float = 0.5
 ) -> NDArray[np.float64]:
     """Positive depth (H, W), up to one factor, from depth or disparity (H, W) of unknown scale and shift.
 
-    The shift cannot be known from the map alone. The rule: the farthest pixels (98th percentile) lie ``far_over_near``
-    times as far as the nearest (2nd percentile), which are put at depth 1. A constant map becomes a plane at depth 1.
-    Pixels outside the range continue it, but stay between half the nearest and four times the farthest depth.
+    The farthest pixels (98th percentile) lie ``far_over_near`` times as far as the nearest (2nd percentile), which are
+    put at depth 1: that fixes the shift, which cannot be known from the map alone. A constant map becomes a plane at
+    depth 1. Pixels outside the range continue it, but stay between ``nearest`` and four times the farthest depth.
     """
     low, high = np.percentile(np.asarray(values, np.float64)[valid], RANGE_PERCENTILES)
     share = (values - low) / (high - low) if high > low else np.full(values.shape, float(disparity))
@@ -86,4 +86,4 @@ def scale_free_from_affine(
         depth = invert(inverse, minimum=1 / (4 * far_over_near))
     else:
         depth = np.minimum(1 + share * (far_over_near - 1), 4 * far_over_near)
-    return np.maximum(depth, 0.5)
+    return np.maximum(depth, nearest)

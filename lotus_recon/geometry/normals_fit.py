@@ -1,14 +1,14 @@
 """Focal length and offset of a map of unknown scale and shift, such that its unprojected normals are the given ones.
 
-A point X = z (x - cx, y - cy, f) / f of the plane n . X = d has 1 / z = (n_x (x - cx) + n_y (y - cy) + n_z f) / (f d). So
-where a map v is affine in 1 / z, with v = b infinitely far, its slope g and value at a pixel p (from the principal point)
-give the normal up to length:
+A point X = z (x - cx, y - cy, f) / f of the plane n . X = d has 1 / z = (n_x (x - cx) + n_y (y - cy) + n_z f) / (f d).
+So where a map v is affine in 1 / z, with v = b infinitely far, its slope g and value at a pixel p (from the principal
+point) give the normal up to length:
 
     N = (f g_x, f g_y, v - b - g . p),
 
 linear in f and b. For v affine in z the same holds with g = -(slope of v): the normal of z(x, y) is
-(-f z_x, -f z_y, z + grad z . p). N must be parallel to the given normal. The estimate is the posterior mode of f, b, the
-principal point and the smooth error of the map, with residuals of Student's t and all amplitudes of error estimated.
+(-f z_x, -f z_y, z + grad z . p). N must be parallel to the given normal. The estimate is the posterior mode of f, b,
+the principal point and the smooth error of the map, with residuals of Student's t and estimated amplitudes of error.
 """
 
 from __future__ import annotations
@@ -114,11 +114,7 @@ class _Model:
     def variance(self, x: FloatArray, length: FloatArray) -> NDArray[np.float64]:
         """(M,) variance of a residual up to one factor: error of the normals, and of the slopes as an angle."""
         as_angle = np.exp(x[LOG_FOCAL]) / length
-        return (
-            _LEAST_ERROR_RAD**2
-            + self.cells.normal_variance
-            + _SLOPE_TRUST * self.cells.slope_variance * as_angle**2
-        )
+        return _LEAST_ERROR_RAD**2 + self.cells.normal_variance + _SLOPE_TRUST * self.cells.slope_variance * as_angle**2
 
 
 def _tangents(normals: FloatArray) -> NDArray[np.float64]:
@@ -131,8 +127,8 @@ def _tangents(normals: FloatArray) -> NDArray[np.float64]:
 def fit_normals(cells: SlopeCells, sign: float, aspect: float, prior: Prior) -> NormalsFit:
     """Estimate what is free. ``sign`` is +1 for values affine in 1 / depth, -1 in depth; ``aspect`` is fy / fx.
 
-    First all cells count as independent, which lets the smooth error be found; then what is left is weighted by how many
-    cells err together, so that maps that fit badly tell little and say so.
+    First all cells count as independent, which lets the smooth error be found; then what is left is weighted by how
+    many cells err together, so that maps that fit badly tell little and say so.
     """
     model = _Model(cells, sign, aspect)
     free = np.concatenate([prior.free, np.ones(model.basis.size, bool)])

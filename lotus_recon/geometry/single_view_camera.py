@@ -59,7 +59,7 @@ def estimate_camera(
     """Focal length and shift at which the normals of the unprojected ``depth`` agree with ``normals`` (same photo).
 
     ``camera`` is the given one (``focal_known``: then the shift alone is estimated) or the default, which is kept where
-    the maps do not decide; so is ``far_over_near``. The shift of METRIC, SCENE and SCALE_FREE depth is known to be zero.
+    the maps do not decide; so is ``far_over_near``. METRIC, SCENE and SCALE_FREE depth has no shift to estimate.
 
     Raises InputError when the sizes of the maps and the camera differ.
     """

@@ -1,4 +1,4 @@
-"""Small cells of a depth map with normals: the slope of the depth and the mean normal of each, and how sure both are."""
+"""Small cells of a depth map with normals: slope of the depth and mean normal of each, and how sure both are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MIXED_SCATTER = 1.5
 
 @dataclass(frozen=True, eq=False)
 class SlopeCells:
-    """M square cells of a photo of ``width`` x ``height`` pixels; ``index`` is their place in ``grid`` (rows, columns)."""
+    """M square cells of a photo of ``width`` x ``height`` pixels; ``index``: place in ``grid`` (rows, columns)."""
 
     width: int
     height: int

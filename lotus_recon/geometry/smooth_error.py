@@ -1,4 +1,4 @@
-"""Errors of a map that are alike in neighbouring places: a smooth part as a sum of cosines, and the extent of the rest."""
+"""Errors of a map that are alike in neighbouring places: a smooth part as a sum of cosines, extent of the rest."""
 
 from __future__ import annotations
 
