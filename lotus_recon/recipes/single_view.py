@@ -35,7 +35,7 @@ from lotus_recon.workspace import Workspace, file_fingerprint, write_json
 log = logging.getLogger(__name__)
 
 # Least depth, where the nearest pixels (2nd percentile) are at 1 and the normals show the shift.
-_NEAREST_OF_SHOWN = 0.05
+NEAREST_OF_SHOWN = 0.05
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def _positive(depth: DepthMap, estimate: CameraEstimate | None, far_over_near: f
     disparity = depth.kind is DepthKind.AFFINE_DISPARITY
     if estimate is not None and estimate.shift_from == "normals":
         values = scale_free_from_affine(
-            depth.values, depth.valid, disparity, estimate.far_over_near, nearest=_NEAREST_OF_SHOWN
+            depth.values, depth.valid, disparity, estimate.far_over_near, nearest=NEAREST_OF_SHOWN
         )
     else:
         values = scale_free_from_affine(depth.values, depth.valid, disparity, far_over_near)
