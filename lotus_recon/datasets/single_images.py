@@ -25,6 +25,7 @@ class MeasuredPhoto:
     rgb: NDArray[np.uint8]  # (H, W, 3)
     depth: NDArray[np.float32]  # (H, W) metres
     valid: BoolArray  # (H, W)
+    focal_px: float | None = None  # along x, where the manifest has K
 
 
 def measured_photos(root: Path) -> list[MeasuredPhoto]:
@@ -32,13 +33,14 @@ def measured_photos(root: Path) -> list[MeasuredPhoto]:
     path = root / "manifest.json"
     try:
         entries = [
-            (entry["rgb"], entry["depth"], float(entry["depth_scale"])) for entry in json.loads(path.read_text())
+            (entry["rgb"], entry["depth"], float(entry["depth_scale"]), float(entry["K"][0]) if "K" in entry else None)
+            for entry in json.loads(path.read_text())
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not a list with rgb, depth and depth_scale per photo: {error}") from error
     return [_measured(root, *entry) for entry in entries]
 
 
-def _measured(root: Path, rgb: str, depth: str, scale: float) -> MeasuredPhoto:
+def _measured(root: Path, rgb: str, depth: str, scale: float, focal_px: float | None) -> MeasuredPhoto:
     metres = np.asarray(read_png16(root / depth) / np.float32(scale), np.float32)
-    return MeasuredPhoto(Path(rgb).stem.removesuffix("_rgb"), read_rgb(root / rgb), metres, metres > 0)
+    return MeasuredPhoto(Path(rgb).stem.removesuffix("_rgb"), read_rgb(root / rgb), metres, metres > 0, focal_px)

@@ -58,7 +58,7 @@ class NormalsFit:
     head: NDArray[np.float64]
     covariance: NDArray[np.float64]  # (4, 4); zero for what was not free
     angle_deg: float  # median angle between the given normals of cells and those of the map
-    smooth_rms: float  # smooth error of the map found, of its range
+    smooth_error: NDArray[np.float64]  # (H, W) of the map, of its range
     correlated_cells: float  # number of cells that err together
     away: float  # share of cells whose normal looks away from the camera
 
@@ -149,7 +149,7 @@ def fit_normals(cells: SlopeCells, sign: float, aspect: float, prior: Prior) -> 
     residual, _, opposed = model.residual(x)
     angle = np.degrees(np.arcsin(np.clip(np.linalg.norm(residual, axis=-1), 0, 1)))
     angle = np.where(opposed, 180 - angle, angle)
-    smooth = model.basis.rms(x[HEAD:])
+    smooth = model.basis.image(x[HEAD:], cells.width, cells.height)
     head = covariance[:HEAD, :HEAD]
     return NormalsFit(x[:HEAD], head, float(np.median(angle)), smooth, shared, float(opposed.mean()))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,17 +19,19 @@ from lotus_recon.geometry.normals_fit import (
     fit_normals,
 )
 from lotus_recon.geometry.slope_cells import SlopeCells, slope_cells
-from lotus_recon.types import Camera, DepthKind, DepthMap, NormalMap
+from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, FloatArray, NormalMap
 
 Source = Literal["given", "normals", "default"]
 
 MIN_CELLS = 24
 # Errors over what the fit says of them, measured on renders (one half of them; acceptance scores the other): cells are
 # fewer and less alike than the model of their errors has it.
-_CAUTION = 1.3
+_CAUTION = 1.5
 _TWO_SIDED_90 = 1.645  # standard deviations
 # Normals decide where they leave at most this share of the uncertainty there was without them.
 _DECIDED = 0.5
+# Of the range: the far end of a corrected map stays nearer than infinity.
+_LEAST_OFFSET = 1e-3
 # Normals that mostly look away from the camera are in other axes than ours.
 _LARGEST_AWAY = 0.5
 
@@ -53,9 +55,17 @@ class CameraEstimate:
     reason: str = ""  # why a default was taken
 
 
+@dataclass(frozen=True, eq=False)
+class SingleView:
+    """The estimate, and the depth map with the shift it says, without the smooth error that the normals show."""
+
+    estimate: CameraEstimate
+    depth: DepthMap  # of the kind that was given
+
+
 def estimate_camera(
     depth: DepthMap, normals: NormalMap, camera: Camera, focal_known: bool, far_over_near: float
-) -> CameraEstimate:
+) -> SingleView:
     """Focal length and shift at which the normals of the unprojected ``depth`` agree with ``normals`` (same photo).
 
     ``camera`` is the given one (``focal_known``: then the shift alone is estimated) or the default, which is kept where
@@ -71,15 +81,36 @@ def estimate_camera(
     usable = depth.valid & normals.valid
     # Where nothing can be estimated the given is kept, and its uncertainty is what it is without any map.
     prior = _prior(depth, camera, focal_known, far_over_near)
+    estimate, fit = _fitted(depth, normals, usable, camera, prior)
+    if fit is None or estimate.shift_from != "normals":
+        return SingleView(estimate, depth)
+    span = np.percentile(depth.values[usable], RANGE_PERCENTILES).astype(np.float64)
+    values = (depth.values - np.ptp(span) * fit.smooth_error).astype(np.float32)
+    corrected = np.percentile(values[depth.valid], RANGE_PERCENTILES).astype(np.float64)
+    ratio, least, most = (_ratio_of(r, span, corrected) for r in (estimate.far_over_near, *estimate.far_over_near_90))
+    estimate = replace(estimate, far_over_near=ratio, far_over_near_90=(least, most))
+    return SingleView(estimate, DepthMap(values, depth.valid, depth.kind))
+
+
+def _ratio_of(far_over_near: float, span: FloatArray, corrected: FloatArray) -> float:
+    """The ratio of the ends of ``corrected`` at the shift that gives ``far_over_near`` to those of ``span``."""
+    shift = span[0] - (span[1] - span[0]) / (far_over_near - 1)
+    return float((corrected[1] - shift) / max(corrected[0] - shift, _LEAST_OFFSET * (span[1] - span[0])))
+
+
+def _fitted(
+    depth: DepthMap, normals: NormalMap, usable: BoolArray, camera: Camera, prior: Prior
+) -> tuple[CameraEstimate, NormalsFit | None]:
+    """The estimate and the fit behind it, None where there is nothing to fit."""
     if not usable.any():
-        return _kept(camera, prior, "no pixel has both depth and a normal")
+        return _nothing(camera, prior, "no pixel has both depth and a normal")
     low, high = np.percentile(depth.values[usable], RANGE_PERCENTILES).astype(np.float64)
     if not high - low > 1e-6 * max(abs(low), abs(high)):
-        return _kept(camera, prior, "the depth is the same everywhere")
+        return _nothing(camera, prior, "the depth is the same everywhere")
     share = (depth.values.astype(np.float64) - low) / (high - low)
     cells = slope_cells(share, normals.values, usable)
     if len(cells) < MIN_CELLS:
-        return _kept(camera, prior, f"only {len(cells)} places have a slope and a normal; needed: {MIN_CELLS}")
+        return _nothing(camera, prior, f"only {len(cells)} places have a slope and a normal; needed: {MIN_CELLS}")
     return _estimated(cells, depth.kind, camera, prior)
 
 
@@ -94,21 +125,24 @@ def _prior(depth: DepthMap, camera: Camera, focal_known: bool, far_over_near: fl
     return Prior(mean, np.array([not focal_known, affine, not focal_known, not focal_known]))
 
 
-def _estimated(cells: SlopeCells, kind: DepthKind, camera: Camera, prior: Prior) -> CameraEstimate:
+def _estimated(
+    cells: SlopeCells, kind: DepthKind, camera: Camera, prior: Prior
+) -> tuple[CameraEstimate, NormalsFit | None]:
     """Both; the focal length stays at the default where it is not decided, and the shift is then found for that one."""
     sign = 1.0 if kind is DepthKind.AFFINE_DISPARITY else -1.0
     fit = fit_normals(cells, sign, camera.fy / camera.fx, prior)
     if fit.away > _LARGEST_AWAY:
-        return _kept(camera, prior, f"{fit.away:.0%} of the normals look away from the camera")
+        return _nothing(camera, prior, f"{fit.away:.0%} of the normals look away from the camera")
     sigma = _sigma(fit)
     if prior.free[LOG_FOCAL] and sigma[LOG_FOCAL] > _DECIDED * PRIOR_SIGMA[LOG_FOCAL]:
         given = Prior(prior.mean, prior.free & (np.arange(HEAD) == LOG_OFFSET))
         shift = fit_normals(cells, sign, camera.fy / camera.fx, given) if given.free.any() else fit
         # The default may be as wrong as the estimate is far from it, and unsure.
         focal_sigma = np.hypot(sigma[LOG_FOCAL], fit.head[LOG_FOCAL] - prior.mean[LOG_FOCAL])
-        return _told(camera, prior, shift, "default", float(focal_sigma), float(sigma[LOG_OFFSET]))
+        told = _told(camera, prior, shift, "default", float(focal_sigma), float(sigma[LOG_OFFSET]))
+        return told, shift
     source: Source = "normals" if prior.free[LOG_FOCAL] else "given"
-    return _told(camera, prior, fit, source, float(sigma[LOG_FOCAL]), float(sigma[LOG_OFFSET]))
+    return _told(camera, prior, fit, source, float(sigma[LOG_FOCAL]), float(sigma[LOG_OFFSET])), fit
 
 
 def _sigma(fit: NormalsFit) -> np.ndarray:
@@ -138,9 +172,13 @@ def _told(
         _far_over_near(log_offset),
         (_far_over_near(log_offset + half), _far_over_near(log_offset - half)),
         fit.angle_deg,
-        fit.smooth_rms,
+        float(np.sqrt(np.mean(fit.smooth_error**2))),
         reason,
     )
+
+
+def _nothing(camera: Camera, prior: Prior, reason: str) -> tuple[CameraEstimate, None]:
+    return _kept(camera, prior, reason), None
 
 
 def _kept(camera: Camera, prior: Prior, reason: str) -> CameraEstimate:

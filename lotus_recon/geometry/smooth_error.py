@@ -19,6 +19,17 @@ _SMALLEST = 1e-12  # variance, so that a band without any error can be told from
 
 
 @dataclass(frozen=True, eq=False)
+class _Waves:
+    """Q products of two cosines of pixels that are moved by ``margin``: places on the two axes, radians per pixel."""
+
+    margin: float
+    i: NDArray[np.int64]  # (Q,)
+    j: NDArray[np.int64]  # (Q,)
+    wx: NDArray[np.float64]  # (Q,)
+    wy: NDArray[np.float64]  # (Q,)
+
+
+@dataclass(frozen=True, eq=False)
 class SmoothBasis:
     """Q cosines at M places: values, slopes per pixel, and the band of each cosine."""
 
@@ -26,6 +37,7 @@ class SmoothBasis:
     slope_x: NDArray[np.float64]  # (M, Q)
     slope_y: NDArray[np.float64]  # (M, Q)
     band: NDArray[np.int64]  # (Q,)
+    waves: _Waves
 
     @property
     def size(self) -> int:
@@ -46,9 +58,16 @@ class SmoothBasis:
         # The mean square of a product of two cosines is 1/4.
         return np.clip(found, _SMALLEST, _LARGEST_RMS**2 / (0.25 * np.maximum(members, 1)))
 
-    def rms(self, coefficients: FloatArray) -> float:
-        """Root mean square of the error (Q,) over the places."""
-        return float(np.sqrt(np.mean((self.value @ coefficients) ** 2)))
+    def image(self, coefficients: FloatArray, width: int, height: int) -> NDArray[np.float64]:
+        """(height, width) the sum of the cosines at every pixel of the photo."""
+        waves = self.waves
+        table = np.zeros((int(waves.j.max()) + 1, int(waves.i.max()) + 1))
+        table[waves.j, waves.i] = coefficients
+        wx, wy = np.zeros(table.shape[1]), np.zeros(table.shape[0])
+        wx[waves.i], wy[waves.j] = waves.wx, waves.wy
+        columns = np.cos((np.arange(width)[:, None] + 0.5 + waves.margin) * wx)
+        rows = np.cos((np.arange(height)[:, None] + 0.5 + waves.margin) * wy)
+        return np.asarray(rows @ table @ columns.T)
 
 
 def smooth_basis(xy: FloatArray, width: int, height: int) -> SmoothBasis:
@@ -67,6 +86,7 @@ def smooth_basis(xy: FloatArray, width: int, height: int) -> SmoothBasis:
         -wx * np.sin(x) * cos_y,
         -wy * cos_x * np.sin(y),
         np.digitize(wavenumber[keep], _BANDS) - 1,
+        _Waves(margin, i[keep], j[keep], wx, wy),
     )
 
 

@@ -16,7 +16,7 @@ from lotus_recon.errors import InputError, ReconError
 from lotus_recon.fusion.depth_surface import surface_from_depth
 from lotus_recon.geometry.camera import fit_longer_edge
 from lotus_recon.geometry.depth import scale_free_from_affine
-from lotus_recon.geometry.single_view_camera import CameraEstimate, estimate_camera
+from lotus_recon.geometry.single_view_camera import SingleView, estimate_camera
 from lotus_recon.io.images import Photo, expand_photos, read_info, read_rgb, resize_rgb, write_png
 from lotus_recon.io.intrinsics import DEFAULT_SOURCE, GivenIntrinsics, camera_of_photo
 from lotus_recon.io.maps import save_prediction
@@ -157,10 +157,10 @@ def _process(
         try:
             if isinstance(prediction, ReconError):
                 raise prediction
-            one, estimate = _with_camera(read, prediction, job.config)
+            one, found = _with_camera(read, prediction, job.config)
             workspace.run_stage(
                 one.photo.stem,
-                run=partial(_write_outputs, one, prediction, estimate, job.config),
+                run=partial(_write_outputs, one, prediction, found, job.config),
                 load=lambda folder: None,
                 config=_hashed(job.config),
                 inputs=inputs[one.photo],
@@ -189,32 +189,31 @@ def _read(photo: Photo, job: Job) -> _Opened:
     return _Opened(photo, resize_rgb(read_rgb(photo.path), width, height), camera, source)
 
 
-def _with_camera(
-    one: _Opened, prediction: Prediction, config: SingleViewConfig
-) -> tuple[_Opened, CameraEstimate | None]:
-    """The photo with the camera that its maps show, and what they say of it; None where they are not asked."""
-    estimate = None
+def _with_camera(one: _Opened, prediction: Prediction, config: SingleViewConfig) -> tuple[_Opened, SingleView | None]:
+    """The photo with the camera that its maps show, and what they say; None where they are not asked."""
+    found = None
     if config.camera.estimate_camera and prediction.depth is not None and prediction.normals is not None:
         known = one.source != DEFAULT_SOURCE
         rule = config.output.far_over_near
-        estimate = estimate_camera(prediction.depth, prediction.normals, one.camera, known, rule)
+        found = estimate_camera(prediction.depth, prediction.normals, one.camera, known, rule)
+        estimate = found.estimate
         if estimate.focal_from == "normals":
             camera = replace(one.camera, fx=estimate.focal_px, fy=estimate.focal_px)
             one = replace(one, camera=camera, source=f"depth and normals, +- {estimate.fov_deg_90:.1f} degrees")
     width, height = one.camera.size
     log.info("%s: %dx%d, %.1f degrees wide, from %s", one.photo.name, width, height, one.camera.fov_deg[0], one.source)
-    if estimate is not None and estimate.reason:
-        log.info("%s: %s; the default stays", one.photo.name, estimate.reason)
-    return one, estimate
+    if found is not None and found.estimate.reason:
+        log.info("%s: %s; the default stays", one.photo.name, found.estimate.reason)
+    return one, found
 
 
 def _write_outputs(
-    one: _Opened, prediction: Prediction, estimate: CameraEstimate | None, config: SingleViewConfig, folder: Path
+    one: _Opened, prediction: Prediction, found: SingleView | None, config: SingleViewConfig, folder: Path
 ) -> None:
     """All files of one photo (docs/formats.md)."""
     meta = dict(prediction.meta)
     if prediction.depth is not None:
-        depth = _positive(prediction.depth, estimate, config.output.far_over_near)
+        depth = _positive(prediction.depth, found, config.output.far_over_near)
         low, high = float(depth.values[depth.valid].min()), float(depth.values[depth.valid].max())
         meta |= {"depth_16bit": {"kind": depth.kind.value, "low": low, "high": high, "zero": "invalid"}}
         write_png(folder / "depth.png", depth_picture(prediction.depth))
@@ -227,20 +226,19 @@ def _write_outputs(
         write_png(folder / "normals.png", normals_picture(prediction.normals))
     save_prediction(folder / "prediction.npz", replace(prediction, meta=meta))
     told: dict[str, Any] = {**asdict(one.camera), "fov_deg": one.camera.fov_deg, "source": one.source}
-    if estimate is not None:
-        told["estimate"] = asdict(estimate)
+    if found is not None:
+        told["estimate"] = asdict(found.estimate)
     write_json(folder / "camera.json", told)
 
 
-def _positive(depth: DepthMap, estimate: CameraEstimate | None, far_over_near: float) -> DepthMap:
+def _positive(depth: DepthMap, found: SingleView | None, far_over_near: float) -> DepthMap:
     """Depth that can be unprojected: as it is, with the shift that the normals show, or with that of the rule."""
     if depth.kind not in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY):
         return depth
     disparity = depth.kind is DepthKind.AFFINE_DISPARITY
-    if estimate is not None and estimate.shift_from == "normals":
-        values = scale_free_from_affine(
-            depth.values, depth.valid, disparity, estimate.far_over_near, nearest=NEAREST_OF_SHOWN
-        )
+    if found is not None and found.estimate.shift_from == "normals":
+        shown, ratio = found.depth.values, found.estimate.far_over_near
+        values = scale_free_from_affine(shown, depth.valid, disparity, ratio, nearest=NEAREST_OF_SHOWN)
     else:
         values = scale_free_from_affine(depth.values, depth.valid, disparity, far_over_near)
     return DepthMap(values.astype(np.float32), depth.valid, DepthKind.SCALE_FREE)

@@ -19,7 +19,7 @@ from lotus_recon.geometry.single_view_camera import CameraEstimate, estimate_cam
 from lotus_recon.io.intrinsics import DEFAULT_FOV_DEG
 from lotus_recon.recipes.config import OutputConfig
 from lotus_recon.recipes.single_view import NEAREST_OF_SHOWN
-from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, FloatArray, NormalMap
+from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, FloatArray, NormalMap, Prediction
 from tests.acceptance.nano_rows import render_unseen_rooms
 from tests.acceptance.rows import Row
 
@@ -36,6 +36,7 @@ class Truth:
     """A render: exact z-depth, normals and camera."""
 
     name: str
+    rgb: NDArray[np.uint8]
     depth: NDArray[np.float32]
     normals: NDArray[np.float32]
     valid: BoolArray
@@ -81,7 +82,7 @@ def read_truth(root: Path) -> list[Truth]:
         assert sample.normals is not None
         assert sample.normals_valid is not None
         valid = sample.depth_valid & sample.normals_valid
-        found.append(Truth(sample.name, sample.depth, sample.normals, valid, cameras[sample.name]))
+        found.append(Truth(sample.name, sample.rgb, sample.depth, sample.normals, valid, cameras[sample.name]))
     return found
 
 
@@ -134,10 +135,11 @@ def score(truth: Truth, depth: DepthMap, normals: NormalMap) -> Score:
     """Estimate, and compare with the truth and with the default."""
     height, width = depth.shape
     default = Camera.from_fov_deg(DEFAULT_FOV_DEG, width, height)
-    found = estimate_camera(depth, normals, default, focal_known=False, far_over_near=DEFAULT_RATIO)
+    view = estimate_camera(depth, normals, default, focal_known=False, far_over_near=DEFAULT_RATIO)
+    found = view.estimate
     camera = Camera(width, height, found.focal_px, found.focal_px, default.cx, default.cy)
     shown = NEAREST_OF_SHOWN if found.shift_from == "normals" else 0.5
-    ours = scale_free_from_affine(depth.values, depth.valid, True, found.far_over_near, shown)
+    ours = scale_free_from_affine(view.depth.values, depth.valid, True, found.far_over_near, shown)
     rule = scale_free_from_affine(depth.values, depth.valid, True, DEFAULT_RATIO)
     error = abs(found.fov_deg - truth.camera.fov_deg[0])
     return Score(
@@ -193,7 +195,9 @@ def _rows_of(what: str, found: Sequence[Score], errors: Errors, limit: float | N
     half = float(np.median([s.estimate.fov_deg_90 for s in found]))
     asked = limit if limit is not None else default
     below = "<=" if limit is not None else "< default,"
-    yield Row(RUN, f"{what}: field of view, median error", f"{error:.2f} deg", f"{below} {asked:.1f} deg", error < asked)
+    yield Row(
+        RUN, f"{what}: field of view, median error", f"{error:.2f} deg", f"{below} {asked:.1f} deg", error < asked
+    )
     yield Row(RUN, f"{what}: within the stated +- {half:.2f} deg", f"{covered:.0%}", ">= 90 %", covered >= 0.9)
     if errors == Errors():
         abs_rel = float(np.median([s.abs_rel for s in found]))
@@ -208,19 +212,32 @@ def _rows_of(what: str, found: Sequence[Score], errors: Errors, limit: float | N
 
 
 def predicted_rows(views: Sequence[Truth], photos: Path) -> Iterator[Row]:
-    """What nano's own maps tell: of renders, and of real photos; nothing is asked."""
-    from lotus_recon.io.images import read_rgb  # noqa: F401
+    """What nano's own maps tell, of renders and of real photos. They are far worse than those above."""
     from lotus_recon.models import load_model
 
     model = load_model("nano", device="cpu")
-    for photo, focal_px in single_images.photos_with_focal(photos):
-        prediction = model.predict(photo.rgb)
-        assert prediction.depth is not None
-        assert prediction.normals is not None
-        height, width = prediction.depth.shape
-        default = Camera.from_fov_deg(DEFAULT_FOV_DEG, width, height)
-        found = estimate_camera(prediction.depth, prediction.normals, default, False, DEFAULT_RATIO)
-        true = float(np.degrees(2 * np.arctan(0.5 * width / focal_px)))
-        figure = f"{photo.name} by nano: field of view (true {true:.1f}), from"
-        told = f"{found.fov_deg:.1f} +- {found.fov_deg_90:.1f} deg, {found.focal_from}"
+    found = [score(truth, *_both(model.predict(truth.rgb))) for truth in views]
+    error, default = (float(np.median([getattr(s, key) for s in found])) for key in ("fov_deg", "fov_default_deg"))
+    covered = float(np.mean([s.covered for s in found]))
+    ours, rule = (float(np.median([getattr(s, key) for s in found])) for key in ("abs_rel", "abs_rel_default"))
+    decided = sum(s.estimate.focal_from == "normals" for s in found)
+    what = f"{len(found)} renders, nano's maps"
+    yield Row(RUN, f"{what}: field of view, median error (default {default:.1f})", f"{error:.1f} deg", "", None)
+    told = f"{covered:.0%} ({decided} focal lengths from normals)"
+    yield Row(RUN, f"{what}: within the stated uncertainty", told, ">= 90 %", covered >= 0.9)
+    yield Row(RUN, f"{what}: AbsRel after one scale (default {rule:.3f})", f"{ours:.3f}", "", None)
+    for photo in single_images.measured_photos(photos):
+        assert photo.focal_px is not None
+        depth, normals = _both(model.predict(photo.rgb))
+        camera = Camera.from_fov_deg(DEFAULT_FOV_DEG, depth.shape[1], depth.shape[0])
+        estimate = estimate_camera(depth, normals, camera, False, DEFAULT_RATIO).estimate
+        true = float(np.degrees(2 * np.arctan(0.5 * camera.width / photo.focal_px)))
+        figure = f"{photo.name}, nano's maps: field of view (true {true:.1f} deg)"
+        told = f"{estimate.fov_deg:.1f} +- {estimate.fov_deg_90:.1f} deg ({estimate.focal_from})"
         yield Row(RUN, figure, told, "", None)
+
+
+def _both(prediction: Prediction) -> tuple[DepthMap, NormalMap]:
+    assert prediction.depth is not None
+    assert prediction.normals is not None
+    return prediction.depth, prediction.normals
