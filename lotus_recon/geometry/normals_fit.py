@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.geometry.slope_cells import SlopeCells
@@ -38,6 +39,8 @@ _FREEDOM = 6.0  # of Student's t
 # Information per observation of a bivariate Student's t, (v + 2) / (v + 4), relative to a normal distribution.
 _INFORMATION = (_FREEDOM + 2) / (_FREEDOM + 4)
 _MEDIAN_CHI2 = 2 * np.log(2)  # two degrees of freedom
+_LEAST_FACTOR = 1e-6
+_CUT = 3.0  # of the expected square
 _WHITE_STEPS, _STEPS = 12, 30
 _LARGEST_STEP = (0.3, 0.7)  # of log focal length and log offset
 _CONVERGED = 1e-4
@@ -94,8 +97,8 @@ class _Model:
             (N * self.cells.normal).sum(-1) > 0,
         )
 
-    def jacobian(self, x: FloatArray) -> NDArray[np.float64]:
-        """(M, 2, unknowns) derivative of the residual."""
+    def jacobian(self, x: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Derivatives of the residual (M, 2, unknowns), and of the log length of N by the head (M, 4)."""
         N, slope, pixel = self.normal(x)
         basis, f, width = self.basis, np.exp(x[LOG_FOCAL]), self.cells.width
         dN = np.zeros((len(N), 3, HEAD + basis.size))
@@ -109,12 +112,16 @@ class _Model:
         direction = N / length
         along = np.einsum("mij,mj->mi", self.tangents, direction)
         projector = (self.tangents - along[:, :, None] * direction[:, None]) / length[:, None]
-        return np.matmul(projector, dN)
+        return np.matmul(projector, dN), np.einsum("mj,mjk->mk", direction / length, dN[:, :, :HEAD])
 
-    def variance(self, x: FloatArray, length: FloatArray) -> NDArray[np.float64]:
-        """(M,) variance of a residual up to one factor: error of the normals, and of the slopes as an angle."""
-        as_angle = np.exp(x[LOG_FOCAL]) / length
-        return _LEAST_ERROR_RAD**2 + self.cells.normal_variance + _SLOPE_TRUST * self.cells.slope_variance * as_angle**2
+    def variances(self, x: FloatArray, length: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(M,) two parts of the variance of a residual, each up to a factor that all cells have in common.
+
+        What the cells say of their own errors, and an error of all slopes, as an angle.
+        """
+        as_angle = (np.exp(x[LOG_FOCAL]) / length) ** 2
+        own = self.cells.normal_variance + _SLOPE_TRUST * self.cells.slope_variance * as_angle
+        return _LEAST_ERROR_RAD**2 + own, as_angle
 
 
 def _tangents(normals: FloatArray) -> NDArray[np.float64]:
@@ -134,14 +141,20 @@ def fit_normals(cells: SlopeCells, sign: float, aspect: float, prior: Prior) -> 
     free = np.concatenate([prior.free, np.ones(model.basis.size, bool)])
     mean = np.concatenate([prior.mean, np.zeros(model.basis.size)])
     x, spectrum, shared = _start(model, prior), model.basis.first_variance(), 1.0
+    factors = np.array([1.0, 0.0])
     for step_number in range(_STEPS):
         residual, length, opposed = model.residual(x)
-        weights, _ = _weights(residual, model.variance(x, length), opposed)
+        parts = np.stack(model.variances(x, length))
+        factors = _updated_factors(factors, parts, residual) if step_number else _first_factors(parts, residual)
+        expected = factors @ parts
+        weights = _weights(residual, expected, opposed)
         if step_number >= _WHITE_STEPS:
             whitened = np.einsum("mi,mij->mj", residual * np.sqrt(weights)[:, None], model.tangents)
             shared = correlation_area(whitened, cells.index, cells.grid)
         variance = np.concatenate([np.square(PRIOR_SIGMA), spectrum[model.basis.band]])
-        step, covariance = _step(model, x, residual, weights * _INFORMATION / shared, mean, variance, free)
+        slope_share = factors[1] * parts[1] / expected
+        weights = weights * _INFORMATION / shared
+        step, covariance = _step(model, x, residual, weights, slope_share, (mean, variance, free))
         x = x + step
         spectrum = model.basis.updated_variance(x[HEAD:], np.diag(covariance)[HEAD:])
         if step_number > _WHITE_STEPS + 2 and np.abs(step[:HEAD]).max() < _CONVERGED:
@@ -171,15 +184,27 @@ def _start(model: _Model, prior: Prior) -> NDArray[np.float64]:
     return best
 
 
-def _weights(
-    residual: FloatArray, expected: FloatArray, opposed: BoolArray
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights (M,) of Student's t and squared residuals (M,) over their variance, whose common factor is estimated."""
+def _weights(residual: FloatArray, expected: FloatArray, opposed: BoolArray) -> NDArray[np.float64]:
+    """(M,) inverse variances with the weights of Student's t."""
     squared = (residual**2).sum(-1) / expected
-    factor = max(float(np.median(squared)) / _MEDIAN_CHI2, 1e-6)
-    squared = squared / factor
-    weights = (_FREEDOM + 2) / (_FREEDOM + squared) / (expected * factor)
-    return np.where(opposed, 0.0, weights), squared
+    return np.where(opposed, 0.0, (_FREEDOM + 2) / (_FREEDOM + squared) / expected)
+
+
+def _first_factors(parts: FloatArray, residual: FloatArray) -> NDArray[np.float64]:
+    """(2,) half of the median square from either part."""
+    squared = (residual**2).sum(-1) / _MEDIAN_CHI2
+    return np.array([max(0.5 * float(np.median(squared / part)), _LEAST_FACTOR) for part in parts])
+
+
+def _updated_factors(factors: FloatArray, parts: FloatArray, residual: FloatArray) -> NDArray[np.float64]:
+    """(2,) factors of the parts (2, M) that explain the squared residuals; both at least zero, outliers cut.
+
+    Squares of normal residuals have a standard deviation as large as their mean, hence the weights.
+    """
+    expected = factors @ parts
+    square = np.minimum((residual**2).sum(-1) / 2 / expected, _CUT) / (1 - np.exp(-_CUT))
+    found, _ = nnls((parts / expected).T, square)
+    return np.asarray(np.maximum(found, [_LEAST_FACTOR, 0.0]))
 
 
 def _step(
@@ -187,15 +212,25 @@ def _step(
     x: FloatArray,
     residual: FloatArray,
     weights: FloatArray,
-    mean: FloatArray,
-    variance: FloatArray,
-    free: BoolArray,
+    slope_share: FloatArray,
+    prior: tuple[FloatArray, FloatArray, BoolArray],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A bounded Gauss-Newton step of the posterior (unknowns,), and its covariance, zero for what is not free."""
-    rows = model.jacobian(x)[:, :, free].reshape(2 * len(weights), -1)
+    """A bounded Gauss-Newton step of the posterior (unknowns,), and its covariance, zero for what is not free.
+
+    The slopes are in the derivatives too, with their errors: plain least squares would take the focal length for too
+    short. As in total least squares, the variance of a residual counts as a function of the unknowns; ``slope_share``
+    (M,) is the share of the slopes in it, which goes with the square of f / |N|.
+    """
+    mean, variance, free = prior
+    derivative, log_length = model.jacobian(x)
+    rows = derivative[:, :, free].reshape(2 * len(weights), -1)
     weight = np.repeat(weights, 2)[:, None]
     information = (rows * weight).T @ rows + np.diag(1 / variance[free])
-    gradient = rows.T @ (weight[:, 0] * residual.ravel()) + ((x - mean) / variance)[free]
+    log_angle = -log_length
+    log_angle[:, LOG_FOCAL] += 1
+    correction = np.zeros(len(x))
+    correction[:HEAD] = -(weights * (residual**2).sum(-1) * slope_share) @ log_angle
+    gradient = rows.T @ (weight[:, 0] * residual.ravel()) + (correction + (x - mean) / variance)[free]
     inverse = np.linalg.inv(information)
     step, covariance = np.zeros(len(x)), np.zeros((len(x), len(x)))
     step[free] = -inverse @ gradient
