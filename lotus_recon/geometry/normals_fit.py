@@ -18,10 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from lotus_recon.geometry.normals import normalized
-from lotus_recon.geometry.slope_cells import SlopeCells
+from lotus_recon.geometry.slope_cells import SlopeCells, neighbour_variance, neighbours
 from lotus_recon.geometry.smooth_error import SmoothBasis, correlation_area, smooth_basis
 from lotus_recon.types import BoolArray, FloatArray
 
@@ -40,7 +39,6 @@ _FREEDOM = 6.0  # of Student's t
 _INFORMATION = (_FREEDOM + 2) / (_FREEDOM + 4)
 _MEDIAN_CHI2 = 2 * np.log(2)  # two degrees of freedom
 _LEAST_FACTOR = 1e-6
-_CUT = 3.0  # of the expected square
 _WHITE_STEPS, _STEPS = 12, 30
 _LARGEST_STEP = (0.3, 0.7)  # of log focal length and log offset
 _CONVERGED = 1e-4
@@ -72,13 +70,14 @@ class _Model:
     def __init__(self, cells: SlopeCells, sign: float, aspect: float) -> None:
         self.cells, self.sign, self.aspect = cells, sign, aspect
         self.basis: SmoothBasis = smooth_basis(cells.xy, cells.width, cells.height)
+        self.pairs = neighbours(cells)
         self.tangents = _tangents(cells.normal)  # M 2 3
         self.middle = np.array([cells.width, cells.height]) / 2
 
     def normal(self, x: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """N (M, 3), slopes of the map without its smooth error (M, 2), and pixels from the principal point (M, 2)."""
         basis, rest, f = self.basis, x[HEAD:], np.exp(x[LOG_FOCAL])
-        slope = self.sign * (self.cells.slope - np.stack([basis.slope_x @ rest, basis.slope_y @ rest], axis=-1))
+        slope = self.sign * (self.cells.slope - basis.slopes(rest))
         above = self.cells.value - basis.value @ rest + np.exp(x[LOG_OFFSET])
         pixel = self.cells.xy - self.middle - x[CENTER_X:HEAD] * self.cells.width
         N = np.stack([f * slope[:, 0], f * self.aspect * slope[:, 1], above - (slope * pixel).sum(-1)], axis=-1)
@@ -115,13 +114,16 @@ class _Model:
         return np.matmul(projector, dN), np.einsum("mj,mjk->mk", direction / length, dN[:, :, :HEAD])
 
     def variances(self, x: FloatArray, length: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(M,) two parts of the variance of a residual, each up to a factor that all cells have in common.
-
-        What the cells say of their own errors, and an error of all slopes, as an angle.
-        """
+        """(M,) variance of a residual up to a common factor, and the share in it of random errors of the slopes."""
+        slope = self.cells.slope - self.basis.slopes(x[HEAD:])
         as_angle = (np.exp(x[LOG_FOCAL]) / length) ** 2
-        own = self.cells.normal_variance + _SLOPE_TRUST * self.cells.slope_variance * as_angle
-        return _LEAST_ERROR_RAD**2 + own, as_angle
+        normals = self.cells.normal_variance
+        # Normals that err together inside a cell scatter more between cells than inside.
+        normals = normals + max(neighbour_variance(self.pairs, self.cells.normal) - float(np.median(normals)), 0.0)
+        random = neighbour_variance(self.pairs, slope) * as_angle
+        own = _SLOPE_TRUST * self.cells.slope_variance * as_angle
+        total = _LEAST_ERROR_RAD**2 + normals + own + random
+        return total, random / total
 
 
 def _tangents(normals: FloatArray) -> NDArray[np.float64]:
@@ -141,18 +143,14 @@ def fit_normals(cells: SlopeCells, sign: float, aspect: float, prior: Prior) -> 
     free = np.concatenate([prior.free, np.ones(model.basis.size, bool)])
     mean = np.concatenate([prior.mean, np.zeros(model.basis.size)])
     x, spectrum, shared = _start(model, prior), model.basis.first_variance(), 1.0
-    factors = np.array([1.0, 0.0])
     for step_number in range(_STEPS):
         residual, length, opposed = model.residual(x)
-        parts = np.stack(model.variances(x, length))
-        factors = _updated_factors(factors, parts, residual) if step_number else _first_factors(parts, residual)
-        expected = factors @ parts
+        expected, slope_share = model.variances(x, length)
         weights = _weights(residual, expected, opposed)
         if step_number >= _WHITE_STEPS:
             whitened = np.einsum("mi,mij->mj", residual * np.sqrt(weights)[:, None], model.tangents)
             shared = correlation_area(whitened, cells.index, cells.grid)
         variance = np.concatenate([np.square(PRIOR_SIGMA), spectrum[model.basis.band]])
-        slope_share = factors[1] * parts[1] / expected
         weights = weights * _INFORMATION / shared
         step, covariance = _step(model, x, residual, weights, slope_share, (mean, variance, free))
         x = x + step
@@ -185,26 +183,10 @@ def _start(model: _Model, prior: Prior) -> NDArray[np.float64]:
 
 
 def _weights(residual: FloatArray, expected: FloatArray, opposed: BoolArray) -> NDArray[np.float64]:
-    """(M,) inverse variances with the weights of Student's t."""
+    """(M,) inverse variances with the weights of Student's t; the common factor of the variances is estimated."""
     squared = (residual**2).sum(-1) / expected
-    return np.where(opposed, 0.0, (_FREEDOM + 2) / (_FREEDOM + squared) / expected)
-
-
-def _first_factors(parts: FloatArray, residual: FloatArray) -> NDArray[np.float64]:
-    """(2,) half of the median square from either part."""
-    squared = (residual**2).sum(-1) / _MEDIAN_CHI2
-    return np.array([max(0.5 * float(np.median(squared / part)), _LEAST_FACTOR) for part in parts])
-
-
-def _updated_factors(factors: FloatArray, parts: FloatArray, residual: FloatArray) -> NDArray[np.float64]:
-    """(2,) factors of the parts (2, M) that explain the squared residuals; both at least zero, outliers cut.
-
-    Squares of normal residuals have a standard deviation as large as their mean, hence the weights.
-    """
-    expected = factors @ parts
-    square = np.minimum((residual**2).sum(-1) / 2 / expected, _CUT) / (1 - np.exp(-_CUT))
-    found, _ = nnls((parts / expected).T, square)
-    return np.asarray(np.maximum(found, [_LEAST_FACTOR, 0.0]))
+    factor = max(float(np.median(squared)) / _MEDIAN_CHI2, _LEAST_FACTOR)
+    return np.where(opposed, 0.0, (_FREEDOM + 2) / (_FREEDOM + squared / factor) / (expected * factor))
 
 
 def _step(

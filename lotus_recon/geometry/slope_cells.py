@@ -18,6 +18,10 @@ _MIN_SHARE = 0.5
 _MIN_MEAN_NORMAL = 0.7
 # A cell whose normals scatter more than this many times the usual holds more than one surface.
 _MIXED_SCATTER = 1.5
+# Neighbours that far apart, in cells, mostly lie on one plane: the quarter of them that differ least is compared.
+_LAG = 3
+_LOW_SHARE = 0.25
+_LOW_CHI2 = -2 * np.log(1 - _LOW_SHARE)  # that quantile for two degrees of freedom
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,3 +92,22 @@ def _normal_variance(scatter: FloatArray, count: NDArray[np.int64]) -> NDArray[n
         return np.zeros(0)
     usual = float(np.median(scatter))
     return usual / count + 0.5 * np.maximum(scatter - _MIXED_SCATTER * usual, 0)
+
+
+def neighbours(cells: SlopeCells) -> NDArray[np.int64]:
+    """(P, 2) pairs of cells that are a few cells apart along a row or a column."""
+    place = np.full(cells.grid[0] * cells.grid[1], -1)
+    place[cells.index] = np.arange(len(cells))
+    place = place.reshape(cells.grid)
+    across = np.stack([place[:, :-_LAG].ravel(), place[:, _LAG:].ravel()], axis=-1)
+    down = np.stack([place[:-_LAG].ravel(), place[_LAG:].ravel()], axis=-1)
+    pairs = np.concatenate([across, down])
+    return np.asarray(pairs[(pairs >= 0).all(axis=-1)])
+
+
+def neighbour_variance(pairs: NDArray[np.int64], vectors: FloatArray) -> float:
+    """Variance of each of two components of vectors (M, D) that would be alike on one plane, were there no errors."""
+    if not len(pairs):
+        return 0.0
+    squared = ((vectors[pairs[:, 0]] - vectors[pairs[:, 1]]) ** 2).sum(-1)
+    return float(np.quantile(squared, _LOW_SHARE)) / (2 * _LOW_CHI2)

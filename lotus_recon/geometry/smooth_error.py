@@ -44,6 +44,10 @@ class SmoothBasis:
         """Q."""
         return len(self.band)
 
+    def slopes(self, coefficients: FloatArray) -> NDArray[np.float64]:
+        """(M, 2) of the sum of the cosines, per pixel."""
+        return np.stack([self.slope_x @ coefficients, self.slope_y @ coefficients], axis=-1)
+
     def first_variance(self) -> NDArray[np.float64]:
         """(bands,) prior variance of a coefficient to start from."""
         return np.full(len(_BANDS) - 1, _FIRST_RMS**2 / (0.25 * max(self.size, 1)))
