@@ -26,7 +26,7 @@ Source = Literal["given", "normals", "default"]
 MIN_CELLS = 24
 # Errors over what the fit says of them, measured on renders (one half of them; acceptance scores the other): cells are
 # fewer and less alike than the model of their errors has it.
-_CAUTION = 1.5
+_CAUTION = 2.0
 _TWO_SIDED_90 = 1.645  # standard deviations
 # Normals decide where they leave at most this share of the uncertainty there was without them.
 _DECIDED = 0.5

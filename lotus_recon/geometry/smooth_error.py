@@ -12,7 +12,7 @@ from lotus_recon.types import FloatArray, IntArray
 # The cosines live on the photo with this share of its width added all round, so that nothing holds them at its border.
 _MARGIN = 0.15
 # Highest wavenumber, in half waves per width of the photo, and the bands whose amplitudes are estimated apart.
-_BANDS = np.array([0.0, 2.0, 3.5, 5.0, 6.5, 8.0, 10.0])
+_BANDS = np.array([0.0, 2.0, 3.5, 5.0, 6.5, 8.0, 10.0, 13.0])
 _FIRST_RMS = 0.004  # of the range of the map: where the estimation of the amplitudes starts
 _LARGEST_RMS = 0.04  # of the range, per band: larger errors are no longer a perturbation of the map
 _SMALLEST = 1e-12  # variance, so that a band without any error can be told from noise
