@@ -13,6 +13,7 @@ from lotus_recon.io.images import PhotoInfo
 from lotus_recon.types import Camera
 
 DEFAULT_FOV_DEG = 55.0  # horizontal; between a phone's main camera (about 65) and a 50 mm lens (40)
+DEFAULT_SOURCE = f"default of {DEFAULT_FOV_DEG:g} degrees horizontal"
 _DIAGONAL_35MM = math.hypot(36.0, 24.0)  # millimetres; a 35 mm equivalent compares diagonals (CIPA DCG-001)
 
 
@@ -59,7 +60,7 @@ def camera_of_photo(info: PhotoInfo, given: GivenIntrinsics, width: int, height:
         camera = Camera(info.width, info.height, focal_px, focal_px, info.width / 2, info.height / 2)
     else:
         fov_deg = DEFAULT_FOV_DEG if given.fov_deg is None else given.fov_deg
-        source = "--fov-deg" if given.fov_deg is not None else f"default of {DEFAULT_FOV_DEG:g} degrees horizontal"
+        source = "--fov-deg" if given.fov_deg is not None else DEFAULT_SOURCE
         camera = Camera.from_fov_deg(fov_deg, info.width, info.height)
     return camera.resized(width, height), source
 

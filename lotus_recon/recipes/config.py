@@ -17,7 +17,10 @@ from lotus_recon.sfm.config import SfmConfig, UndistortConfig
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """Camera of a single photo. The first that is given counts; without any, EXIF, then 55 degrees horizontal."""
+    """Camera of a single photo. The first that is given counts; without any, EXIF, then what depth and normals say.
+
+    Where they do not decide, 55 degrees horizontal.
+    """
 
     # JSON with width, height, fx, fy, cx, cy in pixels (first pixel centre at 0.5).
     intrinsics: Path | None = None
@@ -27,6 +30,8 @@ class CameraConfig:
     focal_35mm: float | None = None
     # Horizontal field of view in degrees.
     fov_deg: float | None = None
+    # Estimate what is not known of focal length and shift of the depth from the depth and normals of the photo.
+    estimate_camera: bool = True
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class OutputConfig:
     # Longer edge in pixels of maps, points and mesh; larger photos are reduced. 0 = as is. Stored maps (--model
     # precomputed) are never resized.
     max_size: int = 1024
-    # Depth of the farthest over that of the nearest pixels, where a model leaves scale and shift open.
+    # Depth of the farthest over that of the nearest pixels, where a model leaves scale and shift open and the normals
+    # do not tell (--no-estimate-camera: always).
     far_over_near: float = 5.0
 
 

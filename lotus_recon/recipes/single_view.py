@@ -16,8 +16,9 @@ from lotus_recon.errors import InputError, ReconError
 from lotus_recon.fusion.depth_surface import surface_from_depth
 from lotus_recon.geometry.camera import fit_longer_edge
 from lotus_recon.geometry.depth import scale_free_from_affine
+from lotus_recon.geometry.single_view_camera import SingleView, estimate_camera
 from lotus_recon.io.images import Photo, expand_photos, read_info, read_rgb, resize_rgb, write_png
-from lotus_recon.io.intrinsics import GivenIntrinsics, camera_of_photo
+from lotus_recon.io.intrinsics import DEFAULT_SOURCE, GivenIntrinsics, camera_of_photo
 from lotus_recon.io.maps import save_prediction
 from lotus_recon.io.meshes import write_glb, write_ply
 from lotus_recon.models.base import Model, resolve_device
@@ -32,6 +33,9 @@ from lotus_recon.types import Camera, DepthKind, DepthMap, Prediction
 from lotus_recon.workspace import Workspace, file_fingerprint, write_json
 
 log = logging.getLogger(__name__)
+
+# Least depth, where the nearest pixels (2nd percentile) are at 1 and the normals show the shift.
+NEAREST_OF_SHOWN = 0.05
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     written = [*(photo.stem for photo in photos), *OWN_FILES]
     inputs = {"--predictions": config.prediction.predictions, "--intrinsics": config.camera.intrinsics}
     check_apart(out, written, inputs)
-    given = GivenIntrinsics(**asdict(config.camera))
+    lens = config.camera
+    given = GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)
     options = options_of(config.prediction)
     check_model(config.prediction.model, config.runtime.device, config.runtime.dtype, options=options)
     resolve_device(config.runtime.device)
@@ -153,13 +158,15 @@ def _process(
             opened.append(_read(photo, job))
         except ReconError as error:
             yield _failed(photo, error)
-    for one, prediction in zip(opened, _predicted(opened, model, job.config.runtime.seed), strict=True):
+    for read, prediction in zip(opened, _predicted(opened, model, job.config.runtime.seed), strict=True):
+        one = read
         try:
             if isinstance(prediction, ReconError):
                 raise prediction
+            one, found = _with_camera(read, prediction, job.config)
             workspace.run_stage(
                 one.photo.stem,
-                run=partial(_write_outputs, one, prediction, job.config),
+                run=partial(_write_outputs, one, prediction, found, job.config),
                 load=lambda folder: None,
                 config=_hashed(job.config),
                 inputs=inputs[one.photo],
@@ -185,15 +192,34 @@ def _read(photo: Photo, job: Job) -> _Opened:
     longer_edge = 0 if job.config.prediction.model == PrecomputedModel.name else job.config.output.max_size
     width, height = fit_longer_edge(info.width, info.height, longer_edge)
     camera, source = camera_of_photo(info, job.given, width, height)
-    log.info("%s: %dx%d, %.1f degrees wide, camera from %s", photo.name, width, height, camera.fov_deg[0], source)
     return _Opened(photo, resize_rgb(read_rgb(photo.path), width, height), camera, source)
 
 
-def _write_outputs(one: _Opened, prediction: Prediction, config: SingleViewConfig, folder: Path) -> None:
+def _with_camera(one: _Opened, prediction: Prediction, config: SingleViewConfig) -> tuple[_Opened, SingleView | None]:
+    """The photo with the camera that its maps show, and what they say; None where they are not asked."""
+    found = None
+    if config.camera.estimate_camera and prediction.depth is not None and prediction.normals is not None:
+        known = one.source != DEFAULT_SOURCE
+        rule = config.output.far_over_near
+        found = estimate_camera(prediction.depth, prediction.normals, one.camera, known, rule)
+        estimate = found.estimate
+        if estimate.focal_from == "normals":
+            camera = replace(one.camera, fx=estimate.focal_px, fy=estimate.focal_px)
+            one = replace(one, camera=camera, source=f"depth and normals, +- {estimate.fov_deg_90:.1f} degrees")
+    width, height = one.camera.size
+    log.info("%s: %dx%d, %.1f degrees wide, from %s", one.photo.name, width, height, one.camera.fov_deg[0], one.source)
+    if found is not None and found.estimate.reason:
+        log.info("%s: %s; the default stays", one.photo.name, found.estimate.reason)
+    return one, found
+
+
+def _write_outputs(
+    one: _Opened, prediction: Prediction, found: SingleView | None, config: SingleViewConfig, folder: Path
+) -> None:
     """All files of one photo (docs/formats.md)."""
     meta = dict(prediction.meta)
     if prediction.depth is not None:
-        depth = _positive(prediction.depth, config.output.far_over_near)
+        depth = _positive(prediction.depth, found, config.output.far_over_near)
         low, high = float(depth.values[depth.valid].min()), float(depth.values[depth.valid].max())
         meta |= {"depth_16bit": {"kind": depth.kind.value, "low": low, "high": high, "zero": "invalid"}}
         write_png(folder / "depth.png", depth_picture(prediction.depth))
@@ -205,15 +231,22 @@ def _write_outputs(one: _Opened, prediction: Prediction, config: SingleViewConfi
     if prediction.normals is not None:
         write_png(folder / "normals.png", normals_picture(prediction.normals))
     save_prediction(folder / "prediction.npz", replace(prediction, meta=meta))
-    write_json(folder / "camera.json", {**asdict(one.camera), "fov_deg": one.camera.fov_deg, "source": one.source})
+    told: dict[str, Any] = {**asdict(one.camera), "fov_deg": one.camera.fov_deg, "source": one.source}
+    if found is not None:
+        told["estimate"] = asdict(found.estimate)
+    write_json(folder / "camera.json", told)
 
 
-def _positive(depth: DepthMap, far_over_near: float) -> DepthMap:
-    """Depth that can be unprojected: as it is, or by the rule of ``scale_free_from_affine``."""
+def _positive(depth: DepthMap, found: SingleView | None, far_over_near: float) -> DepthMap:
+    """Depth that can be unprojected: as it is, with the shift that the normals show, or with that of the rule."""
     if depth.kind not in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY):
         return depth
     disparity = depth.kind is DepthKind.AFFINE_DISPARITY
-    values = scale_free_from_affine(depth.values, depth.valid, disparity, far_over_near)
+    if found is not None and found.estimate.shift_from == "normals":
+        shown, ratio = found.depth.values, found.estimate.far_over_near
+        values = scale_free_from_affine(shown, depth.valid, disparity, ratio, nearest=NEAREST_OF_SHOWN)
+    else:
+        values = scale_free_from_affine(depth.values, depth.valid, disparity, far_over_near)
     return DepthMap(values.astype(np.float32), depth.valid, DepthKind.SCALE_FREE)
 
 

@@ -52,11 +52,16 @@ def nano(data: Path, work: Path, name: str = "nano") -> list[Row]:
     ]
 
 
-def unseen_rooms(model: Model, root: Path) -> list[Row]:
-    """200 photos of rooms of another seed than any training set's."""
+def render_unseen_rooms(root: Path) -> Path:
+    """``root`` with the rooms; those that are there stay."""
     options = f"--scenes {UNSEEN_ROOMS} --views {UNSEEN_VIEWS} --size 256x192 --seed {UNSEEN_SEED} --no-mesh --quiet"
     subprocess.run([sys.executable, "-m", "pipelines.make_rooms", "--out", str(root), *options.split()], check=True)
-    rooms = RoomsSet(root, "all")
+    return root
+
+
+def unseen_rooms(model: Model, root: Path) -> list[Row]:
+    """200 photos of rooms of another seed than any training set's."""
+    rooms = RoomsSet(render_unseen_rooms(root), "all")
     depth, normals = [], []
     for index in range(len(rooms)):
         sample = rooms.load(index)

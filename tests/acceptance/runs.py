@@ -25,7 +25,7 @@ from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays, load_prediction, save_prediction
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.types import DepthKind, DepthMap, Mesh, Prediction, Scene
-from tests.acceptance import batch_rows, integration_rows, nano_rows, normal_surface_rows, refinement_rows
+from tests.acceptance import batch_rows, camera_rows, integration_rows, nano_rows, normal_surface_rows, refinement_rows
 from tests.acceptance.evaluated import evaluate
 from tests.acceptance.plain_tsdf import plain_mesh
 from tests.acceptance.rows import Row
@@ -252,6 +252,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "hololens": ("hololens_a", hololens_a),
     "redkitchen": ("redkitchen_7scenes", redkitchen),
     "nano": (".", nano),
+    "camera": (".", lambda place: camera_rows.camera(place.data, place.work.parent)),
     "dtu-refined": ("dtu_scan24_omnidata", lambda place: refinement_rows.dtu_refined(place.data, place.work)),
     "fountain-refined": ("fountain_p11", lambda place: refinement_rows.fountain_refined(place.data, place.work)),
     "lund-refined": ("lund_door", lambda place: refinement_rows.lund_refined(place.data, place.work)),
