@@ -54,6 +54,7 @@ class SingleViewConfig:
     camera: CameraConfig = field(default_factory=CameraConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
+    integration: NormalSurfaceConfig = field(default_factory=NormalSurfaceConfig)
     runtime: Runtime = field(default_factory=Runtime)
 
 

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError, ReconError
+from lotus_recon.fusion import normal_surface
 from lotus_recon.fusion.depth_surface import surface_from_depth
+from lotus_recon.fusion.normal_surface import integrated_depth
 from lotus_recon.geometry.camera import fit_longer_edge
 from lotus_recon.geometry.depth import scale_free_from_affine
 from lotus_recon.geometry.single_view_camera import SingleView, estimate_camera
@@ -68,7 +70,12 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     lens = config.camera
     given = GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)
     options = options_of(config.prediction)
-    check_model(config.prediction.model, config.runtime.device, config.runtime.dtype, options=options)
+    info = check_model(config.prediction.model, config.runtime.device, config.runtime.dtype, options=options)
+    normal_surface.check_config(config.integration)
+    if config.surface.surface == "integrated" and "normal" not in info.tasks:
+        raise InputError(
+            f"--surface integrated: --model {config.prediction.model} predicts no normals; name one that does"
+        )
     resolve_device(config.runtime.device)
     if config.output.max_size < 0:
         raise InputError(f"--max-size {config.output.max_size}: must be 0 (as is) or more pixels")
@@ -224,7 +231,8 @@ def _write_outputs(
         meta |= {"depth_16bit": {"kind": depth.kind.value, "low": low, "high": high, "zero": "invalid"}}
         write_png(folder / "depth.png", depth_picture(prediction.depth))
         write_png(folder / "depth_16bit.png", _quantised(depth, low, high))
-        points, mesh = surface_from_depth(depth, one.rgb, one.camera, prediction.normals, config.surface)
+        shape = _integrated(depth, one, prediction, config) if config.surface.surface == "integrated" else depth
+        points, mesh = surface_from_depth(shape, one.rgb, one.camera, prediction.normals, config.surface)
         write_ply(folder / "points.ply", points)
         write_ply(folder / "mesh.ply", mesh)
         write_glb(folder / "mesh.glb", mesh)
@@ -248,6 +256,16 @@ def _positive(depth: DepthMap, found: SingleView | None, far_over_near: float) -
     else:
         values = scale_free_from_affine(depth.values, depth.valid, disparity, far_over_near)
     return DepthMap(values.astype(np.float32), depth.valid, DepthKind.SCALE_FREE)
+
+
+def _integrated(depth: DepthMap, one: _Opened, prediction: Prediction, config: SingleViewConfig) -> DepthMap:
+    """The depth whose small shapes come from the normals, where they are known."""
+    normals = prediction.normals
+    if normals is None or not (depth.valid & normals.valid).any():
+        log.warning("%s has no normals where it has depth: its surface is that of the depth", one.photo.name)
+        return depth
+    found = integrated_depth(depth, np.ones(depth.shape), normals, one.camera, None, config.integration).depth
+    return DepthMap(np.where(np.isfinite(found), found, depth.values), depth.valid, depth.kind)
 
 
 def _quantised(depth: DepthMap, low: float, high: float) -> NDArray[np.uint16]:

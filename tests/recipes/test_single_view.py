@@ -123,6 +123,30 @@ def test_nothing_is_estimated_when_it_is_turned_off(folder: Folder) -> None:
     assert "estimate" not in json.loads((folder.out / "1/camera.json").read_text())
 
 
+def test_an_integrated_surface_is_as_smooth_as_the_normals(folder: Folder) -> None:
+    folder.add("a.png")
+    path = folder.predictions / "a.npz"
+    stored = load_prediction(path)
+    assert stored.depth is not None
+    noise = 1 + 0.01 * np.random.default_rng(0).standard_normal(stored.depth.shape)
+    rough = DepthMap((stored.depth.values * noise).astype(np.float32), stored.depth.valid, DepthKind.METRIC)
+    save_prediction(path, Prediction(rough, stored.normals, {"model": "plane"}))
+    spread = []
+    for surface in ("depth", "integrated"):
+        assert folder.run("--surface", surface, "--fov-deg", str(FOV_DEG)) == 0
+        points = read_mesh(folder.out / "a/mesh.ply").vertices
+        spread.append(float(np.std(points @ NORMAL)))
+    assert spread[1] < 0.2 * spread[0]
+
+
+def test_a_surface_cannot_be_integrated_without_normals(folder: Folder) -> None:
+    folder.add("a.png")
+    path = folder.predictions / "a.npz"
+    save_prediction(path, Prediction(load_prediction(path).depth, None, {"model": "plane"}))
+    with pytest.raises(InputError, match="--surface integrated: --model precomputed predicts no normals"):
+        folder.run("--surface", "integrated")
+
+
 def test_finished_photos_are_skipped_until_something_changes(
     folder: Folder, capsys: pytest.CaptureFixture[str]
 ) -> None:
