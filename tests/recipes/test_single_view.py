@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.io.images import read_png16
 from lotus_recon.io.maps import load_prediction, save_prediction
