@@ -28,8 +28,9 @@ MIN_CELLS = 24
 # fewer and less alike than the model of their errors has it.
 _CAUTION = 2.0
 _TWO_SIDED_90 = 1.645  # standard deviations
-# Normals decide where they leave at most this share of the uncertainty there was without them.
-_DECIDED = 0.5
+# Normals decide where they leave at most this share of the uncertainty there was without them. A poor shift is still
+# better than one that looks at nothing: on nano's maps of renders and of real photos it is so in most.
+_FOCAL_DECIDED, _SHIFT_DECIDED = 0.5, 0.67
 # Of the range: the far end of a corrected map stays nearer than infinity.
 _LEAST_OFFSET = 1e-3
 # Normals that mostly look away from the camera are in other axes than ours.
@@ -134,7 +135,7 @@ def _estimated(
     if fit.away > _LARGEST_AWAY:
         return _nothing(camera, prior, f"{fit.away:.0%} of the normals look away from the camera")
     sigma = _sigma(fit)
-    if prior.free[LOG_FOCAL] and sigma[LOG_FOCAL] > _DECIDED * PRIOR_SIGMA[LOG_FOCAL]:
+    if prior.free[LOG_FOCAL] and sigma[LOG_FOCAL] > _FOCAL_DECIDED * PRIOR_SIGMA[LOG_FOCAL]:
         given = Prior(prior.mean, prior.free & (np.arange(HEAD) == LOG_OFFSET))
         shift = fit_normals(cells, sign, camera.fy / camera.fx, given) if given.free.any() else fit
         # The default may be as wrong as the estimate is far from it, and unsure.
@@ -158,7 +159,7 @@ def _told(
     log_offset = float(fit.head[LOG_OFFSET])
     reason = "the normals do not decide the focal length" if focal_from == "default" else ""
     if shift_from == "normals" and _CAUTION * fit.covariance[LOG_OFFSET, LOG_OFFSET] ** 0.5 > (
-        _DECIDED * PRIOR_SIGMA[LOG_OFFSET]
+        _SHIFT_DECIDED * PRIOR_SIGMA[LOG_OFFSET]
     ):
         shift_from, log_offset = "default", float(prior.mean[LOG_OFFSET])
         reason = "the normals do not decide " + ("focal length and shift" if reason else "the shift")

@@ -255,7 +255,7 @@ def _hololens_row(model: Model, data: Path) -> Row:
         truth = Truth(frame.view.name, read_rgb(frame.photo), measured, normals.values, seen, camera)
         found.append((_abs_rel(ours, truth), _abs_rel(rule, truth)))
     ours_mean, rule_mean = np.mean(found, axis=0)
-    figure = f"hololens_a, {len(found)} photos, nano's maps: AbsRel after one scale (default {rule_mean:.3f})"
+    figure = f"hololens_a, {len(found)} photos, nano's maps: AbsRel after one scale, mean (default {rule_mean:.3f})"
     return Row(RUN, figure, f"{ours_mean:.3f}", "", None)
 
 
