@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.acceptance.command import ROOT
 from tests.acceptance.rows import Row, print_rows
-from tests.acceptance.runs import ROOT, RUNS, rows_of
+from tests.acceptance.runs import RUNS, rows_of
 from tests.conftest import SHARED
 
 

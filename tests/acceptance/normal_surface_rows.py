@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +21,11 @@ from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.maps import load_arrays, load_prediction, save_prediction
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.types import DepthKind, DepthMap, Mesh, NormalMap, Prediction, Scene, View
+from tests.acceptance.command import multi_view
 from tests.acceptance.rows import Row
 from tests.acceptance.walks import write_walk
 
 core: Any = open3d.core  # its type stubs do not know the constructors used here
-ROOT = Path(__file__).resolve().parents[2]
 ROOMS = 6
 DEPTH_ERROR = 0.03  # rms of the low-frequency relative error
 DEPTH_ERROR_LENGTH = 1 / 8  # standard deviation of the filter of that error, as a share of the width
@@ -35,9 +33,8 @@ NORMALS_ERROR_DEG = 5.0
 _BACKENDS = ("tsdf", "normal")
 
 
-def _multi_view(photos: Path, out: Path, backend: str, *options: str) -> Mesh:
-    command = [sys.executable, "-m", "pipelines.multi_view", str(photos), "--out", str(out), "--quiet", *options]
-    subprocess.run([*command, "--fusion", backend], cwd=ROOT, check=True)
+def _mesh(photos: Path, out: Path, backend: str, *options: str) -> Mesh:
+    multi_view(photos, out, "--fusion", backend, *options)
     return read_mesh(out / "fusion" / backend / "mesh.ply")
 
 
@@ -52,7 +49,7 @@ def dtu_normals(data: Path, work: Path) -> list[Row]:
         options = [*given, "--refine" if refined else "--no-refine"]
         figures = {}
         for backend in _BACKENDS:
-            mesh = _multi_view(data / "images", work / "out", backend, *options)
+            mesh = _mesh(data / "images", work / "out", backend, *options)
             scene = read_colmap_scene(work / "out/sfm/sparse")
             usable = AlignmentResult.load(work / "out/alignment").usable
             unseen = _unseen(scene, usable)
@@ -108,7 +105,7 @@ def rooms_normals(work: Path) -> list[Row]:
         options = ["--model", "precomputed", "--predictions", str(room / "predictions"), "--align", "none"]
         options += ["--poses", str(room / "transforms.json"), "--pose-unit", "m"]
         for backend in _BACKENDS:
-            mesh = _multi_view(room / "images", room / "out", backend, *options, "--check-depth", "on")
+            mesh = _mesh(room / "images", room / "out", backend, *options, "--check-depth", "on")
             figures[backend].append(_beside_truth(mesh, truth))
     (distance_tsdf, angle_tsdf), (distance, angle) = (np.mean(figures[backend], axis=0) for backend in _BACKENDS)
     fewer = 1 - distance / distance_tsdf, 1 - angle / angle_tsdf

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,11 +34,11 @@ from lotus_recon.refinement.offsets import Edges, lowest, semi_global
 from lotus_recon.refinement.one_view import Level, Prior, score_volume
 from lotus_recon.refinement.photos import Photos
 from lotus_recon.types import BoolArray, Scene, View
+from tests.acceptance.command import multi_view
 from tests.acceptance.rows import Row
 from tests.acceptance.walks import write_walk
 
 MESH = "fusion/tsdf/mesh.ply"
-ROOT = Path(__file__).resolve().parents[2]
 _STRICT = "--holdout-strict"
 _FINE = ("--preset", "fine")  # what refinement finds is finer than the default voxels
 FEW_SOURCES = 4  # every fourth photo
@@ -62,23 +59,16 @@ class Pair:
     seconds: float  # of the refined run
 
 
-def _multi_view(photos: Path, out: Path, *options: str) -> float:
-    command = [sys.executable, "-m", "pipelines.multi_view", str(photos), "--out", str(out), "--quiet", *options]
-    started = time.monotonic()
-    subprocess.run(command, cwd=ROOT, check=True)
-    return time.monotonic() - started
-
-
 def _pair(photos: Path, out: Path, *options: str) -> Pair:
     """Both runs; the stages before refinement are shared."""
-    seconds = _multi_view(photos, out, _STRICT, *options)
+    seconds = multi_view(photos, out, _STRICT, *options)
     scene = read_colmap_scene(out / "sfm/sparse")
     unseen = _unseen(scene, AlignmentResult.load(out / "alignment").usable)
     refined = point_to_mesh_distance(scene.points.xyz[unseen], read_mesh(out / MESH))
     refined_mesh = out / "refined.ply"
     (out / MESH).rename(refined_mesh)
     (out / "fusion/tsdf/stage.json").unlink()
-    _multi_view(photos, out, _STRICT, "--no-refine", *options)
+    multi_view(photos, out, _STRICT, "--no-refine", *options)
     plain = point_to_mesh_distance(scene.points.xyz[unseen], read_mesh(out / MESH))
     return Pair(out, scene, unseen, refined, plain, seconds)
 

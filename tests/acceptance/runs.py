@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,11 +23,11 @@ from lotus_recon.io.maps import load_arrays, load_prediction, save_prediction
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.types import DepthKind, DepthMap, Mesh, Prediction, Scene
 from tests.acceptance import batch_rows, camera_rows, integration_rows, nano_rows, normal_surface_rows, refinement_rows
+from tests.acceptance.command import multi_view
 from tests.acceptance.evaluated import evaluate
 from tests.acceptance.plain_tsdf import plain_mesh
 from tests.acceptance.rows import Row
 
-ROOT = Path(__file__).resolve().parents[2]
 FOUNTAIN_SIZE = (1536, 1024)
 
 
@@ -48,10 +45,7 @@ class Place:
 
     def pipeline(self, photos: Path, *options: str) -> float:
         """Seconds of ``python -m pipelines.multi_view``. Raises CalledProcessError when it fails."""
-        command = [sys.executable, "-m", "pipelines.multi_view", str(photos), "--out", str(self.out), "--quiet"]
-        started = time.monotonic()
-        subprocess.run([*command, *options], cwd=ROOT, check=True)
-        return time.monotonic() - started
+        return multi_view(photos, self.out, *options)
 
     def scene(self) -> Scene:
         """The scene that the run found or was given."""
