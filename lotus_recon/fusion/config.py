@@ -43,7 +43,7 @@ class NormalSurfaceConfig:
     # the depth. None: the largest at which sparse points that were left aside are met no worse than by the depth.
     normals_reach: float | None = None
     # Angle in degrees between predicted normals and those of the depth at which the depth counts half.
-    disagreement_deg: float = 20.0
+    disagreement_deg: float = 10.0
     # Weight of a sparse point beside the steps to its neighbouring pixels, which weigh 1 each.
     point_weight: float = 0.3
 

@@ -15,6 +15,7 @@ from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.datasets import dtu_omnidata
 from lotus_recon.evaluation.metrics import point_to_mesh_distance
+from lotus_recon.fusion.normal_surface import IntegratedViews
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.normals import angle_deg, normalized
 from lotus_recon.io.cameras import read_colmap_scene
@@ -59,7 +60,14 @@ def dtu_normals(data: Path, work: Path) -> list[Row]:
         (median, p90, angle), (median_tsdf, p90_tsdf, angle_tsdf) = figures["normal"], figures["tsdf"]
         run = "dtu normals, refined" if refined else "dtu normals"
         asked = not refined
+        integrated = IntegratedViews.load(work / "out/integration").views
+        before, after = (
+            float(np.median([value for view in integrated if (value := getattr(view, key)) is not None]))
+            for key in ("median_before", "median_after")
+        )
         rows += [
+            Row(run, f"held-out points to depth, median of views (as it was {before:.3%})", f"{after:.3%}",
+                "not above" if asked else "", after <= before if asked else None),
             Row(run, f"unseen points to mesh, median (tsdf {median_tsdf:.2f} mm)", f"{median:.2f} mm",
                 "not above" if asked else "", median <= median_tsdf if asked else None),
             Row(run, f"unseen points to mesh, p90 (tsdf {p90_tsdf:.2f} mm)", f"{p90:.2f} mm", "", None),
