@@ -140,6 +140,7 @@ def _best_reach(inputs: Inputs, views: Sequence[tuple[int, View]], config: Norma
         after = [trial.errors(inputs.scene, aside, trial.integrated(tried)) for trial in usable]
         if np.median(np.concatenate(after)) <= limit:
             return reach
+    log.warning("the depth meets sparse points better than any integrated normals: --fusion tsdf suits them better")
     return _REACHES[-1]
 
 
