@@ -40,10 +40,10 @@ class NormalSurfaceConfig:
     """How normals are integrated for --fusion normal."""
 
     # Length up to which shapes come from the normals, as a share of the longer side of the map; larger ones come from
-    # the depth. None: the largest at which sparse points that were left aside are met no worse than by the depth.
+    # the depth. None: that at which sparse points that were left aside are met best.
     normals_reach: float | None = None
     # Angle in degrees between predicted normals and those of the depth at which the depth counts half.
-    disagreement_deg: float = 10.0
+    disagreement_deg: float = 20.0
     # Weight of a sparse point beside the steps to its neighbouring pixels, which weigh 1 each.
     point_weight: float = 0.3
 

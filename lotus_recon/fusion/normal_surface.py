@@ -125,7 +125,7 @@ def check_config(config: NormalSurfaceConfig) -> None:
 
 
 def _best_reach(inputs: Inputs, views: Sequence[tuple[int, View]], config: NormalSurfaceConfig) -> float:
-    """The largest reach at which points left aside are met no worse than by the depth; tried on a few views."""
+    """The reach at which points left aside are met best; tried on a few views."""
     count = len(inputs.scene.points.xyz)
     aside = ~inputs.scored_points & (np.arange(count) % _LEFT_ASIDE == 0)
     trials = [_Trial.of(inputs, index, view, aside) for index, view in views[:: max(1, len(views) // _TRIAL_VIEWS)]]
@@ -134,14 +134,15 @@ def _best_reach(inputs: Inputs, views: Sequence[tuple[int, View]], config: Norma
     if sum(map(len, before)) < _FEWEST_POINTS:
         log.warning("too few sparse points tell how far normals can be trusted: --normals-reach %g", _UNKNOWN_REACH)
         return _UNKNOWN_REACH
-    limit = float(np.median(np.concatenate(before)))
+    errors = {}
     for reach in _REACHES:
         tried = replace(config, normals_reach=reach)
         after = [trial.errors(inputs.scene, aside, trial.integrated(tried)) for trial in usable]
-        if np.median(np.concatenate(after)) <= limit:
-            return reach
-    log.warning("the depth meets sparse points better than any integrated normals: --fusion tsdf suits them better")
-    return _REACHES[-1]
+        errors[reach] = float(np.median(np.concatenate(after)))
+    best = min(errors, key=lambda reach: errors[reach])
+    if errors[best] > np.median(np.concatenate(before)):
+        log.warning("the depth meets sparse points better than any integrated normals: --fusion tsdf suits them better")
+    return best
 
 
 @dataclass(frozen=True, eq=False)
