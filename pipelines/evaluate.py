@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,35 +99,28 @@ def _surface(task: str, arguments: SurfaceArguments) -> Callable[[], int]:
     from lotus_recon.evaluation.surface_job import check_job, run_job
 
     job = check_job(arguments.options)
-
-    def work() -> int:
-        run_job(job, arguments.out / task)
-        _show(arguments, arguments.out / task / "table.md")
-        return DONE
-
-    return work
+    return _shown(task, arguments, partial(run_job, job))
 
 
 def _poses(task: str, arguments: PosesArguments) -> Callable[[], int]:
     from lotus_recon.evaluation.poses import check_job, run_job
 
     job = check_job(arguments.options)
-
-    def work() -> int:
-        run_job(job, arguments.out / task)
-        _show(arguments, arguments.out / task / "table.md")
-        return DONE
-
-    return work
+    return _shown(task, arguments, partial(run_job, job))
 
 
 def _alignment(task: str, arguments: AlignmentArguments) -> Callable[[], int]:
     from lotus_recon.evaluation.alignment_job import check_job, run_job
 
     job = check_job(arguments.options, _held_out)
+    return _shown(task, arguments, partial(run_job, job))
+
+
+def _shown(task: str, arguments: CommonArguments, run_in: Callable[[Path], object]) -> Callable[[], int]:
+    """Work that fills the folder of the task, and shows its table."""
 
     def work() -> int:
-        run_job(job, arguments.out / task)
+        run_in(arguments.out / task)
         _show(arguments, arguments.out / task / "table.md")
         return DONE
 

@@ -28,9 +28,9 @@ from lotus_recon.geometry.consistency import (
 from lotus_recon.geometry.depth import depth_edges, grazing
 from lotus_recon.geometry.devices import pick_device
 from lotus_recon.geometry.normals import normals_from_depth
-from lotus_recon.io.maps import load_weighted_depth, save_arrays
+from lotus_recon.io.maps import load_weighted_depth, save_weighted_depth
 from lotus_recon.progress import track
-from lotus_recon.types import BoolArray, DepthKind, DepthMap, FloatArray, Scene, View
+from lotus_recon.types import BoolArray, DepthKind, DepthMap, Scene, View
 from lotus_recon.workspace import write_json
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,8 @@ def run(inputs: Inputs, config: ConsistencyConfig, out_dir: Path) -> Consistency
     for i, map_ in enumerate(track(loaded, "check depth against other views", len(loaded))):
         others = [tensors[j].to(device) for j in neighbours[i]]
         keep, confidence, report = _checked(map_, tensors[i].to(device), others, agreement, config)
-        _save(out_dir / f"{map_.view.stem}.npz", map_.depth, keep, confidence * map_.confidence)
+        kept = DepthMap(map_.depth.values, keep, map_.depth.kind)
+        save_weighted_depth(out_dir / f"{map_.view.stem}.npz", kept, confidence * map_.confidence)
         reports.append(report)
     _warn(reports)
     result = ConsistencyResult(out_dir, loaded[0].depth.kind, agreement, tuple(reports))
@@ -134,7 +135,7 @@ def _wanted(config: ConsistencyConfig, kind: DepthKind) -> bool:
 def _kept_whole(loaded: Sequence[_Loaded], out_dir: Path) -> ConsistencyResult:
     """Every valid pixel, with the confidence it has."""
     for one in loaded:
-        _save(out_dir / f"{one.view.stem}.npz", one.depth, one.depth.valid, one.confidence * one.depth.valid)
+        save_weighted_depth(out_dir / f"{one.view.stem}.npz", one.depth, one.confidence * one.depth.valid)
     views = tuple(ViewConsistency(one.view.name, 0, 0.0, 1.0, 0.0, 0.0) for one in loaded)
     result = ConsistencyResult(out_dir, loaded[0].depth.kind, 0.0, views)
     result.save()
@@ -241,12 +242,6 @@ def judge(votes: Votes, config: ConsistencyConfig) -> tuple[torch.Tensor, torch.
     keep = enough & (votes.confirmed >= config.min_confirmed_share * seen)
     confidence = (votes.agreement + _PRIOR * config.unseen_confidence) / (seen + _PRIOR)
     return keep, confidence
-
-
-def _save(path: Path, depth: DepthMap, keep: BoolArray, confidence: FloatArray) -> None:
-    meta = np.array(json.dumps({"kind": depth.kind.value}))
-    values = np.where(keep, depth.values, 0).astype(np.float32)
-    save_arrays(path, depth=values, depth_valid=keep, confidence=confidence, meta=meta)
 
 
 def _warn(reports: Sequence[ViewConsistency]) -> None:

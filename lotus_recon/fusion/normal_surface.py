@@ -22,10 +22,9 @@ from lotus_recon.errors import InputError
 from lotus_recon.fusion.config import NormalSurfaceConfig
 from lotus_recon.geometry.camera import pixel_index
 from lotus_recon.geometry.normals import angle_deg, normals_from_depth
-from lotus_recon.geometry.points import point_errors
-from lotus_recon.geometry.pose import transform
+from lotus_recon.geometry.points import point_errors, seen_points
 from lotus_recon.integration import IntegrationConfig, IntegrationResult, integrate_normals
-from lotus_recon.io.maps import load_prediction, load_weighted_depth, save_arrays
+from lotus_recon.io.maps import load_prediction, load_weighted_depth, save_weighted_depth
 from lotus_recon.progress import track
 from lotus_recon.types import BoolArray, Camera, DepthMap, FloatArray, NormalMap, Scene, View
 from lotus_recon.workspace import write_json
@@ -128,8 +127,9 @@ def _best_reach(inputs: Inputs, views: Sequence[tuple[int, View]], config: Norma
     """The reach at which points left aside are met best; tried on a few views."""
     count = len(inputs.scene.points.xyz)
     aside = ~inputs.scored_points & (np.arange(count) % _LEFT_ASIDE == 0)
-    trials = [_Trial.of(inputs, index, view, aside) for index, view in views[:: max(1, len(views) // _TRIAL_VIEWS)]]
-    usable = [trial for trial in trials[:_TRIAL_VIEWS] if trial is not None]
+    chosen = views[:: max(1, len(views) // _TRIAL_VIEWS)][:_TRIAL_VIEWS]
+    trials = [_Guided.read(inputs, index, view, ~inputs.scored_points & ~aside) for index, view in chosen]
+    usable = [trial for trial in trials if trial is not None]
     before = [trial.errors(inputs.scene, aside, trial.depth.values) for trial in usable]
     if sum(map(len, before)) < _FEWEST_POINTS:
         log.warning("too few sparse points tell how far normals can be trusted: --normals-reach %g", _UNKNOWN_REACH)
@@ -137,7 +137,7 @@ def _best_reach(inputs: Inputs, views: Sequence[tuple[int, View]], config: Norma
     errors = {}
     for reach in _REACHES:
         tried = replace(config, normals_reach=reach)
-        after = [trial.errors(inputs.scene, aside, trial.integrated(tried)) for trial in usable]
+        after = [trial.errors(inputs.scene, aside, trial.integrated(tried).depth) for trial in usable]
         errors[reach] = float(np.median(np.concatenate(after)))
     best = min(errors, key=lambda reach: errors[reach])
     if errors[best] > np.median(np.concatenate(before)):
@@ -146,30 +146,32 @@ def _best_reach(inputs: Inputs, views: Sequence[tuple[int, View]], config: Norma
 
 
 @dataclass(frozen=True, eq=False)
-class _Trial:
-    """A view on which reaches are tried."""
+class _Guided:
+    """A view with depth, normals, and points that guide them."""
 
     index: int
     view: View
     depth: DepthMap
     confidence: NDArray[np.float32]
     normals: NormalMap
-    anchors: NDArray[np.float64]  # without the points left aside
+    anchors: NDArray[np.float64]  # (H, W)
 
     @classmethod
-    def of(cls, inputs: Inputs, index: int, view: View, aside: BoolArray) -> _Trial | None:
+    def read(cls, inputs: Inputs, index: int, view: View, guides: BoolArray) -> _Guided | None:
+        """The view, its anchors the points ``guides`` (P,); None where no pixel has both depth and a normal."""
         depth, confidence, normals = _maps(inputs, view)
         if normals is None or (depth.valid & normals.valid).sum() < 2:
             return None
-        anchors = _anchors(inputs.scene, index, view, depth, ~inputs.scored_points & ~aside)
-        return cls(index, view, depth, confidence, normals, anchors)
+        return cls(index, view, depth, confidence, normals, _anchors(inputs.scene, index, depth, guides))
 
-    def integrated(self, config: NormalSurfaceConfig) -> NDArray[np.float32]:
-        return integrated_depth(self.depth, self.confidence, self.normals, self.view.camera, self.anchors, config).depth
+    def integrated(self, config: NormalSurfaceConfig) -> IntegrationResult:
+        """What the normals make of the depth."""
+        return integrated_depth(self.depth, self.confidence, self.normals, self.view.camera, self.anchors, config)
 
-    def errors(self, scene: Scene, aside: BoolArray, depth: NDArray[np.float32]) -> NDArray[np.float64]:
+    def errors(self, scene: Scene, scored: BoolArray, depth: FloatArray) -> NDArray[np.float64]:
+        """Relative errors (N,) at the ``scored`` (P,) points, where there are both depth and a normal."""
         known = self.depth.valid & self.normals.valid
-        return point_errors(scene, self.index, np.where(known, depth, 0), aside)[1]
+        return point_errors(scene, self.index, np.where(known, depth, 0), scored)[1]
 
 
 def integrated_depth(
@@ -201,18 +203,18 @@ def integrated_depth(
 
 
 def _one_view(inputs: Inputs, index: int, view: View, config: NormalSurfaceConfig, out_dir: Path) -> ViewIntegration:
-    depth, confidence, normals = _maps(inputs, view)
-    usable = None if normals is None else depth.valid & normals.valid
     target = out_dir / f"{view.stem}.npz"
-    if normals is None or usable is None or usable.sum() < 2:
+    guided = _Guided.read(inputs, index, view, ~inputs.scored_points)
+    if guided is None:
         log.warning("%s has no predicted normals where it has depth: its depth is kept", view.name)
-        _save(target, depth, confidence)
+        depth, confidence, _ = _maps(inputs, view)
+        save_weighted_depth(target, depth, confidence)
         return ViewIntegration(view.name, "no_normals")
-    anchors = _anchors(inputs.scene, index, view, depth, ~inputs.scored_points)
-    found = integrated_depth(depth, confidence, normals, view.camera, anchors, config)
-    values = np.where(usable, found.depth, depth.values)
+    depth, normals = guided.depth, guided.normals
+    found = guided.integrated(config)
+    values = np.where(depth.valid & normals.valid, found.depth, depth.values)
     after = DepthMap(np.where(depth.valid, values, 0).astype(np.float32), depth.valid, depth.kind)
-    _save(target, after, confidence)
+    save_weighted_depth(target, after, guided.confidence)
     before_error, after_error = (
         point_errors(inputs.scene, index, np.where(d.valid, d.values, 0), inputs.scored_points)[1]
         for d in (depth, after)
@@ -244,13 +246,11 @@ def _maps(inputs: Inputs, view: View) -> tuple[DepthMap, NDArray[np.float32], No
     return depth, confidence, normals
 
 
-def _anchors(scene: Scene, index: int, view: View, depth: DepthMap, usable: BoolArray) -> NDArray[np.float64]:
+def _anchors(scene: Scene, index: int, depth: DepthMap, usable: BoolArray) -> NDArray[np.float64]:
     """(H, W) z-depth of the ``usable`` (P,) points where the view sees them; NaN elsewhere."""
-    points = scene.points
-    rows = np.flatnonzero((points.obs_view == index) & usable[points.obs_point])
-    z = transform(view.cam_from_world, points.xyz[points.obs_point[rows]])[:, 2]
+    xy, z = seen_points(scene, index, usable)
     anchors = np.full(depth.shape, np.nan)
-    anchors[pixel_index(points.obs_xy[rows], *depth.shape)] = np.where(z > 0, z, np.nan)
+    anchors[pixel_index(xy, *depth.shape)] = np.where(z > 0, z, np.nan)
     return anchors
 
 
@@ -258,9 +258,3 @@ def _median_angle(depth: DepthMap, normals: NormalMap, view: View) -> float | No
     own, known = normals_from_depth(depth.values, depth.valid, view.camera)
     both = known & normals.valid
     return float(np.median(angle_deg(own[both], normals.values[both]))) if both.any() else None
-
-
-def _save(path: Path, depth: DepthMap, confidence: FloatArray) -> None:
-    meta = np.array(json.dumps({"kind": depth.kind.value}))
-    values = np.where(depth.valid, depth.values, 0).astype(np.float32)
-    save_arrays(path, depth=values, depth_valid=depth.valid, confidence=confidence.astype(np.float32), meta=meta)

@@ -21,9 +21,14 @@ def point_errors(
 
     The nearest pixel counts.
     """
-    points, view = scene.points, scene.views[index]
-    rows = np.flatnonzero((points.obs_view == index) & scored[points.obs_point])
-    z = transform(view.cam_from_world, points.xyz[points.obs_point[rows]])[:, 2]
-    value = depth[pixel_index(points.obs_xy[rows], *depth.shape)]
+    xy, z = seen_points(scene, index, scored)
+    value = depth[pixel_index(xy, *depth.shape)]
     both = (z > 0) & (value > 0)
-    return points.obs_xy[rows][both], np.abs(value[both] / z[both] - 1)
+    return xy[both], np.abs(value[both] / z[both] - 1)
+
+
+def seen_points(scene: Scene, index: int, chosen: BoolArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixels (N, 2) and z-depth (N,), in units of the scene, of the ``chosen`` (P,) points that a view sees."""
+    points, view = scene.points, scene.views[index]
+    rows = np.flatnonzero((points.obs_view == index) & chosen[points.obs_point])
+    return points.obs_xy[rows], transform(view.cam_from_world, points.xyz[points.obs_point[rows]])[:, 2]

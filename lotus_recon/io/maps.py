@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
-from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
+from lotus_recon.types import DepthKind, DepthMap, FloatArray, NormalMap, Prediction
 from lotus_recon.workspace import to_plain, write_atomically
 
 _DEPTH, _NORMALS = ("depth", "depth_valid"), ("normals", "normals_valid")
@@ -71,6 +71,13 @@ def load_prediction(path: Path, only: Literal["depth", "normals"] | None = None)
     if only is not None and only not in arrays:
         raise InputError(f"{path} has no {only}")
     return _prediction(path, arrays)
+
+
+def save_weighted_depth(path: Path, depth: DepthMap, confidence: FloatArray) -> None:
+    """Write depth, 0 where invalid, and its confidence (H, W) in the layout that ``load_weighted_depth`` reads."""
+    values = np.where(depth.valid, depth.values, 0).astype(np.float32)
+    meta = np.array(json.dumps({"kind": depth.kind.value}))
+    save_arrays(path, depth=values, depth_valid=depth.valid, confidence=confidence.astype(np.float32), meta=meta)
 
 
 def load_weighted_depth(path: Path) -> tuple[DepthMap | None, NDArray[np.float32]]:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.command import ROOT
 from tests.acceptance.rows import Row
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
