@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from lotus_recon.errors import InputError
+from lotus_recon.logs import log_file
 from lotus_recon.runners.config import BatchConfig
-from pipelines.command_line import CommonArguments, log_file, main, on_screen, parse
+from pipelines.command_line import CommonArguments, main, on_screen, parse
 
 if TYPE_CHECKING:
     from lotus_recon.runners.batch import BatchResult

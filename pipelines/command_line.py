@@ -20,6 +20,7 @@ import tyro
 from lotus_recon import __version__, progress
 from lotus_recon.config import list_of_configs, load_config, nearest, parse_yaml
 from lotus_recon.errors import InputError, ReconError
+from lotus_recon.logs import handled_by
 from lotus_recon.workspace import to_plain
 
 # Threads that wait must sleep: those of OpenMP spin by default, and beside another busy process the many small steps of
@@ -210,38 +211,13 @@ def on_screen(quiet: bool, verbose: bool, bars: bool = True) -> Iterator[Any]:
     else:
         screen = logging.StreamHandler()
     screen.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
-    with _handled_by(screen), _showing_progress(console, quiet or not bars):
+    with handled_by(screen), _showing_progress(console, quiet or not bars):
         yield console
 
 
 def end_at_sigterm() -> None:
     """End without the stack trace that pycolmap, once imported, answers SIGTERM with: a run can end at any moment."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def log_file(folder: Path) -> Iterator[None]:
-    """Append everything that is logged to ``folder``/log.txt."""
-    file = logging.FileHandler(folder / "log.txt", encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    with _handled_by(file):
-        yield
-
-
-@contextlib.contextmanager
-def _handled_by(handler: logging.Handler) -> Iterator[None]:
-    logger = logging.getLogger("lotus_recon")
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
-        if not logger.handlers:
-            logger.propagate = True
-            logger.setLevel(logging.NOTSET)
 
 
 @contextlib.contextmanager

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from lotus_recon.logs import log_file
 from lotus_recon.synthetic.rooms.config import RoomsConfig
-from pipelines.command_line import DONE, FAILED, CommonArguments, log_file, main, on_screen, parse, status_of
+from pipelines.command_line import DONE, FAILED, CommonArguments, main, on_screen, parse, status_of
 
 if TYPE_CHECKING:
     from lotus_recon.synthetic.rooms.writing import Made

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from lotus_recon.logs import log_file
 from lotus_recon.recipes.config import MultiViewConfig
-from pipelines.command_line import DONE, PhotoArguments, log_file, main, on_screen, parse, preset, status_of
+from pipelines.command_line import DONE, PhotoArguments, main, on_screen, parse, preset, status_of
 
 if TYPE_CHECKING:
     from lotus_recon.recipes.engine import Results, Stage

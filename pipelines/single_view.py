@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from lotus_recon.logs import log_file
 from lotus_recon.recipes.config import SingleViewConfig
 from pipelines.command_line import (
     DONE,
     FAILED,
     PhotoArguments,
-    log_file,
     main,
     on_screen,
     parse,

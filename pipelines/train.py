@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lotus_recon.logs import log_file
 from lotus_recon.training.config import TrainConfig, UNetSize, VaeSize
-from pipelines.command_line import DONE, CommonArguments, end_at_sigterm, log_file, main, on_screen, parse, status_of
+from pipelines.command_line import DONE, CommonArguments, end_at_sigterm, main, on_screen, parse, status_of
 
 if TYPE_CHECKING:
     from lotus_recon.training.loop import Run

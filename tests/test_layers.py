@@ -31,7 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = (
         ]
     ),
     frozenset({"integration", "io"}),
-    frozenset({"workspace", "config", "progress", "threads"}),
+    frozenset({"workspace", "config", "logs", "progress", "threads"}),
     frozenset({"geometry"}),
     frozenset({"types", "errors"}),
 )

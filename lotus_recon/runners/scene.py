@@ -18,6 +18,7 @@ from PIL import Image
 
 from lotus_recon.errors import InputError, ReconError
 from lotus_recon.io.video import check_video, extract_frames
+from lotus_recon.logs import log_file
 from lotus_recon.recipes import multi_view, single_view
 from lotus_recon.recipes.engine import check_only, run_stages
 from lotus_recon.recipes.output_folder import claim
@@ -262,17 +263,3 @@ def folder_held(workspace: Workspace) -> Iterator[None]:
                     raise
                 time.sleep(0.2)
         yield
-
-
-@contextlib.contextmanager
-def log_file(folder: Path) -> Iterator[None]:
-    """Append everything that is logged meanwhile to the scene's log.txt."""
-    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger("lotus_recon")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()

@@ -1,0 +1,34 @@
+"""Where log messages of this package go while something runs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def log_file(folder: Path) -> Iterator[None]:
+    """Append everything that is logged to ``folder``/log.txt."""
+    file = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    with handled_by(file):
+        yield
+
+
+@contextlib.contextmanager
+def handled_by(handler: logging.Handler) -> Iterator[None]:
+    """Hand every message, from DEBUG up, to ``handler`` too; it is closed at the end."""
+    logger = logging.getLogger("lotus_recon")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+        if not logger.handlers:
+            logger.propagate = True
+            logger.setLevel(logging.NOTSET)
