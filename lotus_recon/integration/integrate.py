@@ -2,7 +2,7 @@
 
 Every pixel has a step to each neighbour that its normals ask for (planes.py). The weights start equal; after each round
 a pixel believes in the side, left or right, above or below, on which the surface found so far is less steep: bilateral
-normal integration, Cao et al., ECCV 2022, equation 15, on steps of second order instead of one-sided differences. Steps
+normal integration, Cao et al., ECCV 2022, on steps of second order instead of one-sided differences. Steps
 between normals that differ much are trusted less from the start: a plane on either side is a poor model there.
 """
 

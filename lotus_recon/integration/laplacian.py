@@ -2,7 +2,7 @@
 
 The normal equations are the Laplacian of the graph plus a diagonal, the matrix that Ruge and Stueben's coarsening was
 made for: it does not join pixels that the weights have torn apart, so tears cost few iterations. (Smoothed aggregation
-took 1.2 to 1.8 times as long.)
+took up to 1.8 times as long.)
 """
 
 from __future__ import annotations

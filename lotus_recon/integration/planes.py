@@ -1,8 +1,9 @@
 """What the normals say about the depth of neighbouring pixels.
 
-The surface is taken for a plane from every pixel to half way to its neighbours, where the two planes meet (as in Milano
-et al., "Discontinuity-aware normal integration for generic central camera models", ICCV 2025). That is exact for planes
-and of second order for everything smooth, where one-sided differences of the depth are of first order only.
+The surface is taken for a plane from every pixel to half way to its neighbours, where the two planes meet. That is
+exact for planes and of second order for all that is smooth; one-sided differences of the depth are of first order.
+(Local planes that tie normals to rays are also the model of Milano et al., "Discontinuity-aware normal integration for
+generic central camera models", ICCV 2025.)
 
 Perspective: the plane n . X = c cuts the ray r at z = c / (n . r), so between two rays of one plane log z changes by
 log (n . r_1) - log (n . r_2): the unknown is w = log z, and every step of w is known. Orthographic: z itself is the
