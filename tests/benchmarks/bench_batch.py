@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -106,6 +105,7 @@ def _driver(manifest: Path, out: Path) -> None:
     from lotus_recon.runners.building import Defaults
     from lotus_recon.runners.config import BatchConfig, RunnerConfig
     from lotus_recon.runners.manifest import read_jobs
+    from lotus_recon.workspace import peak_memory_mb
 
     jobs = read_jobs(str(manifest), Defaults(ROOT / "configs"))
     first: list[float] = []
@@ -117,8 +117,7 @@ def _driver(manifest: Path, out: Path) -> None:
 
     run_jobs(jobs, out, config, watch)
     seconds = time.monotonic() - first[0]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "megabytes": peak}))
+    print(json.dumps({"seconds": seconds, "megabytes": peak_memory_mb()}))
 
 
 def _recipes(manifest: Path, out: Path) -> None:

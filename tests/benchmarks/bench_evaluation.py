@@ -20,22 +20,24 @@ PHOTOS = 654
 DISTINCT = 12  # photos that differ; the others are links to them, and are read and scored like any
 POINTS = 2_000_000
 _SCORE = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 from lotus_recon.evaluation import maps_job
 from lotus_recon.evaluation.config import MapsConfig, SetConfig
+from lotus_recon.workspace import peak_memory_mb
 root = Path(sys.argv[1])
 part = SetConfig(kind="nyuv2", root=root / "nyu", file_list=root / "files.txt")
 config = MapsConfig(sets=[part], predictions=root / "maps", workers=2)
 started, cpu = time.perf_counter(), time.process_time()
 maps_job.run_job(maps_job.check_job("depth", config, root / "out"))
 spent = time.perf_counter() - started, time.process_time() - cpu
-print(*spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(*spent, peak_memory_mb())
 """
 _CLOUDS = """
-import resource, sys, time
+import sys, time
 import numpy as np
 from lotus_recon.evaluation.surfaces import distances, summary, tolerance_table
+from lotus_recon.workspace import peak_memory_mb
 def sphere(seed, radius):
     points = np.random.default_rng(seed).standard_normal((int(sys.argv[1]), 3))
     return radius * points / np.linalg.norm(points, axis=1, keepdims=True)
@@ -44,7 +46,7 @@ started, cpu = time.perf_counter(), time.process_time()
 found = distances(one, other)
 summary(found), tolerance_table(found, [0.001, 0.002, 0.005])
 spent = time.perf_counter() - started, time.process_time() - cpu
-print(*spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(*spent, peak_memory_mb())
 """
 
 
