@@ -17,13 +17,10 @@ from lotus_recon.consistency.config import ConsistencyConfig
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.consistency import (
     DepthTensors,
-    SampledDepth,
     Votes,
     count_votes,
+    covisible,
     depth_log_ratio,
-    grid_samples,
-    most_covisible,
-    overlap_shares,
 )
 from lotus_recon.geometry.depth import depth_edges, grazing
 from lotus_recon.geometry.devices import pick_device
@@ -36,8 +33,6 @@ from lotus_recon.workspace import write_json
 log = logging.getLogger(__name__)
 
 REPORT = "consistency.json"
-_COARSE_SAMPLES = 200  # pixels per view that decide which views overlap
-_MIN_SHARE = 0.05  # of a view that a neighbour must see
 _SPREAD_SAMPLES = 2000  # pixels per view that measure how well maps agree
 _SAME_SURFACE = 0.1  # log ratio beyond which two maps certainly see different surfaces
 _PRIOR = 1.0  # votes that the confidence of an unseen pixel counts for
@@ -105,13 +100,12 @@ def run(inputs: Inputs, config: ConsistencyConfig, out_dir: Path) -> Consistency
     loaded = _load(inputs)
     if not _wanted(config, loaded[0].depth.kind):
         return _kept_whole(loaded, out_dir)
-    views = [one.view for one in loaded]
     device = pick_device(inputs.runtime.device)
     tensors = [
         DepthTensors.of(m.view, m.depth.values, _without_flying(m, config), torch.device("cpu"), m.confidence)
         for m in loaded
     ]
-    neighbours = _neighbours(views, tensors, config)
+    neighbours = covisible(tensors, config.check_neighbours, config.min_parallax_deg)
     agreement = _measured_agreement(tensors, neighbours, config)
     reports = []
     for i, map_ in enumerate(track(loaded, "check depth against other views", len(loaded))):
@@ -173,17 +167,6 @@ def _without_flying(map_: _Loaded, config: ConsistencyConfig) -> BoolArray:
     edges = depth_edges(depth.values, depth.valid, config.edge_jump)
     flat = known & grazing(normals, view.camera, config.min_grazing_deg)
     return depth.valid & ~edges & ~flat & (map_.confidence > 0)
-
-
-def _neighbours(
-    views: Sequence[View], tensors: Sequence[DepthTensors], config: ConsistencyConfig
-) -> list[NDArray[np.int64]]:
-    samples = []
-    for t in tensors:
-        row, col = grid_samples(t.valid.numpy(), _COARSE_SAMPLES)
-        samples.append(SampledDepth(np.stack([col + 0.5, row + 0.5], 1), t.depth.numpy()[row, col].astype(np.float64)))
-    shares = overlap_shares(views, samples, config.min_parallax_deg)
-    return most_covisible(shares, config.check_neighbours, _MIN_SHARE)
 
 
 def _measured_agreement(

@@ -1,26 +1,31 @@
 """The stage of ``--fusion normal``: depth maps whose small shapes come from the predicted normals.
 
 Every view's normals are integrated with its aligned (or refined) depth as prior and the sparse points it sees as
-anchors: what is large comes from the depth, what is small from the normals. What comes out has the layout of the
-aligned depth and goes through the same consistency check and TSDF.
+anchors: what is large comes from the depth, what is small from the normals. Then the maps of views that see the same
+surfaces are drawn together. What comes out has the layout of the aligned depth and goes through the same consistency
+check and TSDF.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.fusion.config import NormalSurfaceConfig
+from lotus_recon.fusion.consensus import disagreement, drawn_together
 from lotus_recon.geometry.camera import pixel_index
+from lotus_recon.geometry.consistency import DepthTensors, covisible
+from lotus_recon.geometry.devices import pick_device
 from lotus_recon.geometry.normals import angle_deg, normals_from_depth
 from lotus_recon.geometry.points import point_errors, seen_points
 from lotus_recon.integration import IntegrationConfig, IntegrationResult, integrate_normals
@@ -33,10 +38,11 @@ log = logging.getLogger(__name__)
 
 REPORT = "integration.json"
 _REACHES = (1.0, 0.3, 0.1, 0.03, 0.01)  # that are tried, as shares of the longer side
-_UNKNOWN_REACH = 0.3  # where no points can tell
-_TRIAL_VIEWS = 3
+_UNKNOWN_REACH = 0.3  # where no views can tell
+_TRIAL_PAIRS = 2  # of views
 _LEFT_ASIDE = 5  # one of so many points
-_FEWEST_POINTS = 20  # left aside, to tell
+_ENOUGH_POINTS = 100  # in a view, to hold its map better than other views would
+_NEIGHBOURS = 8  # views that a view is drawn together with
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,16 +103,24 @@ def run(inputs: Inputs, config: NormalSurfaceConfig, out_dir: Path) -> Integrate
     ]
     if not views:
         raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
-    reach = config.normals_reach or _best_reach(inputs, views, config)
+    guides = ~inputs.scored_points
+    held = _points_per_view(inputs.scene, views, guides) >= _ENOUGH_POINTS
+    reach = config.normals_reach or _best_reach(inputs, views, config, held)
+    rounds = config.agreement_rounds if config.agreement_rounds is not None else int(not held)
     config = replace(config, normals_reach=reach)
-    reports = tuple(
-        _one_view(inputs, index, view, config, out_dir) for index, view in track(views, "integrate normals", len(views))
-    )
-    if all(report.status == "no_normals" for report in reports):
+    found = [_integrated(inputs, i, view, config, guides) for i, view in track(views, "integrate normals", len(views))]
+    fixed = [one.how is None for one in found]
+    if all(fixed):
         raise InputError(
             "--fusion normal needs predicted normals, and no view has any: name a model that predicts them"
         )
-    result = IntegratedViews(out_dir, reach, reports)
+    device = pick_device(inputs.runtime.device)
+    maps = [one.map.to(device) for one in found]
+    together = drawn_together(maps, covisible(maps, _NEIGHBOURS), fixed, rounds)
+    reports = []
+    for (index, view), one, after in zip(views, found, together, strict=True):
+        reports.append(_written(inputs, index, view, one.how, after.depth.cpu().numpy(), out_dir))
+    result = IntegratedViews(out_dir, reach, tuple(reports))
     write_json(out_dir / REPORT, {"normals_reach": reach, "views": reports})
     return result
 
@@ -117,31 +131,50 @@ def check_config(config: NormalSurfaceConfig) -> None:
         ("normals_reach", 1e-3, 100.0),
         ("disagreement_deg", 0.1, 1000.0),
         ("point_weight", 0.0, 1e3),
+        ("agreement_rounds", 0, 100),
     ):
         value = getattr(config, name)
         if value is not None and not low <= value <= high:
             raise InputError(f"--{name.replace('_', '-')} {value}: allowed: {low:g} to {high:g}")
 
 
-def _best_reach(inputs: Inputs, views: Sequence[tuple[int, View]], config: NormalSurfaceConfig) -> float:
-    """The reach at which points left aside are met best; tried on a few views."""
-    count = len(inputs.scene.points.xyz)
-    aside = ~inputs.scored_points & (np.arange(count) % _LEFT_ASIDE == 0)
-    chosen = views[:: max(1, len(views) // _TRIAL_VIEWS)][:_TRIAL_VIEWS]
-    trials = [_Guided.read(inputs, index, view, ~inputs.scored_points & ~aside) for index, view in chosen]
-    usable = [trial for trial in trials if trial is not None]
-    before = [trial.errors(inputs.scene, aside, trial.depth.values) for trial in usable]
-    if sum(map(len, before)) < _FEWEST_POINTS:
-        log.warning("too few sparse points tell how far normals can be trusted: --normals-reach %g", _UNKNOWN_REACH)
+def _points_per_view(scene: Scene, views: Sequence[tuple[int, View]], points: BoolArray) -> float:
+    return float(np.mean([len(seen_points(scene, i, points)[1]) for i, _ in views]))
+
+
+def _best_reach(
+    inputs: Inputs, views: Sequence[tuple[int, View]], config: NormalSurfaceConfig, by_points: bool
+) -> float:
+    """The reach at which points left aside are met best, or at which views agree best; tried on a few views."""
+    as_they_are = [DepthTensors.of(view, *_depth_of(inputs, view), torch.device("cpu")) for _, view in views]
+    neighbours = covisible(as_they_are, 1)
+    pairs = [(i, int(found[0])) for i, found in enumerate(neighbours) if len(found)]
+    pairs = pairs[:: -(-len(pairs) // _TRIAL_PAIRS)] if pairs else []
+    tried = sorted({i for pair in pairs for i in pair})
+    aside = ~inputs.scored_points & (np.arange(len(inputs.scene.points.xyz)) % _LEFT_ASIDE == 0)
+
+    def error(maps: Mapping[int, DepthTensors]) -> float | None:
+        """How far maps of the views tried are off."""
+        if not by_points:
+            return disagreement((maps[i], maps[j]) for i, j in pairs)
+        found = [point_errors(inputs.scene, views[i][0], maps[i].known_depth, aside)[1] for i in tried]
+        return float(np.median(np.concatenate(found))) if sum(map(len, found)) else None
+
+    before = error({i: as_they_are[i] for i in tried})
+    if before is None:
+        log.warning("no two views tell how far normals can be trusted: --normals-reach %g", _UNKNOWN_REACH)
         return _UNKNOWN_REACH
-    errors = {}
+    guides = ~inputs.scored_points & ~aside if by_points else ~inputs.scored_points
+    errors: dict[float, float] = {}
     for reach in _REACHES:
-        tried = replace(config, normals_reach=reach)
-        after = [trial.errors(inputs.scene, aside, trial.integrated(tried).depth) for trial in usable]
-        errors[reach] = float(np.median(np.concatenate(after)))
+        trial = replace(config, normals_reach=reach)
+        after = error({i: _integrated(inputs, *views[i], trial, guides).map for i in tried})
+        errors[reach] = np.inf if after is None else after
+        if errors[reach] > min(errors.values()):
+            break  # shorter ones come nearer and nearer to the depth as it was
     best = min(errors, key=lambda reach: errors[reach])
-    if errors[best] > np.median(np.concatenate(before)):
-        log.warning("the depth meets sparse points better than any integrated normals: --fusion tsdf suits them better")
+    if errors[best] > before:
+        log.warning("integrated normals are off by more than the depth is: --fusion tsdf suits them better")
     return best
 
 
@@ -167,11 +200,6 @@ class _Guided:
     def integrated(self, config: NormalSurfaceConfig) -> IntegrationResult:
         """What the normals make of the depth."""
         return integrated_depth(self.depth, self.confidence, self.normals, self.view.camera, self.anchors, config)
-
-    def errors(self, scene: Scene, scored: BoolArray, depth: FloatArray) -> NDArray[np.float64]:
-        """Relative errors (N,) at the ``scored`` (P,) points, where there are both depth and a normal."""
-        known = self.depth.valid & self.normals.valid
-        return point_errors(scene, self.index, np.where(known, depth, 0), scored)[1]
 
 
 def integrated_depth(
@@ -202,19 +230,45 @@ def integrated_depth(
     )
 
 
-def _one_view(inputs: Inputs, index: int, view: View, config: NormalSurfaceConfig, out_dir: Path) -> ViewIntegration:
-    target = out_dir / f"{view.stem}.npz"
-    guided = _Guided.read(inputs, index, view, ~inputs.scored_points)
+@dataclass(frozen=True, eq=False)
+class _Integrated:
+    """One view after integration; ``how`` it went is None where there were no normals."""
+
+    map: DepthTensors
+    how: _How | None
+
+
+@dataclass(frozen=True)
+class _How:
+    rounds: int
+    converged: bool
+    torn: float
+
+
+def _integrated(inputs: Inputs, index: int, view: View, config: NormalSurfaceConfig, guides: BoolArray) -> _Integrated:
+    """What the normals of a view make of its depth; the points ``guides`` (P,) are its anchors."""
+    guided = _Guided.read(inputs, index, view, guides)
     if guided is None:
         log.warning("%s has no predicted normals where it has depth: its depth is kept", view.name)
-        depth, confidence, _ = _maps(inputs, view)
-        save_weighted_depth(target, depth, confidence)
-        return ViewIntegration(view.name, "no_normals")
+        return _Integrated(DepthTensors.of(view, *_depth_of(inputs, view), torch.device("cpu")), None)
     depth, normals = guided.depth, guided.normals
     found = guided.integrated(config)
     values = np.where(depth.valid & normals.valid, found.depth, depth.values)
+    how = _How(found.rounds, found.converged, float(np.nanmean(found.continuity < 0.5)))
+    return _Integrated(DepthTensors.of(view, values, depth.valid, torch.device("cpu")), how)
+
+
+def _written(
+    inputs: Inputs, index: int, view: View, how: _How | None, values: NDArray[np.float32], out_dir: Path
+) -> ViewIntegration:
+    """Write the depth ``values`` (H, W) of a view, and say how it was integrated."""
+    depth, confidence, normals = _maps(inputs, view)
+    target = out_dir / f"{view.stem}.npz"
+    if how is None or normals is None:
+        save_weighted_depth(target, depth, confidence)
+        return ViewIntegration(view.name, "no_normals")
     after = DepthMap(np.where(depth.valid, values, 0).astype(np.float32), depth.valid, depth.kind)
-    save_weighted_depth(target, after, guided.confidence)
+    save_weighted_depth(target, after, confidence)
     before_error, after_error = (
         point_errors(inputs.scene, index, np.where(d.valid, d.values, 0), inputs.scored_points)[1]
         for d in (depth, after)
@@ -223,15 +277,20 @@ def _one_view(inputs: Inputs, index: int, view: View, config: NormalSurfaceConfi
     return ViewIntegration(
         view.name,
         "integrated",
-        rounds=found.rounds,
-        converged=found.converged,
-        torn=float(np.nanmean(found.continuity < 0.5)),
+        rounds=how.rounds,
+        converged=how.converged,
+        torn=how.torn,
         normals_before_deg=_median_angle(depth, normals, view),
         normals_after_deg=_median_angle(after, normals, view),
         points=len(before_error),
         median_before=float(np.median(before_error)) if scored else None,
         median_after=float(np.median(after_error)) if scored else None,
     )
+
+
+def _depth_of(inputs: Inputs, view: View) -> tuple[NDArray[np.float32], BoolArray]:
+    depth, _, _ = _maps(inputs, view)
+    return depth.values, depth.valid
 
 
 def _maps(inputs: Inputs, view: View) -> tuple[DepthMap, NDArray[np.float32], NormalMap | None]:

@@ -19,6 +19,8 @@ from lotus_recon.types import BoolArray, FloatArray, View
 _MAX_PARALLAX_DEG = 75.0
 _MAX_SPREAD = 0.02  # log depth of the pixels around a position, beyond which an edge lies among them
 _NOTHING = 1e3  # log depth of invalid pixels
+_COARSE_SAMPLES = 200  # pixels per view that decide which views overlap
+_MIN_SHARE = 0.05  # of a view that a neighbour must see
 _OUTSIDE = -2.0  # normalised position of pixels that are behind the other camera
 
 
@@ -125,6 +127,11 @@ class DepthTensors:
         tensors = (torch.from_numpy(array).to(device) for array in (clean, np.asarray(valid), sure))
         return cls(view, *tensors)
 
+    @property
+    def known_depth(self) -> NDArray[np.float32]:
+        """(H, W) the depth, 0 where it is not valid."""
+        return torch.where(self.valid, self.depth, 0).cpu().numpy()
+
     def to(self, device: torch.device) -> DepthTensors:
         """The same map on another device."""
         return DepthTensors(self.view, self.depth.to(device), self.valid.to(device), self.confidence.to(device))
@@ -133,6 +140,17 @@ class DepthTensors:
         """Row and column numbers (N,) of the valid pixels on a grid with the given step."""
         row, col = torch.nonzero(self.valid[step // 2 :: step, step // 2 :: step], as_tuple=True)
         return row * step + step // 2, col * step + step // 2
+
+
+def covisible(maps: Sequence[DepthTensors], count: int, min_parallax_deg: float = 0.0) -> list[NDArray[np.int64]]:
+    """Per map the (at most ``count``) maps that see most of what it shows, best first."""
+    samples = []
+    for one in maps:
+        row, col = grid_samples(one.valid.cpu().numpy(), _COARSE_SAMPLES)
+        depth = one.depth.cpu().numpy()[row, col].astype(np.float64)
+        samples.append(SampledDepth(np.stack([col + 0.5, row + 0.5], 1), depth))
+    shares = overlap_shares([one.view for one in maps], samples, min_parallax_deg)
+    return most_covisible(shares, count, _MIN_SHARE)
 
 
 def depth_log_ratio(

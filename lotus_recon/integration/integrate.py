@@ -9,10 +9,11 @@ between normals that differ much are trusted less from the start: a plane on eit
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.ndimage
+import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
 from lotus_recon.integration.checks import Problem, checked
@@ -28,9 +29,12 @@ log = logging.getLogger(__name__)
 
 _UNKNOWN = 1e-3  # weight of a step to a pixel without a normal: smooth, where nothing else decides
 _LEAST = 1e-6  # weight that a torn step keeps
+_WHOLE = 0.5  # continuity above which a step joins two pixels to one piece
 _KEPT = 0.3  # of the belief of the round before
 _OUTLIER = 3.0  # standard deviations from its surroundings at which a pixel of the prior counts a quarter
 _SMALLEST_SPREAD = 1e-4  # of the prior around its medians
+_RUNAWAY = 1.5  # standard deviations from the prior beyond which it pulls more strongly
+_STRONGEST = 1e3  # times that it pulls more strongly at most
 _FACE = 5  # side in pixels of the median that removes what is too small for a face from the prior
 _STEEPEST = 60.0  # argument at which a sigmoid is 0 or 1 in float64
 
@@ -103,9 +107,9 @@ class _Integration:
         self.prior, self.prior_pull, self.anchor, self.anchor_pull = self._pulls(problem)
         self.prior_agreement = np.ones(len(graph.first))
         if self.prior_pull.any():
-            smooth = self._smooth_prior(problem.prior)
-            self.prior_agreement = self._prior_agreement(smooth)
-            self.prior_pull = self.prior_pull * self._trusted(smooth)
+            self.smooth_prior = self._smooth_prior(problem.prior)
+            self.prior_agreement = self._prior_agreement(self.smooth_prior)
+            self.prior_pull = self.prior_pull * self._trusted(self.smooth_prior)
         self.step_weight = bend_weight * self.prior_agreement
         labels, count = scipy.ndimage.label(inside)
         self.component = labels[inside] - 1
@@ -157,6 +161,16 @@ class _Integration:
         flat = np.full(len(self.graph), self._middle())
         unknown = flat if start is None else start
         sides = np.full((2, 2, len(self.graph)), 0.5) if start is None else self._sides(unknown)
+        found = self._reweighted(unknown, sides, flat)
+        if not self.prior_pull.any():
+            return found
+        self.prior_pull = self.prior_pull * self._insistence(found.unknown)
+        again = self._reweighted(found.unknown, found.sides, flat)
+        return replace(again, iterations=found.iterations + again.iterations)
+
+    def _reweighted(
+        self, unknown: NDArray[np.float64], sides: NDArray[np.float64], flat: NDArray[np.float64]
+    ) -> _Solution:
         iterations: list[int] = []
         settled, solved = False, True
         while not settled and len(iterations) < self.config.max_rounds:
@@ -186,6 +200,20 @@ class _Integration:
             self.config.solver_tolerance * float(np.linalg.norm(whole)),
             self.config.max_solver_iterations,
         )
+
+    def _insistence(self, unknown: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(P,) 1 where the surface is about as far from the prior as everywhere, much more where it has run away.
+
+        A prior is off by a few times its usual error nowhere; a piece of surface that hangs on a wrong step is.
+        """
+        known = self.prior_pull > 0
+        spread = max(1.4826 * float(np.median(np.abs(unknown - self.prior)[known])), _SMALLEST_SPREAD)
+        # Not what is off in single pixels: of those the prior is the worse judge.
+        off = scipy.ndimage.uniform_filter(self.graph.image(unknown - self.smooth_prior, 0.0), _FACE, mode="constant")
+        share = scipy.ndimage.uniform_filter(self.graph.mask.astype(float), _FACE, mode="constant")
+        mean_off = off[self.graph.mask] / share[self.graph.mask]
+        beyond = np.maximum(np.abs(mean_off) / spread - _RUNAWAY, 0)
+        return np.minimum((1 + beyond**2) ** 2, _STRONGEST)
 
     def _middle(self) -> float:
         """Where the surface starts from: the median of what is known of it."""
@@ -221,6 +249,19 @@ class _Integration:
     def _component_medians(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(scipy.ndimage.median(values, self.component, np.arange(len(self.tied))))
 
+    def _piece_shifts(self, unknown: NDArray[np.float64], whole: BoolArray) -> NDArray[np.float64]:
+        """(P,) what brings each piece, as joined by the ``whole`` (E,) steps, to where the prior has it.
+
+        Torn steps keep a little weight, and there are many around a piece whose prior pulls still less: without this
+        they would drag it along. An anchor pulls more strongly than they do: pieces that have one stay.
+        """
+        first, second = self.graph.first[whole], self.graph.second[whole]
+        joined = scipy.sparse.coo_array((np.ones(len(first)), (first, second)), shape=(len(unknown),) * 2)
+        _, piece = scipy.sparse.csgraph.connected_components(joined, directed=False)
+        pull, anchored = np.bincount(piece, self.prior_pull), np.bincount(piece, self.anchor_pull) > 0
+        missing = np.bincount(piece, self.prior_pull * (self.prior - unknown)) / np.where(pull > 0, pull, 1)
+        return np.where(anchored, 0, missing)[piece]
+
     def result(self, solution: _Solution) -> IntegrationResult:
         """The solution as images."""
         unknown, weights = solution.unknown, self._weights(solution.sides)
@@ -228,9 +269,10 @@ class _Integration:
         loose = ~self.tied[self.component]
         level = self._middle() - self._component_medians(unknown)[self.component]
         unknown = np.where(loose, unknown + level, unknown)
-        depth = np.exp(unknown) if self.perspective else unknown
         whole = self._weights(np.full((2, 2, len(graph)), 0.5)) / np.maximum(self.prior_agreement, _LEAST)
         continuity = np.clip(weights / np.maximum(whole, 1e-300), 0, 1)
+        unknown = unknown + self._piece_shifts(unknown, continuity > _WHOLE)
+        depth = np.exp(unknown) if self.perspective else unknown
         squared = continuity * (self._slope_scale() * self._errors(unknown)) ** 2
         degree = np.bincount(graph.first, minlength=len(graph)) + np.bincount(graph.second, minlength=len(graph))
         total = np.bincount(graph.first, squared, len(graph)) + np.bincount(graph.second, squared, len(graph))

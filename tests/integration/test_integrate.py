@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.geometry.normals import angle_deg, normalized, normals_from_depth
-from lotus_recon.integration import IntegrationConfig, IntegrationResult, integrate_normals
+from lotus_recon.integration import IntegrationConfig, IntegrationResult, integrate, integrate_normals
 from lotus_recon.types import Camera
 from tests.integration.surfaces import CAMERAS, FOCAL_PX, SIZE, SMOOTH, K, Surface, noisy, opened_door, plane, sphere
 
@@ -131,6 +131,30 @@ def test_single_wrong_pixels_of_the_prior_do_not_dent_the_surface() -> None:
     found = integrate_normals(surface.normals, surface.mask, K, prior)
     inner = slice(1, -1), slice(1, -1)
     np.testing.assert_allclose(found.depth[inner], surface.depth[inner], rtol=0.02)
+
+
+def test_a_torn_piece_is_where_the_prior_has_it() -> None:
+    """A strip of wrong normals, torn on both sides: the little weight that is left does not drag it along."""
+    surface = plane(K, (0.2, 0.1))
+    normals, strip = surface.normals.copy(), slice(40, 43)
+    normals[:, strip] = normalized(np.array([2.0, 0.1, -1.0]))
+    prior = surface.depth * (1 + 0.005 * np.sin(np.arange(SIZE) / SIZE * 2 * np.pi))
+    found = integrate_normals(normals, surface.mask, K, prior)
+    assert np.abs(found.depth / surface.depth - 1)[:, strip].mean() < 0.004
+
+
+def test_the_prior_calls_back_what_runs_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Normals turn away smoothly near one side: what lies behind does not follow them as far as a weak prior lets."""
+    surface = plane(K, (0.2, 0.1))
+    bump = 0.5 * np.exp(-(((np.arange(SIZE) - 84) / 8) ** 2))
+    normals = normalized(surface.normals + np.stack([bump, 0 * bump, 0 * bump], axis=-1))
+    prior = surface.depth * (1 + 0.005 * np.sin(np.arange(SIZE) / SIZE * 2 * np.pi))
+    config = IntegrationConfig(prior_length=1.0)
+    called = integrate_normals(normals, surface.mask, K, prior, config=config)
+    monkeypatch.setattr(integrate, "_RUNAWAY", np.inf)
+    loose = integrate_normals(normals, surface.mask, K, prior, config=config)
+    behind = [np.abs(found.depth / surface.depth - 1)[:, 89:].mean() for found in (called, loose)]
+    assert behind[0] < 0.2 * behind[1]
 
 
 def test_a_jump_of_the_prior_is_a_tear_where_the_normals_cannot_tell() -> None:
