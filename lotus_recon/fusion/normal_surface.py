@@ -170,8 +170,6 @@ def _best_reach(
         trial = replace(config, normals_reach=reach)
         after = error({i: _integrated(inputs, *views[i], trial, guides).map for i in tried})
         errors[reach] = np.inf if after is None else after
-        if errors[reach] > min(errors.values()):
-            break  # shorter ones come nearer and nearer to the depth as it was
     best = min(errors, key=lambda reach: errors[reach])
     if errors[best] > before:
         log.warning("integrated normals are off by more than the depth is: --fusion tsdf suits them better")
