@@ -247,7 +247,6 @@ def _integrated(inputs: Inputs, index: int, view: View, config: NormalSurfaceCon
     """What the normals of a view make of its depth; the points ``guides`` (P,) are its anchors."""
     guided = _Guided.read(inputs, index, view, guides)
     if guided is None:
-        log.warning("%s has no predicted normals where it has depth: its depth is kept", view.name)
         return _Integrated(DepthTensors.of(view, *_depth_of(inputs, view), torch.device("cpu")), None)
     depth, normals = guided.depth, guided.normals
     found = guided.integrated(config)
@@ -263,6 +262,7 @@ def _written(
     depth, confidence, normals = _maps(inputs, view)
     target = out_dir / f"{view.stem}.npz"
     if how is None or normals is None:
+        log.warning("%s has no predicted normals where it has depth: its depth is kept", view.name)
         save_weighted_depth(target, depth, confidence)
         return ViewIntegration(view.name, "no_normals")
     after = DepthMap(np.where(depth.valid, values, 0).astype(np.float32), depth.valid, depth.kind)
