@@ -117,11 +117,18 @@ def _alignment(task: str, arguments: AlignmentArguments) -> Callable[[], int]:
 
 
 def _shown(task: str, arguments: CommonArguments, run_in: Callable[[Path], object]) -> Callable[[], int]:
-    """Work that fills the folder of the task, and shows its table."""
+    """Work that fills the folder of the task, and shows its table. Raises InputError where a reconstruction lives."""
+    from lotus_recon.workspace import STAGE_FILE
+
+    folder = arguments.out / task
+    if (folder / STAGE_FILE).is_file():
+        raise InputError(
+            f"{folder} is a stage of a reconstruction, which would replace the scores: --out another folder"
+        )
 
     def work() -> int:
-        run_in(arguments.out / task)
-        _show(arguments, arguments.out / task / "table.md")
+        run_in(folder)
+        _show(arguments, folder / "table.md")
         return DONE
 
     return work

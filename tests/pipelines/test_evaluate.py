@@ -14,9 +14,9 @@ import pytest
 from lotus_recon.config import leaf_fields, load_config
 from lotus_recon.datasets.benchmarks.registry import DEPTH, NORMALS
 from lotus_recon.errors import InputError
-from lotus_recon.evaluation.config import MapsConfig, SurfaceConfig
+from lotus_recon.evaluation.config import AlignmentEvalConfig, MapsConfig, SurfaceConfig
 from lotus_recon.io.images import write_png
-from pipelines.evaluate import _TASKS, run
+from pipelines.evaluate import _TASKS, AlignmentArguments, _shown, run
 
 TASKS = ("depth", "normals", "reconstruction", "poses", "alignment")
 CONFIGS = Path(__file__).resolve().parents[2] / "configs/eval"
@@ -113,6 +113,13 @@ def test_what_cannot_work_is_refused_before_any_work(words: list[str], message: 
     with pytest.raises(InputError, match=message):
         run([*words, *(["--out", str(tmp_path / "out")] if words != ["nothing"] else [])])
     assert not (tmp_path / "out").exists()
+
+
+def test_scores_do_not_go_into_a_stage_of_a_reconstruction(tmp_path: Path) -> None:
+    (tmp_path / "alignment").mkdir()
+    (tmp_path / "alignment/stage.json").write_text("{}")
+    with pytest.raises(InputError, match="--out another folder"):
+        _shown("alignment", AlignmentArguments(options=AlignmentEvalConfig(), out=tmp_path), lambda folder: None)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("lotus-*.yaml")), ids=lambda path: path.stem)
