@@ -10,8 +10,8 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def log_file(folder: Path) -> Iterator[None]:
-    """Append everything that is logged to ``folder``/log.txt."""
-    file = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    """Append everything that is logged to ``folder``/log.txt, which is made for the first message."""
+    file = logging.FileHandler(folder / "log.txt", encoding="utf-8", delay=True)
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     with handled_by(file):
         yield

@@ -7,6 +7,7 @@ configuration and inputs: what a killed run left is taken up again only by a run
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import fcntl
@@ -19,7 +20,6 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,7 +59,7 @@ class Workspace:
         """The final folder of a stage; a name may have parts (``prediction/lotus-d``)."""
         return self.root / name
 
-    @contextmanager
+    @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the output folder for this process; made if it does not exist.
 
@@ -194,7 +194,7 @@ class _Collector(logging.Handler):
         self.messages.append(record.getMessage())
 
 
-@contextmanager
+@contextlib.contextmanager
 def warnings_logged() -> Iterator[list[str]]:
     """Collect the text of all warnings that this package logs meanwhile."""
     collector = _Collector()
@@ -236,6 +236,22 @@ def make_folder(folder: Path) -> None:
         raise InputError(f"output {folder} is a file or lies below one; --out takes a folder") from None
     except OSError as error:
         raise InputError(f"output folder {folder} cannot be written: {error.strerror}; choose another --out") from None
+
+
+@contextlib.contextmanager
+def output_folder(folder: Path) -> Iterator[None]:
+    """Make a folder to write to; what ends before it wrote anything leaves none behind.
+
+    Raises InputError when it cannot be written.
+    """
+    is_new = not folder.exists()
+    make_folder(folder)
+    try:
+        yield
+    finally:
+        if is_new:
+            with contextlib.suppress(OSError):  # not empty: there is something to keep
+                folder.rmdir()
 
 
 def _open_lock(path: Path) -> int:

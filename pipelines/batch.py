@@ -89,11 +89,10 @@ def _defaults(arguments: Arguments) -> Defaults:
 
 def _work(jobs: list[SceneJob], arguments: Arguments, console: Any) -> int:
     from lotus_recon.runners.run import run_jobs
-    from lotus_recon.workspace import make_folder
+    from lotus_recon.workspace import output_folder
     from pipelines.batch_display import watching
 
-    make_folder(arguments.out)
-    with log_file(arguments.out), watching(console, arguments.quiet) as watch:
+    with output_folder(arguments.out), log_file(arguments.out), watching(console, arguments.quiet) as watch:
         result = run_jobs(jobs, arguments.out, arguments.options, watch)
     if not arguments.quiet:
         _say_where(result)

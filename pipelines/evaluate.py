@@ -75,11 +75,11 @@ def run(argv: Sequence[str]) -> int:
         recipes=RECIPES,
     )
     with on_screen(arguments.quiet, arguments.verbose):
-        from lotus_recon.workspace import make_folder
+        from lotus_recon.workspace import output_folder
 
         ready = work(argv[0], arguments)
-        make_folder(arguments.out)
-        return status_of(ready)
+        with output_folder(arguments.out):
+            return status_of(ready)
 
 
 def _maps(task: Task, arguments: MapsArguments) -> Callable[[], int]:

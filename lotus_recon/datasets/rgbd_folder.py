@@ -5,7 +5,7 @@
 - ``normals/NAME.png`` (8 or 16 bit, as in ``io/normal_maps``) or ``.npy`` or ``.npz`` (array ``normals``), optional;
 - ``mask/NAME.png``, optional: black pixels are not used;
 - ``train.txt`` and ``val.txt``, optional: a NAME per line. Without them everything is for training;
-- ``dataset.yaml``: ``FolderFacts``.
+- ``dataset.yaml``: ``FolderFacts``; needed where there is depth.
 """
 
 from __future__ import annotations
@@ -74,11 +74,15 @@ class FolderSet:
         check_split(split)
         check_folder(root, "data set")
         self.root = root
-        self.facts = read_facts(root)
         if not any((root / kind).is_dir() for kind in ("depth", "normals")):
-            raise InputError(f"{root} has neither depth nor normals; a folder of that name is needed beside rgb")
+            raise InputError(
+                f"{root} has no truth: a folder depth or normals (NAME.png, .npy or .npz) is needed beside rgb"
+            )
+        self.facts = read_facts(root)
         if self._has_depth and self.facts.depth_unit_m is None:
-            raise InputError(f"{root / FACTS_FILE} must say depth_unit_m, such as 0.001 for millimetres")
+            raise InputError(
+                f"{root / FACTS_FILE} must say what a count of depth is: 'depth_unit_m: 0.001' for millimetres"
+            )
         self._photos = _split(root, list_photos(root / "rgb"), split)
 
     def __len__(self) -> int:
@@ -159,10 +163,10 @@ class FolderSet:
 
 
 def read_facts(root: Path) -> FolderFacts:
-    """What ``dataset.yaml`` says. Raises InputError when it is missing or wrong, with what to write."""
+    """What ``dataset.yaml`` says, or the defaults where there is none. Raises InputError when it is wrong."""
     path = root / FACTS_FILE
     if not path.is_file():
-        raise InputError(f"{path} is missing; write into it at least 'depth_unit_m: 0.001' (metres per count)")
+        return FolderFacts()
     try:
         return load_config(FolderFacts, path)
     except InputError as error:

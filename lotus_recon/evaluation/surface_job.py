@@ -19,6 +19,7 @@ from lotus_recon.evaluation.surfaces import (
     Points,
     Surface,
     mixed_distances,
+    samples_for,
     summary,
     tolerance_table,
     uniform_samples,
@@ -68,7 +69,12 @@ def check_job(config: SurfaceConfig) -> SurfaceJob:
     if config.seen_only and not maps:
         raise InputError("--seen-only needs reference depth maps: --reference FOLDER with --reference-poses")
     reference = points_of_maps(maps, spacing) if maps else read_surface(config.reference)
-    return SurfaceJob(config, read_surface(config.pred), reference, maps, spacing)
+    pred = read_surface(config.pred)
+    scale_known = config.align == "none"  # otherwise the area is not known before the cameras are compared
+    for path, surface, is_final in ((config.pred, pred, scale_known), (config.reference, reference, True)):
+        if isinstance(surface, Mesh) and is_final:
+            samples_for(surface, spacing, str(path))
+    return SurfaceJob(config, pred, reference, maps, spacing)
 
 
 def _reference_maps(config: SurfaceConfig) -> list[PosedMap]:

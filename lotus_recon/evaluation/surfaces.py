@@ -39,14 +39,22 @@ def uniform_samples(surface: Surface, spacing: float, seed: int) -> Points:
         raise InputError(f"spacing {spacing}: must be positive")
     if not isinstance(surface, Mesh):
         return thinned(surface, spacing)
+    return thinned(sample_mesh(surface, samples_for(surface, spacing), seed), spacing)
+
+
+def samples_for(surface: Mesh, spacing: float, what: str = "a mesh") -> int:
+    """How many samples of a mesh leave no hole when they are thinned to ``spacing``.
+
+    Raises InputError, which names the surface as ``what``, for more than 20 million.
+    """
     area = float(triangle_areas(surface).sum())
     wanted = area / spacing**2 * _SAMPLES_PER_CELL
     if wanted > _MAX_SAMPLES:
         raise InputError(
-            f"samples {spacing:g} apart on an area of {area:g}: {wanted:.2g} points; at most {_MAX_SAMPLES:.0e} are "
-            "allowed: choose a larger spacing, or cut the surface"
+            f"{what}: samples {spacing:g} apart on an area of {area:g} are {wanted:.2g} points; at most "
+            f"{_MAX_SAMPLES:.0e} are allowed: choose a larger --spacing (by default half the smallest threshold)"
         )
-    return thinned(sample_mesh(surface, max(1, round(wanted)), seed), spacing)
+    return max(1, round(wanted))
 
 
 def thinned(points: FloatArray, spacing: float) -> Points:

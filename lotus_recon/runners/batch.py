@@ -15,7 +15,7 @@ from typing import Literal
 from lotus_recon.errors import InputError
 from lotus_recon.runners.config import BatchConfig
 from lotus_recon.runners.events import EventLog, utc_now
-from lotus_recon.runners.jobs import SceneJob, check_unique, shard_of
+from lotus_recon.runners.jobs import SceneJob, check_apart, check_unique, shard_of
 from lotus_recon.runners.locks import Lease, Renewal
 from lotus_recon.runners.records import FAILED, Record, read_record
 from lotus_recon.runners.report import write_report
@@ -89,6 +89,7 @@ class Batch:
     ) -> None:  # fmt: skip
         """Raises InputError when the jobs or the folder cannot be used."""
         check_unique(jobs)
+        check_apart(jobs, out)
         self.jobs = shard_of(list(jobs), config.selection.shard)
         make_folder(out)
         self.out, self.config, self.settings, self.runner = out, config, settings, runner

@@ -5,12 +5,13 @@ from __future__ import annotations
 import glob
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from lotus_recon.config import load_config, nearest, overlaid, unknown_key
 from lotus_recon.errors import InputError
-from lotus_recon.io.images import SUFFIXES
+from lotus_recon.io.images import SUFFIXES, photos_below
 from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
 from lotus_recon.runners.config import FramesConfig
 from lotus_recon.runners.jobs import CONFIGS, KINDS, SceneJob, check_name
@@ -163,7 +164,7 @@ def _one_image(given: str, base: Path) -> str:
     path = Path(given).expanduser()
     full = path if path.is_absolute() else base / path
     if full.is_dir():
-        if not photos_below(full):
+        if not has_photos(full):
             raise InputError(f"there are no photos in {full}")
     elif full.is_file():
         if full.suffix.lower() not in SUFFIXES:
@@ -195,15 +196,12 @@ def _kind_for(images: tuple[str, ...]) -> str:
     """A folder of several photos is one scene; anything else is photos to be taken one by one."""
     if not images:
         return "multi_view"
-    return "multi_view" if len(images) == 1 and photos_below(Path(images[0]), 2) else "single_view"
+    return "multi_view" if len(images) == 1 and has_photos(Path(images[0]), 2) else "single_view"
 
 
-def photos_below(folder: Path, least: int = 1) -> bool:
-    """Whether a folder and its sub-folders hold at least so many photos."""
-    if not folder.is_dir():
-        return False
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    return sum(1 for _, _path in zip(range(least), found, strict=False)) >= least
+def has_photos(folder: Path, least: int = 1) -> bool:
+    """Whether a folder and its sub-folders hold at least so many photos; outputs of ours are none."""
+    return folder.is_dir() and len(list(islice(photos_below(folder), least))) == least
 
 
 def videos_in(folder: Path) -> list[Path]:

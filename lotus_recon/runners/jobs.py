@@ -130,6 +130,23 @@ def check_unique(jobs: Iterable[SceneJob]) -> None:
         seen[key] = job.name
 
 
+def check_apart(jobs: Iterable[SceneJob], out: Path) -> None:
+    """Raise InputError when a scene would be written over what it, or another one, is made from.
+
+    An output folder may lie among photos, since they are told apart from outputs; not the other way round.
+    """
+    jobs, top = list(jobs), out.resolve()
+    written = {top / job.name: job for job in jobs}
+    for job in jobs:
+        for source in (*job.images, *(str(path) for path in job.given_paths().values())):
+            read = Path(source).resolve()
+            if writer := next((written[folder] for folder in (read, *read.parents) if folder in written), None):
+                raise InputError(
+                    f"scene {job.name!r} reads {read}, which lies in the output folder of scene {writer.name!r}; "
+                    "choose another --out"
+                )
+
+
 def shard_of(jobs: list[SceneJob], shard: str | None) -> list[SceneJob]:
     """Every N-th job from the I-th on, for ``I/N``. Raises InputError for anything else."""
     if shard is None:

@@ -13,7 +13,7 @@ from typing import Any
 from lotus_recon.config import nearest
 from lotus_recon.errors import InputError
 from lotus_recon.runners.bounded_yaml import load_bounded
-from lotus_recon.runners.building import SCENE_KEYS, Defaults, build_job, photos_below, videos_in
+from lotus_recon.runners.building import SCENE_KEYS, Defaults, build_job, has_photos, videos_in
 from lotus_recon.runners.jobs import SceneJob, name_key
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class ManifestError(InputError):
     def __init__(self, source: str, problems: list[Problem]) -> None:
         self.problems = problems
         lines = [f"  {one.scene} ({one.where}): {one.message}" for one in problems]
-        super().__init__("\n".join([f"{len(problems)} problems in {source}; nothing was started:", *lines]))
+        super().__init__("\n".join([f"problems in {source}: {len(problems)}; nothing was started:", *lines]))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _scenes_below(root: Path) -> Iterator[_Entry]:
     for folder in names:
         images = folder / "images" if (folder / "images").is_dir() else folder
         videos = videos_in(folder)
-        if photos_below(images):
+        if has_photos(images):
             yield _Entry(folder.name, {"name": folder.name, "images": str(images.resolve())})
         elif len(videos) == 1:
             yield _Entry(folder.name, {"name": folder.name, "video": str(videos[0].resolve())})

@@ -13,7 +13,7 @@ from lotus_recon.recipes import multi_view, single_view
 from lotus_recon.recipes.engine import missing_stages
 from lotus_recon.runners.batch import duration
 from lotus_recon.runners.config import SelectionConfig
-from lotus_recon.runners.jobs import FRAMES_FOLDER, SceneJob, shard_of
+from lotus_recon.runners.jobs import FRAMES_FOLDER, SceneJob, check_apart, shard_of
 from lotus_recon.runners.records import DONE, FAILED, read_record
 from lotus_recon.workspace import Workspace
 
@@ -42,6 +42,7 @@ class History:
 
 def lines_of_plan(jobs: Sequence[SceneJob], out: Path, selection: SelectionConfig) -> list[str]:
     """The plan as text, a line for each scene and the sums."""
+    check_apart(jobs, out)
     chosen = shard_of(list(jobs), selection.shard)
     history = _history(chosen, out)
     lines, seconds, megabytes, unknown, to_run = [], 0.0, 0.0, 0, 0

@@ -70,7 +70,8 @@ def _write_html(path: Path, out: Path, jobs: Sequence[SceneJob], counts: Mapping
     summary = ", ".join(f"{count} {what}" for what, count in counts.items() if what != "refused")
     with path.open("w", encoding="utf-8") as file:
         file.write(f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Batch</title><style>{_STYLE}</style>')
-        file.write(f"<h1>Batch of {len(jobs)} scenes</h1><p>{html.escape(summary)}</p><table><tr><th></th>")
+        file.write(f"<h1>Batch of {len(jobs)} scene{'s' if len(jobs) != 1 else ''}</h1>")
+        file.write(f"<p>{html.escape(summary)}</p><table><tr><th></th>")
         file.write('<th>scene</th><th>status</th><th class="n">seconds</th><th class="n">peak MB</th>')
         file.write("<th>figures</th><th>error</th>")
         for record in _records(out, jobs):

@@ -116,8 +116,9 @@ def test_only_normals(tmp_path: Path) -> None:
     write_folder(tmp_path, stems=("a",))
     (tmp_path / "depth/a.png").unlink()
     (tmp_path / "depth").rmdir()
-    with pytest.raises(InputError, match="neither depth nor normals"):
+    with pytest.raises(InputError, match="has no truth"):
         FolderSet(tmp_path, "all")
+    (tmp_path / "dataset.yaml").unlink()
     write_normals_png(tmp_path / "normals/a.png", TRUTH.normals, EVERYWHERE)
     sample = FolderSet(tmp_path, "all").load(0)
     assert sample.depth is None

@@ -20,6 +20,7 @@ from lotus_recon.io.maps import save_prediction
 from lotus_recon.io.meshes import PointCloud, write_ply
 from lotus_recon.io.transforms import write_transforms
 from lotus_recon.types import DepthKind, DepthMap, Mesh, Prediction
+from pipelines.evaluate import run
 
 MOVED = Similarity(0.25, np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), np.array([5.0, -3, 2]))
 CAMERA = SourceCamera("PINHOLE", 40, 30, (30.0, 30.0, 20.0, 15.0))
@@ -150,6 +151,15 @@ def test_what_cannot_be_scored_is_refused(config: SurfaceConfig, tmp_path: Path)
         check_job(replace(config, pred=None))
     with pytest.raises(InputError, match=r"nothing\.ply"):
         check_job(replace(config, pred=tmp_path / "nothing.ply"))
+    with pytest.raises(InputError, match=rf"{config.reference}: samples 1e-06 apart .* larger --spacing"):
+        check_job(replace(config, spacing=1e-6))
+
+
+def test_what_is_refused_ends_with_2_and_leaves_no_folder(config: SurfaceConfig, tmp_path: Path) -> None:
+    sides = ["--pred", str(config.pred), "--reference", str(config.reference), "--spacing", "1e-6"]
+    with pytest.raises(InputError, match="--spacing"):
+        run(["reconstruction", *sides, "--thresholds", "0.1", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
 
 
 def test_dtus_masks_choose_what_is_judged_not_what_is_there(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_empty_and_infinite_sides_are_refused() -> None:
         distances(np.zeros((1, 3)), np.full((1, 3), np.nan))
     with pytest.raises(InputError, match="spacing"):
         uniform_samples(square(0), 0, 0)
-    with pytest.raises(InputError, match="larger spacing"):
+    with pytest.raises(InputError, match="larger --spacing"):
         uniform_samples(square(0), 1e-6, 0)
     with pytest.raises(InputError, match="without points"):
         thinned(np.zeros((0, 3)), 1)

@@ -15,9 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
+from lotus_recon.errors import InputError
 from lotus_recon.recipes.config import SingleViewConfig
 from lotus_recon.runners import BatchConfig, SceneJob, run_jobs
+from lotus_recon.runners.building import Defaults
 from lotus_recon.runners.config import RunnerConfig
+from lotus_recon.runners.manifest import read_jobs
 from lotus_recon.runners.records import Record, read_record
 from lotus_recon.runners.report import write_report
 from lotus_recon.runners.tasks import Fault, Finished
@@ -105,6 +108,27 @@ def test_a_dry_run_tells_the_stages_and_writes_nothing(
     assert lines[3].startswith("1 of 3 scenes to run, about ")
     assert re.fullmatch(r"disk: about [\d.]+ GB needed, [\d.]+ GB free.*", lines[4])
     assert sorted(copied.rglob("*")) == before
+
+
+def test_a_batch_is_not_written_over_its_own_photos(tmp_path: Path) -> None:
+    write_photo(tmp_path / "scenes", "p0")
+    scenes = str(tmp_path / "scenes")
+    for more in ([], ["--dry-run"]):
+        with pytest.raises(InputError, match=r"p0.* lies in the output folder of scene .*; choose another --out"):
+            run([scenes, "--out", scenes, "--quiet", *more])
+    assert [path.name for path in (tmp_path / "scenes").iterdir()] == ["p0"]
+
+
+def test_outputs_below_a_folder_of_scenes_are_no_scenes(finished: Path, tmp_path: Path) -> None:
+    write_photo(tmp_path, "p0")
+    shutil.copytree(finished / "out", tmp_path / "out")
+    assert [job.name for job in read_jobs(str(tmp_path), Defaults(ROOT / "configs"))] == ["p0"]
+
+
+def test_a_batch_that_cannot_start_leaves_nothing(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--shard"):
+        run([str(finished / "manifest.yaml"), "--out", str(tmp_path / "out"), "--shard", "3/2", "--quiet"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_report_tells_of_every_scene(finished: Path) -> None:

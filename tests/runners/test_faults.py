@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.runners.kills import Disturbance, kill_driver
 from tests.runners.scenes import (
     ROOT,
     batch,
@@ -192,42 +193,25 @@ def test_two_batches_keep_off_each_others_scenes(tmp_path: Path, start: Any) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_twenty_kills_change_nothing(tmp_path: Path, start: Any) -> None:
-    chance = random.Random(int(os.environ.get("LOTUS_RECON_KILL_SEED", "0")))
-    scenes = [write_views(tmp_path, f"v{i}", 16) for i in range(8)]
-    manifest = write_manifest(tmp_path, scenes)
+    manifest = write_manifest(tmp_path, [write_views(tmp_path, f"v{i}", 16) for i in range(8)])
     assert batch(manifest, tmp_path / "undisturbed", "--workers", "2").returncode == 0
-    out, kills, killed = tmp_path / "out", 20, {"worker": 0, "driver": 0}
-    seen: dict[str, str] = {}
-    driver = start(manifest, out, "--workers", "2", "--retries", "50")
-    while sum(killed.values()) < kills:
-        time.sleep(chance.uniform(0.0, 0.5))
+    out, chance = tmp_path / "out", random.Random(int(os.environ.get("LOTUS_RECON_KILL_SEED", "0")))
+
+    def kill_worker(driver: subprocess.Popen[str]) -> bool:
         wait_for(partial(has_workers_or_ended, driver))
-        seen |= run_ids(out) if out.exists() else {}
-        if driver.poll() is not None:  # all was done before the last kill: undo a scene, as a user might
-            assert driver.returncode in (0, -signal.SIGKILL)
-            if driver.returncode == 0:
-                undone = f"v{chance.randrange(8)}"
-                shutil.rmtree(out / undone)
-                seen = {stage: run for stage, run in seen.items() if not stage.startswith(f"{undone}/")}
-            driver = start(manifest, out, "--workers", "2", "--retries", "50")
-            continue
-        if len(list(out.glob("*/stage.json"))) == 0 and chance.random() < 0.5:
-            time.sleep(chance.uniform(1, 4))  # let the start, which takes most of the time, pass as well
-        kind = chance.choice(["worker", "worker", "driver"])
-        victims = workers(psutil.Process(driver.pid))
-        if kind == "driver" or not victims:
-            driver.kill()
-            driver.wait()
-            killed["driver"] += 1
-        else:
+        victims = workers(psutil.Process(driver.pid)) if driver.poll() is None else []
+        if victims:
             chance.choice(victims).kill()
-            killed["worker"] += 1
-    if driver.poll() is None:
-        assert driver.wait(120) == 0
-    seen |= run_ids(out)
+        return bool(victims)
+
+    disturbance = Disturbance(
+        start=lambda: start(manifest, out, "--workers", "2", "--retries", "50"),
+        out=out,
+        kinds={"worker": kill_worker, "driver": kill_driver},
+        chance=chance,
+        longest_pause=4.0,
+    )
+    disturbance.kill(20)
+    assert min(disturbance.killed[kind] for kind in ("worker", "driver")) >= 3
     assert batch(manifest, out, "--workers", "2").returncode == 0
-    assert killed["worker"] >= 3
-    assert killed["driver"] >= 3
-    assert contents(out) == contents(tmp_path / "undisturbed")
-    after = run_ids(out)
-    assert {stage for stage in seen if seen[stage] != after[stage]} == set(), "what was finished ran twice"
+    disturbance.check(tmp_path / "undisturbed")

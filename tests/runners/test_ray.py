@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
@@ -13,16 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lotus_recon.errors import InputError
 from lotus_recon.runners.config import RunnerConfig
+from tests.runners.kills import Disturbance, kill_driver
 from tests.runners.scenes import (
     ROOT,
     batch,
     command,
     contents,
-    events,
     records,
     run_ids,
     write_manifest,
@@ -142,34 +144,49 @@ def test_nodes_that_do_not_share_the_output_folder_are_named(tmp_path: Path, clu
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_killed_nodes_change_nothing(tmp_path: Path, cluster: Any) -> None:
-    chance = random.Random(int(os.environ.get("LOTUS_RECON_KILL_SEED", "0")))
-    manifest = write_manifest(tmp_path, [write_views(tmp_path, f"v{i}", 12) for i in range(6)])
+@pytest.mark.timeout(1800)
+def test_twenty_kills_of_nodes_workers_and_drivers_change_nothing(tmp_path: Path, cluster: Any) -> None:
+    manifest = write_manifest(tmp_path, [write_views(tmp_path, f"v{i}", 12) for i in range(8)])
     assert batch(manifest, tmp_path / "undisturbed", "--workers", "2").returncode == 0
-    out = tmp_path / "out"
-    seen: dict[str, str] = {}
-    options = ["--retries", "20", *ray_options(cluster)]
-    driver = subprocess.Popen(command(manifest, out, *options), cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    try:
-        for _ in range(3):
-            deadline = time.monotonic() + 90
-            finished = len(run_ids(out)) if out.exists() else 0
-            while driver.poll() is None and len(run_ids(out)) < finished + 5 and time.monotonic() < deadline:
-                time.sleep(0.05)
-            time.sleep(chance.uniform(0, 0.5))
-            seen |= run_ids(out)
-            node = next(node for node in cluster.list_all_nodes() if not node.is_head())
-            cluster.remove_node(node, allow_graceful=False)
-            cluster.add_node(num_cpus=1, **_NODE)
-        _, errors = driver.communicate(timeout=200)
-    finally:
-        driver.kill()
-    assert driver.returncode == 0, errors
-    assert contents(out) == contents(tmp_path / "undisturbed")
-    after = run_ids(out)
-    assert {stage for stage in seen if seen[stage] != after[stage]} == set()
-    assert [event for event in events(out) if event["event"] == "retry"] or len(seen) == len(after)
+    out, chance = tmp_path / "out", random.Random(int(os.environ.get("LOTUS_RECON_KILL_SEED", "0")))
+    arguments = command(manifest, out, "--retries", "50", *ray_options(cluster))
+
+    def kill_node(driver: subprocess.Popen[str]) -> bool:
+        node = next(node for node in cluster.list_all_nodes() if not node.is_head())
+        cluster.remove_node(node, allow_graceful=False)
+        cluster.add_node(num_cpus=1, **_NODE)
+        return True
+
+    def kill_worker(driver: subprocess.Popen[str]) -> bool:
+        victims = _busy_workers(cluster)
+        if victims:
+            chance.choice(victims).kill()
+        return bool(victims)
+
+    disturbance = Disturbance(
+        start=lambda: subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True),
+        out=out,
+        kinds={"node": kill_node, "worker": kill_worker, "driver": kill_driver},
+        chance=chance,
+        longest_pause=20.0,
+    )
+    disturbance.kill(20)
+    assert min(disturbance.killed[kind] for kind in ("node", "worker", "driver")) >= 3, disturbance.killed
+    assert batch(manifest, out, *ray_options(cluster)).returncode == 0
+    disturbance.check(tmp_path / "undisturbed")
+
+
+def _busy_workers(cluster: Any) -> list[psutil.Process]:
+    """Processes in which actors and tasks run, of all nodes of this cluster."""
+    found = []
+    for node in cluster.list_all_nodes():
+        raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+        for process in raylet.children():
+            with contextlib.suppress(psutil.Error):
+                title = " ".join(process.cmdline())
+                if title.startswith("ray::") and not title.startswith("ray::IDLE"):
+                    found.append(process)
+    return found
 
 
 def test_impossible_options_are_refused() -> None:
