@@ -20,7 +20,7 @@ from lotus_recon.geometry.consistency import (
     Votes,
     count_votes,
     covisible,
-    depth_log_ratio,
+    disagreement,
 )
 from lotus_recon.geometry.depth import depth_edges, grazing
 from lotus_recon.geometry.devices import pick_device
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 REPORT = "consistency.json"
 _SPREAD_SAMPLES = 2000  # pixels per view that measure how well maps agree
-_SAME_SURFACE = 0.1  # log ratio beyond which two maps certainly see different surfaces
 _PRIOR = 1.0  # votes that the confidence of an unseen pixel counts for
 
 
@@ -173,16 +172,11 @@ def _measured_agreement(
     tensors: Sequence[DepthTensors], neighbours: Sequence[NDArray[np.int64]], config: ConsistencyConfig
 ) -> float:
     """Relative difference up to which maps agree: some standard deviations of what pixels of one surface show."""
-    ratios = []
-    for i, this in enumerate(tensors):
-        step = max(1, int((this.depth.numel() / _SPREAD_SAMPLES) ** 0.5))
-        row, col = this.every(step)
-        for j in neighbours[i]:
-            ratio = depth_log_ratio(this, row, col, tensors[j])
-            ratios.append(ratio[ratio.abs() < _SAME_SURFACE].numpy())
-    if not ratios or not sum(map(len, ratios)):
+    pairs = ((this, tensors[j]) for this, others in zip(tensors, neighbours, strict=True) for j in others)
+    median = disagreement(pairs, _SPREAD_SAMPLES)
+    if median is None:
         return config.max_agreement
-    sigma = 1.4826 * float(np.median(np.abs(np.concatenate(ratios))))
+    sigma = 1.4826 * median
     return float(np.clip(config.agreement_sigmas * sigma, config.min_agreement, config.max_agreement))
 
 

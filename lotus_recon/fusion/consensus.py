@@ -1,4 +1,4 @@
-"""What depth maps of one scene agree on: how far they are apart, and maps that are drawn together.
+"""Depth maps of one scene, drawn together to what they agree on.
 
 A map whose small shapes are right and whose large ones are off by a smooth error of its own meets others, whose errors
 are different, on the surfaces that they share. Their mean is nearer to the truth than each, and maps that agree fuse
@@ -7,7 +7,7 @@ into one surface instead of several layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,23 +16,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 
-from lotus_recon.geometry.consistency import DepthTensors, depth_log_ratio
+from lotus_recon.geometry.consistency import SAME_SURFACE, DepthTensors, depth_log_ratio
 
-_SAME_SURFACE = 0.1  # log ratio beyond which two maps certainly see different surfaces
 _SPREADS = 4.0  # standard deviations of the difference between maps up to which they see the same surface
 _SAMPLES = 192  # pixels along the longer side that are compared
 _SMOOTH = 0.03  # standard deviation of what a correction is smoothed with, as a share of the longer side
 _UNKNOWN = 0.02  # share of compared pixels around one at which it is half corrected
-
-
-def disagreement(pairs: Iterable[tuple[DepthTensors, DepthTensors]]) -> float | None:
-    """Median |log ratio| of the depths of pairs of maps where they see the same surface; None where none do."""
-    ratios = []
-    for this, other in pairs:
-        ratio = depth_log_ratio(this, *this.every(_step(this)), other).abs()
-        ratios.append(ratio[ratio < _SAME_SURFACE])
-    together = torch.cat(ratios) if ratios else torch.zeros(0)
-    return float(together.median()) if len(together) else None
 
 
 def drawn_together(
@@ -50,20 +39,16 @@ def drawn_together(
     return current
 
 
-def _step(one: DepthTensors) -> int:
-    return max(1, max(one.depth.shape) // _SAMPLES)
-
-
 def _corrected(this: DepthTensors, others: Sequence[DepthTensors]) -> DepthTensors:
-    step = _step(this)
+    step = max(1, max(this.depth.shape) // _SAMPLES)
     row, col = this.every(step)
     if not others:
         return this
     ratios = torch.stack([depth_log_ratio(this, row, col, other) for other in others])
-    near = ratios.abs()[ratios.abs() < _SAME_SURFACE]
+    near = ratios.abs()[ratios.abs() < SAME_SURFACE]
     if not len(near):
         return this
-    same = ratios.abs() < min(_SAME_SURFACE, _SPREADS * 1.4826 * float(near.median()))  # False where NaN
+    same = ratios.abs() < min(SAME_SURFACE, _SPREADS * 1.4826 * float(near.median()))  # False where NaN
     total, count = torch.where(same, ratios, 0).sum(0), same.sum(0)
     grid = torch.zeros(2, *(-(-(size - step // 2) // step) for size in this.depth.shape), device=row.device)
     cells = row // step, col // step

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.fusion.config import NormalSurfaceConfig
-from lotus_recon.fusion.consensus import disagreement, drawn_together
+from lotus_recon.fusion.consensus import drawn_together
 from lotus_recon.geometry.camera import pixel_index
-from lotus_recon.geometry.consistency import DepthTensors, covisible
+from lotus_recon.geometry.consistency import DepthTensors, covisible, disagreement
 from lotus_recon.geometry.devices import pick_device
 from lotus_recon.geometry.normals import angle_deg, normals_from_depth
 from lotus_recon.geometry.points import point_errors, seen_points
@@ -37,9 +37,10 @@ from lotus_recon.workspace import write_json
 log = logging.getLogger(__name__)
 
 REPORT = "integration.json"
-_REACHES = (1.0, 0.3, 0.1, 0.03, 0.01)  # that are tried, as shares of the longer side
+_REACHES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # that are tried, as shares of the longer side
 _UNKNOWN_REACH = 0.3  # where no views can tell
 _TRIAL_PAIRS = 2  # of views
+_COMPARED_PIXELS = 30_000  # of each
 _LEFT_ASIDE = 5  # one of so many points
 _ENOUGH_POINTS = 100  # in a view, to hold its map better than other views would
 _NEIGHBOURS = 8  # views that a view is drawn together with
@@ -156,7 +157,7 @@ def _best_reach(
     def error(maps: Mapping[int, DepthTensors]) -> float | None:
         """How far maps of the views tried are off."""
         if not by_points:
-            return disagreement((maps[i], maps[j]) for i, j in pairs)
+            return disagreement(((maps[i], maps[j]) for i, j in pairs), _COMPARED_PIXELS)
         found = [point_errors(inputs.scene, views[i][0], maps[i].known_depth, aside)[1] for i in tried]
         return float(np.median(np.concatenate(found))) if sum(map(len, found)) else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
+from lotus_recon.fusion.bending import bent, read_view_normals
 from lotus_recon.fusion.cleaning import Cleaned, clean_mesh
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.memory import resident_bytes
@@ -20,7 +21,7 @@ from lotus_recon.fusion.registry import get_backend
 from lotus_recon.fusion.views import FusionViews
 from lotus_recon.geometry.gravity import estimate_up
 from lotus_recon.io.meshes import GLTF_FROM_CAM, gltf_from_up, write_glb, write_ply
-from lotus_recon.types import Scene, View
+from lotus_recon.types import Mesh, Scene, View
 from lotus_recon.workspace import peak_memory_mb, write_json
 
 _SNAP_DEG = 5.0
@@ -35,6 +36,15 @@ class Inputs:
     depth_dir: Path
     images_dir: Path
     runtime: Runtime = field(default_factory=Runtime)
+    bending: Bending | None = None  # None: the mesh stays as it was fused
+
+
+@dataclass(frozen=True)
+class Bending:
+    """What a mesh is bent to: normals of ``<stem>.npz``, for shapes up to ``reach`` times the longer side of a map."""
+
+    prediction_dir: Path
+    reach: float
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,10 @@ def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
     started = time.monotonic()
     cleaned = clean_mesh(raw, config.min_island_share, config.max_triangles)
     figures["seconds"]["cleaning"] = time.monotonic() - started
+    if inputs.bending is not None:
+        started = time.monotonic()
+        cleaned = replace(cleaned, mesh=_bent(cleaned.mesh, inputs, inputs.bending, figures["pixel_footprint"]))
+        figures["seconds"]["bending"] = time.monotonic() - started
     started = time.monotonic()
     write_ply(out_dir / MESH_FILE, cleaned.mesh)
     write_glb(out_dir / GLB_FILE, cleaned.mesh, gltf_from_views(inputs.scene.views))
@@ -78,6 +92,13 @@ def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
         figures["measured_memory_mb"] = peak_memory_mb() - resident_before / 2**20
     write_json(out_dir / FIGURES_FILE, figures | _mesh_figures(cleaned))
     return FusionResult.load(out_dir)
+
+
+def _bent(mesh: Mesh, inputs: Inputs, bending: Bending, footprint: float) -> Mesh:
+    views = inputs.scene.views
+    longer_side_px = float(np.median([max(view.camera.size) for view in views]))
+    said = read_view_normals(views, inputs.depth_dir, bending.prediction_dir)
+    return bent(mesh, said, bending.reach * longer_side_px * footprint)
 
 
 def check_config(config: FusionConfig) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from lotus_recon.geometry.camera import project
 from lotus_recon.geometry.pose import invert_rigid, transform
 from lotus_recon.types import BoolArray, FloatArray, View
 
+SAME_SURFACE = 0.1  # log ratio of depths beyond which two maps certainly see different surfaces
 # Views of one surface from directions further apart than this share little that can be compared.
 _MAX_PARALLAX_DEG = 75.0
 _MAX_SPREAD = 0.02  # log depth of the pixels around a position, beyond which an edge lies among them
@@ -164,6 +165,20 @@ def depth_log_ratio(
     """
     x, y, depth = _carried(this, row, col, other.view)
     return torch.log(depth) - _look_up_log(other, x, y, max_spread)
+
+
+def disagreement(pairs: Iterable[tuple[DepthTensors, DepthTensors]], pixels: int) -> float | None:
+    """Median |log ratio| of the depths of pairs of maps where they see the same surface; None where none do.
+
+    About so many ``pixels`` of the first map of each pair are compared.
+    """
+    ratios = []
+    for this, other in pairs:
+        row, col = this.every(max(1, int((this.depth.numel() / pixels) ** 0.5)))
+        ratio = depth_log_ratio(this, row, col, other).abs()
+        ratios.append(ratio[ratio < SAME_SURFACE].cpu())
+    together = torch.cat(ratios) if ratios else torch.zeros(0)
+    return float(together.median()) if len(together) else None
 
 
 def _carried(this: DepthTensors, row: Tensor, col: Tensor, other: View) -> tuple[Tensor, Tensor, Tensor]:

@@ -174,7 +174,7 @@ def stages(job: Job) -> list[Stage]:
             config.fusion,
             _fusion(job),
             fusion.FusionResult,
-            "sfm images consistency",
+            f"sfm images consistency{' prediction integration' if checked == 'integration' else ''}",
             folder=f"fusion/{config.fusion.fusion}",
         ),
     ]
@@ -305,8 +305,11 @@ def _consistency(job: Job) -> RunStage:
 
 def _fusion(job: Job) -> RunStage:
     def run(results: Results, out_dir: Path) -> fusion.FusionResult:
+        bending = None
+        if job.config.fusion.fusion == "normal":
+            bending = fusion.Bending(results.folder("prediction"), results["integration"].normals_reach)
         inputs = fusion.Inputs(
-            results["sfm"].scene, results.folder("consistency"), results.folder("images"), job.config.runtime
+            results["sfm"].scene, results.folder("consistency"), results.folder("images"), job.config.runtime, bending
         )
         return fusion.run(inputs, job.config.fusion, out_dir)
 
