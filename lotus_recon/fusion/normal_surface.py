@@ -173,7 +173,7 @@ def _best_reach(
         errors[reach] = np.inf if after is None else after
     best = min(errors, key=lambda reach: errors[reach])
     if errors[best] > before:
-        log.warning("integrated normals are off by more than the depth is: --fusion tsdf suits them better")
+        log.warning("the depth meets what it is measured by better without its normals: --fusion tsdf may suit better")
     return best
 
 

@@ -19,10 +19,12 @@ import torch
 from PIL import Image
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.maps import load_arrays, save_arrays
+from lotus_recon.geometry.normals import normals_from_depth
+from lotus_recon.io.maps import load_arrays, load_prediction, save_arrays, save_prediction
 from lotus_recon.io.meshes import read_mesh
+from lotus_recon.types import NormalMap, Prediction
 from pipelines.multi_view import run
-from tests.recipes.scenes import RADIUS, SceneOnDisk, write_scene
+from tests.recipes.scenes import CAMERA, RADIUS, SceneOnDisk, write_scene
 
 STAGES = ["sfm", "images", "prediction/precomputed", "alignment", "consistency", "fusion/tsdf", "report"]
 
@@ -63,6 +65,20 @@ def test_the_mesh_is_the_sphere_on_the_floor(finished: SceneOnDisk) -> None:
     assert np.quantile(np.minimum(to_sphere, to_floor), 0.9) < voxel
     assert (to_sphere < voxel).sum() > 500
     assert (to_floor < voxel).sum() > 500
+
+
+def test_with_normals_the_mesh_is_bent_to_them(scene: SceneOnDisk) -> None:
+    for path in scene.predictions.glob("*.npz"):
+        depth = load_prediction(path).depth
+        assert depth is not None
+        values, known = normals_from_depth(depth.values, depth.valid, CAMERA)
+        save_prediction(path, Prediction(depth, NormalMap(values.astype(np.float32), known)))
+    assert run(scene.arguments("--fusion", "normal")) == 0
+    figures = json.loads((scene.out / "fusion/normal/fusion.json").read_text())
+    assert figures["seconds"]["bending"] > 0
+    vertices = read_mesh(scene.out / "fusion/normal/mesh.ply").vertices
+    off = np.minimum(np.abs(np.linalg.norm(vertices, axis=1) - RADIUS), np.abs(vertices[:, 2] + RADIUS))
+    assert np.median(off) < 0.01
 
 
 def test_report_names_every_stage(finished: SceneOnDisk) -> None:
