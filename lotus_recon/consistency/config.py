@@ -19,8 +19,9 @@ class ConsistencyConfig:
     min_parallax_deg: float = 3.0
     # width of agreement, in standard deviations of the difference between the maps
     agreement_sigmas: float = 5.0
-    # bounds of that width, relative to depth
+    # least of that width, relative to depth
     min_agreement: float = 0.002
+    # largest of that width, relative to depth
     max_agreement: float = 0.03
     # a pixel this many widths behind another view's surface is taken for hidden by it; nearer, for contradicted
     hidden_widths: float = 2.5

@@ -37,7 +37,7 @@ class FusionConfig:
 
 @dataclass(frozen=True)
 class NormalSurfaceConfig:
-    """How normals are integrated for --fusion normal."""
+    """How normals are integrated (for --fusion normal and --surface integrated)."""
 
     # Length up to which shapes come from the normals, as a share of the longer side of the map; larger ones come from
     # the depth. None: that at which points that were left aside are met best or, where they are few, views agree best.

@@ -40,6 +40,7 @@ REPORT = "integration.json"
 _REACHES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # that are tried, as shares of the longer side
 _UNKNOWN_REACH = 0.3  # where no views can tell
 _TRIAL_PAIRS = 2  # of views
+_TRIAL_PX = 300  # longer side of the maps that are tried, at least; they are thinned to it
 _COMPARED_PIXELS = 30_000  # of each
 _LEFT_ASIDE = 5  # one of so many points
 _ENOUGH_POINTS = 100  # in a view, to hold its map better than other views would
@@ -55,6 +56,13 @@ class Inputs:
     prediction_dir: Path
     scored_points: BoolArray  # (P,) sparse points that the report scores; they are no anchors
     runtime: Runtime
+    every: int = 1  # only every so many-th pixel of every so many-th row is read; the scene is that of these pixels
+
+    def thinned(self) -> Inputs:
+        """The same with maps that are small enough to be tried again and again."""
+        longer_side = min((max(view.camera.size) for view in self.scene.views), default=1)
+        every = max(1, longer_side // _TRIAL_PX)
+        return replace(self, scene=_thinned(self.scene, every), every=every)
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ def run(inputs: Inputs, config: NormalSurfaceConfig, out_dir: Path) -> Integrate
         raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
     guides = ~inputs.scored_points
     held = _points_per_view(inputs.scene, views, guides) >= _ENOUGH_POINTS
-    reach = config.normals_reach or _best_reach(inputs, views, config, held)
+    reach = config.normals_reach or _best_reach(inputs.thinned(), [i for i, _ in views], config, held)
     rounds = config.agreement_rounds if config.agreement_rounds is not None else int(not held)
     config = replace(config, normals_reach=reach)
     found = [_integrated(inputs, i, view, config, guides) for i, view in track(views, "integrate normals", len(views))]
@@ -143,10 +151,9 @@ def _points_per_view(scene: Scene, views: Sequence[tuple[int, View]], points: Bo
     return float(np.mean([len(seen_points(scene, i, points)[1]) for i, _ in views]))
 
 
-def _best_reach(
-    inputs: Inputs, views: Sequence[tuple[int, View]], config: NormalSurfaceConfig, by_points: bool
-) -> float:
+def _best_reach(inputs: Inputs, indices: Sequence[int], config: NormalSurfaceConfig, by_points: bool) -> float:
     """The reach at which points left aside are met best, or at which views agree best; tried on a few views."""
+    views = [(i, inputs.scene.views[i]) for i in indices]
     as_they_are = [DepthTensors.of(view, *_depth_of(inputs, view), torch.device("cpu")) for _, view in views]
     neighbours = covisible(as_they_are, 1)
     pairs = [(i, int(found[0])) for i, found in enumerate(neighbours) if len(found)]
@@ -167,7 +174,7 @@ def _best_reach(
         return _UNKNOWN_REACH
     guides = ~inputs.scored_points & ~aside if by_points else ~inputs.scored_points
     errors: dict[float, float] = {}
-    for reach in _REACHES:
+    for reach in track(_REACHES, "try how far normals can be trusted", len(_REACHES)):
         trial = replace(config, normals_reach=reach)
         after = error({i: _integrated(inputs, *views[i], trial, guides).map for i in tried})
         errors[reach] = np.inf if after is None else after
@@ -293,6 +300,7 @@ def _depth_of(inputs: Inputs, view: View) -> tuple[NDArray[np.float32], BoolArra
 
 
 def _maps(inputs: Inputs, view: View) -> tuple[DepthMap, NDArray[np.float32], NormalMap | None]:
+    """Depth, its confidence, and normals where there are some."""
     path = inputs.depth_dir / f"{view.stem}.npz"
     depth, confidence = load_weighted_depth(path)
     if depth is None:
@@ -301,7 +309,29 @@ def _maps(inputs: Inputs, view: View) -> tuple[DepthMap, NDArray[np.float32], No
     normals = load_prediction(stored).normals if stored.is_file() else None
     if normals is not None and normals.shape != depth.shape:
         raise InputError(f"{stored} has normals of size {normals.shape}, {path} depth of {depth.shape}: must agree")
-    return depth, confidence, normals
+    some = _some(inputs.every)
+    thin_depth = DepthMap(depth.values[some, some], depth.valid[some, some], depth.kind)
+    thin_normals = None if normals is None else NormalMap(normals.values[some, some], normals.valid[some, some])
+    return thin_depth, confidence[some, some], thin_normals
+
+
+def _some(every: int) -> slice:
+    """The middle of every so many pixels."""
+    return slice(every // 2, None, every)
+
+
+def _thinned(scene: Scene, every: int) -> Scene:
+    """The scene as seen by the pixels that ``_some`` leaves."""
+    before = every // 2 + 0.5  # centre of the first of them
+
+    def camera(full: Camera) -> Camera:
+        width, height = (len(range(size)[_some(every)]) for size in full.size)
+        cx, cy = ((at - before) / every + 0.5 for at in (full.cx, full.cy))
+        return Camera(width, height, full.fx / every, full.fy / every, cx, cy)
+
+    views = tuple(replace(view, camera=camera(view.camera)) for view in scene.views)
+    points = replace(scene.points, obs_xy=(scene.points.obs_xy - before) / every + 0.5)
+    return replace(scene, views=views, points=points)
 
 
 def _anchors(scene: Scene, index: int, depth: DepthMap, usable: BoolArray) -> NDArray[np.float64]:

@@ -71,6 +71,11 @@ def available_models() -> str:
     )
 
 
+def maker_of(config: PredictionConfig) -> str:
+    """What predicts, as the subject of a message: the model, or the folder of stored maps."""
+    return f"--model {config.model} has" if config.predictions is None else f"--predictions {config.predictions} holds"
+
+
 def options_of(config: PredictionConfig) -> ModelOptions:
     """The part of the configuration that goes with the model's name."""
     return ModelOptions(

@@ -21,7 +21,7 @@ from lotus_recon.io.transforms import write_transforms
 from lotus_recon.models import stage as prediction
 from lotus_recon.models.base import resolve_device
 from lotus_recon.models.precomputed import STORED_KINDS, check_predictions
-from lotus_recon.models.registry import check_model, fetch_model, model_fingerprint
+from lotus_recon.models.registry import check_model, fetch_model, maker_of, model_fingerprint
 from lotus_recon.recipes.config import MultiViewConfig
 from lotus_recon.recipes.engine import Results, Stage
 from lotus_recon.recipes.output_folder import OWN_FILES, check_apart
@@ -117,8 +117,8 @@ def _check_model(config: MultiViewConfig, photos: tuple[Photo, ...]) -> str:
         raise InputError(f"--model {config.prediction.model} predicts no depth; name one that does, or DEPTH,NORMAL")
     if config.fusion.fusion == "normal" and "normal" not in info.tasks:
         raise InputError(
-            f"--fusion normal: --model {config.prediction.model} predicts no normals; name one that does, or "
-            "DEPTH,NORMAL"
+            f"--fusion normal: {maker_of(config.prediction)} no normals; name a model that predicts them, "
+            "DEPTH,NORMAL, or --predictions with the array normals"
         )
     if config.prediction.predictions is not None:
         as_it_is = config.alignment.align == "none"

@@ -25,7 +25,7 @@ from lotus_recon.io.maps import save_prediction
 from lotus_recon.io.meshes import write_glb, write_ply
 from lotus_recon.models.base import Model, resolve_device
 from lotus_recon.models.precomputed import PrecomputedModel
-from lotus_recon.models.registry import check_model, fetch_model, make_model, model_fingerprint
+from lotus_recon.models.registry import check_model, fetch_model, make_model, maker_of, model_fingerprint
 from lotus_recon.models.stage import options_of
 from lotus_recon.progress import track
 from lotus_recon.recipes.config import SingleViewConfig
@@ -74,7 +74,8 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     normal_surface.check_config(config.integration)
     if config.surface.surface == "integrated" and "normal" not in info.tasks:
         raise InputError(
-            f"--surface integrated: --model {config.prediction.model} predicts no normals; name one that does"
+            f"--surface integrated: {maker_of(config.prediction)} no normals; name a model that predicts them, "
+            "DEPTH,NORMAL, or --predictions with the array normals"
         )
     resolve_device(config.runtime.device)
     if config.output.max_size < 0:

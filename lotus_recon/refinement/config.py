@@ -21,8 +21,9 @@ class RefinementConfig:
     best_parallax_deg: float = 12.0
     # half width of the first search, as a multiple of the 90th percentile of the alignment's own held-out error
     span_factor: float = 2.0
-    # bounds of that half width, relative to depth
+    # least of that half width, relative to depth
     min_span: float = 0.004
+    # largest of that half width, relative to depth
     max_span: float = 0.3
     # step of the search in pixels of the sources
     step_px: float = 0.7
@@ -39,8 +40,9 @@ class RefinementConfig:
     second_px: float = 2.0
     # weight of the agreement with the sources' depth in those passes, beside that of their photos
     geometric_weight: float = 0.3
-    # cost of a change of offset between neighbours by one step, and by more
+    # cost of a change of offset between neighbours by one step
     small_step: float = 0.03
+    # cost of a change of offset between neighbours by more than one step
     large_step: float = 0.15
     # stiffness of the field of offsets; more is smoother
     stiffness: float = 0.5

@@ -65,6 +65,11 @@ def solve_from_scratch(job: Job) -> tuple[PosedPhotos, dict[str, Any]]:
     name_images(job.shots, job.database)
     photos = in_source_pixels(refined.model, job.shots, best.matched.colors)
     _warn_of_unregistered(job, photos, best.matched.statistics)
+    if best.settings not in (_NORMAL.name, _LOOSE.name):
+        log.warning(
+            "the photos could be placed with the loosest settings only (few matches, or small angles): the poses are "
+            "doubtful; more photos from between these help"
+        )
     figures = {
         **best.matched.figures(job),
         "mapper": job.config.mapper,

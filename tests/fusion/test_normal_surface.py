@@ -144,3 +144,34 @@ def test_what_cannot_be_integrated_is_refused(tmp_path: Path) -> None:
     save_prediction(tmp_path / "prediction" / f"{view.stem}.npz", Prediction(None, small))
     with pytest.raises(InputError, match="must agree"):
         normal_surface.run(inputs, CONFIG, tmp_path / "out")
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_thinned_maps_are_those_of_the_thinned_cameras(
+    every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of a map is the analytic scene as the thinned camera sees it; points stay on their pixels."""
+    inputs = write(tmp_path)
+    view = inputs.scene.views[0]
+    xy = np.array([[40.5, 30.5], [61.2, 50.9]])
+    points = SparsePoints(
+        np.ones((2, 3)), np.zeros((2, 3), np.uint8), np.ones(2), np.arange(2), np.zeros(2, np.int64), xy
+    )
+    inputs = replace(inputs, scene=replace(inputs.scene, points=points))
+    monkeypatch.setattr(normal_surface, "_TRIAL_PX", 96 // every)
+    thin = inputs.thinned()
+    assert thin.every == every
+    start, thin_view = every // 2, thin.scene.views[0]
+    np.testing.assert_allclose(true_depth(thin_view), true_depth(view)[start::every, start::every], rtol=1e-9)
+    np.testing.assert_allclose((xy - start - 0.5) / every + 0.5, thin.scene.points.obs_xy)
+    assert normal_surface._depth_of(thin, thin_view)[0].shape == true_depth(thin_view).shape
+
+
+def test_maps_of_any_size_are_trusted_as_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = write(tmp_path)
+    found = []
+    for px in (10_000, 48):
+        monkeypatch.setattr(normal_surface, "_TRIAL_PX", px)
+        (tmp_path / f"{px}").mkdir()
+        found.append(normal_surface.run(inputs, CONFIG, tmp_path / f"{px}").normals_reach)
+    assert abs(np.log(found[1] / found[0])) < np.log(4), "one step of the reaches at most"

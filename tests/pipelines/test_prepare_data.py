@@ -86,7 +86,7 @@ def test_preparing_goes_on_past_a_broken_file(tmp_path: Path, capsys: pytest.Cap
     [
         (["kitti"], "allowed are hypersim"),
         (["hypersim"], "no scene folder"),
-        (["folder"], "dataset.yaml is missing"),
+        (["folder"], "has no truth"),
         (["hypersim", "--cache", "x"], "--cache is for vkitti2"),
         (["folder", "--workers", "0"], "at least 1"),
     ],

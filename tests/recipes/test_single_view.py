@@ -144,7 +144,7 @@ def test_a_surface_cannot_be_integrated_without_normals(folder: Folder) -> None:
     folder.add("a.png")
     path = folder.predictions / "a.npz"
     save_prediction(path, Prediction(load_prediction(path).depth, None, {"model": "plane"}))
-    with pytest.raises(InputError, match="--surface integrated: --model precomputed predicts no normals"):
+    with pytest.raises(InputError, match=r"--surface integrated: --predictions .* holds no normals; name a model"):
         folder.run("--surface", "integrated")
 
 
