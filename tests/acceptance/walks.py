@@ -13,7 +13,7 @@ from lotus_recon.geometry.pose import invert_rigid
 from lotus_recon.io.maps import save_arrays
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.synthetic.arrangement import look_at
-from lotus_recon.synthetic.rooms.assets import load_catalog
+from lotus_recon.synthetic.rooms.assets import installed_archives, load_catalog
 from lotus_recon.synthetic.rooms.layout import make_room
 from lotus_recon.synthetic.rooms.renderers import make_renderer
 from lotus_recon.synthetic.rooms.scene import Shot
@@ -34,6 +34,9 @@ def write_walk(number: int, folder: Path, renderer_name: str = "auto") -> None:
 
     Of some shots that with the largest median depth: who wants a room stands back.
     """
+    installed = installed_archives()
+    if not installed.furniture or installed.jar is None:
+        print("furniture or textures are missing (make assets): other rooms, other figures than the README's")
     room = make_room(FIRST_SEED + number, load_catalog(None))
     surveyor = make_renderer("raycast", room, samples=1)
     shots = make_shots(room, FIRST_SEED + number, CANDIDATES, *SIZE)
