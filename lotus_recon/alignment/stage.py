@@ -29,6 +29,7 @@ from lotus_recon.types import BoolArray, DepthKind, DepthMap, Prediction, Scene
 log = logging.getLogger(__name__)
 
 _FAR_SAMPLES = 2000  # pixels per view that make the percentile of far_percentile
+_DOUBTFUL = 0.2  # relative error of a tenth of the points held out from which a view is warned of
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +195,14 @@ def _warn(views: Sequence[ViewAlignment]) -> None:
     for view in views:
         if view.status == "rejected":
             log.warning("%s is left out, it could not be aligned: %s", view.name, view.reason)
+    doubtful = [view.name for view in views if view.p90_after is not None and view.p90_after > _DOUBTFUL]
+    if doubtful:
+        log.warning(
+            "a tenth of the sparse points that were left aside is off by more than %.0f %% in %s: the predicted depth "
+            "has another shape than the scene there",
+            100 * _DOUBTFUL,
+            ", ".join(doubtful[:5]) + (f" and {len(doubtful) - 5} more" if len(doubtful) > 5 else ""),
+        )
 
 
 def _write_maps(solution: Solution, believed: tuple[float, float], config: AlignmentConfig, out_dir: Path) -> None:

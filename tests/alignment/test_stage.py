@@ -236,6 +236,20 @@ def test_a_view_that_fits_nothing_is_left_out_with_a_warning(tmp_path: Path, cap
     assert any("02.jpg is left out" in message for message in caplog.messages)
 
 
+def test_a_view_that_is_wrong_in_a_part_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    truth = make_scene(views=4)
+    folder = predict(truth, tmp_path / "p", DepthKind.AFFINE)
+    depth = truth.depths[1].copy()
+    depth[:, : depth.shape[1] // 4] *= np.random.default_rng(0).uniform(1.5, 4, (depth.shape[0], 1))
+    save(folder, "01", depth, DepthKind.AFFINE)
+    with caplog.at_level(logging.WARNING, "lotus_recon"):
+        align(truth, folder, tmp_path / "a")
+    said = [message for message in caplog.messages if "a tenth of the sparse points" in message]
+    assert len(said) == 1
+    assert "01.jpg" in said[0]
+    assert "00.jpg" not in said[0]
+
+
 def test_expected_error_of_points_follows_the_baseline() -> None:
     """For two views side by side, depth z from disparity f b / z has the error z^2 / (f b) per pixel of disparity."""
     truth = make_scene(views=2, points=300)
