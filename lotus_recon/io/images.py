@@ -65,23 +65,33 @@ def list_photos(root: Path, exclude: Iterable[Path] = ()) -> list[Photo]:
     if not root.is_dir():
         raise InputError(f"image folder {root} does not exist" if not root.exists() else f"{root} is not a folder")
     excluded = [folder.resolve() for folder in exclude]
-    photos = [p for p in photos_below(root) if not any(folder in p.path.resolve().parents for folder in excluded)]
+    photos = [p for p in _sorted_photos(root) if not any(folder in p.path.resolve().parents for folder in excluded)]
     if not photos:
         raise InputError(f"no photos in {root}; allowed suffixes: {', '.join(sorted(SUFFIXES))} (any case)")
     check_unique_stems(photos)
     return photos
 
 
+def _sorted_photos(root: Path) -> list[Photo]:
+    return sorted(photos_below(root), key=lambda photo: photo.path)
+
+
 def photos_below(root: Path) -> Iterator[Photo]:
-    """Photos in a folder and its sub-folders, but for hidden ones, outputs of ours and ``masks`` on top."""
-    outputs = {marker.parent for marker in root.rglob(OWNERS_FILE)}
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or relative.parts[0] == MASKS_FOLDER or outputs & set(path.parents):
+    """Photos in a folder and its sub-folders, but for hidden ones, outputs of ours and ``masks`` on top.
+
+    As they are met, so that whoever asks only whether there are some need not wait for a walk through all.
+    """
+    for folder, folders, files in os.walk(root):
+        here = Path(folder)
+        if OWNERS_FILE in files:
+            folders.clear()
             continue
-        if _is_photo(path) and path.is_file():
-            yield Photo(path, relative.as_posix())
+        folders[:] = [
+            name for name in folders if not name.startswith(".") and not (here == root and name == MASKS_FOLDER)
+        ]
+        for path in (here / name for name in files if not name.startswith(".")):
+            if _is_photo(path) and path.is_file():
+                yield Photo(path, path.relative_to(root).as_posix())
 
 
 def expand_photos(arguments: Sequence[str]) -> list[Photo]:
@@ -124,7 +134,7 @@ def _matching(pattern: str) -> list[Photo]:
     for path in map(Path, sorted(glob.glob(pattern, recursive=True))):
         name = path.relative_to(base).as_posix()
         if path.is_dir():
-            photos += [Photo(photo.path, f"{name}/{photo.name}") for photo in photos_below(path)]
+            photos += [Photo(photo.path, f"{name}/{photo.name}") for photo in _sorted_photos(path)]
         elif _is_photo(path):
             photos.append(Photo(path, name))
     if not photos:
