@@ -23,6 +23,9 @@ LAYERS: tuple[frozenset[str], ...] = (
             "refinement",
             "consistency",
             "fusion",
+            "meshing",
+            "normal_integration",
+            "calibration",
             "synthetic",
             "datasets",
             "evaluation",
@@ -36,6 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"types", "errors"}),
 )
 SIBLINGS_ALLOWED = {
+    "fusion": {"meshing"},
     "training": {"models", "datasets", "evaluation.metrics", "reporting"},
     "evaluation": {"models", "datasets"},
     "datasets": {"synthetic"},
@@ -47,6 +51,7 @@ FENCES = {
     "pycolmap": ("lotus_recon/sfm/", "lotus_recon/io/cameras.py"),
     "open3d": (
         "lotus_recon/fusion/",
+        "lotus_recon/meshing/",
         "lotus_recon/synthetic/",
         "lotus_recon/evaluation/",
         "lotus_recon/reporting/",

@@ -1,1 +1,1 @@
-"""Depth maps to surface: fusion of many views (``stage``) and the surface of one map (``depth_surface``)."""
+"""Aligned depth maps of many views to one mesh."""

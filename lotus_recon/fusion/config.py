@@ -33,31 +33,3 @@ class FusionConfig:
     min_island_share: float = 0.0002
     # The mesh is simplified (quadric error) to at most this many triangles; None: as it comes.
     max_triangles: int | None = None
-
-
-@dataclass(frozen=True)
-class NormalSurfaceConfig:
-    """How normals are integrated (for --fusion normal and --surface integrated)."""
-
-    # Length up to which shapes come from the normals, as a share of the longer side of the map; larger ones come from
-    # the depth. None: that at which points that were left aside are met best or, where they are few, views agree best.
-    normals_reach: float | None = None
-    # Angle in degrees between predicted normals and those of the depth at which the depth counts half.
-    disagreement_deg: float = 20.0
-    # Weight of a sparse point beside the steps to its neighbouring pixels, which weigh 1 each.
-    point_weight: float = 0.3
-    # Rounds in which the integrated maps of views that see the same surfaces are drawn together. None: one where a view
-    # has fewer than 100 sparse points, which would hold it better, else none.
-    agreement_rounds: int | None = None
-
-
-@dataclass(frozen=True)
-class SurfaceConfig:
-    """How one depth map becomes a mesh."""
-
-    # depth: the mesh of the predicted depth; integrated: first let the predicted normals decide its small shapes
-    surface: Literal["depth", "integrated"] = "depth"
-    # Depth that jumps between neighbours by more than this share of itself, beyond the slope around, is cut.
-    edge_jump: float = 0.04
-    # Triangles seen at less than this angle between surface and ray, in degrees, are cut.
-    min_grazing_deg: float = 4.0

@@ -16,7 +16,7 @@ from lotus_recon.types import Mesh
 
 BACKENDS = {
     "tsdf": "lotus_recon.fusion.tsdf:fuse",
-    "normal": "lotus_recon.fusion.tsdf:fuse",  # of maps that normal_surface made before they were checked
+    "normal": "lotus_recon.fusion.tsdf:fuse",  # of maps that normal_integration made before they were checked
 }
 
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
-from lotus_recon.fusion.bending import bent, read_view_normals
-from lotus_recon.fusion.cleaning import Cleaned, clean_mesh
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.memory import resident_bytes
 from lotus_recon.fusion.registry import get_backend
 from lotus_recon.fusion.views import FusionViews
 from lotus_recon.geometry.gravity import estimate_up
 from lotus_recon.io.meshes import GLTF_FROM_CAM, gltf_from_up, write_glb, write_ply
+from lotus_recon.meshing.cleaning import Cleaned, clean_mesh
+from lotus_recon.meshing.normal_guided import bent, read_view_normals
 from lotus_recon.types import Mesh, Scene, View
 from lotus_recon.workspace import peak_memory_mb, write_json
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
-from lotus_recon.fusion.config import FusionConfig, NormalSurfaceConfig, SurfaceConfig
+from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.meshing.config import SurfaceConfig
 from lotus_recon.models.config import PredictionConfig
+from lotus_recon.normal_integration.config import NormalIntegrationConfig
 from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.config import SfmConfig, UndistortConfig
@@ -54,7 +56,7 @@ class SingleViewConfig:
     camera: CameraConfig = field(default_factory=CameraConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
-    integration: NormalSurfaceConfig = field(default_factory=NormalSurfaceConfig)
+    integration: NormalIntegrationConfig = field(default_factory=NormalIntegrationConfig)
     runtime: Runtime = field(default_factory=Runtime)
 
 
@@ -82,7 +84,7 @@ class MultiViewConfig:
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     refinement: RefinementConfig = field(default_factory=RefinementConfig)
-    integration: NormalSurfaceConfig = field(default_factory=NormalSurfaceConfig)
+    integration: NormalIntegrationConfig = field(default_factory=NormalIntegrationConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     report: ReportConfig = field(default_factory=ReportConfig)

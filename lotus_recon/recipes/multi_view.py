@@ -12,7 +12,6 @@ from lotus_recon.alignment.anchors import held_out_points
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.consistency import stage as consistency
 from lotus_recon.errors import InputError
-from lotus_recon.fusion import normal_surface
 from lotus_recon.fusion import stage as fusion
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import MASKS_FOLDER, Photo, list_photos
@@ -22,6 +21,7 @@ from lotus_recon.models import stage as prediction
 from lotus_recon.models.base import resolve_device
 from lotus_recon.models.precomputed import STORED_KINDS, check_predictions
 from lotus_recon.models.registry import check_model, fetch_model, maker_of, model_fingerprint
+from lotus_recon.normal_integration import stage as normal_integration
 from lotus_recon.recipes.config import MultiViewConfig
 from lotus_recon.recipes.engine import Results, Stage
 from lotus_recon.recipes.output_folder import OWN_FILES, check_apart
@@ -77,7 +77,7 @@ def check_job(
     _check_sfm(config, photos)
     alignment.check_config(config.alignment)
     refinement.check_config(config.refinement)
-    normal_surface.check_config(config.integration)
+    normal_integration.check_config(config.integration)
     fusion.check_config(config.fusion)
     if config.alignment.align == "none" and not (config.sfm.pose_unit == "m" or config.scene.scale_from):
         raise InputError("--align none passes metric depth through: the poses must be metric too (--pose-unit m)")
@@ -165,7 +165,7 @@ def stages(job: Job) -> list[Stage]:
             "integration",
             [config.integration, config.alignment.holdout],
             _integration(job),
-            normal_surface.IntegratedViews,
+            normal_integration.IntegratedViews,
             f"sfm prediction {depth}",
         ),
         stage("consistency", config.consistency, _consistency(job), consistency.ConsistencyResult, f"sfm {checked}"),
@@ -285,11 +285,13 @@ def _scored_points(job: Job, scene: Scene) -> BoolArray:
 
 
 def _integration(job: Job) -> RunStage:
-    def run(results: Results, out_dir: Path) -> normal_surface.IntegratedViews:
+    def run(results: Results, out_dir: Path) -> normal_integration.IntegratedViews:
         scene = results["sfm"].scene
         depth_dir, prediction_dir = results.folder(depth_stage(job.config)), results.folder("prediction")
-        inputs = normal_surface.Inputs(scene, depth_dir, prediction_dir, _scored_points(job, scene), job.config.runtime)
-        return normal_surface.run(inputs, job.config.integration, out_dir)
+        inputs = normal_integration.Inputs(
+            scene, depth_dir, prediction_dir, _scored_points(job, scene), job.config.runtime
+        )
+        return normal_integration.run(inputs, job.config.integration, out_dir)
 
     return run
 

@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.calibration.single_view_camera import SingleView, estimate_camera
 from lotus_recon.errors import InputError, ReconError
-from lotus_recon.fusion import normal_surface
-from lotus_recon.fusion.depth_surface import surface_from_depth
-from lotus_recon.fusion.normal_surface import integrated_depth
 from lotus_recon.geometry.camera import fit_longer_edge
 from lotus_recon.geometry.depth import scale_free_from_affine
-from lotus_recon.geometry.single_view_camera import SingleView, estimate_camera
 from lotus_recon.io.images import Photo, expand_photos, read_info, read_rgb, resize_rgb, write_png
 from lotus_recon.io.intrinsics import DEFAULT_SOURCE, GivenIntrinsics, camera_of_photo
 from lotus_recon.io.maps import save_prediction
 from lotus_recon.io.meshes import write_glb, write_ply
+from lotus_recon.meshing.depth_surface import surface_from_depth
 from lotus_recon.models.base import Model, resolve_device
 from lotus_recon.models.precomputed import PrecomputedModel
 from lotus_recon.models.registry import check_model, fetch_model, make_model, maker_of, model_fingerprint
 from lotus_recon.models.stage import options_of
+from lotus_recon.normal_integration import stage as normal_integration
+from lotus_recon.normal_integration.stage import integrated_depth
 from lotus_recon.progress import track
 from lotus_recon.recipes.config import SingleViewConfig
 from lotus_recon.recipes.output_folder import OWN_FILES, check_apart
@@ -71,7 +71,7 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     given = GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)
     options = options_of(config.prediction)
     info = check_model(config.prediction.model, config.runtime.device, config.runtime.dtype, options=options)
-    normal_surface.check_config(config.integration)
+    normal_integration.check_config(config.integration)
     if config.surface.surface == "integrated" and "normal" not in info.tasks:
         raise InputError(
             f"--surface integrated: {maker_of(config.prediction)} no normals; name a model that predicts them, "

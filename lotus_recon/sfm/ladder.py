@@ -21,12 +21,12 @@ import pycolmap
 
 from lotus_recon.errors import SfmError
 from lotus_recon.io.cameras import PosedPhotos
+from lotus_recon.sfm.bundle_adjustment import refine
 from lotus_recon.sfm.diagnosis import has_baseline, isolated, some, why_no_model
 from lotus_recon.sfm.features import name_images
 from lotus_recon.sfm.job import Job, Matched, fill_database, in_source_pixels
 from lotus_recon.sfm.mapping import Settings, is_sound, map_photos
 from lotus_recon.sfm.matching import MatchStatistics
-from lotus_recon.sfm.refinement import refine
 
 log = logging.getLogger(__name__)
 

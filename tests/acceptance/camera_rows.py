@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from lotus_recon.calibration.single_view_camera import CameraEstimate, estimate_camera
 from lotus_recon.datasets import hololens, rooms, single_images
 from lotus_recon.datasets.rooms import RoomsSet
 from lotus_recon.geometry.camera import unproject
 from lotus_recon.geometry.depth import RANGE_PERCENTILES, scale_free_from_affine
-from lotus_recon.geometry.single_view_camera import CameraEstimate, estimate_camera
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.intrinsics import DEFAULT_FOV_DEG
 from lotus_recon.models.base import Model

@@ -15,13 +15,13 @@ from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.datasets import dtu_omnidata
 from lotus_recon.evaluation.metrics import point_to_mesh_distance
-from lotus_recon.fusion.normal_surface import IntegratedViews
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.depth import depth_edges
 from lotus_recon.geometry.normals import angle_deg, normalized
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.maps import load_arrays, load_prediction, save_prediction
 from lotus_recon.io.meshes import read_mesh
+from lotus_recon.normal_integration.stage import IntegratedViews
 from lotus_recon.types import DepthKind, DepthMap, Mesh, NormalMap, Prediction, Scene, View
 from tests.acceptance.command import multi_view
 from tests.acceptance.rows import Row

@@ -10,9 +10,9 @@ import pytest
 
 from lotus_recon.config import Runtime
 from lotus_recon.evaluation.metrics import pose_metrics
+from lotus_recon.sfm.bundle_adjustment import Refined, refine
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.mapping import Settings, is_sound, map_photos, median_angle_deg
-from lotus_recon.sfm.refinement import Refined, refine
 from tests.sfm.helpers import poses_of, shots_of, synthesize
 
 TRUE_PARAMS = (1280.0, 1290.0, 530.0, 370.0, 0.03, -0.01, 0.001, -0.001)

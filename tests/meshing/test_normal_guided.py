@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lotus_recon.fusion.bending import ViewNormals, bent, mean_normals
-from lotus_recon.fusion.cleaning import triangle_area_vectors
 from lotus_recon.geometry.normals import angle_deg, normalized
+from lotus_recon.meshing.cleaning import triangle_area_vectors
+from lotus_recon.meshing.normal_guided import ViewNormals, bent, mean_normals
 from lotus_recon.types import Camera, Mesh, View
-from tests.fusion.test_cleaning import sheet
+from tests.meshing.test_cleaning import sheet
 
 CELLS, SIZE, DISTANCE = 40, 2.0, 2.0
 EDGE = SIZE / CELLS

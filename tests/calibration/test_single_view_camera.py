@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lotus_recon.calibration.single_view_camera import SingleView, estimate_camera
+from lotus_recon.calibration.smooth_error import correlation_area, smooth_basis
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.normals import angle_deg, facing_camera, normals_from_depth
-from lotus_recon.geometry.single_view_camera import SingleView, estimate_camera
-from lotus_recon.geometry.smooth_error import correlation_area, smooth_basis
 from lotus_recon.types import Camera, DepthKind, DepthMap, NormalMap
 
 WIDTH, HEIGHT = 192, 144

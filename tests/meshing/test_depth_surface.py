@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.errors import FusionError
-from lotus_recon.fusion.config import SurfaceConfig
-from lotus_recon.fusion.depth_surface import surface_from_depth
 from lotus_recon.geometry.camera import project, rays_in_cam
+from lotus_recon.meshing.config import SurfaceConfig
+from lotus_recon.meshing.depth_surface import surface_from_depth
 from lotus_recon.types import Camera, DepthKind, DepthMap, FloatArray, Mesh, NormalMap
 
 CAMERA = Camera(64, 48, 60, 60, 31, 25)

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
-from lotus_recon.fusion.config import NormalSurfaceConfig
-from lotus_recon.fusion.consensus import drawn_together
 from lotus_recon.geometry.camera import pixel_index
 from lotus_recon.geometry.consistency import DepthTensors, covisible, disagreement
 from lotus_recon.geometry.devices import pick_device
@@ -30,6 +28,8 @@ from lotus_recon.geometry.normals import angle_deg, normals_from_depth
 from lotus_recon.geometry.points import point_errors, seen_points
 from lotus_recon.integration import IntegrationConfig, IntegrationResult, integrate_normals
 from lotus_recon.io.maps import load_prediction, load_weighted_depth, save_weighted_depth
+from lotus_recon.normal_integration.config import NormalIntegrationConfig
+from lotus_recon.normal_integration.consensus import drawn_together
 from lotus_recon.progress import track
 from lotus_recon.types import BoolArray, Camera, DepthMap, FloatArray, NormalMap, Scene, View
 from lotus_recon.workspace import write_json
@@ -101,7 +101,7 @@ class IntegratedViews:
             raise InputError(f"{path} cannot be read as a report of integration: {error}") from error
 
 
-def run(inputs: Inputs, config: NormalSurfaceConfig, out_dir: Path) -> IntegratedViews:
+def run(inputs: Inputs, config: NormalIntegrationConfig, out_dir: Path) -> IntegratedViews:
     """Integrate every view that has depth; writes ``<stem>.npz`` per view and integration.json.
 
     Raises InputError when no view has normals, and for maps that cannot be read.
@@ -134,7 +134,7 @@ def run(inputs: Inputs, config: NormalSurfaceConfig, out_dir: Path) -> Integrate
     return result
 
 
-def check_config(config: NormalSurfaceConfig) -> None:
+def check_config(config: NormalIntegrationConfig) -> None:
     """Raise InputError for an option out of its range."""
     for name, low, high in (
         ("normals_reach", 1e-3, 100.0),
@@ -151,7 +151,7 @@ def _points_per_view(scene: Scene, views: Sequence[tuple[int, View]], points: Bo
     return float(np.mean([len(seen_points(scene, i, points)[1]) for i, _ in views]))
 
 
-def _best_reach(inputs: Inputs, indices: Sequence[int], config: NormalSurfaceConfig, by_points: bool) -> float:
+def _best_reach(inputs: Inputs, indices: Sequence[int], config: NormalIntegrationConfig, by_points: bool) -> float:
     """The reach at which points left aside are met best, or at which views agree best; tried on a few views."""
     views = [(i, inputs.scene.views[i]) for i in indices]
     as_they_are = [DepthTensors.of(view, *_depth_of(inputs, view), torch.device("cpu")) for _, view in views]
@@ -203,7 +203,7 @@ class _Guided:
             return None
         return cls(index, view, depth, confidence, normals, _anchors(inputs.scene, index, depth, guides))
 
-    def integrated(self, config: NormalSurfaceConfig) -> IntegrationResult:
+    def integrated(self, config: NormalIntegrationConfig) -> IntegrationResult:
         """What the normals make of the depth."""
         return integrated_depth(self.depth, self.confidence, self.normals, self.view.camera, self.anchors, config)
 
@@ -214,7 +214,7 @@ def integrated_depth(
     normals: NormalMap,
     camera: Camera,
     anchors: FloatArray | None,
-    config: NormalSurfaceConfig,
+    config: NormalIntegrationConfig,
 ) -> IntegrationResult:
     """Depth of one view from its normals, with its depth as prior where that is valid; NaN where either is not.
 
@@ -251,7 +251,9 @@ class _How:
     torn: float
 
 
-def _integrated(inputs: Inputs, index: int, view: View, config: NormalSurfaceConfig, guides: BoolArray) -> _Integrated:
+def _integrated(
+    inputs: Inputs, index: int, view: View, config: NormalIntegrationConfig, guides: BoolArray
+) -> _Integrated:
     """What the normals of a view make of its depth; the points ``guides`` (P,) are its anchors."""
     guided = _Guided.read(inputs, index, view, guides)
     if guided is None:

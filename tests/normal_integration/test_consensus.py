@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from lotus_recon.fusion.consensus import drawn_together
 from lotus_recon.geometry.consistency import DepthTensors, covisible, disagreement
+from lotus_recon.normal_integration.consensus import drawn_together
 from lotus_recon.types import View
 from tests.alignment.analytic import true_depth, views_on_arc
 

@@ -7,9 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from lotus_recon.errors import InputError
-from lotus_recon.geometry.depth import RANGE_PERCENTILES
-from lotus_recon.geometry.normals_fit import (
+from lotus_recon.calibration.normals_fit import (
     HEAD,
     LOG_FOCAL,
     LOG_OFFSET,
@@ -18,7 +16,9 @@ from lotus_recon.geometry.normals_fit import (
     Prior,
     fit_normals,
 )
-from lotus_recon.geometry.slope_cells import SlopeCells, slope_cells
+from lotus_recon.calibration.slope_cells import SlopeCells, slope_cells
+from lotus_recon.errors import InputError
+from lotus_recon.geometry.depth import RANGE_PERCENTILES
 from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, FloatArray, NormalMap
 
 Source = Literal["given", "normals", "default"]

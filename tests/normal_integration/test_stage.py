@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
-from lotus_recon.fusion import normal_surface
-from lotus_recon.fusion.config import NormalSurfaceConfig
 from lotus_recon.geometry.normals import angle_deg, normalized, normals_from_depth
 from lotus_recon.io.maps import load_prediction, load_weighted_depth, save_arrays, save_prediction
+from lotus_recon.normal_integration import stage as normal_integration
+from lotus_recon.normal_integration.config import NormalIntegrationConfig
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction, Scene, SparsePoints, View
 from tests.alignment.analytic import CAMERA, true_depth, views_on_arc
 
 SIZE = (96, 72)
-CONFIG = NormalSurfaceConfig()
+CONFIG = NormalIntegrationConfig()
 
 
 def the_views() -> tuple[View, ...]:
@@ -32,7 +32,7 @@ def ripple(shape: tuple[int, ...]) -> NDArray[np.float64]:
     return 1 + 0.005 * np.random.default_rng(0).standard_normal(shape)
 
 
-def write(root: Path, normals: bool = True, confidence: float | None = None) -> normal_surface.Inputs:
+def write(root: Path, normals: bool = True, confidence: float | None = None) -> normal_integration.Inputs:
     seen = the_views()
     for view in seen:
         truth = true_depth(view)
@@ -48,16 +48,16 @@ def write(root: Path, normals: bool = True, confidence: float | None = None) -> 
         predicted = Prediction(depth, NormalMap(found, known) if normals else None)
         save_prediction(root / "prediction" / f"{view.stem}.npz", predicted)
     (root / "out").mkdir()
-    return normal_surface.Inputs(
+    return normal_integration.Inputs(
         Scene(seen, SparsePoints.empty()), root / "depth", root / "prediction", np.zeros(0, bool), Runtime(device="cpu")
     )
 
 
 def test_ripples_of_the_depth_go_and_its_shape_stays(tmp_path: Path) -> None:
     inputs = write(tmp_path, confidence=0.7)
-    result = normal_surface.run(inputs, CONFIG, tmp_path / "out")
+    result = normal_integration.run(inputs, CONFIG, tmp_path / "out")
     assert [view.status for view in result.views] == ["integrated"] * 2
-    assert normal_surface.IntegratedViews.load(tmp_path / "out") == result
+    assert normal_integration.IntegratedViews.load(tmp_path / "out") == result
     for view, report in zip(inputs.scene.views, result.views, strict=True):
         before, _ = load_weighted_depth(tmp_path / "depth" / f"{view.stem}.npz")
         after, confidence = load_weighted_depth(tmp_path / "out" / f"{view.stem}.npz")
@@ -86,7 +86,7 @@ def test_normals_that_are_all_turned_do_not_bend_the_surface(tmp_path: Path) -> 
         assert stored.normals is not None
         turned = normalized(stored.normals.values + np.array([0.05, 0, 0])).astype(np.float32)
         save_prediction(path, Prediction(stored.depth, NormalMap(turned, stored.normals.valid)))
-    normal_surface.run(inputs, replace(CONFIG, normals_reach=0.05), tmp_path / "out")
+    normal_integration.run(inputs, replace(CONFIG, normals_reach=0.05), tmp_path / "out")
     for view in inputs.scene.views:
         after, _ = load_weighted_depth(tmp_path / "out" / f"{view.stem}.npz")
         assert after is not None
@@ -109,7 +109,7 @@ def test_points_that_are_scored_are_no_anchors(tmp_path: Path) -> None:
         out = tmp_path / f"scored-{scored}"
         out.mkdir()
         given = replace(inputs, scene=scene, scored_points=np.full(2, scored))
-        report = normal_surface.run(given, replace(CONFIG, point_weight=10.0), out).views[0]
+        report = normal_integration.run(given, replace(CONFIG, point_weight=10.0), out).views[0]
         assert report.points == (2 if scored else 0)
         found, _ = load_weighted_depth(out / f"{view.stem}.npz")
         assert found is not None
@@ -122,7 +122,7 @@ def test_views_without_normals_keep_their_depth(tmp_path: Path, caplog: pytest.L
     view = inputs.scene.views[1]
     path = tmp_path / "prediction" / f"{view.stem}.npz"
     save_prediction(path, Prediction(load_prediction(path).depth, None))
-    result = normal_surface.run(inputs, CONFIG, tmp_path / "out")
+    result = normal_integration.run(inputs, CONFIG, tmp_path / "out")
     assert [one.status for one in result.views] == ["integrated", "no_normals"]
     assert view.name in caplog.text
     before, after = (load_weighted_depth(tmp_path / d / f"{view.stem}.npz")[0] for d in ("depth", "out"))
@@ -134,16 +134,16 @@ def test_views_without_normals_keep_their_depth(tmp_path: Path, caplog: pytest.L
 def test_what_cannot_be_integrated_is_refused(tmp_path: Path) -> None:
     inputs = write(tmp_path, normals=False)
     with pytest.raises(InputError, match="no view has any"):
-        normal_surface.run(inputs, CONFIG, tmp_path / "out")
+        normal_integration.run(inputs, CONFIG, tmp_path / "out")
     with pytest.raises(InputError, match="--normals-reach 0.0"):
-        normal_surface.run(inputs, replace(CONFIG, normals_reach=0.0), tmp_path / "out")
+        normal_integration.run(inputs, replace(CONFIG, normals_reach=0.0), tmp_path / "out")
     with pytest.raises(InputError, match="no aligned depth maps"):
-        normal_surface.run(replace(inputs, depth_dir=tmp_path / "nowhere"), CONFIG, tmp_path / "out")
+        normal_integration.run(replace(inputs, depth_dir=tmp_path / "nowhere"), CONFIG, tmp_path / "out")
     view = inputs.scene.views[0]
     small = NormalMap(np.tile(np.array([0, 0, -1], np.float32), (10, 12, 1)), np.ones((10, 12), bool))
     save_prediction(tmp_path / "prediction" / f"{view.stem}.npz", Prediction(None, small))
     with pytest.raises(InputError, match="must agree"):
-        normal_surface.run(inputs, CONFIG, tmp_path / "out")
+        normal_integration.run(inputs, CONFIG, tmp_path / "out")
 
 
 @pytest.mark.parametrize("every", [2, 3])
@@ -158,20 +158,20 @@ def test_thinned_maps_are_those_of_the_thinned_cameras(
         np.ones((2, 3)), np.zeros((2, 3), np.uint8), np.ones(2), np.arange(2), np.zeros(2, np.int64), xy
     )
     inputs = replace(inputs, scene=replace(inputs.scene, points=points))
-    monkeypatch.setattr(normal_surface, "_TRIAL_PX", 96 // every)
+    monkeypatch.setattr(normal_integration, "_TRIAL_PX", 96 // every)
     thin = inputs.thinned()
     assert thin.every == every
     start, thin_view = every // 2, thin.scene.views[0]
     np.testing.assert_allclose(true_depth(thin_view), true_depth(view)[start::every, start::every], rtol=1e-9)
     np.testing.assert_allclose((xy - start - 0.5) / every + 0.5, thin.scene.points.obs_xy)
-    assert normal_surface._depth_of(thin, thin_view)[0].shape == true_depth(thin_view).shape
+    assert normal_integration._depth_of(thin, thin_view)[0].shape == true_depth(thin_view).shape
 
 
 def test_maps_of_any_size_are_trusted_as_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = write(tmp_path)
     found = []
     for px in (10_000, 48):
-        monkeypatch.setattr(normal_surface, "_TRIAL_PX", px)
+        monkeypatch.setattr(normal_integration, "_TRIAL_PX", px)
         (tmp_path / f"{px}").mkdir()
-        found.append(normal_surface.run(inputs, CONFIG, tmp_path / f"{px}").normals_reach)
+        found.append(normal_integration.run(inputs, CONFIG, tmp_path / f"{px}").normals_reach)
     assert abs(np.log(found[1] / found[0])) < np.log(4), "one step of the reaches at most"

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.calibration.slope_cells import SlopeCells, neighbour_variance, neighbours
+from lotus_recon.calibration.smooth_error import SmoothBasis, correlation_area, smooth_basis
 from lotus_recon.geometry.normals import normalized
-from lotus_recon.geometry.slope_cells import SlopeCells, neighbour_variance, neighbours
-from lotus_recon.geometry.smooth_error import SmoothBasis, correlation_area, smooth_basis
 from lotus_recon.types import BoolArray, FloatArray
 
 LOG_FOCAL, LOG_OFFSET, CENTER_X, CENTER_Y, HEAD = 0, 1, 2, 3, 4  # places in the vector of unknowns; then the cosines

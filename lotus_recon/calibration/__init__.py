@@ -1,0 +1,1 @@
+"""The camera of a single photo, from its predicted depth and normals."""

@@ -1,0 +1,1 @@
+"""Meshes: cleaning, normal-guided refinement, and the mesh of a single depth map."""
