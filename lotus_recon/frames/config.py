@@ -10,6 +10,9 @@ from annotated_types import Interval
 from lotus_recon.limits import Share
 from lotus_recon.options import Options
 
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".mts"})
+FRAMES_FOLDER = "frames"  # in the output folder: the photos taken from a video
+
 
 @dataclass(frozen=True)
 class FramesConfig(Options):
