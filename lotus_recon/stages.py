@@ -90,7 +90,7 @@ class StageSpec(Generic[J, Result]):
     requires: Callable[[J], tuple[StageSpec[J, Any], ...]] = lambda job: ()
     inputs: Callable[[J], Mapping[str, str]] = _nothing  # fingerprints of the files that it reads from outside
     # What can be found wrong before any long work; raises InputError.
-    check: Callable[[J], None] = _no_check
+    check: Callable[[J], object] = _no_check
     folder: Callable[[J], str] | None = None  # in the output folder; None: the name of the stage
     adds_to_folder: bool = False  # the folder is that of an earlier stage, which this one adds files to
     # Fields of Runtime that change the result, beside the options.

@@ -49,11 +49,11 @@ def run(argv: Sequence[str]) -> int:
     arguments = parse(lambda options: Arguments(options=options), base, "single_view", argv)
     from lotus_recon.recipes.engine import check_stage_names
     from lotus_recon.recipes.output_folder import claim
-    from lotus_recon.recipes.single_view import Selection, check_job, run_job
+    from lotus_recon.recipes.single_view import PhotoSelection, check_job, run_job
     from lotus_recon.workspace import Workspace
 
     check_stage_names(SINGLE_VIEW, arguments.only, arguments.from_stage)
-    selection = Selection(arguments.only, arguments.from_stage)
+    selection = PhotoSelection(arguments.only, arguments.from_stage)
     workspace = Workspace(arguments.out)
     with on_screen(arguments.quiet, arguments.verbose):
         job = check_job(arguments.photos, arguments.options, arguments.out)

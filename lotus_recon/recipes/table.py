@@ -51,5 +51,5 @@ def multi_view_config(
     table: Sequence[StageSpec[SceneJob, Any]] = MULTI_VIEW, backends: Sequence[Backend] = BACKENDS
 ) -> type[MultiViewConfig]:
     """The options of ``pipelines.multi_view``: those of every stage and fusion back-end."""
-    groups = [one.group for one in (*table, *backends) if one.group is not None]
-    return with_groups(MultiViewConfig, groups)
+    groups = [*(stage.group for stage in table), *(backend.group for backend in backends)]
+    return with_groups(MultiViewConfig, [group for group in groups if group is not None])
