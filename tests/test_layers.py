@@ -36,7 +36,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"integration", "io"}),
     frozenset({"workspace", "config", "logs", "progress", "threads"}),
     frozenset({"geometry"}),
-    frozenset({"types", "errors"}),
+    frozenset({"types", "errors", "cache", "native"}),
 )
 SIBLINGS_ALLOWED = {
     "fusion": {"meshing"},
@@ -45,6 +45,7 @@ SIBLINGS_ALLOWED = {
     "datasets": {"synthetic"},
     "workspace": {"config", "progress"},
     "config": {"workspace"},
+    "native": {"cache", "errors"},
     "types": {"errors"},
 }
 FENCES = {
