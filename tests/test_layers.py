@@ -43,6 +43,7 @@ LAYERS = (
     "progress",
     "threads",
     "geometry",
+    "native",
     "types",
     "errors",
 )
