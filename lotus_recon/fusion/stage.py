@@ -66,7 +66,7 @@ def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
     import open3d  # noqa: F401  so that its size does not count as memory that fusion takes
 
     resident_before = resident_bytes()
-    views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, config.min_fused_confidence)
+    views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, config.advanced.min_fused_confidence)
     raw, figures = backend.fuse(views, config, inputs.backend_options, inputs.runtime)
     started = time.monotonic()
     mesh = canonical(raw)
