@@ -169,7 +169,7 @@ def stages(job: Job) -> list[Stage]:
         stage("consistency", config.consistency, _consistency(job), consistency.ConsistencyResult, f"sfm {checked}"),
         stage(
             "fusion",
-            config.fusion,
+            [config.fusion, config.mesh],
             _fusion(job),
             fusion.FusionResult,
             f"sfm images consistency{' prediction integration' if checked == 'integration' else ''}",
@@ -307,9 +307,14 @@ def _fusion(job: Job) -> RunStage:
     def run(results: Results, out_dir: Path) -> fusion.FusionResult:
         bending = None
         if job.config.fusion.fusion == "normal":
-            bending = fusion.Bending(results.folder("prediction"), results["integration"].normals_reach)
+            bending = fusion.Bending(results.folder("prediction"), results["integration"].integration_scale)
         inputs = fusion.Inputs(
-            results["sfm"].scene, results.folder("consistency"), results.folder("images"), job.config.runtime, bending
+            results["sfm"].scene,
+            results.folder("consistency"),
+            results.folder("images"),
+            job.config.runtime,
+            bending,
+            job.config.mesh,
         )
         return fusion.run(inputs, job.config.fusion, out_dir)
 
