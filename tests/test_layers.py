@@ -23,6 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "refinement",
             "consistency",
             "fusion",
+            "frames",
             "meshing",
             "normal_integration",
             "calibration",

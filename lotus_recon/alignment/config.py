@@ -27,11 +27,11 @@ class AlignmentConfig:
     # relative depth error up to which a point agrees with a map
     inlier_threshold: float = 0.05
     # share of agreeing points below which a view is rejected
-    min_inlier_share: float = 0.3
+    min_inlier_ratio: float = 0.3
     # width of the Cauchy loss, in standard deviations
     cauchy_scale: float = 0.7
     # factor by which a fit that keeps all depth positive may fit the points worse than one that does not
-    guard_tolerance: float = 1.25
+    positivity_tolerance: float = 1.25
     # depth beyond which pixels are dropped, as a multiple of that of the far sparse points (their 98th percentile)
     max_depth_factor: float = 4.0
     # sky and far mask: drop pixels deeper than this percentile of the depth of all aligned maps (none: keep them)

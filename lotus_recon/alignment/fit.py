@@ -103,10 +103,10 @@ def judged(fit: DepthFit, anchors: Anchors, scale_only: bool, config: AlignmentC
     """The outcome of a fit: rejected when too few points agree with it."""
     error = relative_error(fit, anchors)
     inliers = int((error < config.inlier_threshold).sum())
-    if inliers < config.min_inlier_share * len(anchors) or not np.isfinite([fit.scale, fit.shift]).all():
+    if inliers < config.min_inlier_ratio * len(anchors) or not np.isfinite([fit.scale, fit.shift]).all():
         reason = (
             f"sparse points disagree: {inliers} of {len(anchors)} are within {config.inlier_threshold:.0%} of the map, "
-            f"not {config.min_inlier_share:.0%} of them (--min-inlier-share)"
+            f"not {config.min_inlier_ratio:.0%} of them (--min-inlier-ratio)"
         )
         return FitOutcome(None, inliers, scale_only, reason)
     return FitOutcome(fit, inliers, scale_only)
@@ -160,7 +160,7 @@ def _refine_affine(
     costs = [_robust_cost(x, target, fit, config) for fit in (free, bound)]
     # Where the points clearly contradict the bound (a sky that the model puts nearer than infinity would allow), the
     # fit follows the points, and pixels beyond the limits become invalid instead.
-    return bound if costs[1] <= config.guard_tolerance * costs[0] else free
+    return bound if costs[1] <= config.positivity_tolerance * costs[0] else free
 
 
 def _robust_cost(x: FloatArray, target: FloatArray, fit: tuple[float, float], config: AlignmentConfig) -> float:

@@ -24,13 +24,13 @@ class ConsistencyConfig:
     # largest of that width, relative to depth
     max_agreement: float = 0.03
     # a pixel this many widths behind another view's surface is taken for hidden by it; nearer, for contradicted
-    hidden_widths: float = 2.5
+    occlusion_tolerance: float = 2.5
     # views that must confirm a pixel, where at least as many see it
-    min_confirmations: int = 1
+    min_consistent_views: int = 1
     # share of the views with a say that must confirm a pixel
-    min_confirmed_share: float = 0.5
+    min_consistent_ratio: float = 0.5
     # confidence of a pixel that no other view sees
-    unseen_confidence: float = 0.25
+    single_view_confidence: float = 0.25
     # relative jump of depth between neighbouring pixels that makes both of them flying pixels
     edge_jump: float = 0.03
     # angle in degrees between surface and ray below which a pixel is dropped

@@ -189,7 +189,7 @@ def _checked(
 ) -> tuple[BoolArray, NDArray[np.float32], ViewConsistency]:
     """Pixels to keep, their confidence, and the report of one view."""
     row, col = this.every(1)
-    votes = count_votes(this, row, col, others, agreement, config.hidden_widths * agreement)
+    votes = count_votes(this, row, col, others, agreement, config.occlusion_tolerance * agreement)
     wanted, confidence = judge(votes, config)
     shape = map_.depth.shape
     keep, weight = np.zeros(shape, bool), np.zeros(shape, np.float32)
@@ -212,12 +212,13 @@ def _checked(
 def judge(votes: Votes, config: ConsistencyConfig) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) which pixels stay, and their confidence in [0, 1].
 
-    The confidence is the mean agreement of the views with a say, drawn to ``unseen_confidence`` where they are few.
+    The confidence is the mean agreement of the views with a say, drawn to ``single_view_confidence`` where
+    they are few.
     """
     seen = votes.confirmed + votes.contradicted
-    enough = votes.confirmed >= torch.clamp(seen, max=config.min_confirmations)
-    keep = enough & (votes.confirmed >= config.min_confirmed_share * seen)
-    confidence = (votes.agreement + _PRIOR * config.unseen_confidence) / (seen + _PRIOR)
+    enough = votes.confirmed >= torch.clamp(seen, max=config.min_consistent_views)
+    keep = enough & (votes.confirmed >= config.min_consistent_ratio * seen)
+    confidence = (votes.agreement + _PRIOR * config.single_view_confidence) / (seen + _PRIOR)
     return keep, confidence
 
 

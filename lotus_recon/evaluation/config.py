@@ -67,7 +67,7 @@ class MapsConfig:
     # Where the terms of the robust alignment stop to grow, relative to depth; None = nowhere, as in MoGe's evaluation.
     truncation: float | None = None
     # Pixels that have ground truth and no prediction: an error, or left out (their share is reported).
-    holes: Literal["refuse", "leave_out"] = "refuse"
+    holes: Literal["refuse", "skip"] = "refuse"
     # Pictures of this many of the worst photos of each set.
     worst: int = 10
     # Threads that read and score.

@@ -131,7 +131,7 @@ def _compared(known: BoolArray, predicted: BoolArray, config: MapsConfig) -> tup
         raise InputError(f"the prediction is {predicted.shape}, the ground truth {known.shape}: sizes must agree")
     holes = int((known & ~predicted).sum())
     if holes and config.holes == "refuse":
-        raise InputError(f"{holes} of {known.sum()} pixels with ground truth have no prediction; see --holes leave_out")
+        raise InputError(f"{holes} of {known.sum()} pixels with ground truth have no prediction; see --holes skip")
     return known & predicted, holes
 
 

@@ -22,14 +22,10 @@ class FusionConfig:
     truncation_voxels: float = 8.0
     # Pixels farther than this many times the median depth of all maps are not fused. At 3, with voxels of 2 median
     # footprints, the footprint of the farthest pixels is 1.5 voxels; beyond, the surface would have holes.
-    max_fused_depth: float = 3.0
+    max_depth_ratio: float = 3.0
     # Pixels whose confidence (0 to 1) is not above this are not fused.
     min_fused_confidence: float = 0.0
     # Surface is kept where the summed weight of its views is above this; a fully confident view counts 1.
     min_fused_weight: float = 0.0
     # Gigabytes (1e9 bytes) that fusion may take; voxels are coarsened to fit. None: 60 % of what is free.
     memory_gb: float | None = None
-    # Separate pieces of surface with less than this share of the whole area are removed.
-    min_island_share: float = 0.0002
-    # The mesh is simplified (quadric error) to at most this many triangles; None: as it comes.
-    max_triangles: int | None = None

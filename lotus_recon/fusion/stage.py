@@ -20,6 +20,7 @@ from lotus_recon.fusion.views import FusionViews
 from lotus_recon.geometry.gravity import estimate_up
 from lotus_recon.io.meshes import GLTF_FROM_CAM, gltf_from_up, write_glb, write_ply
 from lotus_recon.meshing.cleaning import Cleaned, clean_mesh
+from lotus_recon.meshing.config import MeshConfig
 from lotus_recon.meshing.normal_guided import bent, read_view_normals
 from lotus_recon.types import Mesh, Scene, View
 from lotus_recon.workspace import peak_memory_mb, write_json
@@ -37,6 +38,7 @@ class Inputs:
     images_dir: Path
     runtime: Runtime = field(default_factory=Runtime)
     bending: Bending | None = None  # None: the mesh stays as it was fused
+    mesh: MeshConfig = field(default_factory=MeshConfig)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
     views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, config.min_fused_confidence)
     raw, figures = fuse(views, config, inputs.runtime)
     started = time.monotonic()
-    cleaned = clean_mesh(raw, config.min_island_share, config.max_triangles)
+    cleaned = clean_mesh(raw, inputs.mesh.min_island_ratio, inputs.mesh.max_triangles)
     figures["seconds"]["cleaning"] = time.monotonic() - started
     if inputs.bending is not None:
         started = time.monotonic()
@@ -107,12 +109,10 @@ def check_config(config: FusionConfig) -> None:
         "voxel_size": (config.voxel_size, 0, np.inf),
         "voxel_footprints": (config.voxel_footprints, 0, np.inf),
         "truncation_voxels": (config.truncation_voxels, 1, np.inf),
-        "max_fused_depth": (config.max_fused_depth, 0, np.inf),
+        "max_depth_ratio": (config.max_depth_ratio, 0, np.inf),
         "memory_gb": (config.memory_gb, 0, np.inf),
         "min_fused_confidence": (config.min_fused_confidence, -1e-9, 1),
         "min_fused_weight": (config.min_fused_weight, -1e-9, np.inf),
-        "min_island_share": (config.min_island_share, -1e-9, 1),
-        "max_triangles": (config.max_triangles, 3, np.inf),
     }
     for name, (value, above, below) in get_range.items():
         if value is not None and not above < value < below:

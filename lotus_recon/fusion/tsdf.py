@@ -43,7 +43,7 @@ def fuse(views: FusionViews, config: FusionConfig, runtime: Runtime) -> tuple[Me
     """
     device = _device(runtime.device)
     started = time.monotonic()
-    survey = views.survey(config.max_fused_depth)
+    survey = views.survey(config.max_depth_ratio)
     plan = _plan(survey, config, device)
     surveyed = time.monotonic()
     grid = _Grid(plan, survey.weighted, device)
@@ -78,7 +78,7 @@ def _plan(survey: Survey, config: FusionConfig, device: str) -> VolumePlan:
         survey_bytes=survey.nbytes,
         frame_pixels=survey.largest,
         workers=worker_count() if survey.weighted else 0,
-        decimates=config.max_triangles is not None,
+        decimates=False,
     )
     budget = FREE_SHARE * free_memory_bytes(device) if config.memory_gb is None else config.memory_gb * 1e9
     return plan_volume(survey, config, memory, int(budget))

@@ -54,7 +54,7 @@ class Cuts:
         return [
             ("have no valid depth", self.invalid),
             ("have too little confidence (--min-fused-confidence)", self.unconfident),
-            ("are too far away (--max-fused-depth)", self.far),
+            ("are too far away (--max-depth-ratio)", self.far),
         ]
 
 
@@ -102,8 +102,8 @@ class FusionViews:
     def _path(self, view: View) -> Path:
         return self._depth_dir / f"{view.stem}.npz"
 
-    def survey(self, max_fused_depth: float) -> Survey:
-        """Look at all maps once; pixels beyond ``max_fused_depth`` times the median depth are cut.
+    def survey(self, max_depth_ratio: float) -> Survey:
+        """Look at all maps once; pixels beyond ``max_depth_ratio`` times the median depth are cut.
 
         Raises FusionError for maps of a wrong kind or size and when no pixel is left.
         """
@@ -113,7 +113,7 @@ class FusionViews:
         cuts = sum((summary.cuts for summary in summaries), Cuts())
         if not any(sample.any() for sample in samples):
             raise FusionError(f"no pixel is left to fuse: {cuts}")
-        max_depth = float(max_fused_depth * np.median(np.concatenate([_some(sample) for sample in samples])))
+        max_depth = float(max_depth_ratio * np.median(np.concatenate([_some(sample) for sample in samples])))
         n_far = sum(int(np.count_nonzero(sample > max_depth)) for sample in samples)
         for sample in samples:
             sample[sample > max_depth] = 0

@@ -65,5 +65,5 @@ def _refusal(voxel_size: float, needed_bytes: int, budget_bytes: int) -> str:
     return (
         f"fusion with voxels of {voxel_size:.4g} would take {needed_bytes / 1e9:.2f} GB; the budget is "
         f"{budget_bytes / 1e9:.2f} GB and voxels {MAX_COARSENING:g} times as large do not fit either. "
-        "Raise --memory-gb or --voxel-size, or lower --max-fused-depth"
+        "Raise --memory-gb or --voxel-size, or lower --max-depth-ratio"
     )

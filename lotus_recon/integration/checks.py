@@ -72,7 +72,7 @@ def checked(
 def check_config(config: IntegrationConfig) -> None:
     """Raise InputError for an option out of its range."""
     allowed = {
-        "tear_sharpness": (0, 100),
+        "discontinuity_sharpness": (0, 100),
         "bend_deg": (0.01, 1e6),
         "prior_length": (1e-4, 1e4),
         "anchor_weight": (0, 1e6),

@@ -11,7 +11,7 @@ class IntegrationConfig:
 
     # how strongly the less steep side of a pixel is preferred to the steeper one (k of bilateral normal integration);
     # larger tears the surface sooner
-    tear_sharpness: float = 2.0
+    discontinuity_sharpness: float = 2.0
     # angle in degrees between neighbouring normals at which the depth step between them counts half
     bend_deg: float = 5.0
     # length above which the depth prior decides over the normals, as a share of the longer side of the map

@@ -229,7 +229,7 @@ class _Integration:
         """(2, 2, P) belief in the side ahead and behind, for x and y: more in the one that is less steep."""
         ahead, behind = self.graph.sides(unknown[self.graph.second] - unknown[self.graph.first])
         scale = self.steps.slope_scale**2
-        steeper_behind = self.config.tear_sharpness * scale * (behind**2 - ahead**2)
+        steeper_behind = self.config.discontinuity_sharpness * scale * (behind**2 - ahead**2)
         belief = 1 / (1 + np.exp(-np.clip(steeper_behind, -_STEEPEST, _STEEPEST)))
         return np.stack([belief, 1 - belief])
 

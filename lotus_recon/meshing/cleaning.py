@@ -23,14 +23,14 @@ class Cleaned:
     area: float  # in squared units of the scene
 
 
-def clean_mesh(mesh: Mesh, min_island_share: float, max_triangles: int | None) -> Cleaned:
+def clean_mesh(mesh: Mesh, min_island_ratio: float, max_triangles: int | None) -> Cleaned:
     """``mesh`` without small islands, simplified, in canonical order and with vertex normals.
 
     The result depends only on the surface, not on the order of the vertices and triangles given.
     """
     ordered = canonical(mesh)
     area_vectors = triangle_area_vectors(ordered)
-    keep, removed, left = large_islands(ordered, area_vectors, min_island_share)
+    keep, removed, left = large_islands(ordered, area_vectors, min_island_ratio)
     whole = without_unused(Mesh(ordered.vertices, ordered.triangles[keep], ordered.colors))
     area_vectors = area_vectors[keep]
     if max_triangles is not None and len(whole.triangles) > max_triangles:

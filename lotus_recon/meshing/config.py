@@ -16,3 +16,13 @@ class SurfaceConfig:
     edge_jump: float = 0.04
     # Triangles seen at less than this angle between surface and ray, in degrees, are cut.
     min_grazing_deg: float = 4.0
+
+
+@dataclass(frozen=True)
+class MeshConfig:
+    """How a fused surface becomes the mesh that is written."""
+
+    # Separate pieces of surface with less than this share of the whole area are removed.
+    min_island_ratio: float = 0.0002
+    # The mesh is simplified (quadric error) to at most this many triangles; None: as it comes.
+    max_triangles: int | None = None

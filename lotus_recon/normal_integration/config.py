@@ -11,11 +11,11 @@ class NormalIntegrationConfig:
 
     # Length up to which shapes come from the normals, as a share of the longer side of the map; larger ones come from
     # the depth. None: that at which points that were left aside are met best or, where they are few, views agree best.
-    normals_reach: float | None = None
+    integration_scale: float | None = None
     # Angle in degrees between predicted normals and those of the depth at which the depth counts half.
     disagreement_deg: float = 20.0
     # Weight of a sparse point beside the steps to its neighbouring pixels, which weigh 1 each.
     point_weight: float = 0.3
     # Rounds in which the integrated maps of views that see the same surfaces are drawn together. None: one where a view
     # has fewer than 100 sparse points, which would hold it better, else none.
-    agreement_rounds: int | None = None
+    consensus_iterations: int | None = None

@@ -86,7 +86,7 @@ class IntegratedViews:
     """The maps in ``folder``: ``<stem>.npz`` with depth, depth_valid, confidence and meta."""
 
     folder: Path
-    normals_reach: float  # that was given or found
+    integration_scale: float  # that was given or found
     views: tuple[ViewIntegration, ...]
 
     @classmethod
@@ -96,7 +96,7 @@ class IntegratedViews:
         try:
             report: dict[str, Any] = json.loads(path.read_text())
             views = tuple(ViewIntegration(**view) for view in report["views"])
-            return cls(folder, float(report["normals_reach"]), views)
+            return cls(folder, float(report["integration_scale"]), views)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} cannot be read as a report of integration: {error}") from error
 
@@ -114,9 +114,9 @@ def run(inputs: Inputs, config: NormalIntegrationConfig, out_dir: Path) -> Integ
         raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
     guides = ~inputs.scored_points
     held = _points_per_view(inputs.scene, views, guides) >= _ENOUGH_POINTS
-    reach = config.normals_reach or _best_reach(inputs.thinned(), [i for i, _ in views], config, held)
-    rounds = config.agreement_rounds if config.agreement_rounds is not None else int(not held)
-    config = replace(config, normals_reach=reach)
+    reach = config.integration_scale or _best_reach(inputs.thinned(), [i for i, _ in views], config, held)
+    rounds = config.consensus_iterations if config.consensus_iterations is not None else int(not held)
+    config = replace(config, integration_scale=reach)
     found = [_integrated(inputs, i, view, config, guides) for i, view in track(views, "integrate normals", len(views))]
     fixed = [one.how is None for one in found]
     if all(fixed):
@@ -130,17 +130,17 @@ def run(inputs: Inputs, config: NormalIntegrationConfig, out_dir: Path) -> Integ
     for (index, view), one, after in zip(views, found, together, strict=True):
         reports.append(_written(inputs, index, view, one.how, after.depth.cpu().numpy(), out_dir))
     result = IntegratedViews(out_dir, reach, tuple(reports))
-    write_json(out_dir / REPORT, {"normals_reach": reach, "views": reports})
+    write_json(out_dir / REPORT, {"integration_scale": reach, "views": reports})
     return result
 
 
 def check_config(config: NormalIntegrationConfig) -> None:
     """Raise InputError for an option out of its range."""
     for name, low, high in (
-        ("normals_reach", 1e-3, 100.0),
+        ("integration_scale", 1e-3, 100.0),
         ("disagreement_deg", 0.1, 1000.0),
         ("point_weight", 0.0, 1e3),
-        ("agreement_rounds", 0, 100),
+        ("consensus_iterations", 0, 100),
     ):
         value = getattr(config, name)
         if value is not None and not low <= value <= high:
@@ -170,12 +170,12 @@ def _best_reach(inputs: Inputs, indices: Sequence[int], config: NormalIntegratio
 
     before = error({i: as_they_are[i] for i in tried})
     if before is None:
-        log.warning("no two views tell how far normals can be trusted: --normals-reach %g", _UNKNOWN_REACH)
+        log.warning("no two views tell how far normals can be trusted: --integration-scale %g", _UNKNOWN_REACH)
         return _UNKNOWN_REACH
     guides = ~inputs.scored_points & ~aside if by_points else ~inputs.scored_points
     errors: dict[float, float] = {}
     for reach in track(_REACHES, "try how far normals can be trusted", len(_REACHES)):
-        trial = replace(config, normals_reach=reach)
+        trial = replace(config, integration_scale=reach)
         after = error({i: _integrated(inputs, *views[i], trial, guides).map for i in tried})
         errors[reach] = np.inf if after is None else after
     best = min(errors, key=lambda reach: errors[reach])
@@ -231,7 +231,9 @@ def integrated_depth(
         confidence * agreement,
         anchors=anchors if anchors is not None and np.isfinite(anchors[mask]).any() else None,
         config=IntegrationConfig(
-            prior_length=config.normals_reach or _UNKNOWN_REACH, anchor_weight=config.point_weight, max_bad_share=1.0
+            prior_length=config.integration_scale or _UNKNOWN_REACH,
+            anchor_weight=config.point_weight,
+            max_bad_share=1.0,
         ),
     )
 

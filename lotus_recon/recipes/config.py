@@ -8,8 +8,9 @@ from pathlib import Path
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
+from lotus_recon.frames.config import FramesConfig
 from lotus_recon.fusion.config import FusionConfig
-from lotus_recon.meshing.config import SurfaceConfig
+from lotus_recon.meshing.config import MeshConfig, SurfaceConfig
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.normal_integration.config import NormalIntegrationConfig
 from lotus_recon.refinement.config import RefinementConfig
@@ -45,7 +46,7 @@ class OutputConfig:
     max_size: int = 1024
     # Depth of the farthest over that of the nearest pixels, where a model leaves scale and shift open and the normals
     # do not tell (--no-estimate-camera: always).
-    far_over_near: float = 5.0
+    depth_range_ratio: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class MultiViewConfig:
     """Options of ``pipelines.multi_view``."""
 
     scene: SceneConfig = field(default_factory=SceneConfig)
+    frames: FramesConfig = field(default_factory=FramesConfig)
     sfm: SfmConfig = field(default_factory=SfmConfig)
     undistort: UndistortConfig = field(default_factory=UndistortConfig)
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
@@ -87,5 +89,6 @@ class MultiViewConfig:
     integration: NormalIntegrationConfig = field(default_factory=NormalIntegrationConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     runtime: Runtime = field(default_factory=Runtime)

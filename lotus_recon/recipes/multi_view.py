@@ -13,10 +13,8 @@ from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.consistency import stage as consistency
 from lotus_recon.errors import InputError
 from lotus_recon.fusion import stage as fusion
-from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import MASKS_FOLDER, Photo, list_photos
 from lotus_recon.io.known_poses import read_known_poses
-from lotus_recon.io.transforms import write_transforms
 from lotus_recon.models import stage as prediction
 from lotus_recon.models.base import resolve_device
 from lotus_recon.models.precomputed import STORED_KINDS, check_predictions
@@ -31,7 +29,7 @@ from lotus_recon.refinement.results import RefinementResult
 from lotus_recon.reporting import stage as report
 from lotus_recon.sfm import frame, images_stage
 from lotus_recon.sfm import stage as sfm
-from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.config import FrameConfig, SfmConfig
 from lotus_recon.sfm.pairs import matcher_for, read_pairs
 from lotus_recon.sfm.shots import survey
 from lotus_recon.types import BoolArray, DepthKind, Scene
@@ -72,7 +70,7 @@ def check_job(
         refuse_broken(photos)
     masks = mask_files(photos, masks_folder)
     names = {photo.name for photo in photos}
-    frame.check(config.scene.scale_from, config.scene.gravity, config.sfm.poses, names)
+    frame.check(_frame_config(config), config.sfm.poses is not None, names)
     resolve_device(config.runtime.device)
     _check_sfm(config, photos)
     alignment.check_config(config.alignment)
@@ -141,7 +139,7 @@ def stages(job: Job) -> list[Stage]:
 
     depth, checked = depth_stage(config), checked_stage(config)
     recipe = [
-        stage("sfm", [_without_paths(config.sfm), config.scene.gravity], _sfm(job), sfm.SfmResult, inputs=given),
+        stage("sfm", [_without_paths(config.sfm), config.scene.gravity], _sfm(job), frame, inputs=given),
         stage("images", config.undistort, _images(job), images_stage.ImagesResult, "sfm"),
         stage(
             "prediction",
@@ -171,7 +169,7 @@ def stages(job: Job) -> list[Stage]:
         stage("consistency", config.consistency, _consistency(job), consistency.ConsistencyResult, f"sfm {checked}"),
         stage(
             "fusion",
-            config.fusion,
+            [config.fusion, config.mesh],
             _fusion(job),
             fusion.FusionResult,
             f"sfm images consistency{' prediction integration' if checked == 'integration' else ''}",
@@ -214,6 +212,10 @@ def _given_files(config: MultiViewConfig) -> dict[str, str]:
     return found
 
 
+def _frame_config(config: MultiViewConfig) -> FrameConfig:
+    return FrameConfig(config.scene.scale_from, config.scene.gravity)
+
+
 def _model_files(job: Job) -> dict[str, str]:
     if not job.model_name:
         return {}
@@ -222,12 +224,8 @@ def _model_files(job: Job) -> dict[str, str]:
 
 def _sfm(job: Job) -> RunStage:
     def run(results: Results, out_dir: Path) -> sfm.SfmResult:
-        sfm.run(sfm.Inputs(job.photos, job.masks, job.config.runtime), job.config.sfm, out_dir)
-        placed = frame.apply(out_dir, job.config.scene.scale_from, job.config.scene.gravity)
-        cameras = {view.name: SourceCamera.of_pinhole(view.camera) for view in placed.scene.views}
-        poses = {view.name: view.cam_from_world for view in placed.scene.views}
-        write_transforms(out_dir / "transforms.json", cameras, poses, "../images")
-        return placed
+        found = sfm.run(sfm.Inputs(job.photos, job.masks, job.config.runtime), job.config.sfm, out_dir)
+        return frame.run(frame.Inputs(found), _frame_config(job.config), out_dir)
 
     return run
 
@@ -309,9 +307,14 @@ def _fusion(job: Job) -> RunStage:
     def run(results: Results, out_dir: Path) -> fusion.FusionResult:
         bending = None
         if job.config.fusion.fusion == "normal":
-            bending = fusion.Bending(results.folder("prediction"), results["integration"].normals_reach)
+            bending = fusion.Bending(results.folder("prediction"), results["integration"].integration_scale)
         inputs = fusion.Inputs(
-            results["sfm"].scene, results.folder("consistency"), results.folder("images"), job.config.runtime, bending
+            results["sfm"].scene,
+            results.folder("consistency"),
+            results.folder("images"),
+            job.config.runtime,
+            bending,
+            job.config.mesh,
         )
         return fusion.run(inputs, job.config.fusion, out_dir)
 

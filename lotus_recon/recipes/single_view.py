@@ -80,8 +80,8 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     resolve_device(config.runtime.device)
     if config.output.max_size < 0:
         raise InputError(f"--max-size {config.output.max_size}: must be 0 (as is) or more pixels")
-    if not config.output.far_over_near > 1:
-        raise InputError(f"--far-over-near {config.output.far_over_near}: must be above 1")
+    if not config.output.depth_range_ratio > 1:
+        raise InputError(f"--depth-range-ratio {config.output.depth_range_ratio}: must be above 1")
     fetch_model(config.prediction.model, options)
     return Job(photos, config, given)
 
@@ -208,7 +208,7 @@ def _with_camera(one: _Opened, prediction: Prediction, config: SingleViewConfig)
     found = None
     if config.camera.estimate_camera and prediction.depth is not None and prediction.normals is not None:
         known = one.source != DEFAULT_SOURCE
-        rule = config.output.far_over_near
+        rule = config.output.depth_range_ratio
         found = estimate_camera(prediction.depth, prediction.normals, one.camera, known, rule)
         estimate = found.estimate
         if estimate.focal_from == "normals":
@@ -227,7 +227,7 @@ def _write_outputs(
     """All files of one photo (docs/formats.md)."""
     meta = dict(prediction.meta)
     if prediction.depth is not None:
-        depth = _positive(prediction.depth, found, config.output.far_over_near)
+        depth = _positive(prediction.depth, found, config.output.depth_range_ratio)
         low, high = float(depth.values[depth.valid].min()), float(depth.values[depth.valid].max())
         meta |= {"depth_16bit": {"kind": depth.kind.value, "low": low, "high": high, "zero": "invalid"}}
         write_png(folder / "depth.png", depth_picture(prediction.depth))
@@ -246,16 +246,16 @@ def _write_outputs(
     write_json(folder / "camera.json", told)
 
 
-def _positive(depth: DepthMap, found: SingleView | None, far_over_near: float) -> DepthMap:
+def _positive(depth: DepthMap, found: SingleView | None, depth_range_ratio: float) -> DepthMap:
     """Depth that can be unprojected: as it is, with the shift that the normals show, or with that of the rule."""
     if depth.kind not in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY):
         return depth
     disparity = depth.kind is DepthKind.AFFINE_DISPARITY
     if found is not None and found.estimate.shift_from == "normals":
-        shown, ratio = found.depth.values, found.estimate.far_over_near
+        shown, ratio = found.depth.values, found.estimate.depth_range_ratio
         values = scale_free_from_affine(shown, depth.valid, disparity, ratio, nearest=NEAREST_OF_SHOWN)
     else:
-        values = scale_free_from_affine(depth.values, depth.valid, disparity, far_over_near)
+        values = scale_free_from_affine(depth.values, depth.valid, disparity, depth_range_ratio)
     return DepthMap(values.astype(np.float32), depth.valid, DepthKind.SCALE_FREE)
 
 

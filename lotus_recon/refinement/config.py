@@ -20,11 +20,11 @@ class RefinementConfig:
     # angle in degrees between viewing rays that is best for a comparison
     best_parallax_deg: float = 12.0
     # half width of the first search, as a multiple of the 90th percentile of the alignment's own held-out error
-    span_factor: float = 2.0
+    search_range_factor: float = 2.0
     # least of that half width, relative to depth
-    min_span: float = 0.004
+    min_search_range: float = 0.004
     # largest of that half width, relative to depth
-    max_span: float = 0.3
+    max_search_range: float = 0.3
     # step of the search in pixels of the sources
     step_px: float = 0.7
     # standard deviation of a match in pixels of the sources, at least; the reprojection error of the points if that is
@@ -33,19 +33,19 @@ class RefinementConfig:
     # standard deviation of the windows in pixels
     window_sigma: float = 1.4
     # give the prior the slant of the predicted normals, over so many pixels (0: it keeps its own)
-    slant_reach_px: float = 0.0
+    slant_window_px: float = 0.0
     # passes; from the second on the refined depth of the sources counts too
     passes: int = 2
     # half width of the search of later passes, in pixels of the sources
-    second_px: float = 2.0
+    later_search_range_px: float = 2.0
     # weight of the agreement with the sources' depth in those passes, beside that of their photos
     geometric_weight: float = 0.3
     # cost of a change of offset between neighbours by one step
-    small_step: float = 0.03
+    sgm_p1: float = 0.03
     # cost of a change of offset between neighbours by more than one step
-    large_step: float = 0.15
-    # stiffness of the field of offsets; more is smoother
-    stiffness: float = 0.5
+    sgm_p2: float = 0.15
+    # weight of the smoothness of the field of offsets; more is smoother
+    smoothness_weight: float = 0.5
     # log depth by which the slope of the prior changes at an edge
     edge_width: float = 0.01
     # confidence of a pixel that no photo decides: its aligned depth is kept

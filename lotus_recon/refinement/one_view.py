@@ -127,12 +127,12 @@ def _refine_level(
     offsets = torch.linspace(-half, half, 2 * count + 1, device=here.depth.device)
     score = score_volume(level, here, source_depth, offsets, config)
     edges = Edges.of(here.depth.log(), here.known, config.edge_width)
-    position, inside = lowest(semi_global(1 - score, edges, config.small_step, config.large_step))
+    position, inside = lowest(semi_global(1 - score, edges, config.sgm_p1, config.sgm_p2))
     best, lead = _best_and_lead(score, position)
     believed = ((best - _BAD) / (_GOOD - _BAD)).clamp(0, 1) * (lead / _MARGIN).clamp(0, 1) * inside * here.known
     steps = position - count
     rest = Rest(-_resized(start, here.depth.shape) / step, pull)
-    field = smooth_field(steps, believed, edges, rest, config.stiffness, width=1.0)
+    field = smooth_field(steps, believed, edges, rest, config.smoothness_weight, width=1.0)
     confidence = believed * torch.exp(-0.5 * (field - steps) ** 2)
     return Refined(field * step, confidence, best)
 

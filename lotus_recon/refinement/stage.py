@@ -90,17 +90,17 @@ def check_config(config: RefinementConfig) -> None:
         "sources": (config.sources, 1, 64),
         "best_sources": (config.best_sources, 1, config.sources),
         "best_parallax_deg": (config.best_parallax_deg, 1, 60),
-        "span_factor": (config.span_factor, 0.1, 100),
-        "min_span": (config.min_span, 1e-5, config.max_span),
-        "max_span": (config.max_span, config.min_span, 2),
+        "search_range_factor": (config.search_range_factor, 0.1, 100),
+        "min_search_range": (config.min_search_range, 1e-5, config.max_search_range),
+        "max_search_range": (config.max_search_range, config.min_search_range, 2),
         "step_px": (config.step_px, 0.1, 4),
         "match_px": (config.match_px, 0.01, 10),
         "window_sigma": (config.window_sigma, 0.5, 20),
-        "slant_reach_px": (config.slant_reach_px, 0, 1000),
+        "slant_window_px": (config.slant_window_px, 0, 1000),
         "passes": (config.passes, 1, 10),
-        "second_px": (config.second_px, 0.5, 20),
+        "later_search_range_px": (config.later_search_range_px, 0.5, 20),
         "geometric_weight": (config.geometric_weight, 0, 10),
-        "stiffness": (config.stiffness, 0, 1e4),
+        "smoothness_weight": (config.smoothness_weight, 0, 1e4),
         "edge_width": (config.edge_width, 1e-6, 1),
         "prior_confidence": (config.prior_confidence, 0, 1),
         "chunk_gb": (config.chunk_gb, 0.01, 1e3),
@@ -143,7 +143,9 @@ class _Refiner:
     def span(self, view: View) -> float:
         """Half width of the first search."""
         error = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR)
-        return float(np.clip(self.config.span_factor * error, self.config.min_span, self.config.max_span))
+        return float(
+            np.clip(self.config.search_range_factor * error, self.config.min_search_range, self.config.max_search_range)
+        )
 
     def one_pass(self, folder: Path, target: Path, first: bool) -> dict[int, _Found]:
         """Refine the maps in ``folder`` and write them to ``target``; those of the ``first`` pass are aligned depth."""
@@ -162,7 +164,7 @@ class _Refiner:
             start = torch.where(prior.known, (own.depth / prior.depth).log(), 0.0) * (not first)
             movement = levels[0].pixels_per_log_depth(prior)
             others = self._source_depth(index, maps, movement, first)
-            span = self.span(view) if first else min(self.span(view), self.config.second_px / movement)
+            span = self.span(view) if first else min(self.span(view), self.config.later_search_range_px / movement)
             refined = refine(levels, prior, start, others, span, self._noise_px(levels[0]), self.config)
             found[index] = self._judged(index, levels, prior, refined, movement)
             moved = torch.where(prior.known, prior.moved(refined.offset).depth, 0.0)
@@ -184,9 +186,9 @@ class _Refiner:
         """The aligned depth, on request with the slant of the predicted normals."""
         depth = self.aligned.map(view).depth
         error = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR)
-        sigma = max(error, self.config.min_span) / P90_SIGMAS
+        sigma = max(error, self.config.min_search_range) / P90_SIGMAS
         prior = Prior(torch.where(depth > 0, depth, 1.0), depth > 0, sigma)
-        return self._slanted(view, prior) if self.config.slant_reach_px > 0 else prior
+        return self._slanted(view, prior) if self.config.slant_window_px > 0 else prior
 
     def _noise_px(self, level: Level) -> float:
         """The noise of the scene in pixels of a level."""
@@ -204,7 +206,7 @@ class _Refiner:
         values = torch.from_numpy(normals.values).to(self.device).movedim(2, 0)
         known = prior.known & torch.from_numpy(normals.valid).to(self.device)
         edges = Edges.of(prior.depth.log(), prior.known, self.config.edge_width)
-        return prior.moved(slanted(prior.depth, values, known, view.camera, edges, self.config.slant_reach_px))
+        return prior.moved(slanted(prior.depth, values, known, view.camera, edges, self.config.slant_window_px))
 
     def _sources_of(self, index: int) -> list[int]:
         return [int(j) for j in self.sources[index] if j not in self.strangers]

@@ -11,9 +11,9 @@ from typing import Any
 
 from lotus_recon.config import load_config, nearest, overlaid, unknown_key
 from lotus_recon.errors import InputError
+from lotus_recon.frames.config import FramesConfig
 from lotus_recon.io.images import SUFFIXES, photos_below
 from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
-from lotus_recon.runners.config import FramesConfig
 from lotus_recon.runners.jobs import CONFIGS, KINDS, SceneJob, check_name
 from lotus_recon.workspace import fingerprint
 
@@ -99,7 +99,8 @@ def build_job(scene: Mapping[str, Any], defaults: Defaults, base: Path) -> Scene
     if kind == "multi_view" and images and not (len(images) == 1 and Path(images[0]).is_dir()):
         raise InputError("a multi_view scene takes one folder of images")
     config = defaults.config(kind, str(said.get("preset") or "default"), _layers(kind, scene, defaults, base, video))
-    frames = overlaid(FramesConfig(), {k: said[k] for k in ("max_frames", "frame_motion") if k in said}, "scene")
+    start = config.frames if kind == "multi_view" else FramesConfig()
+    frames = overlaid(start, {k: said[k] for k in ("max_frames", "frame_motion") if k in said}, "scene")
     return SceneJob(scene["name"], kind, config, images, video, frames)
 
 

@@ -7,16 +7,6 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class FramesConfig:
-    """Which frames of a video become photos: of each stretch of camera motion, the sharpest."""
-
-    # Photos taken from one video, at most.
-    max_frames: int = 80
-    # How far the picture moves from one photo to the next, in shares of the picture's longer edge.
-    frame_motion: float = 0.08
-
-
-@dataclass(frozen=True)
 class RunnerConfig:
     """Who does the work, and with what."""
 

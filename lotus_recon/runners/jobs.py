@@ -13,8 +13,8 @@ from typing import Literal
 
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
+from lotus_recon.frames.config import FramesConfig
 from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
-from lotus_recon.runners.config import FramesConfig
 from lotus_recon.workspace import fingerprint, to_plain
 
 Kind = Literal["single_view", "multi_view"]

@@ -17,12 +17,12 @@ from typing import Any
 from PIL import Image
 
 from lotus_recon.errors import InputError, ReconError
+from lotus_recon.frames.config import FramesConfig
 from lotus_recon.io.video import check_video, extract_frames
 from lotus_recon.logs import log_file
 from lotus_recon.recipes import multi_view, single_view
 from lotus_recon.recipes.engine import check_only, run_stages
 from lotus_recon.recipes.output_folder import claim
-from lotus_recon.runners.config import FramesConfig
 from lotus_recon.runners.jobs import FRAMES_FOLDER
 from lotus_recon.runners.tasks import Fault, Finished, StageRun, Task
 from lotus_recon.workspace import (

@@ -62,6 +62,17 @@ class SfmConfig:
 
 
 @dataclass(frozen=True)
+class FrameConfig:
+    """The world frame of a reconstruction. Given poses are never changed."""
+
+    # Known distance that makes an unposed reconstruction metric: 'PHOTO_A,PHOTO_B=METRES' between two cameras, or a
+    # YAML file with two points marked in photos (docs/formats.md).
+    scale_from: str | None = None
+    # Turn an unposed reconstruction so that z points up, estimated from the cameras.
+    gravity: bool = False
+
+
+@dataclass(frozen=True)
 class UndistortConfig:
     """How undistorted photos are written."""
 

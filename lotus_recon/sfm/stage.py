@@ -30,8 +30,8 @@ from lotus_recon.sfm.undistortion import undistorted_scene
 from lotus_recon.types import Scene
 from lotus_recon.workspace import write_json
 
-SPARSE = "sparse"
-_SOURCES = "distorted.json"
+MAPPED = ".mapped"  # hidden: sparse/, in the world frame, is the model that everything else reads
+SOURCES = "distorted.json"
 REPORT = "sfm.json"
 _DATABASE = "database.db"
 
@@ -60,26 +60,28 @@ class SfmResult:
             report = json.loads((out_dir / REPORT).read_text())
         except (OSError, ValueError) as error:
             raise InputError(f"{out_dir / REPORT} cannot be read: {error}") from None
-        scene = read_colmap_scene(out_dir / SPARSE, metric=bool(report["metric"]))
-        return cls(scene, read_source_cameras(out_dir / _SOURCES), report)
+        scene = read_colmap_scene(out_dir / MAPPED, metric=bool(report["metric"]))
+        return cls(scene, read_source_cameras(out_dir / SOURCES), report)
 
 
 def run(inputs: Inputs, config: SfmConfig, out_dir: Path) -> SfmResult:
-    """Write sparse/, distorted.json, sfm.json and, where features were needed, database.db into ``out_dir``.
+    """Write .mapped/, distorted.json, sfm.json and, where features were needed, database.db into ``out_dir``.
 
-    Raises InputError for photos, masks, poses or options that cannot be used, and SfmError, which says why and what to
-    try, when the photos cannot be placed.
+    .mapped/ is a COLMAP model in the frame of the given poses or, without any, in one that SfM chose. Raises InputError
+    for photos, masks, poses or options that cannot be used, and SfmError, which says why and what to try, when the
+    photos cannot be registered.
     """
     check_unique_stems(inputs.photos)
     if len(inputs.photos) < 2:
         raise InputError(f"{len(inputs.photos)} photo: multi-view needs 2 or more; for one use pipelines.single_view")
     shots = survey(inputs.photos, config)
     job = Job(shots, inputs.masks, config, inputs.runtime, out_dir / _DATABASE)
+    is_given = config.poses is not None
     photos, figures = solve_from_scratch(job) if config.poses is None else solve_at_poses(job, config.poses)
-    scene = undistorted_scene(photos, config.max_size, metric=config.poses is not None and config.pose_unit == "m")
-    write_colmap_scene(scene, out_dir / SPARSE)
-    write_source_cameras(photos.cameras, out_dir / _SOURCES)
-    write_json(out_dir / REPORT, {**_figures(scene, photos, inputs.photos), **figures})
+    scene = undistorted_scene(photos, config.max_size, metric=is_given and config.pose_unit == "m")
+    write_colmap_scene(scene, out_dir / MAPPED)
+    write_source_cameras(photos.cameras, out_dir / SOURCES)
+    write_json(out_dir / REPORT, {**_figures(scene, photos, inputs.photos), "poses_given": is_given, **figures})
     return SfmResult.load(out_dir)
 
 

@@ -245,6 +245,6 @@ def plane_sweep(scene: Scene, view: View, images: Path, depths: NDArray) -> NDAr
     everywhere = Prior(torch.ones(size), torch.ones(size, dtype=torch.bool), 1.0)
     score = score_volume(level, everywhere, None, -inverse.log(), config)
     edges = Edges(torch.ones(size[0], size[1] - 1), torch.ones(size[0] - 1, size[1]))
-    position, _ = lowest(semi_global(1 - score, edges, config.small_step, config.large_step))
+    position, _ = lowest(semi_global(1 - score, edges, config.sgm_p1, config.sgm_p2))
     depth: NDArray[np.float32] = (1 / (1 / far + position * (1 / near - 1 / far) / (EVALUATIONS - 1))).numpy()
     return depth

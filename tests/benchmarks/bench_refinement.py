@@ -30,7 +30,7 @@ Path("/proc/self/clear_refs").write_text("5")  # the peak from here on, without 
 best = float("inf")
 for _ in range(2):
     started = time.perf_counter()
-    for span in (0.04, config.second_px / levels[0].pixels_per_log_depth(prior)):  # both passes
+    for span in (0.04, config.later_search_range_px / levels[0].pixels_per_log_depth(prior)):  # both passes
         refine(levels, prior, torch.zeros_like(depth), None, span, 0.0, config)
     best = min(best, time.perf_counter() - started)
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

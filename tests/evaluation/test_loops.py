@@ -143,9 +143,9 @@ def test_missing_maps_and_holes_are_refused_or_reported(tmp_path: Path) -> None:
     valid = stored.valid.copy()
     valid[3, :6] = False
     save_prediction(folder / "scene/02.npz", Prediction(replace(stored, valid=valid), None, {}))
-    with pytest.raises(InputError, match=r"scene/02: 6 of 570 .*leave_out"):
+    with pytest.raises(InputError, match=r"scene/02: 6 of 570 .*skip"):
         score_set(benchmark, "depth", folder, 3, CONFIG)
-    scores = score_set(benchmark, "depth", folder, 3, replace(CONFIG, holes="leave_out"))
+    scores = score_set(benchmark, "depth", folder, 3, replace(CONFIG, holes="skip"))
     assert scores.coverage == pytest.approx(1 - 6 / (3 * 570))
     with pytest.raises(InputError, match="no normals"):
         score_set(benchmark, "normals", folder, 3, CONFIG)

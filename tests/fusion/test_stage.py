@@ -20,16 +20,19 @@ from lotus_recon.fusion.config import FusionConfig, FusionName
 from lotus_recon.fusion.registry import BACKENDS, get_backend
 from lotus_recon.fusion.views import FusionViews
 from lotus_recon.io.meshes import read_mesh
+from lotus_recon.meshing.config import MeshConfig
 from lotus_recon.types import View
 from tests.fusion import scenes
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from lotus_recon.config import Runtime
 from lotus_recon.fusion import stage
 from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.meshing.config import MeshConfig
 from tests.fusion import scenes
 root = Path(sys.argv[1])
 scene, runtime = scenes.sphere(root, n_views=6).scene, Runtime(deterministic=True)
@@ -41,7 +44,8 @@ for weighted in (False, True):
             scenes.write_view(root, view, depth, 0.2 + 0.1 * depth / depth.max())
     out = root / f"out-{weighted}"
     out.mkdir()
-    stage.run(inputs, FusionConfig(max_triangles=5000 if weighted else None), out)
+    mesh = MeshConfig(max_triangles=5000 if weighted else None)
+    stage.run(replace(inputs, mesh=mesh), FusionConfig(), out)
 """
 
 
@@ -59,7 +63,7 @@ def test_separate_runs_write_the_same_bytes(tmp_path: Path) -> None:
 
 def test_files_and_figures_agree(tmp_path: Path) -> None:
     inputs = scenes.sphere(tmp_path, n_views=8)
-    result = stage.run(inputs, FusionConfig(max_triangles=3000), tmp_path)
+    result = stage.run(dataclasses.replace(inputs, mesh=MeshConfig(max_triangles=3000)), FusionConfig(), tmp_path)
     mesh = read_mesh(result.mesh_path)
     figures = stage.FusionResult.load(tmp_path).figures
     assert figures == result.figures
@@ -100,7 +104,6 @@ def test_up_of_the_cameras_is_up_in_the_viewer(tmp_path: Path) -> None:
         ("voxel_size", 0.0),
         ("voxel_footprints", -1.0),
         ("truncation_voxels", 0.5),
-        ("max_triangles", 0),
         ("memory_gb", 0.0),
     ],
 )

@@ -86,7 +86,7 @@ def test_normals_that_are_all_turned_do_not_bend_the_surface(tmp_path: Path) -> 
         assert stored.normals is not None
         turned = normalized(stored.normals.values + np.array([0.05, 0, 0])).astype(np.float32)
         save_prediction(path, Prediction(stored.depth, NormalMap(turned, stored.normals.valid)))
-    normal_integration.run(inputs, replace(CONFIG, normals_reach=0.05), tmp_path / "out")
+    normal_integration.run(inputs, replace(CONFIG, integration_scale=0.05), tmp_path / "out")
     for view in inputs.scene.views:
         after, _ = load_weighted_depth(tmp_path / "out" / f"{view.stem}.npz")
         assert after is not None
@@ -135,8 +135,8 @@ def test_what_cannot_be_integrated_is_refused(tmp_path: Path) -> None:
     inputs = write(tmp_path, normals=False)
     with pytest.raises(InputError, match="no view has any"):
         normal_integration.run(inputs, CONFIG, tmp_path / "out")
-    with pytest.raises(InputError, match="--normals-reach 0.0"):
-        normal_integration.run(inputs, replace(CONFIG, normals_reach=0.0), tmp_path / "out")
+    with pytest.raises(InputError, match="--integration-scale 0.0"):
+        normal_integration.run(inputs, replace(CONFIG, integration_scale=0.0), tmp_path / "out")
     with pytest.raises(InputError, match="no aligned depth maps"):
         normal_integration.run(replace(inputs, depth_dir=tmp_path / "nowhere"), CONFIG, tmp_path / "out")
     view = inputs.scene.views[0]
@@ -173,5 +173,5 @@ def test_maps_of_any_size_are_trusted_as_far(tmp_path: Path, monkeypatch: pytest
     for px in (10_000, 48):
         monkeypatch.setattr(normal_integration, "_TRIAL_PX", px)
         (tmp_path / f"{px}").mkdir()
-        found.append(normal_integration.run(inputs, CONFIG, tmp_path / f"{px}").normals_reach)
+        found.append(normal_integration.run(inputs, CONFIG, tmp_path / f"{px}").integration_scale)
     assert abs(np.log(found[1] / found[0])) < np.log(4), "one step of the reaches at most"

@@ -66,7 +66,7 @@ def test_flag_names_are_unique(pipeline: str) -> None:
 
 
 def test_command_line_wins_over_file_wins_over_preset(tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text("output: {max_size: 300, far_over_near: 7}\n")
+    (tmp_path / "c.yaml").write_text("output: {max_size: 300, depth_range_ratio: 7}\n")
 
     def parsed(*extra: str) -> SingleViewConfig:
         argv = ["a.jpg", "--preset", "fine", *extra]
@@ -75,9 +75,9 @@ def test_command_line_wins_over_file_wins_over_preset(tmp_path: Path) -> None:
 
     file = ("--config", str(tmp_path / "c.yaml"))
     assert parsed().output.max_size == 2048
-    assert (parsed(*file).output.max_size, parsed(*file).output.far_over_near) == (300, 7)
+    assert (parsed(*file).output.max_size, parsed(*file).output.depth_range_ratio) == (300, 7)
     both = parsed(*file, "--max-size", "200").output
-    assert (both.max_size, both.far_over_near) == (200, 7)
+    assert (both.max_size, both.depth_range_ratio) == (200, 7)
 
 
 @pytest.mark.parametrize("name", ["fast", "default", "fine"])

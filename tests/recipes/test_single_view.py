@@ -97,7 +97,7 @@ def test_depth_16bit_decodes_to_the_depth(folder: Folder) -> None:
 
 def test_affine_disparity_becomes_positive_by_the_documented_rule(folder: Folder) -> None:
     folder.add("1.png", DepthKind.AFFINE_DISPARITY)
-    folder.run("--far-over-near", "4", "--no-estimate-camera")
+    folder.run("--depth-range-ratio", "4", "--no-estimate-camera")
     depth = read_mesh(folder.out / "1/mesh.ply").vertices[:, 2]
     assert depth.min() > 0
     far, near = np.percentile(depth, [98, 2])
@@ -115,7 +115,7 @@ def test_the_normals_show_the_shift_of_a_tilted_plane(folder: Folder) -> None:
     np.testing.assert_allclose(distance, distance.mean(), rtol=1e-3)  # a plane of this normal, at any distance
     told = json.loads((folder.out / "1/camera.json").read_text())["estimate"]
     assert (told["focal_from"], told["shift_from"]) == ("given", "normals")
-    assert told["far_over_near_90"][0] < told["far_over_near"] < told["far_over_near_90"][1]
+    assert told["depth_range_ratio_90"][0] < told["depth_range_ratio"] < told["depth_range_ratio_90"][1]
 
 
 def test_nothing_is_estimated_when_it_is_turned_off(folder: Folder) -> None:

@@ -171,7 +171,7 @@ def test_predicted_normals_give_the_prior_its_slant(tmp_path: Path) -> None:
         save_prediction(on_disk.aligned / f"{view.stem}.npz", Prediction(bumpy, None))
         normals, known = normals_from_depth(depth, everywhere, view.camera)
         save_prediction(tmp_path / "predicted" / f"{view.stem}.npz", Prediction(None, NormalMap(normals, known)))
-    config = replace(CONFIG, slant_reach_px=10.0, max_span=0.0041, passes=1)  # too narrow a search to mend it
+    config = replace(CONFIG, slant_window_px=10.0, max_search_range=0.0041, passes=1)  # too narrow a search to mend it
     inputs = replace(on_disk.inputs(), prediction_dir=tmp_path / "predicted")
     (tmp_path / "out").mkdir()
     result = run(inputs, config, tmp_path / "out")
@@ -199,7 +199,7 @@ def test_little_memory_gives_the_same(tmp_path: Path) -> None:
         ({"sources": 0}, "--sources 0"),
         ({"refine_size": 1}, "--refine-size 1: allowed: 64 or more"),
         ({"best_sources": 9}, "--best-sources 9"),
-        ({"min_span": 0.5}, "--min-span 0.5"),
+        ({"min_search_range": 0.5}, "--min-search-range 0.5"),
         ({"passes": 0}, "--passes 0"),
         ({"step_px": 0.0}, "--step-px 0.0"),
     ],

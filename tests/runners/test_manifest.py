@@ -37,7 +37,7 @@ def problems(manifest: Path) -> dict[str, str]:
 def test_options_come_from_preset_defaults_scene_and_command_line(tmp_path: Path) -> None:
     views, photo = write_views(tmp_path, "v0", 2), write_photo(tmp_path, "p1")
     views["options"] = {"fusion": {"voxel_footprints": 1.5}}
-    shared = {"preset": "fast", "options": {"fusion": {"voxel_footprints": 4.0}, "output": {"far_over_near": 9.0}}}
+    shared = {"preset": "fast", "options": {"fusion": {"voxel_footprints": 4.0}, "output": {"depth_range_ratio": 9.0}}}
     manifest = write_manifest(tmp_path, [views, photo], **shared)
     scene, single = (job.config for job in read(manifest, options={"sfm": {"max_size": 111}}))
     assert isinstance(scene, MultiViewConfig)
@@ -45,7 +45,7 @@ def test_options_come_from_preset_defaults_scene_and_command_line(tmp_path: Path
     assert scene.sfm.max_size == 111, "the command line wins over the preset"
     assert scene.sfm.max_features == 4096, "of the preset"
     assert scene.fusion.voxel_footprints == 1.5, "the scene wins over the defaults"
-    assert single.output.far_over_near == 9.0, "defaults of the other kind are left out, not refused"
+    assert single.output.depth_range_ratio == 9.0, "defaults of the other kind are left out, not refused"
     assert scene.prediction.model == "precomputed", "predictions name their model"
     assert scene.sfm.poses == tmp_path / "v0/transforms.json"
 
@@ -74,10 +74,10 @@ def test_folder_csv_lines_and_yaml_name_the_same_scenes(tmp_path: Path) -> None:
     read_csv.write_text("name,images,surface.edge_ratio\np1,p1,3\n")
     with pytest.raises(ManifestError, match="edge_ratio"):
         read(read_csv)
-    read_csv.write_text("name,images,output.far_over_near\np1,p1,3\n")
+    read_csv.write_text("name,images,output.depth_range_ratio\np1,p1,3\n")
     (job,) = read(read_csv)
     assert isinstance(job.config, SingleViewConfig)
-    assert job.config.output.far_over_near == 3.0
+    assert job.config.output.depth_range_ratio == 3.0
 
 
 def test_every_problem_of_every_scene_is_told_at_once(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_every_problem_of_every_scene_is_told_at_once(tmp_path: Path) -> None:
         {"name": "text", "images": "notes.txt"},
         {**good, "name": "poses", "poses": "p0"},
         {**good, "name": "option", "options": {"output": {"far_over": 3}}},
-        {**good, "name": "value", "options": {"output": {"far_over_near": "much"}}},
+        {**good, "name": "value", "options": {"output": {"depth_range_ratio": "much"}}},
         {**good, "name": "preset", "preset": "best"},
         {"images": "p0"},
     ]
@@ -116,8 +116,8 @@ def test_every_problem_of_every_scene_is_told_at_once(tmp_path: Path) -> None:
         10: "not a video file",
         11: "not a photo",
         12: "belongs to multi_view",
-        13: "did you mean 'far_over_near'",
-        14: "far_over_near",
+        13: "did you mean 'depth_range_ratio'",
+        14: "depth_range_ratio",
         15: "allowed: fast, default, fine",
         16: "needs a name",
     }

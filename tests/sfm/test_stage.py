@@ -141,7 +141,7 @@ def test_from_scratch(rendered: tuple[Path, pycolmap.Reconstruction], out: Path)
     assert all(max(view.camera.size) == 512 for view in result.scene.views)
     assert np.median(reprojection_errors(result.scene.points, result.scene.views)) < 1
     assert result.report["registered"] == VIEWS
-    assert sorted(path.name for path in out.iterdir()) == ["database.db", "distorted.json", "sfm.json", "sparse"]
+    assert sorted(path.name for path in out.iterdir()) == [".mapped", "database.db", "distorted.json", "sfm.json"]
     database = pycolmap.Database.open(str(out / "database.db"))
     assert sorted(image.name for image in database.read_all_images()) == [view.name for view in result.scene.views]
     database.close()
@@ -186,7 +186,7 @@ def test_given_points_are_used_as_they_are(
     again = SfmResult.load(out)
     assert again.report == json.loads((out / "sfm.json").read_text())
     assert [view.name for view in again.scene.views] == [view.name for view in result.scene.views]
-    assert read_colmap_scene(out / "sparse").views[0].camera == result.scene.views[0].camera
+    assert read_colmap_scene(out / ".mapped").views[0].camera == result.scene.views[0].camera
 
 
 def test_no_triangulation_when_told(rendered: tuple[Path, pycolmap.Reconstruction], out: Path) -> None:
