@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
 @dataclass(frozen=True)
-class AlignmentConfig:
-    """How predicted depth is brought to the scale of the scene."""
+class AdvancedAlignment:
+    """Options that few need to turn, in YAML only."""
 
-    # auto: fit each map to the scene; none: pass METRIC depth through (the poses must be metric: --pose-unit m)
-    align: Literal["auto", "none"] = "auto"
-    # share of the sparse points that is held out to score the fit; 0 skips the score
-    holdout: float = 0.2
-    # never use the held-out points, not even for the final fit (for measurements against them)
-    holdout_strict: bool = False
     # sparse points below which a view gets a scale but no shift from them
     min_points: int = 8
     # sparse points below which a view gets nothing from them
@@ -24,8 +18,6 @@ class AlignmentConfig:
     min_depth_spread: float = 0.05
     # two-point hypotheses that are tried per view
     ransac_iterations: int = 500
-    # relative depth error up to which a point agrees with a map
-    inlier_threshold: float = 0.05
     # share of agreeing points below which a view is rejected
     min_inlier_ratio: float = 0.3
     # width of the Cauchy loss, in standard deviations
@@ -34,8 +26,6 @@ class AlignmentConfig:
     positivity_tolerance: float = 1.25
     # depth beyond which pixels are dropped, as a multiple of that of the far sparse points (their 98th percentile)
     max_depth_factor: float = 4.0
-    # sky and far mask: drop pixels deeper than this percentile of the depth of all aligned maps (none: keep them)
-    far_percentile: float | None = None
     # refine scales and shifts of all views together, so that overlapping maps agree
     joint: bool = True
     # views that each view is compared with
@@ -48,3 +38,20 @@ class AlignmentConfig:
     overlap_rounds: int = 3
     # sparse points that correct a pixel
     local_neighbours: int = 8
+
+
+@dataclass(frozen=True)
+class AlignmentConfig:
+    """How predicted depth is brought to the scale of the scene."""
+
+    # auto: fit each map to the scene; none: pass METRIC depth through (the poses must be metric: --pose-unit m)
+    align: Literal["auto", "none"] = "auto"
+    # share of the sparse points that is held out to score the fit; 0 skips the score
+    holdout: float = 0.2
+    # never use the held-out points, not even for the final fit (for measurements against them)
+    holdout_strict: bool = False
+    # relative depth error up to which a point agrees with a map
+    inlier_threshold: float = 0.05
+    # sky and far mask: drop pixels deeper than this percentile of the depth of all aligned maps (none: keep them)
+    far_percentile: float | None = None
+    advanced: AdvancedAlignment = field(default_factory=AdvancedAlignment)

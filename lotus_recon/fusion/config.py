@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 FusionName = Literal["tsdf", "normal"]
+
+
+@dataclass(frozen=True)
+class AdvancedFusion:
+    """Options that few need to turn, in YAML only."""
+
+    # Half width, in voxels, of the band around a surface that is averaged; wider than the depth noise.
+    truncation_voxels: float = 8.0
+    # Pixels whose confidence (0 to 1) is not above this are not fused.
+    min_fused_confidence: float = 0.0
+    # Surface is kept where the summed weight of its views is above this; a fully confident view counts 1.
+    min_fused_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -18,14 +30,9 @@ class FusionConfig:
     voxel_size: float | None = None
     # Edge of a voxel in pixel footprints (depth / focal length, median over the pixels of all views).
     voxel_footprints: float = 2.0
-    # Half width, in voxels, of the band around a surface that is averaged; wider than the depth noise.
-    truncation_voxels: float = 8.0
     # Pixels farther than this many times the median depth of all maps are not fused. At 3, with voxels of 2 median
     # footprints, the footprint of the farthest pixels is 1.5 voxels; beyond, the surface would have holes.
     max_depth_ratio: float = 3.0
-    # Pixels whose confidence (0 to 1) is not above this are not fused.
-    min_fused_confidence: float = 0.0
-    # Surface is kept where the summed weight of its views is above this; a fully confident view counts 1.
-    min_fused_weight: float = 0.0
     # Gigabytes (1e9 bytes) that fusion may take; voxels are coarsened to fit. None: 60 % of what is free.
     memory_gb: float | None = None
+    advanced: AdvancedFusion = field(default_factory=AdvancedFusion)

@@ -77,7 +77,7 @@ def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
     check_config(config)
     fuse = get_backend(config.fusion)
     resident_before = resident_bytes()  # with the libraries of the backend loaded
-    views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, config.min_fused_confidence)
+    views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, config.advanced.min_fused_confidence)
     raw, figures = fuse(views, config, inputs.runtime)
     started = time.monotonic()
     cleaned = clean_mesh(raw, inputs.mesh.min_island_ratio, inputs.mesh.max_triangles)
@@ -108,11 +108,11 @@ def check_config(config: FusionConfig) -> None:
     get_range = {
         "voxel_size": (config.voxel_size, 0, np.inf),
         "voxel_footprints": (config.voxel_footprints, 0, np.inf),
-        "truncation_voxels": (config.truncation_voxels, 1, np.inf),
+        "truncation_voxels": (config.advanced.truncation_voxels, 1, np.inf),
         "max_depth_ratio": (config.max_depth_ratio, 0, np.inf),
         "memory_gb": (config.memory_gb, 0, np.inf),
-        "min_fused_confidence": (config.min_fused_confidence, -1e-9, 1),
-        "min_fused_weight": (config.min_fused_weight, -1e-9, np.inf),
+        "min_fused_confidence": (config.advanced.min_fused_confidence, -1e-9, 1),
+        "min_fused_weight": (config.advanced.min_fused_weight, -1e-9, np.inf),
     }
     for name, (value, above, below) in get_range.items():
         if value is not None and not above < value < below:

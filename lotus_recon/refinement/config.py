@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class RefinementConfig:
-    """How aligned depth is refined by comparing photos."""
+class AdvancedRefinement:
+    """Options that few need to turn, in YAML only."""
 
-    # search the depth at which other photos agree, near the aligned depth (never with --align none)
-    refine: bool = True
-    # longer edge in pixels that photos are compared at, 64 or more (0: that of the depth maps)
-    refine_size: int = 0
     # photos that each photo is compared with
     sources: int = 8
     # of them, those that agree best at a pixel count: others may not see it
@@ -52,3 +48,14 @@ class RefinementConfig:
     prior_confidence: float = 0.05
     # memory in gigabytes for what is compared at once (but never less than four hypotheses and sources)
     chunk_gb: float = 0.1
+
+
+@dataclass(frozen=True)
+class RefinementConfig:
+    """How aligned depth is refined by comparing photos."""
+
+    # search the depth at which other photos agree, near the aligned depth (never with --align none)
+    refine: bool = True
+    # longer edge in pixels that photos are compared at, 64 or more (0: that of the depth maps)
+    refine_size: int = 0
+    advanced: AdvancedRefinement = field(default_factory=AdvancedRefinement)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class AdvancedReport:
+    """Options that few need to turn, in YAML only."""
+
+    # width in pixels of the pictures of a view
+    picture_width: int = 480
+    # width in pixels of the renders of the mesh; 0 renders none
+    render_width: int = 800
 
 
 @dataclass(frozen=True)
@@ -11,7 +21,4 @@ class ReportConfig:
 
     # views that are shown with their maps, spread evenly over the scene; 0 shows none
     report_views: int = 8
-    # width in pixels of the pictures of a view
-    picture_width: int = 480
-    # width in pixels of the renders of the mesh; 0 renders none
-    render_width: int = 800
+    advanced: AdvancedReport = field(default_factory=AdvancedReport)

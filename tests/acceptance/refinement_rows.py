@@ -236,7 +236,7 @@ def plane_sweep(scene: Scene, view: View, images: Path, depths: NDArray) -> NDAr
     paths and parabola; but the planes are spread over all depth, evenly in disparity, and no prior says where to look.
     """
     config = RefinementConfig()
-    others = [other for other in scene.views if other.name != view.name][: config.sources]
+    others = [other for other in scene.views if other.name != view.name][: config.advanced.sources]
     photos = Photos(images, 0, torch.device("cpu"), kept=16)
     level = Level(photos.pyramid(view)[0], Sources.of(view, [photos.pyramid(other)[0] for other in others]))
     size = (view.camera.height, view.camera.width)
@@ -245,6 +245,6 @@ def plane_sweep(scene: Scene, view: View, images: Path, depths: NDArray) -> NDAr
     everywhere = Prior(torch.ones(size), torch.ones(size, dtype=torch.bool), 1.0)
     score = score_volume(level, everywhere, None, -inverse.log(), config)
     edges = Edges(torch.ones(size[0], size[1] - 1), torch.ones(size[0] - 1, size[1]))
-    position, _ = lowest(semi_global(1 - score, edges, config.sgm_p1, config.sgm_p2))
+    position, _ = lowest(semi_global(1 - score, edges, config.advanced.sgm_p1, config.advanced.sgm_p2))
     depth: NDArray[np.float32] = (1 / (1 / far + position * (1 / near - 1 / far) / (EVALUATIONS - 1))).numpy()
     return depth

@@ -43,7 +43,7 @@ def test_options_come_from_preset_defaults_scene_and_command_line(tmp_path: Path
     assert isinstance(scene, MultiViewConfig)
     assert isinstance(single, SingleViewConfig)
     assert scene.sfm.max_size == 111, "the command line wins over the preset"
-    assert scene.sfm.max_features == 4096, "of the preset"
+    assert scene.sfm.advanced.max_features == 4096, "of the preset"
     assert scene.fusion.voxel_footprints == 1.5, "the scene wins over the defaults"
     assert single.output.depth_range_ratio == 9.0, "defaults of the other kind are left out, not refused"
     assert scene.prediction.model == "precomputed", "predictions name their model"
@@ -97,7 +97,7 @@ def test_every_problem_of_every_scene_is_told_at_once(tmp_path: Path) -> None:
         {"name": "both", "images": "p0", "video": "p0/photo.png"},
         {"name": "text", "images": "notes.txt"},
         {**good, "name": "poses", "poses": "p0"},
-        {**good, "name": "option", "options": {"output": {"far_over": 3}}},
+        {**good, "name": "option", "options": {"output": {"depth_range": 3}}},
         {**good, "name": "value", "options": {"output": {"depth_range_ratio": "much"}}},
         {**good, "name": "preset", "preset": "best"},
         {"images": "p0"},
