@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
 
@@ -56,10 +58,10 @@ def prepare_process(shape: Shape, scene: Path | None, source: Callable[..., Any]
 
 def _watch_memory(limit_mb: int) -> None:
     """End the process when it is too large: nobody else looks at it."""
-    page_mb = os.sysconf("SC_PAGE_SIZE") / 2**20
+    process = psutil.Process()
     while True:
         time.sleep(_LOOK_SECONDS)
-        used = int(Path("/proc/self/statm").read_text().split()[1]) * page_mb
+        used = process.memory_info().rss / 2**20
         if used > limit_mb:
             if _watched is not None:
                 text = f"took {used:.0f} MB of memory; --memory-limit is {limit_mb} MB"

@@ -164,7 +164,8 @@ def test_reports_escape_what_scenes_are_called(tmp_path: Path) -> None:
     write_report(tmp_path, "batch_report", [job], {"failed": 1})
     page = (tmp_path / "batch_report.html").read_text()
     assert "<script>" not in page
-    assert "<b>" not in page
+    assert "&lt;b&gt;&amp;=1</a>" in page
+    assert 'href="%3Cb%3E%26%3D1/"' in page
     with (tmp_path / "batch_report.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["message"] == "'=HYPERLINK(1) <script>", "no formula, first line only"
