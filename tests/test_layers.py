@@ -35,7 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = (
         ]
     ),
     frozenset({"integration", "io"}),
-    frozenset({"workspace", "config", "logs", "progress", "threads"}),
+    frozenset({"workspace", "config", "logs", "processes", "progress", "threads"}),
     frozenset({"geometry"}),
     frozenset({"types", "errors"}),
 )
