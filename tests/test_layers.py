@@ -44,6 +44,7 @@ LAYERS = (
     "workspace",
     "progress",
     "threads",
+    "processes",
     "geometry",
     "native",
     "cache",
