@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".mts"})
+FRAMES_FOLDER = "frames"  # in the output folder: the photos taken from a video
+
 
 @dataclass(frozen=True)
 class FramesConfig:

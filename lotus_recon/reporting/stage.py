@@ -16,11 +16,12 @@ from PIL import Image
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.points import point_errors
+from lotus_recon.io import pictures
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays, load_prediction
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.progress import track
-from lotus_recon.reporting import page, pictures
+from lotus_recon.reporting import page
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.reporting.rendering import MeshRenderer, Shading, viewpoints
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, Prediction, Scene, View

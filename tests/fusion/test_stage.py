@@ -12,12 +12,12 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import trimesh
+from lotus_recon.fusion.registry import BACKENDS, get_backend
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import FusionError, InputError
 from lotus_recon.fusion import stage
 from lotus_recon.fusion.config import FusionConfig, FusionName
-from lotus_recon.fusion.registry import BACKENDS, get_backend
 from lotus_recon.fusion.views import FusionViews
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.meshing.config import MeshConfig
