@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Gt, Interval, Unit
 
 from lotus_recon.limits import Positive
 from lotus_recon.options import Options
-
-FusionName = Literal["tsdf", "normal"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class FusionConfig(Options):
     """How aligned depth maps become one mesh."""
 
     # tsdf: fuse the depth maps as they are; normal: first integrate each view's normals, with its depth as a guide.
-    fusion: FusionName = "tsdf"
+    fusion: str = "tsdf"
     # Edge of a voxel in units of the scene (metres where the scene is metric); none: from the pixel footprint.
     voxel_size: Positive | None = None
     # Edge of a voxel in pixel footprints (depth / focal length, median over the pixels of all views).

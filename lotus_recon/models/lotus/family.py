@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from lotus_recon.errors import InputError
-from lotus_recon.models.base import Model, ModelInfo, ModelOptions, file_safe
+from lotus_recon.models.base import Model, ModelInfo, ModelOptions
 from lotus_recon.models.lotus.checkpoints import (
     MODES,
     PAIRS,
     RELEASED,
     Facts,
-    check_depth_space,
-    known_facts,
-    with_options,
 )
-from lotus_recon.models.lotus.files import facts_folder, files_state, is_hub_id, source_of
 from lotus_recon.models.lotus.files import fetch as fetch_checkpoint
-from lotus_recon.models.lotus.resolving import Checkpoint, checkpoint_of, resolve
+from lotus_recon.models.lotus.files import files_state, is_hub_id
+from lotus_recon.models.lotus.resolving import Checkpoint, resolve
 from lotus_recon.workspace import fingerprint as hash_of
 
 

@@ -14,9 +14,9 @@ from lotus_recon.synthetic.rooms.denoising import Image, load_denoiser
 from lotus_recon.synthetic.rooms.mitsuba_scene import path_integrator, scene_of, sensor_of
 from lotus_recon.synthetic.rooms.mitsuba_variant import LIBRARY_VARIABLE, best_variant
 from lotus_recon.synthetic.rooms.openings import SUN, SUNLIT_SHARE
-from lotus_recon.synthetic.rooms.renderers import RoomView
 from lotus_recon.synthetic.rooms.scene import Room, Shot
 from lotus_recon.synthetic.rooms.truth import room_surfaces, true_geometry
+from lotus_recon.synthetic.rooms.view import RoomView
 
 log = logging.getLogger(__name__)
 

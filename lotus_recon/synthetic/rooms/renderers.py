@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from dataclasses import dataclass
 from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.synthetic.rooms.mitsuba_variant import best_variant
 from lotus_recon.synthetic.rooms.scene import Room, Shot
-from lotus_recon.types import DepthMap, NormalMap
+from lotus_recon.synthetic.rooms.view import RoomView
 
 log = logging.getLogger(__name__)
 
 NAMES = ("auto", "mitsuba", "raycast")
-
-
-@dataclass(frozen=True, eq=False)
-class RoomView:
-    """A shot as taken: light that arrives, and what is true of the scene."""
-
-    radiance: NDArray[np.float32]  # (H, W, 3) linear RGB
-    depth: DepthMap  # METRIC z-depth
-    normals: NormalMap  # camera axes, facing the camera
-    sky: NDArray[np.bool_]  # (H, W)
 
 
 class RoomRenderer(Protocol):

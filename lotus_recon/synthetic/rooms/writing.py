@@ -53,7 +53,6 @@ from lotus_recon.synthetic.rooms.layout import make_room
 from lotus_recon.synthetic.rooms.procedural import ProceduralCatalog
 from lotus_recon.synthetic.rooms.renderers import (
     RoomRenderer,
-    RoomView,
     make_renderer,
     resolved_renderer,
     warn_of_slow_renderer,
@@ -61,6 +60,7 @@ from lotus_recon.synthetic.rooms.renderers import (
 from lotus_recon.synthetic.rooms.scene import Room, Shot
 from lotus_recon.synthetic.rooms.sensor import develop
 from lotus_recon.synthetic.rooms.shots import make_shots
+from lotus_recon.synthetic.rooms.view import RoomView
 from lotus_recon.synthetic.rooms.workers import End, StopError, run_jobs
 from lotus_recon.types import Mesh
 from lotus_recon.workspace import peak_memory_mb, to_plain, write_json
