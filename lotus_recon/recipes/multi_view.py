@@ -139,7 +139,9 @@ def stages(job: Job) -> list[Stage]:
 
     depth, checked = depth_stage(config), checked_stage(config)
     recipe = [
-        stage("sfm", [_without_paths(config.sfm), config.scene.gravity], _sfm(job), frame, inputs=given),
+        stage(
+            "sfm", [_without_paths(config.sfm), config.scene.gravity], _sfm(job), frame, inputs=given, resumable=True
+        ),
         stage("images", config.undistort, _images(job), images_stage.ImagesResult, "sfm"),
         stage(
             "prediction",
