@@ -95,7 +95,7 @@ SFM: StageSpec[SceneJob, SfmResult] = StageSpec(
     runtime=_sfm_runtime,
     needs=Needs(memory_mb=1500),
     libraries=("pycolmap",),
-    resumable=False,
+    resumable=True,
 )
 
 
