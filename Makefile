@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# Test files spread over workers, one per core; a test that aborts is one failure, and the others still run.
+PARALLEL := -n auto --dist loadfile --max-worker-restart 100 --continue-on-collection-errors
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check lint types bench acceptance sample assets clean
@@ -25,10 +27,10 @@ demo: $(READY)
 	$(RUN) -m pipelines.multi_view data/sample/images --out out/demo --preset fast
 
 test: $(READY)
-	$(RUN) -m pytest -m "not slow and not acceptance"
+	$(RUN) -m pytest $(PARALLEL) -m "not slow and not acceptance"
 
 test-all: $(READY)
-	$(RUN) -m pytest -m "not acceptance"
+	$(RUN) -m pytest $(PARALLEL) -m "not acceptance"
 
 check: lint types
 	$(RUN) -m pytest tests/test_layers.py

@@ -100,7 +100,7 @@ def measure(what: str, data: Path, work: Path) -> Measured:
 def _measured_run(run: Callable[[Path, Path], dict[str, float]], data: Path, work: Path) -> Measured:
     import trimesh  # noqa: F401  libraries are loaded before the clock and the memory start to count
 
-    from lotus_recon.fusion import stage, tsdf  # noqa: F401
+    from lotus_recon.fusion import stage, volume_integration  # noqa: F401
     from lotus_recon.fusion.memory import resident_bytes
     from lotus_recon.workspace import peak_memory_mb
 
