@@ -26,7 +26,7 @@ _OPTIONS = {
     "runtime": {"deterministic": True},
 }
 # Files that say when, where and how long, and those that hold the mark of one run.
-_OF_THE_RUN = {"log.txt", ".lock", "scene.json", "index.html", ".lease.json"}
+_OF_THE_RUN = {"log.txt", ".lock", "scene.json", "index.html", ".lease"}
 _TIMES = {"seconds", "measured_memory_mb", "peak_memory_mb", "run_id", "input_hash", "stages", "total", "warnings"}
 
 
