@@ -16,7 +16,7 @@ from tyro.constructors import PrimitiveConstructorSpec, StructConstructorSpec, S
 
 from lotus_recon.config import nearest, overlaid, parse_yaml
 from lotus_recon.errors import InputError
-from lotus_recon.options import ADVANCED, Option, OptionError, Options, fields_of
+from lotus_recon.options import ADVANCED, Option, OptionError, Options, fields_of, nested
 from lotus_recon.renamed import new_value, old_flags, warn_of_old_name
 from pipelines.option_help import Entry, entries_of, full_help, short_help
 
@@ -75,14 +75,8 @@ def take_old_options(config: Config, argv: Sequence[str]) -> tuple[Config, list[
         if text is not None:
             option = old[flag]
             warn_of_old_name(flag, f"{option.key} (in YAML, --config)" if option.is_advanced else option.flag)
-            config = overlaid(config, _nested(option.path, option.parsed(text, flag)), "command line")
+            config = overlaid(config, nested([(option.path, option.parsed(text, flag))]), "command line")
     return config, rest
-
-
-def _nested(path: Sequence[str], value: Any) -> dict[str, Any]:
-    for name in reversed(path):
-        value = {name: value}
-    return dict(value)
 
 
 def _normal(token: str) -> str:

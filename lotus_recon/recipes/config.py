@@ -26,6 +26,7 @@ from lotus_recon.sfm.config import FrameConfig, SfmConfig, UndistortConfig
 class SingleViewConfig(Options):
     """Options of ``pipelines.single_view``."""
 
+    frames: FramesConfig = field(default_factory=FramesConfig)
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
     output: OutputConfig = field(default_factory=OutputConfig)

@@ -17,7 +17,7 @@ from lotus_recon.geometry.consistency import SampledDepth, grid_samples
 from lotus_recon.geometry.devices import pick_device
 from lotus_recon.geometry.normals import normals_from_depth
 from lotus_recon.geometry.points import P90_SIGMAS, point_errors
-from lotus_recon.io.maps import load_prediction
+from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.progress import track
 from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.refinement.maps import Map, Maps, save_map
@@ -28,7 +28,7 @@ from lotus_recon.refinement.photos import Photos
 from lotus_recon.refinement.results import RefinementResult, ViewRefinement
 from lotus_recon.refinement.slant import slanted
 from lotus_recon.refinement.sources import choose_sources
-from lotus_recon.types import BoolArray, Scene, SparsePoints, View
+from lotus_recon.types import BoolArray, NormalMap, Scene, SparsePoints, View
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class _Refiner:
             own = maps.map(view)
             levels = self._levels(index)
             if not levels:
-                save_map(target / f"{view.stem}.npz", Map(own.depth, torch.zeros_like(own.depth)))
+                save_map(target, view, Map(own.depth, torch.zeros_like(own.depth)))
                 found[index] = _Found(False, 0.0, 0.0, {})
                 continue
             prior = self._prior(view)
@@ -143,7 +143,7 @@ class _Refiner:
             refined = refine(levels, prior, start, others, span, self._noise_px(levels[0]), self.config)
             found[index] = self._judged(index, levels, prior, refined, movement)
             moved = torch.where(prior.known, prior.moved(refined.offset).depth, 0.0)
-            save_map(target / f"{view.stem}.npz", Map(moved, refined.confidence))
+            save_map(target, view, Map(moved, refined.confidence))
         return found
 
     def _levels(self, index: int) -> list[Level]:
@@ -170,14 +170,10 @@ class _Refiner:
         return self.scene_noise_px * level.photo.camera.width / level.photo.view.camera.width
 
     def _slanted(self, view: View, prior: Prior) -> Prior:
-        path = None if self.inputs.prediction_dir is None else self.inputs.prediction_dir / f"{view.stem}.npz"
-        normals = load_prediction(path).normals if path is not None and path.is_file() else None
+        folder = self.inputs.prediction_dir
+        normals = None if folder is None else SceneMaps(folder, parts=("normals",)).normals(view)
         if normals is None:
             return prior
-        if normals.shape != tuple(prior.depth.shape):
-            raise InputError(
-                f"{path} has normals of size {normals.shape}, depth {tuple(prior.depth.shape)}: must agree"
-            )
         values = torch.from_numpy(normals.values).to(self.device).movedim(2, 0)
         known = prior.known & torch.from_numpy(normals.valid).to(self.device)
         edges = Edges.of(prior.depth.log(), prior.known, self.config.advanced.edge_width)
@@ -241,7 +237,7 @@ class _Refiner:
                 normals, known = normals_from_depth(
                     map_.depth.cpu().numpy(), (map_.depth > 0).cpu().numpy(), view.camera
                 )
-                save_map(out_dir / f"{view.stem}.npz", map_, normals=normals, normals_valid=known)
+                save_map(out_dir, view, map_, NormalMap(normals, known))
         _warn(reports)
         return tuple(reports)
 

@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 
 from lotus_recon.bounded_yaml import load_bounded
 from lotus_recon.errors import InputError
-from lotus_recon.recipes import multi_view
 from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
 from lotus_recon.runners.building import Defaults
 from lotus_recon.runners.jobs import SceneJob, check_name, shard_of
 from lotus_recon.runners.manifest import ManifestError, read_jobs
-from lotus_recon.runners.run import STAGES
 from tests.runners.scenes import ROOT, batch, write_manifest, write_photo, write_views
 
 DEFAULTS = Defaults(ROOT / "configs")
@@ -97,7 +95,7 @@ def test_every_problem_of_every_scene_is_told_at_once(tmp_path: Path) -> None:
         {"name": "both", "images": "p0", "video": "p0/photo.png"},
         {"name": "text", "images": "notes.txt"},
         {**good, "name": "poses", "poses": "p0"},
-        {**good, "name": "option", "options": {"output": {"depth_range": 3}}},
+        {**good, "name": "option", "options": {"output": {"depth_rang": 3}}},
         {**good, "name": "value", "options": {"output": {"depth_range_ratio": "much"}}},
         {**good, "name": "preset", "preset": "best"},
         {"images": "p0"},
@@ -211,7 +209,3 @@ def test_nothing_is_written_when_the_manifest_is_wrong(tmp_path: Path) -> None:
     for source in ("empty", "missing"):
         with pytest.raises(InputError):
             read(tmp_path / source)
-
-
-def test_stage_names_of_only_are_those_of_the_recipe() -> None:
-    assert ("frames", *multi_view.STAGES) == STAGES
