@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import dataclasses
+import difflib
 import inspect
 import io
 import sys

@@ -89,7 +89,8 @@ def test_parse_yaml() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("[{shar: 1}]", r"--x: unknown key '\[0\]\.shar'"), ("[", "is not YAML"), ("3", "must be a list")]
+    ("text", "message"),
+    [("[{shar: 1}]", r"--x: unknown key '\[0\]\.shar'"), ("[", "is not YAML"), ("3", "must be a list")],
 )
 def test_parse_yaml_of_something_else(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
