@@ -14,7 +14,7 @@ from lotus_recon.types import Scene, SparsePoints, View
 from tests.alignment.analytic import true_depth
 from tests.refinement.scenes import views
 
-CONFIG = RefinementConfig(advanced=AdvancedRefinement(sources=2, best_parallax_deg=10.0))
+CONFIG = RefinementConfig(advanced=AdvancedRefinement(sources=2, best_sources=1, best_parallax_deg=10.0))
 
 
 def choose(scene: Scene, index: int, config: RefinementConfig = CONFIG) -> list[int]:
