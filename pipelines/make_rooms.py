@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from lotus_recon import native
 from lotus_recon.logs import log_file
 from lotus_recon.synthetic.rooms.config import RoomsConfig
 from pipelines.command_line import DONE, FAILED, CommonArguments, main, on_screen, parse, status_of
@@ -32,6 +33,7 @@ class Arguments(CommonArguments):
 def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
     arguments = parse(lambda options: Arguments(options=options), RoomsConfig(), "make_rooms", argv)
+    native.require(["open3d", "pycolmap"])
     from lotus_recon.synthetic.rooms.writing import check_config, claim
     from lotus_recon.workspace import Workspace
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from lotus_recon.io.images import read_rgb, write_png
+from lotus_recon.io.pictures import contact_sheet, depth_picture, normals_picture
 from lotus_recon.models import load_model
-from lotus_recon.reporting.pictures import contact_sheet, depth_picture, normals_picture
 
 OUT = Path("docs/nano.png")
 

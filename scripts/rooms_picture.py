@@ -14,8 +14,8 @@ from PIL import Image
 
 from lotus_recon.datasets.rooms import RoomsSet
 from lotus_recon.io.images import resize_rgb
+from lotus_recon.io.pictures import Picture, side_by_side, stacked_rows
 from lotus_recon.recipes.rooms_sheet import view_pictures
-from lotus_recon.reporting.pictures import Picture, side_by_side, stacked_rows
 from lotus_recon.synthetic.rooms.attribution import credits_of
 from lotus_recon.synthetic.rooms.files import SceneFolder
 from lotus_recon.synthetic.rooms.scene import Credit

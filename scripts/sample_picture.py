@@ -8,7 +8,7 @@ from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.images import read_rgb, write_png
 from lotus_recon.io.maps import load_prediction
 from lotus_recon.io.meshes import read_mesh
-from lotus_recon.reporting.pictures import contact_sheet, depth_picture, normals_picture
+from lotus_recon.io.pictures import contact_sheet, depth_picture, normals_picture
 from lotus_recon.reporting.rendering import MeshRenderer, viewpoints
 
 SAMPLE = Path("out/sample")  # python -m pipelines.multi_view data/sample/images --out out/sample
@@ -22,7 +22,7 @@ def main() -> None:
     prediction = load_prediction(SAMPLE / f"prediction/nano/{VIEW}.npz")
     assert prediction.depth is not None
     assert prediction.normals is not None
-    renderer = MeshRenderer(read_mesh(SAMPLE / "fusion/tsdf/mesh.ply"))
+    renderer = MeshRenderer(read_mesh(SAMPLE / "mesh/mesh.ply"))
     view = scene.views[scene.index[f"{VIEW}.jpg"]]
     _, left, right = viewpoints(scene, renderer, WIDTH)
     pictures = {

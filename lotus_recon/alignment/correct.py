@@ -40,8 +40,8 @@ def correct_locally(
     other and does not tear apart maps that agree (see ``choose_smoothing``).
     """
     fields = [point_field(view, config) for view in views]
-    carried = carried_pixels(views, neighbours, config.overlap_samples)
-    smoothing = choose_smoothing(fields, matched(carried, views, fields, config.overlap_gate))
+    carried = carried_pixels(views, neighbours, config.advanced.overlap_samples)
+    smoothing = choose_smoothing(fields, matched(carried, views, fields, config.advanced.overlap_gate))
     if smoothing.strength == 0:
         # The maps are better than the points: nothing would hold them while they drift towards each other.
         return list(views), smoothing
@@ -50,9 +50,9 @@ def correct_locally(
     gate = _agreement_gate(carried, current, config)
     fields = [drop_outliers(lend_points(view, scene, usable, gate), smoothing) for view in current]
     current = [replace(v, layers=(Layer(f, smoothing),)) for v, f in zip(views, fields, strict=True)]
-    if config.joint:
-        dense = carried_pixels(views, neighbours, _SAMPLES_FACTOR * config.overlap_samples)
-        for _ in range(config.overlap_rounds):
+    if config.advanced.joint:
+        dense = carried_pixels(views, neighbours, _SAMPLES_FACTOR * config.advanced.overlap_samples)
+        for _ in range(config.advanced.overlap_rounds):
             current = _towards_agreement(current, dense, gate, smoothing.strength)
     return current, smoothing
 
@@ -68,7 +68,7 @@ def point_field(view: AlignedView, config: AlignmentConfig) -> LocalField:
     sigma = anchors.sigma[keep]
     weight = 1 / (1 + (sigma / np.median(sigma)) ** 2) if len(sigma) else sigma
     residuals = Residuals(anchors.xy[keep], log_ratio[keep], weight)
-    return LocalField(residuals, view.barriers(), config.local_neighbours)
+    return LocalField(residuals, view.barriers(), config.advanced.local_neighbours)
 
 
 def lend_points(view: AlignedView, scene: Scene, usable: BoolArray, gate: float) -> LocalField:
@@ -96,7 +96,7 @@ def _agreement_gate(carried: Sequence[Carried], views: Sequence[AlignedView], co
     """Log ratio of depth up to which two maps see one surface: a few spreads of their disagreement, within bounds."""
     found = [disagreement(c, views).log_ratio for c in carried]
     ratios = np.concatenate(found) if found else np.zeros(0)
-    ratios = ratios[np.abs(ratios) < config.overlap_gate]
+    ratios = ratios[np.abs(ratios) < config.advanced.overlap_gate]
     if not len(ratios):
         return config.inlier_threshold
     return float(np.clip(_GATE_SIGMAS * robust_sigma(ratios), 1e-3, config.inlier_threshold))

@@ -77,11 +77,13 @@ def fit_view(
 
     Falls back to the scale alone when the points are few or lie at one depth.
     """
-    if len(anchors) < config.min_points_scale:
+    if len(anchors) < config.advanced.min_points_scale:
         return FitOutcome(None, reason=f"too few sparse points: {len(anchors)} where depth is predicted")
     x, target = anchors.value, target_of(kind, anchors.depth)
     spread = np.subtract(*np.percentile(np.log(anchors.depth), [90, 10]))
-    affine = has_shift(kind) and len(anchors) >= config.min_points and spread >= config.min_depth_spread
+    affine = (
+        has_shift(kind) and len(anchors) >= config.advanced.min_points and spread >= config.advanced.min_depth_spread
+    )
     if affine:
         start = _ransac(x, target, limits, kind, config, rng)
         if start is None:
@@ -103,10 +105,11 @@ def judged(fit: DepthFit, anchors: Anchors, scale_only: bool, config: AlignmentC
     """The outcome of a fit: rejected when too few points agree with it."""
     error = relative_error(fit, anchors)
     inliers = int((error < config.inlier_threshold).sum())
-    if inliers < config.min_inlier_ratio * len(anchors) or not np.isfinite([fit.scale, fit.shift]).all():
+    if inliers < config.advanced.min_inlier_ratio * len(anchors) or not np.isfinite([fit.scale, fit.shift]).all():
         reason = (
-            f"sparse points disagree: {inliers} of {len(anchors)} are within {config.inlier_threshold:.0%} of the map, "
-            f"not {config.min_inlier_ratio:.0%} of them (--min-inlier-ratio)"
+            f"sparse points disagree: {inliers} of {len(anchors)} are within "
+            f"{config.inlier_threshold:.0%} of the map, "
+            f"not {config.advanced.min_inlier_ratio:.0%} of them (alignment.advanced.min_inlier_ratio)"
         )
         return FitOutcome(None, inliers, scale_only, reason)
     return FitOutcome(fit, inliers, scale_only)
@@ -127,7 +130,7 @@ def _ransac(
     rng: np.random.Generator,
 ) -> tuple[float, float] | None:
     """The (scale, shift) through two points that most points agree with (truncated squared error, as in MSAC)."""
-    first, second = rng.integers(len(x), size=(2, config.ransac_iterations))
+    first, second = rng.integers(len(x), size=(2, config.advanced.ransac_iterations))
     run = x[first] - x[second]
     usable = np.abs(run) > 1e-3 * np.ptp(x)
     scale = (target[first] - target[second])[usable] / run[usable]
@@ -160,7 +163,7 @@ def _refine_affine(
     costs = [_robust_cost(x, target, fit, config) for fit in (free, bound)]
     # Where the points clearly contradict the bound (a sky that the model puts nearer than infinity would allow), the
     # fit follows the points, and pixels beyond the limits become invalid instead.
-    return bound if costs[1] <= config.positivity_tolerance * costs[0] else free
+    return bound if costs[1] <= config.advanced.positivity_tolerance * costs[0] else free
 
 
 def _robust_cost(x: FloatArray, target: FloatArray, fit: tuple[float, float], config: AlignmentConfig) -> float:
@@ -210,7 +213,7 @@ def robust_weights(error: FloatArray, sigma: FloatArray, config: AlignmentConfig
     spread = robust_sigma(error)
     own = np.maximum(spread**2 - np.median(sigma) ** 2, (0.5 * spread) ** 2)
     expected = np.sqrt(own + sigma**2) + 1e-9
-    return 1.0 / expected**2 / (1.0 + (error / (config.cauchy_scale * expected)) ** 2)
+    return 1.0 / expected**2 / (1.0 + (error / (config.advanced.cauchy_scale * expected)) ** 2)
 
 
 def robust_sigma(values: FloatArray) -> float:

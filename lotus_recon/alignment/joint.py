@@ -95,7 +95,7 @@ def refine_jointly(
 ) -> list[AlignedView]:
     """The views with their fits refined together. ``neighbours`` lists per view the views to compare with."""
     unknowns = _Unknowns(views)
-    carried = carried_pixels(views, neighbours, config.overlap_samples)
+    carried = carried_pixels(views, neighbours, config.advanced.overlap_samples)
     cells = [c.cells(views) for c in carried]
     for _ in range(_STEPS):
         points = [_point_residuals(i, v, unknowns, config) for i, v in enumerate(views) if len(v.anchors)]
@@ -120,7 +120,7 @@ def _overlap_residuals(
     error, value = _difference(carried, target, unknowns, log_depth)
     # The pixel slides over the target's map when its depth changes: a numeric derivative has that in it.
     slope = (_difference(carried, target, unknowns, log_depth + _PROBE)[0] - error) / _PROBE
-    keep = np.isfinite(slope) & (np.abs(error) < config.overlap_gate) & (np.abs(slope) < _MAX_SLOPE)
+    keep = np.isfinite(slope) & (np.abs(error) < config.advanced.overlap_gate) & (np.abs(slope) < _MAX_SLOPE)
     second = np.full(int(keep.sum()), carried.target)
     by_first = by_source[keep] * slope[keep, None]
     by_second = -unknowns.derivatives(carried.target, value[keep])
@@ -140,7 +140,7 @@ def _difference(
 def _point_residuals(index: int, view: AlignedView, unknowns: _Unknowns, config: AlignmentConfig) -> _Residuals:
     """log(depth of the map / depth of the sparse point)."""
     error = unknowns.log_depth(index, view.anchors.value) - np.log(view.anchors.depth)
-    keep = np.abs(error) < config.overlap_gate  # also drops NaN
+    keep = np.abs(error) < config.advanced.overlap_gate  # also drops NaN
     anchors, error = view.anchors.where(keep), error[keep]
     by_first = unknowns.derivatives(index, anchors.value)
     first = np.full(len(error), index)

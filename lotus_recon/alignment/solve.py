@@ -35,15 +35,15 @@ def solve(
 ) -> Solution:
     """Align the predicted views with the sparse points (P,) that are ``usable``, and with each other."""
     starts = starts_from_points(scene, predictions, observed, usable, config, seed)
-    if config.joint:
+    if config.advanced.joint:
         starts = with_overlap(starts, config, seed)
     fixed = [s for s in starts if s.outcome.fit is not None]
     by_index = {s.index: s for s in starts}
     if not fixed:
         return Solution(by_index, {}, {}, None)
     views = [s.view for s in fixed]
-    neighbours = neighbours_of(views, config.overlap_neighbours)
-    if config.joint:
+    neighbours = neighbours_of(views, config.advanced.overlap_neighbours)
+    if config.advanced.joint:
         views = refine_jointly(views, neighbours, config)
     corrected, smoothing = correct_locally(views, neighbours, scene, usable, config)
     indices = [s.index for s in fixed]

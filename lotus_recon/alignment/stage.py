@@ -60,7 +60,7 @@ def run(inputs: Inputs, config: AlignmentConfig, out_dir: Path) -> AlignmentResu
     _check_any(inputs.scene, final)
     views = _reports(inputs.scene, final, scored, observed, held, config)
     _warn(views)
-    _write_maps(final, depth_range(observed, usable, config.max_depth_factor), config, out_dir)
+    _write_maps(final, depth_range(observed, usable, config.advanced.max_depth_factor), config, out_dir)
     strength = final.smoothing.strength if final.smoothing else 0.0
     result = AlignmentResult(out_dir, views, Medians.of(views), strength)
     result.save()

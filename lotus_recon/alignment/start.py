@@ -53,7 +53,7 @@ def starts_from_points(
     seed: int,
 ) -> list[Start]:
     """One start per predicted view, from the points (P,) marked ``usable``."""
-    nearest, farthest = depth_range(observed, usable, config.max_depth_factor)
+    nearest, farthest = depth_range(observed, usable, config.advanced.max_depth_factor)
     starts = []
     for index, prediction in predictions.items():
         jump = _JUMP * value_range(prediction.values, prediction.valid)
@@ -93,7 +93,7 @@ def _fit_to_overlap(start: Start, fixed: Sequence[Start], config: AlignmentConfi
     if outcome.fit is None or outcome.scale_only or outcome.inliers < _MIN_LENT_SHARE * len(lent):
         return None
     own = start.view.anchors
-    if len(own) >= config.min_points and judged(outcome.fit, own, False, config).fit is None:
+    if len(own) >= config.advanced.min_points and judged(outcome.fit, own, False, config).fit is None:
         return None  # neighbours do not overrule the sparse points
     return replace(start, view=replace(start.view, fit=outcome.fit), outcome=outcome, source="overlap")
 
@@ -104,7 +104,7 @@ def _lent_by(lenders: Sequence[Start], start: Start, config: AlignmentConfig) ->
     target = len(views)
     neighbours = [np.array([target])] * target + [np.zeros(0, np.int64)]
     depth, value, xy = [np.zeros(0)], [np.zeros(0)], [np.zeros((0, 2))]
-    for carried in carried_pixels([*views, start.view], neighbours, config.overlap_samples):
+    for carried in carried_pixels([*views, start.view], neighbours, config.advanced.overlap_samples):
         where, carried_log = carried.project(aligned_log_depth(carried, views), start.view.view.camera)
         xy.append(where)
         depth.append(np.exp(carried_log))

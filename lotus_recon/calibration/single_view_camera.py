@@ -172,8 +172,8 @@ def _told(
         _fov_deg(focal, camera),
         _fov_deg_90(focal, _TWO_SIDED_90 * focal_sigma, camera),
         shift_from,
-        _far_over_near(log_offset),
-        (_far_over_near(log_offset + half), _far_over_near(log_offset - half)),
+        _depth_range_ratio(log_offset),
+        (_depth_range_ratio(log_offset + half), _depth_range_ratio(log_offset - half)),
         fit.angle_deg,
         float(np.sqrt(np.mean(fit.smooth_error**2))),
         reason,
@@ -195,13 +195,13 @@ def _kept(camera: Camera, prior: Prior, reason: str) -> CameraEstimate:
         _fov_deg(camera.fx, camera),
         _fov_deg_90(camera.fx, _TWO_SIDED_90 * focal * PRIOR_SIGMA[LOG_FOCAL], camera),
         "default" if shift else "given",
-        _far_over_near(log_offset),
-        (_far_over_near(log_offset + half), _far_over_near(log_offset - half)),
+        _depth_range_ratio(log_offset),
+        (_depth_range_ratio(log_offset + half), _depth_range_ratio(log_offset - half)),
         reason=reason,
     )
 
 
-def _far_over_near(log_offset: float) -> float:
+def _depth_range_ratio(log_offset: float) -> float:
     return 1 + float(np.exp(-log_offset))
 
 

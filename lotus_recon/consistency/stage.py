@@ -104,7 +104,7 @@ def run(inputs: Inputs, config: ConsistencyConfig, out_dir: Path) -> Consistency
         DepthTensors.of(m.view, m.depth.values, _without_flying(m, config), torch.device("cpu"), m.confidence)
         for m in loaded
     ]
-    neighbours = covisible(tensors, config.check_neighbours, config.min_parallax_deg)
+    neighbours = covisible(tensors, config.advanced.check_neighbours, config.advanced.min_parallax_deg)
     agreement = _measured_agreement(tensors, neighbours, config)
     reports = []
     for i, map_ in enumerate(track(loaded, "check depth against other views", len(loaded))):
@@ -163,8 +163,8 @@ def _without_flying(map_: _Loaded, config: ConsistencyConfig) -> BoolArray:
     """Valid pixels away from depth edges and from surfaces seen edge-on, where there is any confidence."""
     view, depth = map_.view, map_.depth
     normals, known = normals_from_depth(depth.values, depth.valid, view.camera)
-    edges = depth_edges(depth.values, depth.valid, config.edge_jump)
-    flat = known & grazing(normals, view.camera, config.min_grazing_deg)
+    edges = depth_edges(depth.values, depth.valid, config.advanced.edge_jump)
+    flat = known & grazing(normals, view.camera, config.advanced.min_grazing_deg)
     return depth.valid & ~edges & ~flat & (map_.confidence > 0)
 
 
@@ -175,9 +175,11 @@ def _measured_agreement(
     pairs = ((this, tensors[j]) for this, others in zip(tensors, neighbours, strict=True) for j in others)
     median = disagreement(pairs, _SPREAD_SAMPLES)
     if median is None:
-        return config.max_agreement
+        return config.advanced.max_agreement
     sigma = 1.4826 * median
-    return float(np.clip(config.agreement_sigmas * sigma, config.min_agreement, config.max_agreement))
+    return float(
+        np.clip(config.advanced.agreement_sigmas * sigma, config.advanced.min_agreement, config.advanced.max_agreement)
+    )
 
 
 def _checked(
@@ -189,7 +191,7 @@ def _checked(
 ) -> tuple[BoolArray, NDArray[np.float32], ViewConsistency]:
     """Pixels to keep, their confidence, and the report of one view."""
     row, col = this.every(1)
-    votes = count_votes(this, row, col, others, agreement, config.occlusion_tolerance * agreement)
+    votes = count_votes(this, row, col, others, agreement, config.advanced.occlusion_tolerance * agreement)
     wanted, confidence = judge(votes, config)
     shape = map_.depth.shape
     keep, weight = np.zeros(shape, bool), np.zeros(shape, np.float32)
@@ -218,7 +220,7 @@ def judge(votes: Votes, config: ConsistencyConfig) -> tuple[torch.Tensor, torch.
     seen = votes.confirmed + votes.contradicted
     enough = votes.confirmed >= torch.clamp(seen, max=config.min_consistent_views)
     keep = enough & (votes.confirmed >= config.min_consistent_ratio * seen)
-    confidence = (votes.agreement + _PRIOR * config.single_view_confidence) / (seen + _PRIOR)
+    confidence = (votes.agreement + _PRIOR * config.advanced.single_view_confidence) / (seen + _PRIOR)
     return keep, confidence
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from lotus_recon.fusion.blocks import BLOCK_RESOLUTION
 
@@ -49,16 +50,8 @@ def free_memory_bytes(device: str) -> int:
         import torch
 
         return int(torch.cuda.mem_get_info()[0])
-    limits = [_system_free_bytes(), _container_free_bytes()]
+    limits = [psutil.virtual_memory().available, _container_free_bytes()]
     return min(limit for limit in limits if limit is not None)
-
-
-def _system_free_bytes() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):  # not Linux: what is free is not told, so half of what is built in
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def _container_free_bytes() -> int | None:
@@ -70,9 +63,6 @@ def _container_free_bytes() -> int | None:
         return None
 
 
-def resident_bytes() -> int | None:
-    """Memory the process holds now, where the system tells it (Linux)."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return None
+def resident_bytes() -> int:
+    """Memory the process holds now."""
+    return int(psutil.Process().memory_info().rss)

@@ -53,7 +53,7 @@ class Cuts:
     def _reasons(self) -> list[tuple[str, int]]:
         return [
             ("have no valid depth", self.invalid),
-            ("have too little confidence (--min-fused-confidence)", self.unconfident),
+            ("have too little confidence (fusion.advanced.min_fused_confidence)", self.unconfident),
             ("are too far away (--max-depth-ratio)", self.far),
         ]
 

@@ -55,7 +55,7 @@ def plan_volume(survey: Survey, config: FusionConfig, memory: MemoryModel, budge
 
 
 def _plan(survey: Survey, voxel_size: float, config: FusionConfig, memory: MemoryModel) -> VolumePlan:
-    truncation = config.truncation_voxels * voxel_size
+    truncation = config.advanced.truncation_voxels * voxel_size
     of_view = blocks_per_view(survey, voxel_size, truncation)
     blocks = np.unique(np.concatenate(of_view))
     return VolumePlan(voxel_size, truncation, of_view, blocks, memory.estimate_bytes(len(blocks)))

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.normals import normalized
+from lotus_recon.geometry.triangles import triangle_area_vectors, vertex_normals
 from lotus_recon.io.maps import load_prediction, load_weighted_depth
-from lotus_recon.meshing.cleaning import triangle_area_vectors, vertex_normals
 from lotus_recon.types import FloatArray, Mesh, View
 
 _LONGEST_REACH = 10.0  # edges; longer ones move borders, and positions are good enough there

@@ -222,7 +222,7 @@ def integrated_depth(
     """
     mask = depth.valid & normals.valid
     own, known = normals_from_depth(depth.values, depth.valid, camera)
-    agreement = np.where(known, 1 / (1 + (angle_deg(own, normals.values) / config.disagreement_deg) ** 2), 0.5)
+    agreement = np.where(known, 1 / (1 + (angle_deg(own, normals.values) / config.advanced.disagreement_deg) ** 2), 0.5)
     return integrate_normals(
         normals.values,
         mask,
@@ -232,7 +232,7 @@ def integrated_depth(
         anchors=anchors if anchors is not None and np.isfinite(anchors[mask]).any() else None,
         config=IntegrationConfig(
             prior_length=config.integration_scale or _UNKNOWN_REACH,
-            anchor_weight=config.point_weight,
+            anchor_weight=config.advanced.point_weight,
             max_bad_share=1.0,
         ),
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from lotus_recon.datasets.rooms import RoomsSet
 from lotus_recon.io.images import write_png
-from lotus_recon.reporting.pictures import Picture, contact_sheet, depth_picture, normals_picture, side_by_side
+from lotus_recon.io.pictures import Picture, contact_sheet, depth_picture, normals_picture, side_by_side
 from lotus_recon.types import DepthKind, DepthMap, NormalMap
 
 _COLUMNS = 2

@@ -96,8 +96,8 @@ def refine(
     offset = start
     for i in range(first, -1, -1):
         half = span if i == first else min(span, _NEXT_PX / movement[i])
-        step = half / max(2, math.ceil(half * movement[i] / config.step_px))
-        match = max(config.match_px / movement[i], noise_px / movement[0])
+        step = half / max(2, math.ceil(half * movement[i] / config.advanced.step_px))
+        match = max(config.advanced.match_px / movement[i], noise_px / movement[0])
         pull = max((match / prior.sigma) ** 2, _LEAST_PULL)
         found = _refine_level(levels[i], prior, offset, pull, source_depth, half, step, config)
         offset = offset + _resized(found.offset, prior.depth.shape)
@@ -126,13 +126,13 @@ def _refine_level(
     count = round(half / step)
     offsets = torch.linspace(-half, half, 2 * count + 1, device=here.depth.device)
     score = score_volume(level, here, source_depth, offsets, config)
-    edges = Edges.of(here.depth.log(), here.known, config.edge_width)
-    position, inside = lowest(semi_global(1 - score, edges, config.sgm_p1, config.sgm_p2))
+    edges = Edges.of(here.depth.log(), here.known, config.advanced.edge_width)
+    position, inside = lowest(semi_global(1 - score, edges, config.advanced.sgm_p1, config.advanced.sgm_p2))
     best, lead = _best_and_lead(score, position)
     believed = ((best - _BAD) / (_GOOD - _BAD)).clamp(0, 1) * (lead / _MARGIN).clamp(0, 1) * inside * here.known
     steps = position - count
     rest = Rest(-_resized(start, here.depth.shape) / step, pull)
-    field = smooth_field(steps, believed, edges, rest, config.smoothness_weight, width=1.0)
+    field = smooth_field(steps, believed, edges, rest, config.advanced.smoothness_weight, width=1.0)
     confidence = believed * torch.exp(-0.5 * (field - steps) ** 2)
     return Refined(field * step, confidence, best)
 
@@ -150,9 +150,11 @@ def score_volume(
     level: Level, prior: Prior, source_depth: SourceDepth | None, offsets: Tensor, config: RefinementConfig
 ) -> Tensor:
     """(L, H, W) for each offset the mean correlation with the sources that agree best; 0 where none sees the pixel."""
-    windows = Windows(level.photo.gray, prior.known, config.window_sigma)
+    windows = Windows(level.photo.gray, prior.known, config.advanced.window_sigma)
     bytes_each = 4 * _TENSORS * prior.depth.numel()
-    pairs = max(_FEWEST_PAIRS, int(config.chunk_gb * 1e9 / bytes_each))  # of a hypothesis and a source, at once
+    pairs = max(
+        _FEWEST_PAIRS, int(config.advanced.chunk_gb * 1e9 / bytes_each)
+    )  # of a hypothesis and a source, at once
     N = len(level.sources)
     rows = [slice(first, first + pairs) for first in range(0, N, pairs)]
     parts = [(replace(level, sources=level.sources.part(row)), source_depth and source_depth.part(row)) for row in rows]
@@ -180,7 +182,7 @@ def _correlations(
 
 def _mean_of_best(score: Tensor, seen: Tensor, config: RefinementConfig) -> Tensor:
     """(L, H, W) over the sources (L, N, H, W)."""
-    best = torch.where(seen, score, -torch.inf).topk(min(config.best_sources, score.shape[1]), dim=1).values
+    best = torch.where(seen, score, -torch.inf).topk(min(config.advanced.best_sources, score.shape[1]), dim=1).values
     some = best > -torch.inf
     return torch.where(some, best, 0).sum(1) / some.sum(1).clamp_min(1)
 
@@ -191,7 +193,7 @@ def source_agreement(level: Level, prior: Prior, config: RefinementConfig) -> Te
     A photo whose pose is wrong shows almost none of it.
     """
     here = prior.at_size(level.photo.gray.shape)
-    windows = Windows(level.photo.gray, here.known, config.window_sigma)
+    windows = Windows(level.photo.gray, here.known, config.advanced.window_sigma)
     zero = torch.zeros(1, device=here.depth.device)
     score, seen = _correlations(level, windows, here, None, zero)
     surface = (_mean_of_best(score, seen, config)[0] > _AGREED) & here.known

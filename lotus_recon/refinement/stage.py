@@ -17,7 +17,7 @@ from lotus_recon.geometry.consistency import SampledDepth, grid_samples
 from lotus_recon.geometry.devices import pick_device
 from lotus_recon.geometry.normals import normals_from_depth
 from lotus_recon.geometry.points import P90_SIGMAS, point_errors
-from lotus_recon.io.maps import load_prediction
+from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.progress import track
 from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.refinement.maps import Map, Maps, save_map
@@ -28,7 +28,7 @@ from lotus_recon.refinement.photos import Photos
 from lotus_recon.refinement.results import RefinementResult, ViewRefinement
 from lotus_recon.refinement.slant import slanted
 from lotus_recon.refinement.sources import choose_sources
-from lotus_recon.types import BoolArray, Scene, SparsePoints, View
+from lotus_recon.types import BoolArray, NormalMap, Scene, SparsePoints, View
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +70,9 @@ def run(inputs: Inputs, config: RefinementConfig, out_dir: Path) -> RefinementRe
     found = refiner.one_pass(inputs.depth_dir, scratch / "0", first=True)
     if refiner.drop_strangers(found):
         found = refiner.one_pass(inputs.depth_dir, scratch / "0", first=True)
-    for number in range(1, config.passes):
+    for number in range(1, config.advanced.passes):
         found = refiner.one_pass(scratch / str(number - 1), scratch / str(number), first=False)
-    reports = refiner.finish(scratch / str(config.passes - 1), out_dir, found)
+    reports = refiner.finish(scratch / str(config.advanced.passes - 1), out_dir, found)
     shutil.rmtree(scratch)
     result = RefinementResult(out_dir, inputs.held_out, reports)
     result.save()
@@ -87,23 +87,23 @@ def check_config(config: RefinementConfig) -> None:
         )
     allowed = {
         "refine_size": (config.refine_size, 0, 1 << 16),
-        "sources": (config.sources, 1, 64),
-        "best_sources": (config.best_sources, 1, config.sources),
-        "best_parallax_deg": (config.best_parallax_deg, 1, 60),
-        "search_range_factor": (config.search_range_factor, 0.1, 100),
-        "min_search_range": (config.min_search_range, 1e-5, config.max_search_range),
-        "max_search_range": (config.max_search_range, config.min_search_range, 2),
-        "step_px": (config.step_px, 0.1, 4),
-        "match_px": (config.match_px, 0.01, 10),
-        "window_sigma": (config.window_sigma, 0.5, 20),
-        "slant_window_px": (config.slant_window_px, 0, 1000),
-        "passes": (config.passes, 1, 10),
-        "later_search_range_px": (config.later_search_range_px, 0.5, 20),
-        "geometric_weight": (config.geometric_weight, 0, 10),
-        "smoothness_weight": (config.smoothness_weight, 0, 1e4),
-        "edge_width": (config.edge_width, 1e-6, 1),
-        "prior_confidence": (config.prior_confidence, 0, 1),
-        "chunk_gb": (config.chunk_gb, 0.01, 1e3),
+        "sources": (config.advanced.sources, 1, 64),
+        "best_sources": (config.advanced.best_sources, 1, config.advanced.sources),
+        "best_parallax_deg": (config.advanced.best_parallax_deg, 1, 60),
+        "search_range_factor": (config.advanced.search_range_factor, 0.1, 100),
+        "min_search_range": (config.advanced.min_search_range, 1e-5, config.advanced.max_search_range),
+        "max_search_range": (config.advanced.max_search_range, config.advanced.min_search_range, 2),
+        "step_px": (config.advanced.step_px, 0.1, 4),
+        "match_px": (config.advanced.match_px, 0.01, 10),
+        "window_sigma": (config.advanced.window_sigma, 0.5, 20),
+        "slant_window_px": (config.advanced.slant_window_px, 0, 1000),
+        "passes": (config.advanced.passes, 1, 10),
+        "later_search_range_px": (config.advanced.later_search_range_px, 0.5, 20),
+        "geometric_weight": (config.advanced.geometric_weight, 0, 10),
+        "smoothness_weight": (config.advanced.smoothness_weight, 0, 1e4),
+        "edge_width": (config.advanced.edge_width, 1e-6, 1),
+        "prior_confidence": (config.advanced.prior_confidence, 0, 1),
+        "chunk_gb": (config.advanced.chunk_gb, 0.01, 1e3),
     }
     for name, (value, low, high) in allowed.items():
         if not low <= value <= high:
@@ -126,7 +126,7 @@ class _Refiner:
     def __init__(self, inputs: Inputs, config: RefinementConfig) -> None:
         self.inputs, self.config = inputs, config
         self.device = pick_device(inputs.runtime.device)
-        self.kept = _KEPT * (config.sources + 1)
+        self.kept = _KEPT * (config.advanced.sources + 1)
         self.photos = Photos(inputs.images_dir, config.refine_size, self.device, self.kept)
         self.aligned = Maps(inputs.depth_dir, self.device, self.kept)
         self.targets = [i for i, view in enumerate(inputs.scene.views) if self.aligned.has(view)]
@@ -144,7 +144,11 @@ class _Refiner:
         """Half width of the first search."""
         error = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR)
         return float(
-            np.clip(self.config.search_range_factor * error, self.config.min_search_range, self.config.max_search_range)
+            np.clip(
+                self.config.advanced.search_range_factor * error,
+                self.config.advanced.min_search_range,
+                self.config.advanced.max_search_range,
+            )
         )
 
     def one_pass(self, folder: Path, target: Path, first: bool) -> dict[int, _Found]:
@@ -157,18 +161,22 @@ class _Refiner:
             own = maps.map(view)
             levels = self._levels(index)
             if not levels:
-                save_map(target / f"{view.stem}.npz", Map(own.depth, torch.zeros_like(own.depth)))
+                save_map(target, view, Map(own.depth, torch.zeros_like(own.depth)))
                 found[index] = _Found(False, 0.0, 0.0, {})
                 continue
             prior = self._prior(view)
             start = torch.where(prior.known, (own.depth / prior.depth).log(), 0.0) * (not first)
             movement = levels[0].pixels_per_log_depth(prior)
             others = self._source_depth(index, maps, movement, first)
-            span = self.span(view) if first else min(self.span(view), self.config.later_search_range_px / movement)
+            span = (
+                self.span(view)
+                if first
+                else min(self.span(view), self.config.advanced.later_search_range_px / movement)
+            )
             refined = refine(levels, prior, start, others, span, self._noise_px(levels[0]), self.config)
             found[index] = self._judged(index, levels, prior, refined, movement)
             moved = torch.where(prior.known, prior.moved(refined.offset).depth, 0.0)
-            save_map(target / f"{view.stem}.npz", Map(moved, refined.confidence))
+            save_map(target, view, Map(moved, refined.confidence))
         return found
 
     def _levels(self, index: int) -> list[Level]:
@@ -186,27 +194,25 @@ class _Refiner:
         """The aligned depth, on request with the slant of the predicted normals."""
         depth = self.aligned.map(view).depth
         error = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR)
-        sigma = max(error, self.config.min_search_range) / P90_SIGMAS
+        sigma = max(error, self.config.advanced.min_search_range) / P90_SIGMAS
         prior = Prior(torch.where(depth > 0, depth, 1.0), depth > 0, sigma)
-        return self._slanted(view, prior) if self.config.slant_window_px > 0 else prior
+        return self._slanted(view, prior) if self.config.advanced.slant_window_px > 0 else prior
 
     def _noise_px(self, level: Level) -> float:
         """The noise of the scene in pixels of a level."""
         return self.scene_noise_px * level.photo.camera.width / level.photo.view.camera.width
 
     def _slanted(self, view: View, prior: Prior) -> Prior:
-        path = None if self.inputs.prediction_dir is None else self.inputs.prediction_dir / f"{view.stem}.npz"
-        normals = load_prediction(path).normals if path is not None and path.is_file() else None
+        folder = self.inputs.prediction_dir
+        normals = None if folder is None else SceneMaps(folder, parts=("normals",)).normals(view)
         if normals is None:
             return prior
-        if normals.shape != tuple(prior.depth.shape):
-            raise InputError(
-                f"{path} has normals of size {normals.shape}, depth {tuple(prior.depth.shape)}: must agree"
-            )
         values = torch.from_numpy(normals.values).to(self.device).movedim(2, 0)
         known = prior.known & torch.from_numpy(normals.valid).to(self.device)
-        edges = Edges.of(prior.depth.log(), prior.known, self.config.edge_width)
-        return prior.moved(slanted(prior.depth, values, known, view.camera, edges, self.config.slant_window_px))
+        edges = Edges.of(prior.depth.log(), prior.known, self.config.advanced.edge_width)
+        return prior.moved(
+            slanted(prior.depth, values, known, view.camera, edges, self.config.advanced.slant_window_px)
+        )
 
     def _sources_of(self, index: int) -> list[int]:
         return [int(j) for j in self.sources[index] if j not in self.strangers]
@@ -219,7 +225,7 @@ class _Refiner:
         if first:
             hidden = _HIDDEN_SPANS * self.span(views[index])
             return SourceDepth.of(depths, confidences, weight=0.0, tolerance=1.0, hidden=hidden)
-        weight = self.config.geometric_weight
+        weight = self.config.advanced.geometric_weight
         return SourceDepth.of(depths, confidences, weight, _TOLERANCE_PX / movement, _HIDDEN_PX / movement)
 
     def _judged(self, index: int, levels: Sequence[Level], prior: Prior, refined: Refined, movement: float) -> _Found:
@@ -264,14 +270,14 @@ class _Refiner:
                 normals, known = normals_from_depth(
                     map_.depth.cpu().numpy(), (map_.depth > 0).cpu().numpy(), view.camera
                 )
-                save_map(out_dir / f"{view.stem}.npz", map_, normals=normals, normals_valid=known)
+                save_map(out_dir, view, map_, NormalMap(normals, known))
         _warn(reports)
         return tuple(reports)
 
     def _report(self, index: int, before: Map, after: Map, found: _Found) -> tuple[ViewRefinement, Map]:
         """The report of a view, and its map with the confidence that consistency and fusion weigh it by."""
         view, scene, known = self.inputs.scene.views[index], self.inputs.scene, after.depth > 0
-        floor = self.config.prior_confidence
+        floor = self.config.advanced.prior_confidence
         map_ = Map(after.depth, torch.where(known, floor + (1 - floor) * after.confidence, 0.0))
         report = ViewRefinement(
             view.name, "refined" if found.refined else "no_sources", agreement=self.agreement.get(index)

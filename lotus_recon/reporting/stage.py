@@ -16,11 +16,12 @@ from PIL import Image
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.points import point_errors
+from lotus_recon.io import pictures
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays, load_prediction
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.progress import track
-from lotus_recon.reporting import page, pictures
+from lotus_recon.reporting import page
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.reporting.rendering import MeshRenderer, Shading, viewpoints
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, Prediction, Scene, View
@@ -149,7 +150,7 @@ def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _View
         row: dict[str, Any] = {"view": view.name, "pictures": {}}
         for label, picture in shown.items():
             name = f"{PICTURE_FOLDER}/view_{number:02d}_{label.replace(' ', '_')}.jpg"
-            _write_jpeg(out_dir / name, pictures.fitted(picture, config.picture_width))
+            _write_jpeg(out_dir / name, pictures.fitted(picture, config.advanced.picture_width))
             row["pictures"][label] = name
         rows.append(row)
     return _ViewPictures(rows, notes, limits if any(depth is not None for depth in aligned.values()) else None)
@@ -230,12 +231,12 @@ def _aligned(inputs: Inputs, view: View) -> DepthMap | None:
 
 def _renders(inputs: Inputs, config: ReportConfig, out_dir: Path) -> list[dict[str, Any]]:
     """Pictures of the mesh from three places, in its colours and in grey."""
-    if inputs.mesh is None or not inputs.mesh.is_file() or config.render_width == 0 or not inputs.scene.views:
+    if inputs.mesh is None or not inputs.mesh.is_file() or config.advanced.render_width == 0 or not inputs.scene.views:
         return []
     mesh = read_mesh(inputs.mesh)
     renderer = MeshRenderer(mesh)
     shadings: tuple[Shading, ...] = ("color", "shaded") if mesh.colors is not None else ("shaded", "normals")
-    places = viewpoints(inputs.scene, renderer, config.render_width)
+    places = viewpoints(inputs.scene, renderer, config.advanced.render_width)
     rows = []
     for number, place in enumerate(track(places, "rendering the mesh", len(places)), 1):
         row: dict[str, Any] = {"place": place.label, "pictures": {}}

@@ -124,7 +124,8 @@ class Batch:
     def _is_to_do(self, job: SceneJob) -> bool:
         selection = self.config.selection
         record = read_record(self.out / job.name, job.name, job.kind)
-        if (selection.failed and record.status != FAILED) or (selection.only and job.kind != "multi_view"):
+        lacks_stage = selection.only is not None and selection.only not in job.recipe.stage_names
+        if (selection.failed and record.status != FAILED) or lacks_stage:
             self.counts["left out"] += 1
             return False
         self._signatures[job.name] = job.signature()
@@ -186,7 +187,9 @@ class Batch:
             if step == "run":
                 self._events.write("scene_started", scene=attempt.job.name, attempt=attempt.number)
             # Another attempt goes on with what the first one finished.
-            settings = self.settings if attempt.number == 1 else replace(self.settings, force=False)
+            settings = self.settings
+            if attempt.number > 1:
+                settings = replace(settings, selection=replace(settings.selection, force=False))
             self.runner.submit(Task(attempt.job, folder, step, settings))
 
     def _take_lease(self, attempt: _Attempt, folder: Path, status: Status) -> bool:
@@ -226,7 +229,7 @@ class Batch:
         if end.fault is Fault.IN_USE:
             self.counts["in use"] += 1
         else:
-            only = self.settings.only is not None
+            only = self.settings.selection.only is not None
             signature = self._signatures.pop(job.name, "")
             record = Record.of(job.kind, signature, end, attempt.number, only, utc_now())
             self._keep(record, job)

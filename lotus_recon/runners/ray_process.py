@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
-from lotus_recon.runners.tasks import Finished, Task
 
 OVER_MEMORY_FILE = ".over-memory"  # in a scene's folder: why its process ended itself
 
@@ -57,29 +58,15 @@ def prepare_process(shape: Shape, scene: Path | None, source: Callable[..., Any]
 
 def _watch_memory(limit_mb: int) -> None:
     """End the process when it is too large: nobody else looks at it."""
-    page_mb = os.sysconf("SC_PAGE_SIZE") / 2**20
+    process = psutil.Process()
     while True:
         time.sleep(_LOOK_SECONDS)
-        used = int(Path("/proc/self/statm").read_text().split()[1]) * page_mb
+        used = process.memory_info().rss / 2**20
         if used > limit_mb:
             if _watched is not None:
                 text = f"took {used:.0f} MB of memory; --memory-limit is {limit_mb} MB"
                 (_watched / OVER_MEMORY_FILE).write_text(text)
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-def open_steps(task: Task, shape: Shape) -> tuple[Finished | None, Any, list[str]]:
-    """The recipe of a multi-view scene, whose input is read once for all stages; its stage names."""
-    prepare_process(shape, task.folder)
-    from lotus_recon.runners import scene
-    from lotus_recon.workspace import Workspace
-
-    try:
-        with scene.folder_held(Workspace(task.folder)):
-            opened = scene.open_scene(task, Workspace(task.folder))
-    except Exception as error:  # noqa: BLE001  one scene must not end the others
-        return scene.failure(task.name, error), None, []
-    return None, opened, [stage.name for stage in opened.stages]
 
 
 def look(token_file: str) -> tuple[str, str]:

@@ -55,9 +55,9 @@ def refine(model: pycolmap.Reconstruction, fixed: set[int], config: SfmConfig, r
     """Bundle adjustment with as much freedom per camera as the photos constrain; ``fixed`` cameras stay as given."""
     before = _median_error(model)
     others = _camera_ids(model) - fixed
-    candidates: list[Freedom] = [] if config.refine_principal_point == "off" else ["all", "principal point"]
+    candidates: list[Freedom] = [] if config.advanced.refine_principal_point == "off" else ["all", "principal point"]
     for freedom in candidates:
-        free = {c for c in others if config.refine_principal_point == "on" or _many(model, c)}
+        free = {c for c in others if config.advanced.refine_principal_point == "on" or _many(model, c)}
         trial, free = _adjust_well_constrained(model, free, freedom, config, runtime)
         after = _median_error(trial)
         if free and after <= before:
@@ -120,7 +120,7 @@ def _adjust_well_constrained(
         for camera_id in free:
             _allow_two_focals(trial.camera(camera_id), config)
         adjuster = _adjust(trial, free, freedom, runtime)
-        if config.refine_principal_point == "on":
+        if config.advanced.refine_principal_point == "on":
             return trial, free
         good = _well_constrained(trial, adjuster, free)
         if good == free:

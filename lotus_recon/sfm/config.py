@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+
+@dataclass(frozen=True)
+class AdvancedSfm:
+    """Options that few need to turn, in YAML only."""
+
+    # Final refinement of principal point, fx and fy apart: auto = where the photos constrain them.
+    refine_principal_point: Literal["auto", "on", "off"] = "auto"
+    # SIFT features per photo, at most (before orientations).
+    max_features: int = 8192
+    # Photos that each photo is compared with by retrieval (most similar ones) or sequentially (next ones).
+    match_neighbors: int = 20
 
 
 @dataclass(frozen=True)
@@ -33,11 +45,7 @@ class SfmConfig:
     focal_35mm: float | None = None
     # Horizontal field of view in degrees, to start from.
     fov_deg: float | None = None
-    # Final refinement of principal point, fx and fy apart: auto = where the photos constrain them.
-    refine_principal_point: Literal["auto", "on", "off"] = "auto"
 
-    # SIFT features per photo, at most (before orientations).
-    max_features: int = 8192
     # Which photos are compared: auto = pairs if given, exhaustive up to 80 photos, then sequential with --ordered,
     # otherwise retrieval.
     matcher: Literal["auto", "exhaustive", "sequential", "retrieval", "pairs"] = "auto"
@@ -45,8 +53,6 @@ class SfmConfig:
     ordered: bool = False
     # Text file with two photo names a line, separated by a tab or, if no name has one, a space.
     pairs: Path | None = None
-    # Photos that each photo is compared with by retrieval (most similar ones) or sequentially (next ones).
-    match_neighbors: int = 20
 
     # incremental = photo by photo; global = all at once, faster for hundreds of photos.
     mapper: Literal["incremental", "global"] = "incremental"
@@ -59,6 +65,7 @@ class SfmConfig:
     pose_unit: Literal["unknown", "m"] = "unknown"
     # Find sparse points at given poses that come without points.
     triangulate: bool = True
+    advanced: AdvancedSfm = field(default_factory=AdvancedSfm)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def _extraction_options(config: SfmConfig, runtime: Runtime, peak_factor: float)
     options.use_gpu = False
     options.num_threads = thread_count(runtime)
     options.max_image_size = config.sfm_max_size if config.sfm_max_size else -1
-    options.sift.max_num_features = config.max_features
+    options.sift.max_num_features = config.advanced.max_features
     options.sift.peak_threshold = _PEAK_THRESHOLD * peak_factor
     return options
 

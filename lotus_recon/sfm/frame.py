@@ -21,7 +21,6 @@ from lotus_recon.io.cameras import (
     read_colmap_scene,
     read_source_cameras,
     write_colmap_scene,
-    write_source_cameras,
 )
 from lotus_recon.io.transforms import write_transforms
 from lotus_recon.sfm.config import FrameConfig
@@ -98,21 +97,24 @@ def _marked_distance(path: Path) -> MarkedDistance:
     return MarkedDistance(marks[0], marks[1], metres)
 
 
-def check(config: FrameConfig, poses_given: bool, names: Set[str]) -> None:
-    """Raise InputError for options that do not fit together or name photos that are not among ``names``."""
+def check(config: FrameConfig, poses_given: bool, names: Set[str] | None) -> None:
+    """Raise InputError for options that do not fit together or name photos that are not among ``names``.
+
+    ``names`` is None while it is not known which photos there will be.
+    """
     if poses_given and (config.scale_from is not None or config.gravity):
         option = "--scale-from" if config.scale_from is not None else "--gravity"
         raise InputError(f"{option} would change the poses that --poses gives, and given poses are never changed")
     if config.scale_from is not None:
         distance = parse_distance(config.scale_from)
         used = [distance.a, distance.b] if isinstance(distance, CameraDistance) else [*distance.a, *distance.b]
-        unknown = sorted(set(used) - names)
+        unknown = sorted(set(used) - names) if names is not None else []
         if unknown:
             raise InputError(f"--scale-from names photos that are not there: {', '.join(unknown)}")
 
 
 def run(inputs: Inputs, config: FrameConfig, out_dir: Path) -> SfmResult:
-    """Write sparse/, transforms.json, frame.json and distorted.json; the result's scene is in the world frame.
+    """Write sparse/, transforms.json and frame.json; the result's scene is in the world frame.
 
     Given poses are never changed: with them, options that would do so raise InputError. Raises SfmError when the
     photos that ``scale_from`` names do not tell the scale.
@@ -122,24 +124,30 @@ def run(inputs: Inputs, config: FrameConfig, out_dir: Path) -> SfmResult:
     world_from_sfm = find_frame(found, config)
     scene = moved(found.scene, world_from_sfm, metric=config.scale_from is not None or found.scene.metric)
     write_colmap_scene(scene, out_dir / SPARSE)
-    write_source_cameras(found.source_cameras, out_dir / SOURCES)
     cameras = {view.name: SourceCamera.of_pinhole(view.camera) for view in scene.views}
     poses = {view.name: view.cam_from_world for view in scene.views}
     write_transforms(out_dir / _TRANSFORMS, cameras, poses, inputs.images_folder)
     frame = _described(world_from_sfm, config, scene.metric, is_given)
     write_json(out_dir / FRAME, {**frame, "sfm": found.report})
-    return load(out_dir)
+    return SfmResult(scene, found.source_cameras, _report(found.report, frame))
 
 
 def load(out_dir: Path) -> SfmResult:
-    """What ``run`` wrote: the reconstruction in the world frame. Raises InputError for a missing or broken file."""
+    """What ``run`` and the sfm stage wrote into one folder: the reconstruction in the world frame.
+
+    Raises InputError for a missing or broken file.
+    """
     try:
         frame = json.loads((out_dir / FRAME).read_text())
-        report = {**frame.pop("sfm"), "metric": frame["metric"], "frame": frame}
+        report = _report(frame.pop("sfm"), frame)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{out_dir / FRAME} cannot be read: {error!r}") from None
     scene = read_colmap_scene(out_dir / SPARSE, metric=bool(report["metric"]))
     return SfmResult(scene, read_source_cameras(out_dir / SOURCES), report)
+
+
+def _report(of_sfm: Mapping[str, Any], frame: Mapping[str, Any]) -> dict[str, Any]:
+    return {**of_sfm, "metric": frame["metric"], "frame": dict(frame)}
 
 
 def find_frame(found: SfmResult, config: FrameConfig) -> Similarity:

@@ -41,10 +41,10 @@ def choose_pairs(shots: Sequence[Shot], database_path: Path, config: SfmConfig, 
         assert config.pairs is not None  # by matcher_for
         return PairChoice(matcher, read_pairs(config.pairs, [shot.name for shot in shots]))
     if matcher == "retrieval":
-        return PairChoice(matcher, _retrieved(shots, database_path, config.match_neighbors, seed))
+        return PairChoice(matcher, _retrieved(shots, database_path, config.advanced.match_neighbors, seed))
     order = natural_order([shot.name for shot in shots])
     loops = _retrieved(shots, database_path, _LOOP_NEIGHBORS, seed)
-    return PairChoice(matcher, sorted({*sequential_pairs(order, config.match_neighbors), *loops}))
+    return PairChoice(matcher, sorted({*sequential_pairs(order, config.advanced.match_neighbors), *loops}))
 
 
 def matcher_for(count: int, config: SfmConfig) -> str:

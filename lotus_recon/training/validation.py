@@ -12,7 +12,7 @@ import torch
 from lotus_recon.datasets.samples import Sample, TrainingSet
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.metrics import DepthAlignment, depth_metrics, normal_metrics
-from lotus_recon.reporting.pictures import Picture, contact_sheet, depth_picture, normals_picture
+from lotus_recon.io.pictures import Picture, contact_sheet, depth_picture, normals_picture
 from lotus_recon.training.learner import Learner
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
 

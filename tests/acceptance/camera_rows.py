@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from lotus_recon.calibration.config import OutputConfig
 from lotus_recon.calibration.single_view_camera import CameraEstimate, estimate_camera
+from lotus_recon.calibration.stage import NEAREST_OF_SHOWN
 from lotus_recon.datasets import hololens, rooms, single_images
 from lotus_recon.datasets.rooms import RoomsSet
 from lotus_recon.geometry.camera import unproject
@@ -19,8 +21,6 @@ from lotus_recon.geometry.depth import RANGE_PERCENTILES, scale_free_from_affine
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.intrinsics import DEFAULT_FOV_DEG
 from lotus_recon.models.base import Model
-from lotus_recon.recipes.config import OutputConfig
-from lotus_recon.recipes.single_view import NEAREST_OF_SHOWN
 from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, FloatArray, NormalMap, Prediction
 from tests.acceptance.nano_rows import render_unseen_rooms
 from tests.acceptance.rows import Row

@@ -100,11 +100,11 @@ def measure(what: str, data: Path, work: Path) -> Measured:
 def _measured_run(run: Callable[[Path, Path], dict[str, float]], data: Path, work: Path) -> Measured:
     import trimesh  # noqa: F401  libraries are loaded before the clock and the memory start to count
 
-    from lotus_recon.fusion import stage, tsdf  # noqa: F401
+    from lotus_recon.fusion import stage, volume_integration  # noqa: F401
     from lotus_recon.fusion.memory import resident_bytes
     from lotus_recon.workspace import peak_memory_mb
 
-    before_mb = (resident_bytes() or 0) / 2**20
+    before_mb = resident_bytes() / 2**20
     start, cpu_start = time.perf_counter(), time.process_time()
     figures = run(data, work)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.alignment.anchors import held_out_points, relative_depth_sigma
-from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.config import AdvancedAlignment, AlignmentConfig
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.alignment.stage import Inputs, run
 from lotus_recon.config import Runtime
@@ -69,7 +69,7 @@ def test_noise_shrinks_by_what_views_share(tmp_path: Path) -> None:
     truth = make_scene(views=8, points=120, noise_px=3.0)
     predictions = predict(truth, tmp_path / "p", DepthKind.AFFINE_DISPARITY)
     together = errors(truth, align(truth, predictions, tmp_path / "a"))
-    config = AlignmentConfig(joint=False)
+    config = AlignmentConfig(advanced=AdvancedAlignment(joint=False))
     alone = errors(truth, align(truth, predictions, tmp_path / "b", config))
     assert np.median(together) < 0.01
     assert together.max() < alone.max()
@@ -113,7 +113,7 @@ def test_views_without_points_follow_their_neighbours(tmp_path: Path) -> None:
     assert [result.views[i].status for i in (2, 6)] == ["overlap", "overlap"]
     assert [result.views[i].points for i in (2, 6)] == [0, 0]
     assert errors(truth, result)[[2, 6]].max() < 0.01
-    alone = align(truth, predictions, tmp_path / "b", AlignmentConfig(joint=False))
+    alone = align(truth, predictions, tmp_path / "b", AlignmentConfig(advanced=AdvancedAlignment(joint=False)))
     assert [alone.views[i].status for i in (2, 6)] == ["rejected", "rejected"]
 
 

@@ -11,7 +11,7 @@ from scipy.spatial import KDTree
 
 from lotus_recon.errors import FusionError
 from lotus_recon.fusion import stage
-from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.fusion.config import AdvancedFusion, FusionConfig
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.types import Mesh
 from tests.fusion import scenes
@@ -30,7 +30,9 @@ def fused(root: Path, inputs: stage.Inputs, config: FusionConfig) -> tuple[Mesh,
 
 def test_sphere_has_its_radius_and_no_hole(tmp_path: Path) -> None:
     """With a narrow band: a wide one takes what lies behind the outline of the sphere for its inside."""
-    mesh, result = fused(tmp_path, scenes.sphere(tmp_path, n_views=20), FusionConfig(truncation_voxels=5))
+    mesh, result = fused(
+        tmp_path, scenes.sphere(tmp_path, n_views=20), FusionConfig(advanced=AdvancedFusion(truncation_voxels=5))
+    )
     voxel = result.figures["voxel_size"]
     error = np.linalg.norm(mesh.vertices, axis=1) - 1
     assert np.abs(error).max() < voxel
@@ -111,7 +113,11 @@ def test_min_fused_weight_counts_views(tmp_path: Path) -> None:
     for view in views:
         scenes.write_view(tmp_path, view, scenes.plane_depth(view, normal, POINT))
     both, _ = fused(tmp_path, scenes.inputs(tmp_path, views), FusionConfig(voxel_size=0.02))
-    overlap, _ = fused(tmp_path, scenes.inputs(tmp_path, views), FusionConfig(voxel_size=0.02, min_fused_weight=1.5))
+    overlap, _ = fused(
+        tmp_path,
+        scenes.inputs(tmp_path, views),
+        FusionConfig(voxel_size=0.02, advanced=AdvancedFusion(min_fused_weight=1.5)),
+    )
     assert np.ptp(both.vertices[:, 0]) == pytest.approx(1.6 + 0.8, abs=0.05)
     assert np.ptp(overlap.vertices[:, 0]) == pytest.approx(1.6 - 0.8, abs=0.05)
 
@@ -132,6 +138,8 @@ def test_empty_volume_says_what_was_cut(tmp_path: Path) -> None:
     depth[:45] = 0
     scenes.write_view(tmp_path, view, depth, np.full(depth.shape, 0.1))
     with pytest.raises(FusionError, match=r"50\.0 % have no valid depth, 50\.0 % have too little confidence"):
-        fused(tmp_path, scenes.inputs(tmp_path, [view]), FusionConfig(min_fused_confidence=0.5))
+        fused(
+            tmp_path, scenes.inputs(tmp_path, [view]), FusionConfig(advanced=AdvancedFusion(min_fused_confidence=0.5))
+        )
     with pytest.raises(FusionError, match=r"no surface with a summed weight above 3 .*50\.0 % have no valid depth"):
-        fused(tmp_path, scenes.inputs(tmp_path, [view]), FusionConfig(min_fused_weight=3))
+        fused(tmp_path, scenes.inputs(tmp_path, [view]), FusionConfig(advanced=AdvancedFusion(min_fused_weight=3)))

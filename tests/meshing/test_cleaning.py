@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lotus_recon.meshing.cleaning import canonical, clean_mesh, triangle_area_vectors, vertex_normals
+from lotus_recon.geometry.triangles import canonical, triangle_area_vectors, vertex_normals
+from lotus_recon.meshing.cleaning import clean_mesh
 from lotus_recon.types import Mesh
 
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.geometry.normals import angle_deg, normalized
-from lotus_recon.meshing.cleaning import triangle_area_vectors
+from lotus_recon.geometry.triangles import triangle_area_vectors
 from lotus_recon.meshing.normal_guided import ViewNormals, bent, mean_normals
 from lotus_recon.types import Camera, Mesh, View
 from tests.meshing.test_cleaning import sheet

@@ -109,7 +109,9 @@ def test_points_that_are_scored_are_no_anchors(tmp_path: Path) -> None:
         out = tmp_path / f"scored-{scored}"
         out.mkdir()
         given = replace(inputs, scene=scene, scored_points=np.full(2, scored))
-        report = normal_integration.run(given, replace(CONFIG, point_weight=10.0), out).views[0]
+        report = normal_integration.run(
+            given, replace(CONFIG, advanced=replace(CONFIG.advanced, point_weight=10.0)), out
+        ).views[0]
         assert report.points == (2 if scored else 0)
         found, _ = load_weighted_depth(out / f"{view.stem}.npz")
         assert found is not None

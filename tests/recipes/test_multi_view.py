@@ -26,7 +26,7 @@ from lotus_recon.types import NormalMap, Prediction
 from pipelines.multi_view import run
 from tests.recipes.scenes import CAMERA, RADIUS, SceneOnDisk, write_scene
 
-STAGES = ["sfm", "images", "prediction/precomputed", "alignment", "consistency", "fusion/tsdf", "report"]
+STAGES = ["sfm", "images", "prediction/precomputed", "alignment", "consistency", "fusion/tsdf", "mesh", "report"]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def rerun(before: dict[str, str], after: dict[str, str]) -> list[str]:
 
 
 def test_the_mesh_is_the_sphere_on_the_floor(finished: SceneOnDisk) -> None:
-    mesh = read_mesh(finished.out / "fusion/tsdf/mesh.ply")
+    mesh = read_mesh(finished.out / "mesh/mesh.ply")
     to_sphere = np.abs(np.linalg.norm(mesh.vertices, axis=1) - RADIUS)
     to_floor = np.abs(mesh.vertices[:, 2] + RADIUS)
     voxel = json.loads((finished.out / "fusion/tsdf/fusion.json").read_text())["voxel_size"]
@@ -74,9 +74,9 @@ def test_with_normals_the_mesh_is_bent_to_them(scene: SceneOnDisk) -> None:
         values, known = normals_from_depth(depth.values, depth.valid, CAMERA)
         save_prediction(path, Prediction(depth, NormalMap(values.astype(np.float32), known)))
     assert run(scene.arguments("--fusion", "normal")) == 0
-    figures = json.loads((scene.out / "fusion/normal/fusion.json").read_text())
-    assert figures["seconds"]["bending"] > 0
-    vertices = read_mesh(scene.out / "fusion/normal/mesh.ply").vertices
+    figures = json.loads((scene.out / "mesh/mesh.json").read_text())
+    assert figures["seconds"]["normal-guided refinement"] > 0
+    vertices = read_mesh(scene.out / "mesh/mesh.ply").vertices
     off = np.minimum(np.abs(np.linalg.norm(vertices, axis=1) - RADIUS), np.abs(vertices[:, 2] + RADIUS))
     assert np.median(off) < 0.01
 
@@ -84,7 +84,7 @@ def test_with_normals_the_mesh_is_bent_to_them(scene: SceneOnDisk) -> None:
 def test_report_names_every_stage(finished: SceneOnDisk) -> None:
     report = json.loads((finished.out / "report/report.json").read_text())
     assert [row["stage"] for row in report["stages"]] == [
-        "sfm", "images", "prediction", "alignment", "consistency", "fusion"
+        "sfm", "frame", "images", "prediction", "alignment", "consistency", "fusion", "mesh"
     ]  # fmt: skip
     assert all(row["seconds"] >= 0 and row["peak_memory_mb"] > 0 for row in report["stages"])
     assert (finished.out / "report/index.html").exists()
@@ -102,7 +102,8 @@ def test_nothing_runs_twice(copied: SceneOnDisk) -> None:
     [
         (["--voxel-size", "0.05"], STAGES[5:]),
         (["--from", "consistency"], STAGES[4:]),
-        (["--report-views", "1"], STAGES[6:]),
+        (["--report-views", "1"], STAGES[7:]),
+        (["--max-triangles", "500"], STAGES[6:]),
         (["--only", "fusion", "--voxel-size", "0.06"], STAGES[5:6]),
     ],
 )
@@ -143,7 +144,7 @@ def test_kill_9_at_any_moment_and_run_again(finished: SceneOnDisk, tmp_path: Pat
 
 
 def test_deterministic_runs_agree_to_the_byte(scene: SceneOnDisk, tmp_path: Path) -> None:
-    files = ["fusion/tsdf/mesh.ply", "fusion/tsdf/mesh.glb", "consistency/view 0.npz", "alignment/alignment.json"]
+    files = ["fusion/tsdf/mesh.ply", "mesh/mesh.glb", "consistency/view 0.npz", "alignment/alignment.json"]
     contents = []
     for name in ("first", "second"):
         again = SceneOnDisk(scene.photos, scene.predictions, scene.poses, tmp_path / name)
@@ -305,7 +306,7 @@ def test_the_same_predictions_by_another_path_change_nothing(
 
 
 def test_only_in_an_empty_folder_is_refused(scene: SceneOnDisk) -> None:
-    with pytest.raises(InputError, match="--only fusion needs sfm, images, consistency"):
+    with pytest.raises(InputError, match="--only fusion needs frame, images, consistency"):
         run(scene.arguments("--only", "fusion"))
 
 

@@ -43,6 +43,9 @@ def plane_prediction(kind: DepthKind) -> Prediction:
     return Prediction(DepthMap(values.astype(np.float32), valid, kind), normals, {"model": "plane"})
 
 
+STAGE_FILES = {"stage.json", "calibrate.stage.json", "mesh.stage.json"}
+
+
 class Folder:
     """A folder of photos, one of stored predictions, and an output folder."""
 
@@ -73,7 +76,7 @@ def test_all_files_and_the_plane_they_hold(folder: Folder) -> None:
     folder.add("a/1.webp")
     assert folder.run() == 0
     for stem in ("é b/1", "a/1"):
-        assert {p.name for p in (folder.out / stem).iterdir()} == FILES | {"stage.json"}
+        assert {p.name for p in (folder.out / stem).iterdir()} == FILES | STAGE_FILES
     out = folder.out / "é b/1"
     mesh = read_mesh(out / "mesh.ply")
     np.testing.assert_allclose(mesh.vertices @ NORMAL, NORMAL[2] * 2, rtol=1e-4)
@@ -158,8 +161,43 @@ def test_finished_photos_are_skipped_until_something_changes(
     assert folder.run() == 0
     assert "2 skipped" in capsys.readouterr().out
     assert (folder.out / "1/stage.json").read_text() == before
+    mesh = (folder.out / "1/mesh.stage.json").read_text()
     folder.run("--edge-jump", "0.5")
-    assert (folder.out / "1/stage.json").read_text() != before
+    assert (folder.out / "1/stage.json").read_text() == before, "the network does not see the photo again"
+    assert (folder.out / "1/mesh.stage.json").read_text() != mesh
+
+
+def test_stages_of_a_photo_run_alone_and_again(folder: Folder) -> None:
+    folder.add("1.png", DepthKind.AFFINE_DISPARITY)
+    assert folder.run("--only", "mesh") == 1, "there is nothing to make a mesh of"
+    assert not list(folder.out.rglob("mesh.ply"))
+    assert folder.run("--only", "predict") == 0
+    assert {p.name for p in (folder.out / "1").iterdir()} == {
+        "prediction.npz",
+        "depth.png",
+        "normals.png",
+        "stage.json",
+    }
+    assert folder.run() == 0
+    stages = [folder.out / "1" / name for name in ("stage.json", "calibrate.stage.json", "mesh.stage.json")]
+    before = [path.read_text() for path in stages]
+    (folder.out / "1/camera.json").write_text("spoilt")
+    assert folder.run("--from", "calibrate") == 0
+    assert [path.read_text() != old for path, old in zip(stages, before, strict=True)] == [False, True, True]
+    assert json.loads((folder.out / "1/camera.json").read_text())["width"] == WIDTH
+    with pytest.raises(InputError, match="--only: unknown stage 'fusion'; .*predict, calibrate, mesh"):
+        folder.run("--only", "fusion")
+
+
+def test_a_mesh_alone_is_that_of_a_whole_run(folder: Folder) -> None:
+    """What later stages load from disk is what they got from memory."""
+    folder.add("1.png", DepthKind.AFFINE_DISPARITY)
+    folder.run()
+    whole = (folder.out / "1/mesh.ply").read_bytes()
+    folder.run("--from", "mesh")
+    assert (folder.out / "1/mesh.ply").read_bytes() == whole
+    folder.run("--only", "mesh", "--edge-jump", "0.0401")
+    assert (folder.out / "1/mesh.ply").read_bytes() == whole
 
 
 def test_a_broken_photo_is_reported_and_the_rest_goes_on(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:

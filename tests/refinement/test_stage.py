@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import angle_deg, normals_from_depth
 from lotus_recon.io.maps import load_arrays, load_prediction, save_prediction
-from lotus_recon.refinement.config import RefinementConfig
+from lotus_recon.refinement.config import AdvancedRefinement, RefinementConfig
 from lotus_recon.refinement.results import RefinementResult
 from lotus_recon.refinement.stage import run
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction, Scene, View
 from tests.alignment.analytic import true_depth
 from tests.refinement.scenes import OnDisk, bent, views, write
 
-CONFIG = RefinementConfig(sources=4, best_parallax_deg=8.0, match_px=0.05)  # photos without noise
+CONFIG = RefinementConfig(
+    advanced=AdvancedRefinement(sources=4, best_parallax_deg=8.0, match_px=0.05)
+)  # photos without noise
 AMOUNT = 0.06
 ERROR = 0.05  # what the alignment says of it
 
@@ -67,7 +69,7 @@ def test_maps_are_predictions_with_normals_and_confidence(tmp_path: Path) -> Non
     both = known & prediction.normals.valid
     assert angle_deg(expected[both], prediction.normals.values[both]).max() < 0.1
     confidence = load_arrays(result.depth_file(seen[1].name))["confidence"]
-    assert confidence.min() >= CONFIG.prior_confidence - 1e-6
+    assert confidence.min() >= CONFIG.advanced.prior_confidence - 1e-6
     assert confidence.max() <= 1
 
 
@@ -127,7 +129,7 @@ def test_a_camera_that_only_turned_keeps_its_depth(tmp_path: Path, caplog: pytes
     assert [report.status for report in result.views] == ["no_sources"] * 2
     arrays = load_arrays(result.depth_file(pair[0].name))
     np.testing.assert_allclose(arrays["depth"], bent(pair[0], AMOUNT), rtol=1e-5)
-    assert (arrays["confidence"] == np.float32(CONFIG.prior_confidence)).all()
+    assert (arrays["confidence"] == np.float32(CONFIG.advanced.prior_confidence)).all()
     assert "keeps its aligned depth" in caplog.text
 
 
@@ -171,7 +173,9 @@ def test_predicted_normals_give_the_prior_its_slant(tmp_path: Path) -> None:
         save_prediction(on_disk.aligned / f"{view.stem}.npz", Prediction(bumpy, None))
         normals, known = normals_from_depth(depth, everywhere, view.camera)
         save_prediction(tmp_path / "predicted" / f"{view.stem}.npz", Prediction(None, NormalMap(normals, known)))
-    config = replace(CONFIG, slant_window_px=10.0, max_search_range=0.0041, passes=1)  # too narrow a search to mend it
+    config = replace(
+        CONFIG, advanced=replace(CONFIG.advanced, slant_window_px=10.0, max_search_range=0.0041, passes=1)
+    )  # too narrow a search to mend it
     inputs = replace(on_disk.inputs(), prediction_dir=tmp_path / "predicted")
     (tmp_path / "out").mkdir()
     result = run(inputs, config, tmp_path / "out")
@@ -186,7 +190,7 @@ def test_predicted_normals_give_the_prior_its_slant(tmp_path: Path) -> None:
 
 def test_little_memory_gives_the_same(tmp_path: Path) -> None:
     on_disk = write(tmp_path, views(3), AMOUNT)
-    tight = replace(CONFIG, chunk_gb=0.01)
+    tight = replace(CONFIG, advanced=replace(CONFIG.advanced, chunk_gb=0.01))
     one, other = (refined(on_disk, tmp_path / str(i), config) for i, config in enumerate((CONFIG, tight)))
     for view in on_disk.scene.views:
         a, b = (load_arrays(result.depth_file(view.name))["depth"] for result in (one, other))

@@ -16,7 +16,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.io.maps import save_arrays, save_prediction
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.reporting import stage
-from lotus_recon.reporting.config import ReportConfig
+from lotus_recon.reporting.config import AdvancedReport, ReportConfig
 from lotus_recon.types import (
     Camera,
     DepthKind,
@@ -31,7 +31,7 @@ from lotus_recon.types import (
 
 CAMERA = Camera(32, 24, 30.0, 30.0, 16.0, 12.0)
 NAMES = ("a b/größe & <1>.jpg", "b.png", "c.jpg", "d.jpg")
-CONFIG = ReportConfig(report_views=3, picture_width=24, render_width=40)
+CONFIG = ReportConfig(report_views=3, advanced=AdvancedReport(picture_width=24, render_width=40))
 
 
 def fill(root: Path, view: View) -> None:
@@ -159,14 +159,20 @@ def test_the_page_is_whole_and_shows_what_the_file_holds(inputs: stage.Inputs, t
 
 
 def test_views_are_spread_evenly_and_those_with_maps_come_first(inputs: stage.Inputs, tmp_path: Path) -> None:
-    few = stage.run(inputs, replace(CONFIG, report_views=2, render_width=0), tmp_path / "few").content
+    few = stage.run(
+        inputs, replace(CONFIG, report_views=2, advanced=replace(CONFIG.advanced, render_width=0)), tmp_path / "few"
+    ).content
     assert [row["view"] for row in few["views"]] == [NAMES[0], NAMES[2]]
     assert few["renders"] == []
     for folder in ("prediction", "alignment"):
         (tmp_path / folder / "c.npz").unlink()
-    left = stage.run(inputs, replace(CONFIG, render_width=0), tmp_path / "left").content
+    left = stage.run(
+        inputs, replace(CONFIG, advanced=replace(CONFIG.advanced, render_width=0)), tmp_path / "left"
+    ).content
     assert [row["view"] for row in left["views"]] == list(NAMES[:2])
-    none = stage.run(inputs, replace(CONFIG, report_views=0, render_width=0), tmp_path / "none").content
+    none = stage.run(
+        inputs, replace(CONFIG, report_views=0, advanced=replace(CONFIG.advanced, render_width=0)), tmp_path / "none"
+    ).content
     assert none["views"] == []
 
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _OPTIONS = {
     "sfm": {"pose_unit": "m", "triangulate": False},
     "alignment": {"align": "none"},
-    "report": {"render_width": 64, "picture_width": 64, "report_views": 2},
+    "report": {"report_views": 2, "advanced": {"picture_width": 64, "render_width": 64}},
     "runtime": {"deterministic": True},
 }
 # Files that say when, where and how long, and those that hold the mark of one run.

@@ -12,13 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lotus_recon.errors import InputError
-from lotus_recon.recipes import multi_view
 from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
 from lotus_recon.runners.bounded_yaml import load_bounded
 from lotus_recon.runners.building import Defaults
 from lotus_recon.runners.jobs import SceneJob, check_name, shard_of
 from lotus_recon.runners.manifest import ManifestError, read_jobs
-from lotus_recon.runners.run import STAGES
 from tests.runners.scenes import ROOT, batch, write_manifest, write_photo, write_views
 
 DEFAULTS = Defaults(ROOT / "configs")
@@ -43,7 +41,7 @@ def test_options_come_from_preset_defaults_scene_and_command_line(tmp_path: Path
     assert isinstance(scene, MultiViewConfig)
     assert isinstance(single, SingleViewConfig)
     assert scene.sfm.max_size == 111, "the command line wins over the preset"
-    assert scene.sfm.max_features == 4096, "of the preset"
+    assert scene.sfm.advanced.max_features == 4096, "of the preset"
     assert scene.fusion.voxel_footprints == 1.5, "the scene wins over the defaults"
     assert single.output.depth_range_ratio == 9.0, "defaults of the other kind are left out, not refused"
     assert scene.prediction.model == "precomputed", "predictions name their model"
@@ -97,7 +95,7 @@ def test_every_problem_of_every_scene_is_told_at_once(tmp_path: Path) -> None:
         {"name": "both", "images": "p0", "video": "p0/photo.png"},
         {"name": "text", "images": "notes.txt"},
         {**good, "name": "poses", "poses": "p0"},
-        {**good, "name": "option", "options": {"output": {"far_over": 3}}},
+        {**good, "name": "option", "options": {"output": {"depth_rang": 3}}},
         {**good, "name": "value", "options": {"output": {"depth_range_ratio": "much"}}},
         {**good, "name": "preset", "preset": "best"},
         {"images": "p0"},
@@ -211,7 +209,3 @@ def test_nothing_is_written_when_the_manifest_is_wrong(tmp_path: Path) -> None:
     for source in ("empty", "missing"):
         with pytest.raises(InputError):
             read(tmp_path / source)
-
-
-def test_stage_names_of_only_are_those_of_the_recipe() -> None:
-    assert ("frames", *multi_view.STAGES) == STAGES

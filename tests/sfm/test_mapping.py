@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import PIL.Image  # noqa: F401  must come before pycolmap
 import pycolmap
 import pytest
 
 from lotus_recon.config import Runtime
 from lotus_recon.evaluation.metrics import pose_metrics
 from lotus_recon.sfm.bundle_adjustment import Refined, refine
-from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.config import AdvancedSfm, SfmConfig
 from lotus_recon.sfm.mapping import Settings, is_sound, map_photos, median_angle_deg
 from tests.sfm.helpers import poses_of, shots_of, synthesize
 
@@ -48,7 +49,9 @@ def test_given_intrinsics_are_not_touched(tmp_path: Path, mapper: str) -> None:
     config = SfmConfig(mapper="global" if mapper == "global" else "incremental")
     model = map_photos(shots, tmp_path / "database.db", Settings("normal"), config, Runtime())
     assert model is not None
-    refined = refine(model, {shots[0].camera_number}, SfmConfig(refine_principal_point="on"), Runtime())
+    refined = refine(
+        model, {shots[0].camera_number}, SfmConfig(advanced=AdvancedSfm(refine_principal_point="on")), Runtime()
+    )
     for found in (model, refined.model):
         assert found.camera(shots[0].camera_number).params.tolist() == [1280.0, 512.0, 384.0, 0.05]
 
@@ -70,7 +73,7 @@ def refined_from_rough(tmp_path: Path, views: int, config: SfmConfig) -> Refined
     camera = next(iter(model.cameras.values()))
     camera.model = pycolmap.CameraModelId.SIMPLE_RADIAL
     camera.params = [1270.0, 512.0, 384.0, 0.0]
-    rough = refine(model, set(), SfmConfig(refine_principal_point="off"), Runtime())
+    rough = refine(model, set(), SfmConfig(advanced=AdvancedSfm(refine_principal_point="off")), Runtime())
     return refine(rough.model, set(), config, Runtime())
 
 
@@ -97,7 +100,11 @@ def test_too_few_views_free_only_the_focal_length(tmp_path: Path) -> None:
 
 def test_refinement_off_leaves_the_principal_point(tmp_path: Path) -> None:
     camera = next(
-        iter(refined_from_rough(tmp_path, 10, SfmConfig(refine_principal_point="off")).model.cameras.values())
+        iter(
+            refined_from_rough(
+                tmp_path, 10, SfmConfig(advanced=AdvancedSfm(refine_principal_point="off"))
+            ).model.cameras.values()
+        )
     )
     assert (camera.principal_point_x, camera.principal_point_y) == (512.0, 384.0)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
+from cachetools import LRUCache, cachedmethod
 from numpy.typing import NDArray
 
-from lotus_recon.synthetic.rooms.catalog import GROUPS, BoundedCache, Furniture, Model, Texture
+from lotus_recon.synthetic.rooms.catalog import GROUPS, Furniture, Model, Texture
 from lotus_recon.synthetic.rooms.procedural_furniture import FURNITURE, Design, Piece, Random
 from lotus_recon.synthetic.rooms.procedural_textures import PATTERNS
 from lotus_recon.synthetic.rooms.procedural_things import THINGS
@@ -56,7 +59,7 @@ class ProceduralCatalog:
     name = "procedural"
 
     def __init__(self, groups: Collection[str] = GROUPS) -> None:
-        self._bitmaps: BoundedCache[str, NDArray[np.uint8]] = BoundedCache(_BITMAPS_BYTES, lambda array: array.nbytes)
+        self._bitmaps: LRUCache[Any, NDArray[np.uint8]] = LRUCache(_BITMAPS_BYTES, attrgetter("nbytes"))
         self._pieces: dict[str, list[Piece]] = {}
         self.furniture = tuple(
             self._add(group, number, variant, design)
@@ -79,8 +82,9 @@ class ProceduralCatalog:
         """(h, w, 3) sRGB of one repetition."""
         return self._bitmap(texture.id)
 
+    @cachedmethod(attrgetter("_bitmaps"))
     def _bitmap(self, name: str) -> NDArray[np.uint8]:
-        return self._bitmaps.get(name, PATTERNS[name].bitmap)
+        return PATTERNS[name].bitmap()
 
     def _add(self, group: str, number: int, variant: int, design: Design) -> Furniture:
         name = f"{group}-{number}-{variant}"

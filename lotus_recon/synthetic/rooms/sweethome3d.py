@@ -14,16 +14,19 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from cachetools import LRUCache, cachedmethod
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.io.srgb import linear_of_srgb
-from lotus_recon.synthetic.rooms.catalog import BoundedCache, Furniture, Model, ModelPart, Texture, model_bytes
+from lotus_recon.synthetic.rooms.catalog import Furniture, Model, ModelPart, Texture, model_bytes
 from lotus_recon.synthetic.rooms.grouping import group_of
 from lotus_recon.synthetic.rooms.obj import MtlMaterial, Triangles, read_mtl, read_obj
 from lotus_recon.synthetic.rooms.scene import Credit, Material, Rgb
@@ -128,21 +131,23 @@ class SweetHome3D:
     def __init__(self, archives: Archives) -> None:
         """List what there is. Raises InputError when an archive cannot be read."""
         self._sources: dict[str, _Source] = {}
-        self._models: BoundedCache[str, Model] = BoundedCache(_MODELS_BYTES, model_bytes)
-        self._bitmaps: BoundedCache[str, NDArray[np.uint8]] = BoundedCache(_BITMAPS_BYTES, lambda array: array.nbytes)
+        self._models: LRUCache[Any, Model] = LRUCache(_MODELS_BYTES, model_bytes)
+        self._bitmaps: LRUCache[Any, NDArray[np.uint8]] = LRUCache(_BITMAPS_BYTES, attrgetter("nbytes"))
         catalogs = [(path, _ARCHIVE_PROPERTIES) for path in archives.furniture]
         if archives.jar:
             catalogs.append((archives.jar, _JAR_FURNITURE))
         self.furniture = tuple(item for path, name in catalogs for item in self._list_furniture(path, name))
         self.textures = tuple(self._list_textures(archives.jar)) if archives.jar else ()
 
+    @cachedmethod(attrgetter("_models"))
     def model(self, furniture: Furniture) -> Model:
         """The surfaces of a piece of furniture."""
-        return self._models.get(furniture.id, lambda: _load_model(self._sources[furniture.id], furniture))
+        return _load_model(self._sources[furniture.id], furniture)
 
+    @cachedmethod(attrgetter("_bitmaps"))
     def bitmap(self, texture: Texture) -> NDArray[np.uint8]:
         """(h, w, 3) sRGB of one repetition."""
-        return self._bitmaps.get(texture.id, lambda: _decoded(self._sources[texture.id].read("image"), texture.id))
+        return _decoded(self._sources[texture.id].read("image"), texture.id)
 
     def _list_furniture(self, archive: Path, properties: str) -> Iterator[Furniture]:
         common, entries = _entries(_read(archive, properties))

@@ -51,10 +51,16 @@ from lotus_recon.synthetic.rooms.files import (
 )
 from lotus_recon.synthetic.rooms.layout import make_room
 from lotus_recon.synthetic.rooms.procedural import ProceduralCatalog
-from lotus_recon.synthetic.rooms.renderers import RoomRenderer, RoomView, make_renderer, resolved_renderer
+from lotus_recon.synthetic.rooms.renderers import (
+    RoomRenderer,
+    make_renderer,
+    resolved_renderer,
+    warn_of_slow_renderer,
+)
 from lotus_recon.synthetic.rooms.scene import Room, Shot
 from lotus_recon.synthetic.rooms.sensor import develop
 from lotus_recon.synthetic.rooms.shots import make_shots
+from lotus_recon.synthetic.rooms.view import RoomView
 from lotus_recon.synthetic.rooms.workers import End, StopError, run_jobs
 from lotus_recon.types import Mesh
 from lotus_recon.workspace import peak_memory_mb, to_plain, write_json
@@ -95,6 +101,7 @@ def check_config(config: RoomsConfig) -> RoomsConfig:
         "catalog": _catalog(config.catalog, config.assets).name,
         "renderer": resolved_renderer(config.renderer),
     }
+    warn_of_slow_renderer(found["renderer"])
     return replace(config, **found)
 
 

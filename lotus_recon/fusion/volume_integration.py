@@ -50,11 +50,11 @@ def fuse(views: FusionViews, config: FusionConfig, runtime: Runtime) -> tuple[Me
     for (view, depth_map, rgb), packed in zip(views.maps(survey.max_depth), plan.blocks_of_view, strict=True):
         grid.integrate(view, depth_map, rgb, unpack(packed))
     integrated = time.monotonic()
-    mesh = grid.mesh(config.min_fused_weight)
+    mesh = grid.mesh(config.advanced.min_fused_weight)
     if len(mesh.triangles) == 0:
         raise FusionError(
             f"the fused volume of {len(plan.blocks)} blocks holds no surface with a summed weight above "
-            f"{config.min_fused_weight:g} (--min-fused-weight): {survey.cuts}"
+            f"{config.advanced.min_fused_weight:g} (fusion.advanced.min_fused_weight): {survey.cuts}"
         )
     seconds = {
         "survey": surveyed - started,

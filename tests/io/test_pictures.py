@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
-from lotus_recon.reporting.pictures import (
+from lotus_recon.io.pictures import (
     confidence_picture,
     contact_sheet,
     depth_limits,
