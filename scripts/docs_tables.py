@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,9 @@ def table_of(stages: Sequence[StageSpec[Any, Any]]) -> str:
 def with_tables(text: str) -> str:
     """The document with its tables as they are to be."""
     for name, stages in TABLES.items():
-        mark = f"<!-- stages of {name} -->"
-        text = re.sub(
-            f"{mark}\n.*?<!-- end -->",
-            lambda _, m=mark, s=stages: f"{m}\n{table_of(s)}\n<!-- end -->",
-            text,
-            flags=re.S,
-        )
+        before, mark, rest = text.partition(f"<!-- stages of {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        text = f"{before}{mark}{table_of(stages)}\n{end}{after}"
     return text
 
 

@@ -70,7 +70,7 @@ class Recorder:
         return run_stages(self.workspace, self.table, Job(Options(values)), only, from_stage)
 
     def last(self, **values: int) -> str:
-        return self.run(**values)[self.table[2]]
+        return self.run(None, None, **values)[self.table[2]]
 
 
 @pytest.fixture

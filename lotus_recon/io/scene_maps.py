@@ -25,6 +25,7 @@ from lotus_recon.types import DepthKind, DepthMap, FloatArray, NormalMap, View
 EVERY_PART = ("depth", "confidence", "normals")
 SCENE_DEPTH = (DepthKind.SCENE,)
 POSED_DEPTH = (DepthKind.SCENE, DepthKind.METRIC)
+ANY_DEPTH = tuple(DepthKind)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,11 +41,17 @@ class ViewMaps:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def depth_or_zero(self) -> NDArray[np.float32]:
-        """(H, W) float32 depth, 0 where it is invalid or missing from the file."""
+    def required_depth(self) -> DepthMap:
+        """The depth. Raises InputError where there is none; maps read with ``kinds`` always have one."""
         if self.depth is None:
-            raise ValueError("these maps hold no depth")
-        return np.where(self.depth.valid, self.depth.values, np.float32(0))
+            raise InputError("these maps hold no depth")
+        return self.depth
+
+    @property
+    def depth_or_zero(self) -> NDArray[np.float32]:
+        """(H, W) float32 depth, 0 where it is invalid."""
+        depth = self.required_depth
+        return np.where(depth.valid, depth.values, np.float32(0))
 
     @property
     def weight(self) -> NDArray[np.float32]:
@@ -88,13 +95,6 @@ class SceneMaps:
         """The maps of a view. Raises InputError when the file is missing, broken, or of another size or kind."""
         return self._load(view)
 
-    def depth(self, view: View) -> DepthMap:
-        """The depth of a view. Raises InputError as ``load`` does, and for a file without depth."""
-        depth = self.load(view).depth
-        if depth is None:
-            raise InputError(f"{self.path(view)} has no 'depth'")
-        return depth
-
     def normals(self, view: View) -> NormalMap | None:
         """The normals of a view; None where there is no file, or none in it. Raises InputError for a wrong file."""
         return self.load(view).normals if self.has(view) else None
@@ -131,10 +131,11 @@ class SceneMaps:
 
     def _check(self, view: View, maps: ViewMaps) -> None:
         path = self.path(view)
-        if self._kinds is not None and (maps.depth is None or maps.depth.kind not in self._kinds):
-            found = "no" if maps.depth is None else maps.depth.kind.value
+        if self._kinds is not None and maps.depth is None:
+            raise InputError(f"{path} has no 'depth'")
+        if self._kinds is not None and maps.depth is not None and maps.depth.kind not in self._kinds:
             allowed = ", ".join(kind.value for kind in self._kinds)
-            raise InputError(f"{path} has {found} depth; allowed: {allowed} (align it first)")
+            raise InputError(f"{path} has {maps.depth.kind.value} depth; allowed: {allowed} (align it first)")
         for name in EVERY_PART:
             one = getattr(maps, name)
             if one is not None and one.shape[1::-1] != view.camera.size:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.geometry.triangles import triangle_area_vectors, vertex_normals
-from lotus_recon.io.maps import load_prediction, load_weighted_depth
+from lotus_recon.io.scene_maps import ANY_DEPTH, SceneMaps, read_ahead
 from lotus_recon.types import FloatArray, Mesh, View
 
 _LONGEST_REACH = 10.0  # edges; longer ones move borders, and positions are good enough there
@@ -46,15 +46,19 @@ class ViewNormals:
 
 
 def read_view_normals(views: Iterable[View], depth_dir: Path, prediction_dir: Path) -> Iterator[ViewNormals]:
-    """The normals of the views that have both maps, where their depth is used."""
-    for view in views:
-        paths = [folder / f"{view.stem}.npz" for folder in (depth_dir, prediction_dir)]
-        if not all(path.is_file() for path in paths):
-            continue
-        depth, normals = load_weighted_depth(paths[0])[0], load_prediction(paths[1]).normals
-        if depth is not None and normals is not None and depth.shape == normals.shape:
-            known = np.where(depth.valid, depth.values, 0)
-            yield ViewNormals(view, known, normals.values, normals.valid)
+    """The normals of the views that have both maps, where their depth is used; one view is read ahead.
+
+    Raises InputError for a map that cannot be read or has another size than its camera.
+    """
+    depths, predictions = SceneMaps(depth_dir, ("depth",), ANY_DEPTH), SceneMaps(prediction_dir, ("normals",))
+
+    def read(view: View) -> ViewNormals | None:
+        normals = predictions.normals(view) if depths.has(view) else None
+        if normals is None:
+            return None
+        return ViewNormals(view, depths.load(view).depth_or_zero, normals.values, normals.valid)
+
+    yield from filter(None, read_ahead(read, views))
 
 
 def bent(mesh: Mesh, views: Iterable[ViewNormals], reach: float) -> Mesh:

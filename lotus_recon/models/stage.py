@@ -18,7 +18,7 @@ from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.resampling import Sampling, sample_depth, sample_mask, sample_normals
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import read_info, read_mask, read_rgb
-from lotus_recon.io.maps import save_prediction
+from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.models.base import Model
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.precomputed import (
@@ -99,7 +99,7 @@ def _predict_views(inputs: Inputs, model: Model, out_dir: Path) -> list[str]:
     batches = [views[i : i + size] for i in range(0, len(views), size)]
     empty = []
     for batch in track(batches, "predicting", len(batches)):
-        if all(_file(out_dir, view).is_file() for view in batch):
+        if all(SceneMaps(out_dir).has(view) for view in batch):
             continue
         images = [_read_undistorted(inputs, view) for view in batch]
         predictions = model.predict_batch(images, inputs.runtime.seed, [view.name for view in batch])
@@ -125,7 +125,7 @@ def _carry_stored(inputs: Inputs, model: PrecomputedModel, out_dir: Path) -> lis
     missing, empty = [], []
     views = inputs.scene.views
     for view in track(views, "reading predictions", len(views)):
-        if _file(out_dir, view).is_file():
+        if SceneMaps(out_dir).has(view):
             continue
         sampling = _sampling(inputs, view)
         try:
@@ -181,9 +181,5 @@ def _save_usable(inputs: Inputs, view: View, prediction: Prediction, sampling: S
     first = depth or normals
     if first is None or not first.valid.any():
         return False
-    save_prediction(_file(out_dir, view), Prediction(depth, normals, prediction.meta))
+    SceneMaps(out_dir).save(view, depth, normals=normals, meta=prediction.meta)
     return True
-
-
-def _file(out_dir: Path, view: View) -> Path:
-    return out_dir / f"{view.stem}.npz"

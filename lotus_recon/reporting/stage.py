@@ -18,13 +18,13 @@ from lotus_recon.errors import InputError
 from lotus_recon.geometry.points import point_errors
 from lotus_recon.io import pictures
 from lotus_recon.io.images import read_rgb
-from lotus_recon.io.maps import load_arrays, load_prediction
 from lotus_recon.io.meshes import read_mesh
+from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, ViewMaps
 from lotus_recon.progress import track
 from lotus_recon.reporting import page
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.reporting.rendering import MeshRenderer, Shading, viewpoints
-from lotus_recon.types import BoolArray, DepthKind, DepthMap, Prediction, Scene, View
+from lotus_recon.types import BoolArray, DepthMap, Scene, View
 from lotus_recon.workspace import write_atomically, write_json
 
 log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _View
     limits = pictures.depth_limits([depth for depth in aligned.values() if depth is not None])
     rows, notes = [], []
     for number, view in enumerate(track(chosen, "pictures of views", len(chosen)), 1):
-        prediction = _prediction(inputs, view)
+        prediction = _maps(inputs.prediction_dir, view)
         if prediction is not None and "note" in prediction.meta:
             notes.append(str(prediction.meta["note"]))
         shown = _maps_of_view(inputs, view, prediction, aligned[view.name], limits)
@@ -158,8 +158,8 @@ def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _View
 
 def _views_with_maps(inputs: Inputs) -> list[View]:
     """The views that have a prediction or aligned depth; all of them when none has."""
-    folders = (inputs.prediction_dir, inputs.alignment_dir)
-    with_maps = [view for view in inputs.scene.views if any(_map_file(folder, view) for folder in folders)]
+    stored = [SceneMaps(folder) for folder in (inputs.prediction_dir, inputs.alignment_dir) if folder is not None]
+    with_maps = [view for view in inputs.scene.views if any(maps.has(view) for maps in stored)]
     return with_maps or list(inputs.scene.views)
 
 
@@ -171,7 +171,7 @@ def _spread(views: Sequence[View], count: int) -> list[View]:
 
 
 def _maps_of_view(
-    inputs: Inputs, view: View, prediction: Prediction | None, aligned: DepthMap | None, limits: tuple[float, float]
+    inputs: Inputs, view: View, prediction: ViewMaps | None, aligned: DepthMap | None, limits: tuple[float, float]
 ) -> dict[str, pictures.Picture]:
     """Pictures by label, in the order they are shown in."""
     shown: dict[str, pictures.Picture] = {}
@@ -184,49 +184,46 @@ def _maps_of_view(
         shown["normals"] = pictures.normals_picture(prediction.normals)
     if aligned is not None:
         shown["aligned depth"] = pictures.depth_picture(aligned, limits)
-    refined = _map_file(inputs.refinement_dir, view)
+    refined = _maps(inputs.refinement_dir, view)
     if refined is not None and aligned is not None:
-        shown |= _refined_pictures(inputs, view, load_arrays(refined), aligned, limits)
-    checked = _map_file(inputs.consistency_dir, view)
+        shown |= _refined_pictures(inputs, view, refined, aligned, limits)
+    checked = _maps(inputs.consistency_dir, view)
     if checked is not None:
-        arrays = load_arrays(checked)
-        shown["confidence"] = pictures.confidence_picture(arrays["confidence"], arrays["depth_valid"].astype(bool))
+        shown["confidence"] = pictures.confidence_picture(checked.weight, checked.required_depth.valid)
     return shown
 
 
 def _refined_pictures(
-    inputs: Inputs, view: View, arrays: Mapping[str, np.ndarray], aligned: DepthMap, limits: tuple[float, float]
+    inputs: Inputs, view: View, refined: ViewMaps, aligned: DepthMap, limits: tuple[float, float]
 ) -> dict[str, pictures.Picture]:
     """The refined depth, its change, what the photos decide, and its error at sparse points."""
-    depth, valid = arrays["depth"], arrays["depth_valid"].astype(bool)
-    change, full = pictures.change_picture(aligned.values, depth, valid & aligned.valid)
+    depth = refined.required_depth
+    change, full = pictures.change_picture(aligned.values, depth.values, depth.valid & aligned.valid)
     shown = {
-        "refined depth": pictures.depth_picture(DepthMap(depth, valid, DepthKind.SCENE), limits),
+        "refined depth": pictures.depth_picture(depth, limits),
         f"change to {full:.1%}": change,
-        "photo agreement": pictures.confidence_picture(arrays["confidence"], valid),
+        "photo agreement": pictures.confidence_picture(refined.weight, depth.valid),
     }
     photo = inputs.images_dir / view.name
     if inputs.scored_points is not None and photo.is_file():
         index = inputs.scene.index[view.name]
-        xy, error = point_errors(inputs.scene, index, np.where(valid, depth, 0), inputs.scored_points)
+        xy, error = point_errors(inputs.scene, index, refined.depth_or_zero, inputs.scored_points)
         shown["error at points, red 3%"] = pictures.errors_picture(read_rgb(photo), xy, error)
     return shown
 
 
-def _map_file(folder: Path | None, view: View) -> Path | None:
-    path = folder / f"{view.stem}.npz" if folder is not None else None
-    return path if path is not None and path.is_file() else None
-
-
-def _prediction(inputs: Inputs, view: View) -> Prediction | None:
-    path = _map_file(inputs.prediction_dir, view)
-    return load_prediction(path) if path is not None else None
+def _maps(folder: Path | None, view: View) -> ViewMaps | None:
+    """What a folder holds of a view; None where there is no folder, no file, or no pixel of its depth is valid."""
+    stored = None if folder is None else SceneMaps(folder)
+    if stored is None or not stored.has(view):
+        return None
+    maps = stored.load(view)
+    return maps if maps.depth is None or maps.depth.valid.any() else None
 
 
 def _aligned(inputs: Inputs, view: View) -> DepthMap | None:
-    path = _map_file(inputs.alignment_dir, view)
-    depth = load_prediction(path).depth if path is not None else None
-    return depth if depth is not None and depth.kind in (DepthKind.SCENE, DepthKind.METRIC) else None
+    maps = _maps(inputs.alignment_dir, view)
+    return maps.depth if maps is not None and maps.depth is not None and maps.depth.kind in POSED_DEPTH else None
 
 
 def _renders(inputs: Inputs, config: ReportConfig, out_dir: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.runners.config import BatchConfig
 from lotus_recon.runners.events import EventLog, utc_now
 from lotus_recon.runners.jobs import SceneJob, check_apart, check_unique, shard_of
-from lotus_recon.runners.locks import Lease, Renewal
+from lotus_recon.runners.locks import Lease
 from lotus_recon.runners.records import FAILED, Record, read_record
 from lotus_recon.runners.report import write_report
 from lotus_recon.runners.tasks import Fault, Finished, ProgressEvent, Runner, Settings, StageEvent, Task
@@ -97,7 +97,6 @@ class Batch:
         self._watch = watch or (lambda status: None)
         self._signatures: dict[str, str] = {}
         self._running: dict[str, _Attempt] = {}
-        self._renewal = Renewal()
         self._halted = ""
         part = f".{config.selection.shard.replace('/', '-of-')}" if config.selection.shard else ""
         self._events = EventLog(out / f"events{part}.jsonl")
@@ -164,7 +163,6 @@ class Batch:
             if not self._running and queue:
                 time.sleep(min(_POLL_SECONDS, max(0.0, queue[0].not_before - time.monotonic())))
             self._stop_late()
-            self._renewal.tick(a.lease for a in self._running.values() if a.lease is not None)
             self._watch(status)
         if queue:
             self.counts["not started"] += len(queue)

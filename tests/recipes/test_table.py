@@ -19,7 +19,7 @@ from lotus_recon.recipes.config import MultiViewConfig
 from lotus_recon.recipes.engine import missing_stages, run_stages
 from lotus_recon.recipes.table import MULTI_VIEW, SINGLE_VIEW, multi_view_config
 from lotus_recon.scene_job import SceneJob
-from lotus_recon.stages import reads_of
+from lotus_recon.stages import StageSpec, reads_of
 from lotus_recon.workspace import Workspace
 from tests.recipes.scenes import CAMERA, SceneOnDisk, write_scene
 
@@ -162,7 +162,8 @@ def test_files_count_by_their_content(job: SceneJob, finished: Workspace, scene:
 
 
 def test_every_stage_is_described_and_reads_only_what_comes_before_it() -> None:
-    for table in (MULTI_VIEW, SINGLE_VIEW):
+    tables: tuple[tuple[StageSpec[Any, Any], ...], ...] = (MULTI_VIEW, SINGLE_VIEW)
+    for table in tables:
         names = [stage.name for stage in table]
         assert len(set(names)) == len(names)
         for number, stage in enumerate(table):
