@@ -63,7 +63,8 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
         raise InputError("no photo was given; name one or more photos, folders, or patterns in quotes")
     photos = tuple(expand_photos(arguments))
     _refuse_nested(photos)
-    prediction, lens, runtime = (options_of(config, kind) for kind in (PredictionConfig, CameraConfig, Runtime))
+    prediction, lens = options_of(config, PredictionConfig), options_of(config, CameraConfig)
+    runtime = options_of(config, Runtime)
     written = [*(photo.stem for photo in photos), *OWN_FILES]
     check_apart(out, written, {"--predictions": prediction.predictions, "--intrinsics": lens.intrinsics})
     GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)  # refuses what cannot be

@@ -55,9 +55,6 @@ class SceneJob:
             raise InputError(f"scene {self.name!r}: needs either images or a video")
         if self.kind == "multi_view" and len(self.images) > 1:
             raise InputError(f"scene {self.name!r}: a multi_view scene takes one folder of images")
-        for option, least in (("max_frames", 2), ("frame_motion", 0.0)):
-            if getattr(self.frames, option) < least:
-                raise InputError(f"scene {self.name!r}: {option} must be {least} or more")
 
     @property
     def deterministic(self) -> bool:
