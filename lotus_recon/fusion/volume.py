@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import FusionError
-from lotus_recon.fusion.backends.tsdf import TsdfConfig
 from lotus_recon.fusion.blocks import blocks_per_view
 from lotus_recon.fusion.memory import MemoryModel
 from lotus_recon.fusion.views import Survey
+from lotus_recon.fusion.volume_config import TsdfConfig
 
 log = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import FusionError
-from lotus_recon.fusion.backends.tsdf import TsdfConfig
 from lotus_recon.fusion.blocks import BLOCK_RESOLUTION, unpack
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.memory import FREE_SHARE, INTEGRATION_STEP, MemoryModel, free_memory_bytes
 from lotus_recon.fusion.views import FusionMap, FusionViews, Survey, worker_count
 from lotus_recon.fusion.volume import VolumePlan, plan_volume
+from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.fusion.weighted import WeightedIntegrator
 from lotus_recon.types import Mesh, View
 

@@ -12,8 +12,8 @@ from lotus_recon.calibration.config import CameraConfig, OutputConfig
 from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
 from lotus_recon.frames.config import FramesConfig
-from lotus_recon.fusion.backends.tsdf import TsdfConfig
 from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.meshing.config import MeshConfig, SurfaceConfig
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.normal_integration.config import NormalIntegrationConfig

@@ -71,8 +71,8 @@ def run_plain(data: Path, work: Path) -> dict[str, float]:
 def run_stage(data: Path, work: Path) -> dict[str, float]:
     """Our stage, cleaning and both mesh files included; returns its estimate of the memory in megabytes."""
     from lotus_recon.fusion import stage
-    from lotus_recon.fusion.backends.tsdf import TsdfConfig
     from lotus_recon.fusion.config import FusionConfig
+    from lotus_recon.fusion.volume_config import TsdfConfig
 
     out = work / "stage"
     out.mkdir(exist_ok=True)

@@ -21,8 +21,8 @@ from lotus_recon.datasets import dtu_omnidata
 from lotus_recon.datasets.posed import read_camera_list, write_transforms
 from lotus_recon.evaluation.metrics import point_to_mesh_distance
 from lotus_recon.fusion import stage as fusion
-from lotus_recon.fusion.backends.tsdf import TsdfConfig
 from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.images import read_rgb

@@ -13,11 +13,11 @@ import pytest
 
 from lotus_recon.errors import FusionError
 from lotus_recon.fusion import stage
-from lotus_recon.fusion.backends.tsdf import TsdfConfig
 from lotus_recon.fusion.blocks import blocks_per_view, pack, unpack
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.memory import free_memory_bytes
 from lotus_recon.fusion.views import FusionViews
+from lotus_recon.fusion.volume_config import TsdfConfig
 from tests.fusion import scenes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ import trimesh
 from lotus_recon.fusion import stage, volume_integration
 from lotus_recon.fusion.config import FusionConfig
 from dataclasses import replace
-from lotus_recon.fusion.backends.tsdf import TsdfConfig
+from lotus_recon.fusion.volume_config import TsdfConfig
 from tests.fusion import scenes
 root = Path(sys.argv[1])
 inputs = scenes.sphere(root, n_views=8, size=160)

@@ -12,8 +12,8 @@ from scipy.spatial import KDTree
 
 from lotus_recon.errors import FusionError
 from lotus_recon.fusion import stage
-from lotus_recon.fusion.backends.tsdf import AdvancedTsdf, TsdfConfig
 from lotus_recon.fusion.config import AdvancedFusion, FusionConfig
+from lotus_recon.fusion.volume_config import AdvancedTsdf, TsdfConfig
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.types import Mesh
 from tests.fusion import scenes

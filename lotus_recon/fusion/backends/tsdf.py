@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
-
-from annotated_types import Ge, Gt
+from typing import TYPE_CHECKING, Any
 
 from lotus_recon.fusion.backends.base import Backend
-from lotus_recon.limits import Positive
-from lotus_recon.options import Options
+from lotus_recon.fusion.volume_config import TsdfConfig
 
 if TYPE_CHECKING:
     from lotus_recon.config import Runtime
     from lotus_recon.fusion.config import FusionConfig
     from lotus_recon.fusion.views import FusionViews
     from lotus_recon.types import Mesh
-
-
-@dataclass(frozen=True)
-class AdvancedTsdf(Options):
-    """Options that few need to turn, in YAML only."""
-
-    # Half width, in voxels, of the band around a surface that is averaged; wider than the depth noise.
-    truncation_voxels: Annotated[float, Gt(1)] = 8.0
-    # Surface is kept where the summed weight of its views is above this; a fully confident view counts 1.
-    min_fused_weight: Annotated[float, Ge(0)] = 0.0
-
-
-@dataclass(frozen=True)
-class TsdfConfig(Options):
-    """The volume that depth maps are fused in."""
-
-    # Edge of a voxel in units of the scene (metres where the scene is metric); none: from the pixel footprint.
-    voxel_size: Positive | None = None
-    # Edge of a voxel in pixel footprints (depth / focal length, median over the pixels of all views).
-    voxel_footprints: Positive = 2.0
-    advanced: AdvancedTsdf = field(default_factory=AdvancedTsdf)
 
 
 def fuse(
