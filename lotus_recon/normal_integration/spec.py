@@ -63,5 +63,6 @@ INTEGRATION: StageSpec[SceneJob, IntegratedViews] = StageSpec(
     wanted_with="--fusion normal",
     check=_check,
     runtime=lambda job: ("seed",),
+    libraries=("pyamg",),
     writes_depth=True,
 )
