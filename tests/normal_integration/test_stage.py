@@ -137,7 +137,7 @@ def test_what_cannot_be_integrated_is_refused(tmp_path: Path) -> None:
     inputs = write(tmp_path, normals=False)
     with pytest.raises(InputError, match="no view has any"):
         normal_integration.run(inputs, CONFIG, tmp_path / "out")
-    with pytest.raises(InputError, match="--integration-scale 0.0"):
+    with pytest.raises(InputError, match="integration_scale 0.0"):
         normal_integration.run(inputs, replace(CONFIG, integration_scale=0.0), tmp_path / "out")
     with pytest.raises(InputError, match="no aligned depth maps"):
         normal_integration.run(replace(inputs, depth_dir=tmp_path / "nowhere"), CONFIG, tmp_path / "out")

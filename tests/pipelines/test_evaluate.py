@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lotus_recon.config import leaf_fields, load_config
+from lotus_recon.config import load_config
 from lotus_recon.datasets.benchmarks.registry import DEPTH, NORMALS
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import AlignmentEvalConfig, MapsConfig, SurfaceConfig
 from lotus_recon.io.images import write_png
+from lotus_recon.options import leaf_options
 from pipelines.evaluate import _TASKS, AlignmentArguments, _shown, run
 from tests.timing import seconds_of_children
 
@@ -35,8 +36,8 @@ def test_help_is_fast_and_loads_no_torch(task: str) -> None:
     assert done.returncode == 0
     assert "LOADED" not in done.stderr
     assert ("--out" in done.stdout) == bool(task)
-    options = [] if not task else [name for name, _ in leaf_fields(_TASKS[task][1])]
-    assert all(f"--{name.replace('_', '-')}" in done.stdout for name in options)
+    options = list(leaf_options(_TASKS[task][1])) if task else []
+    assert all(option.flag[2:] in done.stdout for option in options)
     assert seconds_of_children() - before < 2
 
 

@@ -197,22 +197,6 @@ def test_little_memory_gives_the_same(tmp_path: Path) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"sources": 0}, "--sources 0"),
-        ({"refine_size": 1}, "--refine-size 1: allowed: 64 or more"),
-        ({"best_sources": 9}, "--best-sources 9"),
-        ({"min_search_range": 0.5}, "--min-search-range 0.5"),
-        ({"passes": 0}, "--passes 0"),
-        ({"step_px": 0.0}, "--step-px 0.0"),
-    ],
-)
-def test_options_out_of_range_are_named(change: dict, named: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=named):
-        run(write(tmp_path, views(2)).inputs(), replace(RefinementConfig(), **change), tmp_path)
-
-
 def test_a_folder_without_maps_is_named(tmp_path: Path) -> None:
     on_disk = write(tmp_path, views(2))
     for view in on_disk.scene.views:
