@@ -13,16 +13,18 @@ from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
 from lotus_recon.frames.config import FramesConfig
 from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.meshing.config import MeshConfig, SurfaceConfig
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.normal_integration.config import NormalIntegrationConfig
+from lotus_recon.options import Options
 from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.config import FrameConfig, SfmConfig, UndistortConfig
 
 
 @dataclass(frozen=True)
-class SingleViewConfig:
+class SingleViewConfig(Options):
     """Options of ``pipelines.single_view``."""
 
     frames: FramesConfig = field(default_factory=FramesConfig)
@@ -35,7 +37,7 @@ class SingleViewConfig:
 
 
 @dataclass(frozen=True)
-class SceneConfig:
+class SceneConfig(Options):
     """What a scene is made from, beside its photos."""
 
     # Folder with <view>.png for some or all photos, black where a photo is not to be used. None: masks/ in the photo
@@ -44,7 +46,7 @@ class SceneConfig:
 
 
 @dataclass(frozen=True)
-class MultiViewConfig:
+class MultiViewConfig(Options):
     """Options of ``pipelines.multi_view``."""
 
     scene: SceneConfig = field(default_factory=SceneConfig)
@@ -58,6 +60,7 @@ class MultiViewConfig:
     integration: NormalIntegrationConfig = field(default_factory=NormalIntegrationConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    tsdf: TsdfConfig = field(default_factory=TsdfConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     runtime: Runtime = field(default_factory=Runtime)
