@@ -53,27 +53,32 @@ class Limits:
     @property
     def in_words(self) -> str:
         """``above 0 and below 180``; empty where every finite number is allowed."""
-        low = f"above {self.low:g}" if self.low_open else f"{self.low:g} or more"
-        high = f"below {self.high:g}" if self.high_open else f"at most {self.high:g}"
+        low = f"above {_text(self.low)}" if self.low_open else f"{_text(self.low)} or more"
+        high = f"below {_text(self.high)}" if self.high_open else f"at most {_text(self.high)}"
         if math.isfinite(self.low) and math.isfinite(self.high):
-            within = f"{low} and {high}" if self.low_open or self.high_open else f"from {self.low:g} to {self.high:g}"
+            is_open = self.low_open or self.high_open
+            within = f"{low} and {high}" if is_open else f"from {_text(self.low)} to {_text(self.high)}"
         else:
             within = low if math.isfinite(self.low) else high if math.isfinite(self.high) else ""
-        return ", or ".join([within, *(f"{value:g}" for value in self.beside)])
+        return ", or ".join([within, *map(_text, self.beside)])
 
     @property
     def as_interval(self) -> str:
         """``(0, 180)``, ``[0, 1]``, ``> 0``, for help; empty where every finite number is allowed."""
         if math.isfinite(self.low) and math.isfinite(self.high):
             left, right = "[("[self.low_open], "])"[self.high_open]
-            within = f"{left}{self.low:g}, {self.high:g}{right}"
+            within = f"{left}{_text(self.low)}, {_text(self.high)}{right}"
         elif math.isfinite(self.low):
-            within = f"{'>' if self.low_open else '>='} {self.low:g}"
+            within = f"{'>' if self.low_open else '>='} {_text(self.low)}"
         elif math.isfinite(self.high):
-            within = f"{'<' if self.high_open else '<='} {self.high:g}"
+            within = f"{'<' if self.high_open else '<='} {_text(self.high)}"
         else:
             within = ""
-        return " or ".join([within, *(f"{value:g}" for value in self.beside)])
+        return " or ".join([within, *map(_text, self.beside)])
+
+
+def _text(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 # Numbers that many options are.
@@ -81,7 +86,11 @@ Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 Edge = Annotated[int, Interval(ge=0, le=65_536), Unit("pixels")]  # of a photo or a map; 0 mostly means: as it is
+FocalPx = Annotated[float, Gt(0), Unit("pixels")]
+Focal35mm = Annotated[float, Gt(0), Unit("millimetres")]
+FovDeg = Annotated[float, Gt(0), Lt(180), Unit("degrees")]
 GrazingAngle = Annotated[float, Interval(ge=0, lt=90), Unit("degrees")]
 Many = Annotated[int, Interval(ge=1, le=2**31 - 1)]
+BatchSize = Annotated[int, Interval(ge=1, le=1024)]
 Workers = Annotated[int, Interval(ge=1, le=4096)]
 Seed = Annotated[int, Interval(ge=0, le=2**31 - 1)]

@@ -32,6 +32,7 @@ class OptionError(InputError):
 
     def __init__(self, shown: str, value: Any, allowed: str) -> None:
         super().__init__(f"{shown} {_text(value)}: must be {allowed}")
+        self.shown, self.value, self.allowed = shown, value, allowed
 
 
 class Options:
@@ -86,6 +87,11 @@ class Option:
         return dataclasses.is_dataclass(self.kind)
 
     @property
+    def group(self) -> Any:
+        """The dataclass of the group that it is; None for any other option, a list of groups too."""
+        return self.kind if self.is_group and not self.is_list else None
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The words that are allowed; none where any is."""
         return get_args(self.kind) if get_origin(self.kind) is Literal else ()
@@ -102,8 +108,8 @@ class Option:
             return f"one of {', '.join(self.choices)}"
         if not self.is_number:
             return {bool: "true or false", str: "text", Path: "a path"}.get(self.kind, "a mapping of options")
-        number, joint = ("a whole number", "of") if self.kind is int else ("a number", "in")
-        unit = f" {joint} {self.unit}" if self.unit else ""
+        number = "a whole number" if self.kind is int else "a number"
+        unit = f" in {self.unit}" if self.unit else ""
         within = f", {self.limits.in_words}" if self.limits and self.limits.in_words else ""
         return f"{number}{unit}{within}"
 
@@ -151,16 +157,17 @@ class Option:
             return _choice(value, {True: True, False: False, "true": True, "false": False})
         if self.kind is Path and isinstance(value, str | Path):
             return Path(value)
-        if self.kind is str and isinstance(value, str | numbers.Real) and not isinstance(value, bool):
+        if self.kind is str and type(value) in (str, int, float):
             return str(value)  # YAML reads a label such as 2024 as a number
         raise TypeError
 
 
 def _number(value: Any, kind: type, limits: Limits) -> float:
     whole = kind is int
-    if isinstance(value, bool) or not isinstance(value, str | (numbers.Integral if whole else numbers.Real)):
+    allowed = (str, numbers.Integral if whole else numbers.Real)
+    if type(value) is bool or not isinstance(value, allowed):
         raise TypeError
-    number = int(value) if whole else float(value)  # of a text too: YAML takes 1e-3, without a point, for one
+    number: float = kind(value)  # of a text too: YAML takes 1e-3, without a point, for one
     if not limits.hold(number):
         raise ValueError
     return number
@@ -181,24 +188,28 @@ def _text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-@functools.cache
 def fields_of(config_type: Any) -> dict[str, Option]:
     """The fields of a dataclass by name; ``kind`` is the dataclass where one is a group of options."""
+    return _fields_of(config_type)
+
+
+@functools.cache
+def _fields_of(config_type: Any) -> dict[str, Option]:
     hints = get_type_hints(config_type, include_extras=True)
-    return {field.name: _described(field.name, hints[field.name]) for field in dataclasses.fields(config_type)}
+    return {field.name: described(field.name, hints[field.name]) for field in dataclasses.fields(config_type)}
 
 
 def leaf_options(config_type: Any, above: tuple[str, ...] = ()) -> Iterator[Option]:
     """Every option of a config with its path, nested groups opened; a list of groups is one option."""
     for name, option in fields_of(config_type).items():
-        if option.is_group and not option.is_list:
-            yield from leaf_options(option.kind, (*above, name))
+        if option.group is not None:
+            yield from leaf_options(option.group, (*above, name))
         else:
             yield dataclasses.replace(option, path=(*above, name))
 
 
-def _described(name: str, hint: Any) -> Option:
-    """The option that a type with its annotations stands for."""
+def described(name: str, hint: Any) -> Option:
+    """The option ``name`` of a type with its annotations."""
     kind, notes = _opened(hint)
     parts = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     optional = type(None) in parts

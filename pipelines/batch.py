@@ -71,7 +71,7 @@ def _jobs(arguments: Arguments) -> list[SceneJob]:
 
 
 def _defaults(arguments: Arguments) -> Defaults:
-    from lotus_recon.runners.bounded_yaml import load_bounded
+    from lotus_recon.bounded_yaml import load_bounded
     from lotus_recon.runners.building import Defaults
 
     options: dict[str, Any] = {}

@@ -46,7 +46,6 @@ def run(inputs: Inputs, config: AlignmentConfig, out_dir: Path) -> AlignmentResu
 
     Raises InputError for predictions or options that cannot be used, AlignmentError when no view can be aligned.
     """
-    check_config(config)
     predictions = _load_predictions(inputs)
     if config.align == "none":
         return _pass_through(inputs.scene, predictions, out_dir)
@@ -65,16 +64,6 @@ def run(inputs: Inputs, config: AlignmentConfig, out_dir: Path) -> AlignmentResu
     result = AlignmentResult(out_dir, views, Medians.of(views), strength)
     result.save()
     return result
-
-
-def check_config(config: AlignmentConfig) -> None:
-    """Raise InputError for values outside their range."""
-    if config.align not in ("auto", "none"):
-        raise InputError(f"--align {config.align}: allowed: auto, none")
-    if not 0 <= config.holdout < 1:
-        raise InputError(f"--holdout {config.holdout}: allowed: 0 (no score) to below 1")
-    if config.far_percentile is not None and not 0 < config.far_percentile <= 100:
-        raise InputError(f"--far-percentile {config.far_percentile}: allowed: above 0, at most 100")
 
 
 def _load_predictions(inputs: Inputs) -> dict[int, DepthMap]:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Interval, Unit
 from numpy.typing import NDArray
 
 from lotus_recon.config import load_config
@@ -27,6 +28,8 @@ from lotus_recon.geometry.plane_normals import plane_normals
 from lotus_recon.io.images import Photo, list_photos, read_mask, read_png16, read_rgb
 from lotus_recon.io.maps import load_arrays
 from lotus_recon.io.normal_maps import read_normals_png
+from lotus_recon.limits import FocalPx, Positive
+from lotus_recon.options import Options
 from lotus_recon.types import BoolArray, Camera, FloatArray
 
 FACTS_FILE = "dataset.yaml"
@@ -36,26 +39,25 @@ _MAP_SUFFIXES = (".png", ".npy", ".npz")
 
 
 @dataclass(frozen=True)
-class FolderFacts:
+class FolderFacts(Options):
     """What ``dataset.yaml`` says."""
 
     # Metres per count of the depth files, such as 0.001 for millimetres; must be given where there is depth.
-    depth_unit_m: float | None = None
+    depth_unit_m: Positive | None = None
     # Depth from which on a pixel is sky, in metres; none: there is no sky.
-    sky_from_m: float | None = None
+    sky_from_m: Positive | None = None
     # Camera axes of the normals: opencv (x right, y down, z forward), opengl (x right, y up, z back), lotus.
     normal_convention: Literal["opencv", "opengl", "lotus"] = "opencv"
     # Compute normals from depth where there is no file for them; needs the camera.
     normals_from_depth: bool = False
     # Camera of all photos in pixels, first pixel centre at (0.5, 0.5); the principal point is the middle by default.
-    fx: float | None = None
-    fy: float | None = None
-    cx: float | None = None
-    cy: float | None = None
+    fx: FocalPx | None = None
+    fy: FocalPx | None = None
+    cx: Annotated[float, Interval(), Unit("pixels")] | None = None
+    cy: Annotated[float, Interval(), Unit("pixels")] | None = None
 
     def __post_init__(self) -> None:
-        if self.depth_unit_m is not None and not self.depth_unit_m > 0:
-            raise InputError(f"depth_unit_m {self.depth_unit_m}: must be positive")
+        super().__post_init__()
         if self.normals_from_depth and self.fx is None:
             raise InputError("normals_from_depth needs the camera: fx (and fy, cx, cy where they are not the usual)")
 

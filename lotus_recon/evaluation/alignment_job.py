@@ -47,8 +47,6 @@ def check_job(config: AlignmentEvalConfig, held_out: HeldOut) -> AlignmentJob:
         raise InputError("alignment needs --scene, an output folder of multi_view")
     if config.stage not in STAGES:
         raise InputError(f"--stage {config.stage}: allowed are {', '.join(STAGES)}")
-    if not config.metres_per_unit > 0:
-        raise InputError(f"--metres-per-unit {config.metres_per_unit}: must be positive")
     scene = read_colmap_scene(config.scene / "sfm/sparse")
     files = {view.name: config.scene / config.stage / f"{view.stem}.npz" for view in scene.views}
     maps = {name: path for name, path in files.items() if path.is_file()}

@@ -58,10 +58,6 @@ def check_job(task: Task, config: MapsConfig, out: Path) -> MapsJob:
     """
     if not config.sets:
         raise InputError("no set to score on: name a config (--config) or --sets '[{kind: folder, root: DIR}]'")
-    if config.workers < 1 or config.worst < 0:
-        raise InputError(f"--workers {config.workers}, --worst {config.worst}: at least 1 and 0")
-    if config.truncation is not None and not config.truncation > 0:
-        raise InputError(f"--truncation {config.truncation}: must be positive, or none")
     parse_shard(config.shard)
     if config.predictions is not None and (config.only == "predict" or config.shard != "1/1"):
         raise InputError("--predictions names maps that are there already: --only predict and --shard have no use")
@@ -107,8 +103,6 @@ def _opened(part: SetConfig, config: MapsConfig, out: Path, model: str | None) -
     lists = config.data if config.lists is None else config.lists
     file_list = None if part.file_list is None else lists / part.file_list
     benchmark = open_benchmark(part.kind, config.data / part.root, file_list, part.split)
-    if part.first is not None and part.first < 1:
-        raise InputError(f"set {part.kind}: first {part.first} must be 1 or more")
     if missing := benchmark.missing():
         listed = "\n".join(f"  {name}" for name in missing[:_SHOWN])
         more = f"\n  and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""

@@ -37,8 +37,6 @@ def check_job(config: PosesConfig) -> PosesJob:
     """Read and match both sides. Raises InputError when one is missing or broken, or fewer than 3 photos match."""
     if config.pred is None or config.reference is None:
         raise InputError("poses needs --pred and --reference")
-    if not config.auc_deg or any(not 0 < limit <= 180 for limit in config.auc_deg):
-        raise InputError(f"--auc-deg {config.auc_deg}: each must be above 0 and at most 180 degrees")
     pred, reference = read_poses(config.pred), read_poses(config.reference)
     names = match_names(list(pred), list(reference))
     if len(names) < 3:

@@ -56,10 +56,8 @@ def check_job(config: SurfaceConfig) -> SurfaceJob:
     """Read both sides. Raises InputError for options that contradict each other and files that cannot be used."""
     if config.pred is None or config.reference is None:
         raise InputError("reconstruction needs --pred and --reference")
-    if not config.thresholds or any(not value > 0 for value in config.thresholds):
-        raise InputError(f"--thresholds {config.thresholds}: one or more positive lengths are needed")
-    if config.spacing is not None and not config.spacing > 0:
-        raise InputError(f"--spacing {config.spacing}: must be positive")
+    if not config.thresholds:
+        raise InputError("reconstruction needs --thresholds, one or more lengths")
     if config.align == "cameras" and (config.pred_poses is None or config.reference_poses is None):
         raise InputError("--align cameras needs --pred-poses and --reference-poses")
     if config.box:

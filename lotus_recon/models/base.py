@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from lotus_recon.config import nearest
 from lotus_recon.errors import InputError
+from lotus_recon.limits import BatchSize, Edge
+from lotus_recon.options import Options
 from lotus_recon.types import Prediction
 
 if TYPE_CHECKING:
@@ -59,15 +61,15 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True)
-class ModelOptions:
+class ModelOptions(Options):
     """What may be said about a model besides its name. None leaves it to the checkpoint."""
 
     predictions: Path | None = None  # folder of stored maps, for "precomputed"
     task: str | None = None  # depth | normal
     depth_space: str | None = None  # disparity | depth
     revision: str | None = None  # branch, tag or commit of a Hub id
-    processing_res: int | None = None  # longer edge in pixels; 0 = as is
-    batch_size: int | None = None  # images per network call
+    processing_res: Edge | None = None  # longer edge in pixels; 0 = as is
+    batch_size: BatchSize | None = None  # images per network call
 
 
 @dataclass(frozen=True)

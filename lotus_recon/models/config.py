@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from annotated_types import Interval
-
-from lotus_recon.limits import Edge
+from lotus_recon.limits import BatchSize, Edge
 from lotus_recon.options import Options
 
 
@@ -29,4 +27,4 @@ class PredictionConfig(Options):
     # Longer edge at which the network works; 0: that of the photo; none: the checkpoint's default.
     processing_res: Edge | None = None
     # Photos per network call; none: 4 on a GPU, 1 elsewhere. Halved when memory runs out.
-    images_per_batch: Annotated[int | None, Interval(ge=1, le=1024)] = None
+    images_per_batch: BatchSize | None = None

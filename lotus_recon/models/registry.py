@@ -102,7 +102,7 @@ def check_model(
     """
     check_device_name(device)
     check_dtype_name(dtype)
-    return _family(name).check(name, _checked(options or ModelOptions()))
+    return _family(name).check(name, options or ModelOptions())
 
 
 def load_model(
@@ -163,14 +163,6 @@ def _family(name: str) -> Family:
         f"--model {name!r} is neither a known name, a Hub id (owner/name) nor a folder{nearest(name, known)}\n"
         f"{available_models()}"
     )
-
-
-def _checked(options: ModelOptions) -> ModelOptions:
-    if options.processing_res is not None and options.processing_res < 0:
-        raise InputError(f"--processing-res {options.processing_res}: must be 0 (as is) or more pixels")
-    if options.batch_size is not None and options.batch_size < 1:
-        raise InputError(f"--images-per-batch {options.batch_size}: must be 1 or more")
-    return options
 
 
 def fetch_model(name: str, options: ModelOptions) -> None:

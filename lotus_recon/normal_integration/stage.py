@@ -106,7 +106,6 @@ def run(inputs: Inputs, config: NormalIntegrationConfig, out_dir: Path) -> Integ
 
     Raises InputError when no view has normals, and for maps that cannot be read.
     """
-    check_config(config)
     views = [
         (i, view) for i, view in enumerate(inputs.scene.views) if (inputs.depth_dir / f"{view.stem}.npz").is_file()
     ]
@@ -132,19 +131,6 @@ def run(inputs: Inputs, config: NormalIntegrationConfig, out_dir: Path) -> Integ
     result = IntegratedViews(out_dir, reach, tuple(reports))
     write_json(out_dir / REPORT, {"integration_scale": reach, "views": reports})
     return result
-
-
-def check_config(config: NormalIntegrationConfig) -> None:
-    """Raise InputError for an option out of its range."""
-    for name, low, high in (
-        ("integration_scale", 1e-3, 100.0),
-        ("disagreement_deg", 0.1, 1000.0),
-        ("point_weight", 0.0, 1e3),
-        ("consensus_iterations", 0, 100),
-    ):
-        value = getattr(config, name)
-        if value is not None and not low <= value <= high:
-            raise InputError(f"--{name.replace('_', '-')} {value}: allowed: {low:g} to {high:g}")
 
 
 def _points_per_view(scene: Scene, views: Sequence[tuple[int, View]], points: BoolArray) -> float:

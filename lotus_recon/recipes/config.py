@@ -16,13 +16,14 @@ from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.meshing.config import MeshConfig, SurfaceConfig
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.normal_integration.config import NormalIntegrationConfig
+from lotus_recon.options import Options
 from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.config import FrameConfig, SfmConfig, UndistortConfig
 
 
 @dataclass(frozen=True)
-class SingleViewConfig:
+class SingleViewConfig(Options):
     """Options of ``pipelines.single_view``."""
 
     frames: FramesConfig = field(default_factory=FramesConfig)
@@ -35,7 +36,7 @@ class SingleViewConfig:
 
 
 @dataclass(frozen=True)
-class SceneConfig:
+class SceneConfig(Options):
     """What a scene is made from, beside its photos."""
 
     # Folder with <view>.png for some or all photos, black where a photo is not to be used. None: masks/ in the photo
@@ -44,7 +45,7 @@ class SceneConfig:
 
 
 @dataclass(frozen=True)
-class MultiViewConfig:
+class MultiViewConfig(Options):
     """Options of ``pipelines.multi_view``."""
 
     scene: SceneConfig = field(default_factory=SceneConfig)

@@ -40,7 +40,6 @@ _STRANGER_SHARE = 0.4  # of the median agreement of all photos, below which the 
 _FEWEST_TO_JUDGE = 4  # photos: among fewer nobody can tell who is wrong
 _JUDGED_LEVEL = 1  # half size is enough to tell whether photos show the same
 _FEWEST_VIEWS = 3  # of a point whose reprojection error tells how good cameras are: two agree on nearly anything
-_SMALLEST_SIZE = 64  # pixels of the longer edge: in smaller photos there is nothing to compare
 _KEPT = 3  # photos and maps kept in memory, as a multiple of the sources of one view
 
 
@@ -64,7 +63,6 @@ def run(inputs: Inputs, config: RefinementConfig, out_dir: Path) -> RefinementRe
 
     Raises InputError for options out of their range and for maps that cannot be read.
     """
-    check_config(config)
     refiner = _Refiner(inputs, config)
     scratch = out_dir / "passes"
     found = refiner.one_pass(inputs.depth_dir, scratch / "0", first=True)
@@ -77,37 +75,6 @@ def run(inputs: Inputs, config: RefinementConfig, out_dir: Path) -> RefinementRe
     result = RefinementResult(out_dir, inputs.held_out, reports)
     result.save()
     return result
-
-
-def check_config(config: RefinementConfig) -> None:
-    """Raise InputError for values outside their range."""
-    if 0 < config.refine_size < _SMALLEST_SIZE:
-        raise InputError(
-            f"--refine-size {config.refine_size}: allowed: {_SMALLEST_SIZE} or more, or 0 for the maps' size"
-        )
-    allowed = {
-        "refine_size": (config.refine_size, 0, 1 << 16),
-        "sources": (config.advanced.sources, 1, 64),
-        "best_sources": (config.advanced.best_sources, 1, config.advanced.sources),
-        "best_parallax_deg": (config.advanced.best_parallax_deg, 1, 60),
-        "search_range_factor": (config.advanced.search_range_factor, 0.1, 100),
-        "min_search_range": (config.advanced.min_search_range, 1e-5, config.advanced.max_search_range),
-        "max_search_range": (config.advanced.max_search_range, config.advanced.min_search_range, 2),
-        "step_px": (config.advanced.step_px, 0.1, 4),
-        "match_px": (config.advanced.match_px, 0.01, 10),
-        "window_sigma": (config.advanced.window_sigma, 0.5, 20),
-        "slant_window_px": (config.advanced.slant_window_px, 0, 1000),
-        "passes": (config.advanced.passes, 1, 10),
-        "later_search_range_px": (config.advanced.later_search_range_px, 0.5, 20),
-        "geometric_weight": (config.advanced.geometric_weight, 0, 10),
-        "smoothness_weight": (config.advanced.smoothness_weight, 0, 1e4),
-        "edge_width": (config.advanced.edge_width, 1e-6, 1),
-        "prior_confidence": (config.advanced.prior_confidence, 0, 1),
-        "chunk_gb": (config.advanced.chunk_gb, 0.01, 1e3),
-    }
-    for name, (value, low, high) in allowed.items():
-        if not low <= value <= high:
-            raise InputError(f"--{name.replace('_', '-')} {value}: allowed: {low:g} to {high:g}")
 
 
 @dataclass(frozen=True, eq=False)

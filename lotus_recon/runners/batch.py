@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from lotus_recon.errors import InputError
 from lotus_recon.runners.config import BatchConfig
 from lotus_recon.runners.events import EventLog, utc_now
 from lotus_recon.runners.jobs import SceneJob, check_apart, check_unique, shard_of
@@ -296,16 +295,8 @@ def _first_line(text: str) -> str:
 
 
 def local_shape(config: BatchConfig, deterministic: bool) -> tuple[int, int]:
-    """(workers, threads of each) of the local runner. Raises InputError for impossible numbers."""
+    """(workers, threads of each) of the local runner."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for option in ("workers", "threads", "memory_limit", "model_actors"):
-        value = getattr(config.runner, option)
-        if value is not None and value < 1:
-            raise InputError(f"--{option.replace('_', '-')} {value}: must be 1 or more")
-    if config.runner.retries < 0:
-        raise InputError(f"--retries {config.runner.retries}: must be 0 or more")
-    if config.runner.timeout is not None and config.runner.timeout <= 0:
-        raise InputError(f"--timeout {config.runner.timeout:g}: must be above 0 seconds")
     workers = config.runner.workers or max(1, cores // 2)
     # A different number of threads adds in another order: what must repeat takes one.
     threads = 1 if deterministic else config.runner.threads or max(1, cores // workers)

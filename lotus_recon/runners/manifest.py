@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lotus_recon.bounded_yaml import load_bounded
 from lotus_recon.config import nearest
 from lotus_recon.errors import InputError
-from lotus_recon.runners.bounded_yaml import load_bounded
 from lotus_recon.runners.building import SCENE_KEYS, Defaults, build_job, has_photos, videos_in
 from lotus_recon.runners.jobs import SceneJob, name_key
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -21,7 +20,6 @@ from lotus_recon.training.reading import Ledger, Usable, first_usable, in_order
 from lotus_recon.training.targets import check_targets
 
 CELL_PX = 8  # sizes to train at are multiples of it: the VAE of Stable Diffusion reduces by 8
-_SIDES_PX = (16, 4096)
 
 
 class Batches:
@@ -113,27 +111,16 @@ def check_data(config: DataConfig) -> None:
         raise InputError("data.sets is empty: name at least one data set to train on")
     check_sizes(config, CELL_PX)
     probabilities = [options.probability for options in config.sets]
-    if not all(0 <= p < math.inf for p in probabilities) or sum(probabilities) == 0:
-        raise InputError(f"probabilities of data.sets are {probabilities}; allowed: 0 or more, at least one above 0")
-    ranges = {
-        "smallest_crop": (config.smallest_crop, 0.1, 1),
-        "photometric": (config.photometric, 0, 3),
-        "workers": (config.workers, 1, 256),
-        "validation_samples": (config.validation_samples, 1, 100_000),
-    }
-    for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            raise InputError(f"data.{name} is {value}; allowed: {low} to {high}")
+    if sum(probabilities) == 0:
+        raise InputError(f"probabilities of data.sets are {probabilities}; allowed: at least one above 0")
 
 
 def check_sizes(config: DataConfig, cell_px: int) -> None:
-    """Raise InputError unless all sizes are those of pictures, and of whole latent cells of ``cell_px`` pixels."""
-    smallest, largest = _SIDES_PX
+    """Raise InputError unless all sizes are whole latent cells of ``cell_px`` pixels."""
     for where, options in [*_named("sets", config.sets), *_named("validation", config.validation)]:
-        if any(side % cell_px or not smallest <= side <= largest for side in (options.width, options.height)):
+        if any(side % cell_px for side in (options.width, options.height)):
             raise InputError(
-                f"{where} is trained at {options.width}x{options.height}; "
-                f"allowed: multiples of {cell_px} from {smallest} to {largest} pixels"
+                f"{where} is trained at {options.width}x{options.height}; allowed: multiples of {cell_px} pixels"
             )
 
 

@@ -27,7 +27,6 @@ from lotus_recon.training.checkpoints import (
     remove_leftovers,
     save_checkpoint,
 )
-from lotus_recon.training.checks import check_options
 from lotus_recon.training.config import LoopConfig, TrainConfig
 from lotus_recon.training.data import Batches
 from lotus_recon.training.learner import Batch, Learner
@@ -101,7 +100,6 @@ def prepare(config: TrainConfig, out: Path, parts: Parts) -> Run:
     Raises InputError for options that cannot be used or that differ from those of the run in ``out``, TrainingError
     when there are checkpoints and none can be read.
     """
-    check_options(config)
     check_learner(config)
     check_tracker(config.loop.tracker)
     folder = RunFolder(out)

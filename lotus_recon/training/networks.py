@@ -146,11 +146,7 @@ def _from_scratch(start: StartConfig, states: int, seed: int, where: Placement) 
 
 
 def _check_sizes(unet: UNetSize, vae: VaeSize) -> None:
-    """Raise InputError naming the first option that no network can have."""
-    for name, size in (("unet", unet), ("vae", vae)):
-        for option, value in vars(size).items():
-            if not value or min(value if isinstance(value, list) else [value]) < 1:
-                raise InputError(f"start.{name}.{option} {value}: must be 1 or more")
+    """Raise InputError for sizes that do not fit together."""
     odd = [channels for channels in unet.block_out_channels if channels % unet.attention_head_dim]
     if odd:
         raise InputError(

@@ -19,7 +19,6 @@ from lotus_recon.models.lotus.parts import Parts
 from lotus_recon.training.config import TrainConfig
 from lotus_recon.training.targets import check_targets, latent_mask
 
-_SCHEDULE_STEPS = 1000  # of Stable Diffusion
 IMAGE = "reconstruction"  # the target that is the image itself: the paper's detail preserver
 
 Code = tuple[float, ...]
@@ -62,10 +61,6 @@ def check_objective(config: TrainConfig) -> None:
             f"objective: prediction_type {objective.prediction_type} at {objective.timesteps} timesteps needs noise in "
             "the input, which start.mode D does not have; allowed with D: prediction_type sample, timesteps single"
         )
-    if not 1 <= objective.inference_steps <= _SCHEDULE_STEPS:
-        raise InputError(f"objective.inference_steps {objective.inference_steps}: 1 to {_SCHEDULE_STEPS}")
-    if config.processing_res < 0:
-        raise InputError(f"processing_res {config.processing_res}: must be 0 (as is) or more pixels")
 
 
 def formulation(config: TrainConfig, width: int) -> Facts:

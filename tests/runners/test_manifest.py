@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lotus_recon.bounded_yaml import load_bounded
 from lotus_recon.errors import InputError
 from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
-from lotus_recon.runners.bounded_yaml import load_bounded
 from lotus_recon.runners.building import Defaults
 from lotus_recon.runners.jobs import SceneJob, check_name, shard_of
 from lotus_recon.runners.manifest import ManifestError, read_jobs

@@ -87,14 +87,6 @@ class Made:
 
 def check_config(config: RoomsConfig) -> RoomsConfig:
     """The config with every ``auto`` resolved. Raises InputError for options that cannot be used."""
-    lowest = {"scenes": 1, "views": 1, "seed": 0, "first": 0, "jpeg_lowest": 1, "workers": 0}
-    for name, least in lowest.items():
-        if getattr(config, name) < least:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(config, name)}: must be {least} or more")
-    if config.samples is not None and config.samples < 1:
-        raise InputError(f"--samples {config.samples}: must be 1 or more")
-    if not config.jpeg_lowest <= config.jpeg_highest <= 100:
-        raise InputError(f"JPEG quality {config.jpeg_lowest} to {config.jpeg_highest}: must rise, to at most 100")
     image_size(config)
     found: dict[str, Any] = {
         "catalog": _catalog(config.catalog, config.assets).name,

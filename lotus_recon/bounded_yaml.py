@@ -1,4 +1,4 @@
-"""YAML that comes from anywhere: bounded in size, no key twice, aliases that cannot explode."""
+"""YAML, bounded in size, no key twice, aliases that cannot explode."""
 
 from __future__ import annotations
 
