@@ -41,7 +41,7 @@ class Arguments(CommonArguments):
     model: str | None = None
     """Which model predicts depth and normals, for every scene."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="GROUP.OPTION=VALUE")] = ()
-    """Options of the scenes, which win over the manifest: fusion.voxel_size=0.01 runtime.device=cuda."""
+    """Options of the scenes, which win over the manifest: tsdf.voxel_size=0.01 runtime.device=cuda."""
     deterministic: bool = False
     """Repeat a run bit for bit, at the price of speed."""
     dry_run: bool = False
@@ -79,7 +79,7 @@ def _defaults(arguments: Arguments) -> Defaults:
         name, separator, text = one.partition("=")
         group, dot, option = name.partition(".")
         if not (separator and dot and group and option):
-            raise InputError(f"--set {one}: must be GROUP.OPTION=VALUE, such as fusion.voxel_size=0.01")
+            raise InputError(f"--set {one}: must be GROUP.OPTION=VALUE, such as tsdf.voxel_size=0.01")
         options.setdefault(group, {})[option] = load_bounded(text, f"--set {one}")
     if arguments.deterministic:
         options.setdefault("runtime", {})["deterministic"] = True

@@ -9,6 +9,7 @@ from lotus_recon.geometry.camera import pixel_index
 from lotus_recon.geometry.pose import transform
 from lotus_recon.types import BoolArray, FloatArray, Scene
 
+MAD_TO_SIGMA = 1.4826  # standard deviation of normal errors over the median of their absolute values
 P90_SIGMAS = 1.645  # a tenth of normal errors are larger than so many standard deviations
 
 

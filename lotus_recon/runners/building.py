@@ -102,7 +102,7 @@ def _layers(
     for said, optional, folder in levels:
         options = said.get("options") or {}
         if not isinstance(options, Mapping):
-            raise InputError("options must be a mapping of groups, such as {fusion: {voxel_size: 0.01}}")
+            raise InputError("options must be a mapping of groups, such as {tsdf: {voxel_size: 0.01}}")
         layers += [(_with_full_paths(options, folder), optional), (_placed(recipe, said, folder, optional), False)]
     return [(layer, optional) for layer, optional in layers if layer]
 
@@ -214,7 +214,7 @@ def _known_part(config_type: type[Any], options: Mapping[str, Any]) -> dict[str,
 def _refuse_unknown_anywhere(options: Any, where: str) -> None:
     """Raise InputError for an option that neither kind has."""
     if not isinstance(options, Mapping) or not all(isinstance(values, Mapping) for values in options.values()):
-        raise InputError(f"{where}: options must be a mapping of groups, such as {{fusion: {{voxel_size: 0.01}}}}")
+        raise InputError(f"{where}: options must be a mapping of groups, such as {{tsdf: {{voxel_size: 0.01}}}}")
     config_types = [recipe.config_type for recipe in RECIPES.values()]
     for group, values in options.items():
         for key, value in values.items() or [("", None)]:

@@ -34,15 +34,15 @@ def problems(manifest: Path) -> dict[str, str]:
 
 def test_options_come_from_preset_defaults_scene_and_command_line(tmp_path: Path) -> None:
     views, photo = write_views(tmp_path, "v0", 2), write_photo(tmp_path, "p1")
-    views["options"] = {"fusion": {"voxel_footprints": 1.5}}
-    shared = {"preset": "fast", "options": {"fusion": {"voxel_footprints": 4.0}, "output": {"depth_range_ratio": 9.0}}}
+    views["options"] = {"tsdf": {"voxel_footprints": 1.5}}
+    shared = {"preset": "fast", "options": {"tsdf": {"voxel_footprints": 4.0}, "output": {"depth_range_ratio": 9.0}}}
     manifest = write_manifest(tmp_path, [views, photo], **shared)
     scene, single = (job.config for job in read(manifest, options={"sfm": {"max_size": 111}}))
     assert isinstance(scene, MultiViewConfig)
     assert isinstance(single, SingleViewConfig)
     assert scene.sfm.max_size == 111, "the command line wins over the preset"
     assert scene.sfm.advanced.max_features == 4096, "of the preset"
-    assert scene.fusion.voxel_footprints == 1.5, "the scene wins over the defaults"
+    assert scene.tsdf.voxel_footprints == 1.5, "the scene wins over the defaults"
     assert single.output.depth_range_ratio == 9.0, "defaults of the other kind are left out, not refused"
     assert scene.prediction.model == "precomputed", "predictions name their model"
     assert scene.sfm.poses == tmp_path / "v0/transforms.json"
