@@ -64,5 +64,6 @@ INTEGRATION: StageSpec[SceneJob, IntegratedViews] = StageSpec(
     check=_check,
     runtime=lambda job: ("seed",),
     libraries=("pyamg",),
+    resumable=True,
     writes_depth=True,
 )
