@@ -47,7 +47,7 @@ class Arguments(CommonArguments):
     model: str | None = None
     """Which model predicts depth and normals, for every scene."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="GROUP.OPTION=VALUE")] = ()
-    """Options of the scenes, which win over the manifest: fusion.voxel_size=0.01 runtime.device=cuda."""
+    """Options of the scenes, which win over the manifest: tsdf.voxel_size=0.01 runtime.device=cuda."""
     deterministic: bool = False
     """Repeat a run bit for bit, at the price of speed."""
     dry_run: bool = False
@@ -85,7 +85,7 @@ def _defaults(arguments: Arguments) -> Defaults:
         name, separator, text = one.partition("=")
         path = tuple(name.split("."))
         if not (separator and len(path) > 1 and all(path)):
-            raise InputError(f"--set {one}: must be GROUP.OPTION=VALUE, such as fusion.voxel_size=0.01")
+            raise InputError(f"--set {one}: must be GROUP.OPTION=VALUE, such as tsdf.voxel_size=0.01")
         if path in leaves:
             raise InputError(f"--set {one}: {name} is set twice")
         leaves[path] = load_bounded(text, f"--set {one}")

@@ -104,7 +104,7 @@ def _layers(
     for said, optional, folder in levels:
         options = said.get("options") or {}
         if not isinstance(options, Mapping):
-            raise InputError("options must be a mapping of groups, such as {fusion: {voxel_size: 0.01}}")
+            raise InputError("options must be a mapping of groups, such as {tsdf: {voxel_size: 0.01}}")
         layers += [(_with_full_paths(options, folder), optional), (_placed(recipe, said, folder, optional), False)]
     return [(layer, optional) for layer, optional in layers if layer]
 
@@ -210,7 +210,7 @@ def _known_part(config_type: type[Any], options: Mapping[str, Any]) -> dict[str,
 def _refuse_unknown_anywhere(options: Any, where: str) -> None:
     """Raise InputError for an option that neither kind has, or a value that one of them refuses."""
     if not isinstance(options, Mapping) or not all(isinstance(values, Mapping) for values in options.values()):
-        raise InputError(f"{where}: options must be a mapping of groups, such as {{fusion: {{voxel_size: 0.01}}}}")
+        raise InputError(f"{where}: options must be a mapping of groups, such as {{tsdf: {{voxel_size: 0.01}}}}")
     config_types = [recipe.config_type for recipe in RECIPES.values()]
     for leaf in leaves_of(options):
         ones = [with_new_names(kind, nested([leaf]), where) for kind in config_types]

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from lotus_recon.alignment.anchors import held_out_points
 from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.control_points import held_out_points
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.config import Runtime
 from lotus_recon.consistency import stage as consistency
@@ -22,6 +22,7 @@ from lotus_recon.datasets.posed import read_camera_list, write_transforms
 from lotus_recon.evaluation.metrics import point_to_mesh_distance
 from lotus_recon.fusion import stage as fusion
 from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.images import read_rgb
@@ -133,8 +134,9 @@ def _few_sources(pair: Pair, work: Path) -> NDArray[np.float64]:
     refinement.run(inputs, RefinementConfig(), work / "refinement")
     checked = consistency.Inputs(pair.scene, work / "refinement", runtime)
     consistency.run(checked, ConsistencyConfig(), work / "consistency")
-    fused = fusion.Inputs(pair.scene, work / "consistency", pair.out / "images", runtime)
-    raw = fusion.run(fused, FusionConfig(voxel_footprints=1.0), work / "fusion")
+    options = TsdfConfig(voxel_footprints=1.0)
+    fused = fusion.Inputs(pair.scene, work / "consistency", pair.out / "images", runtime, options)
+    raw = fusion.run(fused, FusionConfig(), work / "fusion")
     result = meshing.run(meshing.Inputs(pair.scene, raw.mesh_path), MeshConfig(), work / "mesh")
     return point_to_mesh_distance(pair.scene.points.xyz[pair.unseen], read_mesh(result.mesh_path))
 

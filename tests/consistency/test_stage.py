@@ -107,7 +107,7 @@ def test_a_lonely_view_passes_with_a_warning(
     valid, confidence = kept(result, views[0])
     assert valid.mean() > 0.85
     np.testing.assert_allclose(confidence[valid], ConsistencyConfig().advanced.single_view_confidence)
-    assert any("shares nothing" in message for message in caplog.messages)
+    assert any("overlaps no other" in message for message in caplog.messages)
 
 
 def test_more_witnesses_give_more_confidence(views: tuple[View, ...], depths: Maps, tmp_path: Path) -> None:

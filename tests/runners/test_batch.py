@@ -68,7 +68,7 @@ def test_only_what_is_missing_runs(finished: Path, copied: Path) -> None:
 
 @pytest.mark.slow
 def test_another_option_runs_what_depends_on_it(finished: Path, copied: Path) -> None:
-    assert again(finished, copied, "--set", "fusion.voxel_footprints=3.0") == [
+    assert again(finished, copied, "--set", "tsdf.voxel_footprints=3.0") == [
         f"{scene}/{stage}" for scene in ("v0", "v1") for stage in ("fusion/tsdf", "mesh", "report")
     ]
 

@@ -34,15 +34,15 @@ def problems(manifest: Path) -> dict[str, str]:
 
 def test_options_come_from_preset_defaults_scene_and_command_line(tmp_path: Path) -> None:
     views, photo = write_views(tmp_path, "v0", 2), write_photo(tmp_path, "p1")
-    views["options"] = {"fusion": {"voxel_footprints": 1.5}}
-    shared = {"preset": "fast", "options": {"fusion": {"voxel_footprints": 4.0}, "output": {"depth_range_ratio": 9.0}}}
+    views["options"] = {"tsdf": {"voxel_footprints": 1.5}}
+    shared = {"preset": "fast", "options": {"tsdf": {"voxel_footprints": 4.0}, "output": {"depth_range_ratio": 9.0}}}
     manifest = write_manifest(tmp_path, [views, photo], **shared)
     scene, single = (job.config for job in read(manifest, options={"sfm": {"max_size": 111}}))
     assert isinstance(scene, MultiViewConfig)
     assert isinstance(single, SingleViewConfig)
     assert scene.sfm.max_size == 111, "the command line wins over the preset"
     assert scene.sfm.advanced.max_features == 4096, "of the preset"
-    assert scene.fusion.voxel_footprints == 1.5, "the scene wins over the defaults"
+    assert scene.tsdf.voxel_footprints == 1.5, "the scene wins over the defaults"
     assert single.output.depth_range_ratio == 9.0, "defaults of the other kind are left out, not refused"
     assert scene.prediction.model == "precomputed", "predictions name their model"
     assert scene.sfm.poses == tmp_path / "v0/transforms.json"
@@ -156,14 +156,14 @@ def test_a_manifest_that_cannot_be_read_says_why(tmp_path: Path, text: str, mess
 def test_aliases_cannot_explode(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(InputError, match="aliases stand for more than"):
         load_bounded("\n".join(lines), "bomb")
     with pytest.raises(InputError, match="inside what it names"):
         load_bounded("a: &a [*a]", "loop")
     with pytest.raises(InputError, match="levels"):
         load_bounded("[" * 300 + "]" * 300, "deep")
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert load_bounded("a: &a {b: 1}\nc: *a", "fine") == {"a": {"b": 1}, "c": {"b": 1}}
 
 
