@@ -50,11 +50,11 @@ _LOOSEST = Settings(
 def solve_from_scratch(job: Job) -> Solution:
     """Cameras, poses and points of the photos, and figures for the report.
 
-    Raises SfmError, which says why and what to try, when fewer than ``min_registered`` photos can be placed.
+    Raises SfmError, which says why and what to try, when fewer than ``min_registered`` photos are registered.
     """
     best = _climb(job)
     registered = _registered(best.model)
-    if best.model is None or registered < max(2, job.config.min_registered):
+    if best.model is None or registered < max(2, job.config.advanced.min_registered):
         raise SfmError(why_no_model(job.names, best.matched.statistics, registered))
     fixed = {shot.camera_number for shot in job.shots if shot.start.fixed}
     refined = refine(best.model, fixed, job.config, job.runtime)
