@@ -90,7 +90,7 @@ class StageSpec(Generic[J, Result]):
     requires: Callable[[J], tuple[StageSpec[J, Any], ...]] = lambda job: ()
     inputs: Callable[[J], Mapping[str, str]] = _nothing  # fingerprints of the files that it reads from outside
     # What can be found wrong before any long work; raises InputError.
-    check: Callable[[J], None] = _no_check
+    check: Callable[[J], object] = _no_check
     folder: Callable[[J], str] | None = None  # in the output folder; None: the name of the stage
     adds_to_folder: bool = False  # the folder is that of an earlier stage, which this one adds files to
     # Fields of Runtime that change the result, beside the options.
@@ -166,7 +166,7 @@ class Context(Generic[J]):
 
     def _check_declared(self, stage: StageSpec[J, Any]) -> None:
         reader = self._reader
-        if reader is not None and reader.reads is not None and stage not in reader.reads and stage is not reader:
+        if reader is not None and reader.reads is not None and stage.name not in (reader.name, *_names(reader.reads)):
             raise AssertionError(f"stage {reader.name!r} reads {stage.name!r} and does not declare it")
 
 
@@ -191,8 +191,12 @@ def selected(stages: Sequence[StageSpec[J, Any]], only: str | None) -> tuple[Sta
 def reads_of(stage: StageSpec[J, Any], stages: Sequence[StageSpec[J, Any]]) -> tuple[StageSpec[J, Any], ...]:
     """Those of the job's ``stages`` that one of them reads."""
     if stage.reads is None:
-        return tuple(stages[: stages.index(stage)])
-    return tuple(other for other in stages if other in stage.reads)
+        return tuple(stages[: _names(stages).index(stage.name)])
+    return tuple(other for other in stages if other.name in _names(stage.reads or ()))
+
+
+def _names(stages: Sequence[StageSpec[J, Any]]) -> list[str]:
+    return [stage.name for stage in stages]
 
 
 def refuse_unwanted(stage: StageSpec[J, Any], option: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
@@ -35,6 +35,12 @@ _STAGES = ", ".join(stage.name for stage in SINGLE_VIEW)
 class Arguments(PhotoArguments):
     """Depth, normals, camera, point cloud and mesh of each photo."""
 
+    COMMON: ClassVar = (
+        "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "focal-px", "focal-35mm",
+        "intrinsics", "estimate-camera", "depth-range-ratio", "surface", "edge-jump", "processing-res", "only", "from",
+        "force", "seed", "config", "quiet", "verbose",
+    )  # fmt: skip
+
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")] = ()
     """Photos, folders of photos, or patterns in quotes."""
     only: Annotated[str | None, tyro.conf.arg(metavar="STAGE", help=f"Run this stage alone: {_STAGES}.")] = None
@@ -49,11 +55,11 @@ def run(argv: Sequence[str]) -> int:
     arguments = parse(lambda options: Arguments(options=options), base, "single_view", argv)
     from lotus_recon.recipes.engine import check_stage_names
     from lotus_recon.recipes.output_folder import claim
-    from lotus_recon.recipes.single_view import Selection, check_job, run_job
+    from lotus_recon.recipes.single_view import PhotoSelection, check_job, run_job
     from lotus_recon.workspace import Workspace
 
     check_stage_names(SINGLE_VIEW, arguments.only, arguments.from_stage)
-    selection = Selection(arguments.only, arguments.from_stage)
+    selection = PhotoSelection(arguments.only, arguments.from_stage)
     workspace = Workspace(arguments.out)
     with on_screen(arguments.quiet, arguments.verbose):
         job = check_job(arguments.photos, arguments.options, arguments.out)

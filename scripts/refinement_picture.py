@@ -25,7 +25,7 @@ def main() -> None:
     for label, folder in (("mesh of the aligned depth", ALIGNED), ("mesh of the refined depth", REFINED)):
         scene = read_colmap_scene(folder / "sfm/sparse")
         view = scene.views[scene.index[f"{VIEW}.jpg"]]
-        renderer = MeshRenderer(read_mesh(folder / "fusion/tsdf/mesh.ply"))
+        renderer = MeshRenderer(read_mesh(folder / "mesh/mesh.ply"))
         camera = view.camera.resized(WIDTH, WIDTH * 3 // 4)
         pictures[label] = renderer.render(camera, view.cam_from_world, ["shaded"])["shaded"]
     write_png(Path("docs/refinement.png"), contact_sheet(list(pictures.values()), list(pictures), 3, cell_width=480))

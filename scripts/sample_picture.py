@@ -22,7 +22,7 @@ def main() -> None:
     prediction = load_prediction(SAMPLE / f"prediction/nano/{VIEW}.npz")
     assert prediction.depth is not None
     assert prediction.normals is not None
-    renderer = MeshRenderer(read_mesh(SAMPLE / "fusion/tsdf/mesh.ply"))
+    renderer = MeshRenderer(read_mesh(SAMPLE / "mesh/mesh.ply"))
     view = scene.views[scene.index[f"{VIEW}.jpg"]]
     _, left, right = viewpoints(scene, renderer, WIDTH)
     pictures = {

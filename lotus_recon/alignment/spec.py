@@ -59,5 +59,6 @@ ALIGNMENT: StageSpec[SceneJob, AlignmentResult] = StageSpec(
     reads=(FRAME, PREDICTION),
     check=_check,
     runtime=lambda job: ("seed",),
+    resumable=True,
     writes_depth=True,
 )

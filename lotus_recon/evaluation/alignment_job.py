@@ -19,10 +19,11 @@ from lotus_recon.geometry.pose import transform
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.maps import load_prediction
 from lotus_recon.progress import track
+from lotus_recon.recipes.table import MULTI_VIEW
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, Scene
 from lotus_recon.workspace import write_atomically, write_json
 
-STAGES = ("alignment", "refinement", "integration", "consistency")
+STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)
 LIMITS = (0.01, 0.02, 0.05)  # relative errors whose shares are reported
 
 HeldOut = Callable[[Scene, float, int], BoolArray]  # scene, share, seed -> (P,) the points that alignment kept apart

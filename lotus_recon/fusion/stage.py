@@ -30,7 +30,7 @@ class Inputs:
     depth_dir: Path
     images_dir: Path
     runtime: Runtime = field(default_factory=Runtime)
-    backend_options: Any = None  # of the type that the back-end names
+    backend_options: Any = None  # of the type that the back-end names; None: its defaults
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
 
     resident_before = resident_bytes()
     views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, config.advanced.min_fused_confidence)
-    raw, figures = backend.fuse(views, config, inputs.backend_options, inputs.runtime)
+    options = inputs.backend_options or (backend.group and backend.group[1]())
+    raw, figures = backend.fuse(views, config, options, inputs.runtime)
     started = time.monotonic()
     mesh = canonical(raw)
     area_vectors = triangle_area_vectors(mesh)

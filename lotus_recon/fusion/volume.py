@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import FusionError
 from lotus_recon.fusion.blocks import blocks_per_view
-from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.memory import MemoryModel
 from lotus_recon.fusion.views import Survey
+from lotus_recon.fusion.volume_config import TsdfConfig
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class VolumePlan:
     memory_bytes: int  # estimated
 
 
-def plan_volume(survey: Survey, config: FusionConfig, memory: MemoryModel, budget_bytes: int) -> VolumePlan:
+def plan_volume(survey: Survey, config: TsdfConfig, memory: MemoryModel, budget_bytes: int) -> VolumePlan:
     """The finest volume that fits the budget, at most as fine as asked for; a warning tells when it is coarser.
 
     Raises FusionError when even ``MAX_COARSENING`` times coarser voxels need more.
@@ -54,7 +54,7 @@ def plan_volume(survey: Survey, config: FusionConfig, memory: MemoryModel, budge
     return plan
 
 
-def _plan(survey: Survey, voxel_size: float, config: FusionConfig, memory: MemoryModel) -> VolumePlan:
+def _plan(survey: Survey, voxel_size: float, config: TsdfConfig, memory: MemoryModel) -> VolumePlan:
     truncation = config.advanced.truncation_voxels * voxel_size
     of_view = blocks_per_view(survey, voxel_size, truncation)
     blocks = np.unique(np.concatenate(of_view))

@@ -23,6 +23,7 @@ from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.memory import FREE_SHARE, INTEGRATION_STEP, MemoryModel, free_memory_bytes
 from lotus_recon.fusion.views import FusionMap, FusionViews, Survey, worker_count
 from lotus_recon.fusion.volume import VolumePlan, plan_volume
+from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.fusion.weighted import WeightedIntegrator
 from lotus_recon.types import Mesh, View
 
@@ -36,7 +37,9 @@ _WEIGHTED = ((core.float32, core.float32, core.float32), 20)
 # therefore fill the 16 bits, and the running mean, which is rounded, neither sticks nor overflows.
 
 
-def fuse(views: FusionViews, config: FusionConfig, runtime: Runtime) -> tuple[Mesh, dict[str, Any]]:
+def fuse(
+    views: FusionViews, config: FusionConfig, options: TsdfConfig, runtime: Runtime
+) -> tuple[Mesh, dict[str, Any]]:
     """The surface of all views in world axes, and the figures of its making.
 
     Raises FusionError when no pixel or no surface is left, or memory does not suffice.
@@ -44,17 +47,17 @@ def fuse(views: FusionViews, config: FusionConfig, runtime: Runtime) -> tuple[Me
     device = _device(runtime.device)
     started = time.monotonic()
     survey = views.survey(config.max_depth_ratio)
-    plan = _plan(survey, config, device)
+    plan = _plan(survey, config, options, device)
     surveyed = time.monotonic()
     grid = _Grid(plan, survey.weighted, device)
     for (view, depth_map, rgb), packed in zip(views.maps(survey.max_depth), plan.blocks_of_view, strict=True):
         grid.integrate(view, depth_map, rgb, unpack(packed))
     integrated = time.monotonic()
-    mesh = grid.mesh(config.advanced.min_fused_weight)
+    mesh = grid.mesh(options.advanced.min_fused_weight)
     if len(mesh.triangles) == 0:
         raise FusionError(
             f"the fused volume of {len(plan.blocks)} blocks holds no surface with a summed weight above "
-            f"{config.advanced.min_fused_weight:g} (fusion.advanced.min_fused_weight): {survey.cuts}"
+            f"{options.advanced.min_fused_weight:g} (tsdf.advanced.min_fused_weight): {survey.cuts}"
         )
     seconds = {
         "survey": surveyed - started,
@@ -72,16 +75,15 @@ def _device(asked: str) -> str:
     return f"CUDA:{index or 0}" if available and kind in ("auto", "cuda") else "CPU:0"
 
 
-def _plan(survey: Survey, config: FusionConfig, device: str) -> VolumePlan:
+def _plan(survey: Survey, config: FusionConfig, options: TsdfConfig, device: str) -> VolumePlan:
     memory = MemoryModel(
         voxel_bytes=(_WEIGHTED if survey.weighted else _COUNTED)[1],
         survey_bytes=survey.nbytes,
         frame_pixels=survey.largest,
         workers=worker_count() if survey.weighted else 0,
-        decimates=False,
     )
     budget = FREE_SHARE * free_memory_bytes(device) if config.memory_gb is None else config.memory_gb * 1e9
-    return plan_volume(survey, config, memory, int(budget))
+    return plan_volume(survey, options, memory, int(budget))
 
 
 def _figures(survey: Survey, plan: VolumePlan, device: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.models.config import PredictionConfig
-from lotus_recon.sfm.spec import FRAME, IMAGES
+from lotus_recon.sfm.spec import IMAGES, SFM
 from lotus_recon.stages import Context, Needs, StageSpec, options_of
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ def model_info(job: SceneJob) -> ModelInfo:
 def _run(context: Context[SceneJob], out_dir: Path) -> PredictionResult:
     from lotus_recon.models import stage
 
-    job, world = context.job, context[FRAME]
+    job, found = context.job, context[SFM]  # cameras are the same in every world frame
     inputs = stage.Inputs(
-        world.scene, context.folder(IMAGES), job.root, world.source_cameras, job.masks, context.runtime
+        found.scene, context.folder(IMAGES), job.root, found.source_cameras, job.masks, context.runtime
     )
     return stage.run(inputs, context.options(PredictionConfig), out_dir)
 
@@ -72,7 +72,7 @@ PREDICTION: StageSpec[SceneJob, PredictionResult] = StageSpec(
     run=_run,
     load=_load,
     options=lambda job: options_of(job.config, PredictionConfig),
-    reads=(FRAME, IMAGES),
+    reads=(SFM, IMAGES),
     inputs=_inputs,
     check=_check,
     folder=lambda job: f"prediction/{model_info(job).name}",

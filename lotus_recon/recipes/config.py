@@ -13,6 +13,7 @@ from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
 from lotus_recon.frames.config import FramesConfig
 from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.meshing.config import MeshConfig, SurfaceConfig
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.normal_integration.config import NormalIntegrationConfig
@@ -26,6 +27,7 @@ from lotus_recon.sfm.config import FrameConfig, SfmConfig, UndistortConfig
 class SingleViewConfig(Options):
     """Options of ``pipelines.single_view``."""
 
+    frames: FramesConfig = field(default_factory=FramesConfig)
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
@@ -58,6 +60,7 @@ class MultiViewConfig(Options):
     integration: NormalIntegrationConfig = field(default_factory=NormalIntegrationConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    tsdf: TsdfConfig = field(default_factory=TsdfConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     runtime: Runtime = field(default_factory=Runtime)

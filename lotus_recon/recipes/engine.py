@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lotus_recon import native
 from lotus_recon.config import Runtime, nearest
 from lotus_recon.errors import InputError
 from lotus_recon.stages import Context, J, StageSpec, options_of, reads_of, refuse_unwanted, selected, stages_of
@@ -100,6 +101,7 @@ def check_stages(table: Table[J], job: J, only: str | None = None) -> None:
     """Let the stages of a run, and those that they read, look at their input. Raises InputError before any work."""
     stages = stages_of(table, job)
     asked = selected(stages, only)
+    native.require(list(dict.fromkeys(library for stage in asked for library in stage.libraries)))
     for stage in stages:
         if stage in asked or any(stage in reads_of(other, stages) for other in asked):
             stage.check(job)

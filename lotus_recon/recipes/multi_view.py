@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.io.photo_checks import refuse_broken
 from lotus_recon.models.base import resolve_device
 from lotus_recon.models.config import PredictionConfig
+from lotus_recon.recipes.base import Begin, Done, Plan, Selection, Source, StageRun, Step, run_id
 from lotus_recon.recipes.config import MultiViewConfig, SceneConfig
-from lotus_recon.recipes.engine import check_stages, run_stages
-from lotus_recon.recipes.output_folder import OWN_FILES, check_apart
-from lotus_recon.recipes.table import MULTI_VIEW
+from lotus_recon.recipes.engine import check_only, check_stages, missing_stages, run_stages
+from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, claim
+from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
 from lotus_recon.scene_job import SceneJob, is_video
 from lotus_recon.sfm.config import SfmConfig
-from lotus_recon.stages import Context, options_of
+from lotus_recon.stages import Context, options_of, selected, stages_of
 from lotus_recon.workspace import Workspace
 
 
-def check_job(
-    source: Path, config: MultiViewConfig, out: Path, only: str | None = None, decode_photos: bool = True
-) -> SceneJob:
-    """The job of a command line. Raises InputError for everything that can be found before any long work.
-
-    ``decode_photos`` looks for broken photos, which takes time: a caller that has just done it may leave it out.
-    """
+def check_job(source: Path, config: MultiViewConfig, out: Path, only: str | None = None) -> SceneJob:
+    """The job of a command line. Raises InputError for everything that can be found before any long work."""
     check_apart(out, [*(stage.name for stage in MULTI_VIEW), *OWN_FILES], _paths(source, config))
     if not source.is_dir() and not is_video(source):
         what = "does not exist" if not source.exists() else "is neither a folder of photos nor a video"
         raise InputError(f"{source} {what}")
-    job = SceneJob(source, out, config, options_of(config, SceneConfig).masks)
+    job = scene_job(source, config, out)
     resolve_device(options_of(config, Runtime).device)
-    if decode_photos and not job.is_video:
+    if not job.is_video:
         refuse_broken(job.photos)
     check_stages(MULTI_VIEW, job, only)
     return job
+
+
+def scene_job(source: Path, config: MultiViewConfig, out: Path) -> SceneJob:
+    """The job of input that was checked before."""
+    return SceneJob(source, out, config, options_of(config, SceneConfig).masks)
 
 
 def run_job(
@@ -52,12 +56,109 @@ def run_job(
 
 def _paths(source: Path, config: MultiViewConfig) -> dict[str, Path | None]:
     """Every path that the options name, by what it is."""
-    sfm = options_of(config, SfmConfig)
-    return {
-        "photo folder" if source.is_dir() else "video": source,
-        "--predictions": options_of(config, PredictionConfig).predictions,
-        "--masks": options_of(config, SceneConfig).masks,
-        "--poses": sfm.poses,
-        "--pairs": sfm.pairs,
-        "--intrinsics": sfm.intrinsics,
-    }
+    what = "video" if source.is_file() else "photo folder"
+    return {what: source, **{f"--{option}": path for option, path in MultiView().given_paths(config).items()}}
+
+
+# Where the keys of a manifest stand in the configuration: group and option.
+_PLACES: Mapping[str, tuple[str, str]] = {
+    "predictions": ("prediction", "predictions"),
+    "poses": ("sfm", "poses"),
+    "masks": ("scene", "masks"),
+    "intrinsics": ("sfm", "intrinsics"),
+    "model": ("prediction", "model"),
+    "max_frames": ("frames", "max_frames"),
+    "frame_motion": ("frames", "frame_motion"),
+}
+
+
+class MultiView:
+    """``pipelines.multi_view`` as a recipe for runners."""
+
+    kind = "multi_view"
+    config_type: type[Any] = multi_view_config()
+    stage_names = tuple(stage.name for stage in MULTI_VIEW)
+    rows_are_photos = False
+
+    @property
+    def places(self) -> Mapping[str, tuple[str, str]]:
+        """See ``Recipe``."""
+        return _PLACES
+
+    def check_images(self, images: Sequence[str]) -> None:
+        """See ``Recipe``."""
+        if len(images) != 1 or not Path(images[0]).is_dir():
+            raise InputError("a multi_view scene takes one folder of images")
+
+    def given_paths(self, config: Any) -> dict[str, Path | None]:
+        """See ``Recipe``."""
+        sfm = options_of(config, SfmConfig)
+        return {
+            "predictions": options_of(config, PredictionConfig).predictions,
+            "masks": options_of(config, SceneConfig).masks,
+            "poses": sfm.poses,
+            "pairs": sfm.pairs,
+            "intrinsics": sfm.intrinsics,
+        }
+
+    def check(self, source: Source, config: Any, selection: Selection) -> None:
+        """See ``Recipe``."""
+        check_job(_path(source), config, source.out, selection.only)
+
+    def plan(self, source: Source, config: Any, selection: Selection, workspace: Workspace) -> Plan:
+        """See ``Recipe``."""
+        job = scene_job(_path(source), config, source.out)
+        names = [stage.name for stage in stages_of(MULTI_VIEW, job)]
+        missing = names if selection.force else missing_stages(workspace, MULTI_VIEW, job)
+        asked = [stage.name for stage in selected(stages_of(MULTI_VIEW, job), selection.only)]
+        run = tuple(name for name in missing if name in asked)
+        return Plan(run, tuple(name for name in names if name not in run), len(job.photos) if job.has_photos else 0)
+
+    def steps(self, source: Source, config: Any, selection: Selection) -> list[Step]:
+        """See ``Recipe``."""
+        stages = stages_of(MULTI_VIEW, scene_job(_path(source), config, source.out))
+        return [Step(stage.name, stage.needs) for stage in selected(stages, selection.only)]
+
+    def run(
+        self,
+        source: Source,
+        config: Any,
+        selection: Selection,
+        workspace: Workspace,
+        begin: Begin,
+        step: str | None = None,
+    ) -> Done:
+        """See ``Recipe``."""
+        job = scene_job(_path(source), config, source.out)
+        claim(workspace, config, {"scene": str(job.source.resolve())}, selection.force)
+        check_only(workspace, MULTI_VIEW, job, selection.only)
+        stages = stages_of(MULTI_VIEW, job)
+        if selection.force:
+            for stage in selected(stages, selection.only):
+                if step in (None, stage.name):
+                    workspace.invalidate(stage.place(job))
+        before = {stage.name: run_id(workspace, stage.place(job)) for stage in stages}
+        run_job(job, workspace, step or selection.only, begin=begin)
+        rows = [
+            StageRun.of(workspace, stage.name, [stage.place(job)], [before[stage.name]])
+            for stage in stages
+            if workspace.is_finished(stage.place(job)) and step in (None, stage.name)
+        ]
+        return Done(tuple(rows), figures=scene_figures(workspace.root))
+
+
+def _path(source: Source) -> Path:
+    return source.video or Path(source.images[0])
+
+
+def scene_figures(folder: Path) -> dict[str, float | str]:
+    """The few figures of a scene that the table of a batch shows; those that are there."""
+    figures: dict[str, float | str] = {}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads((folder / "report" / "report.json").read_text())
+        photos = content["photos"]
+        figures["photos"] = len(photos["registered"])
+        figures["photos given"] = photos["given"]
+        aligned = content["figures"]["alignment of each view"]
+        figures["aligned"] = sum(view["status"] not in ("rejected", "no_prediction") for view in aligned)
+    return figures

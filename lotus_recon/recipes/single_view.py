@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lotus_recon.calibration.config import CameraConfig, OutputConfig
 from lotus_recon.calibration.spec import CALIBRATION
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError, ReconError
+from lotus_recon.frames.config import FRAMES_FOLDER, FramesConfig
+from lotus_recon.frames.spec import FRAMES
 from lotus_recon.io.images import Photo, expand_photos
 from lotus_recon.io.intrinsics import GivenIntrinsics
 from lotus_recon.models.base import Model, resolve_device
@@ -21,11 +25,13 @@ from lotus_recon.models.registry import check_model, fetch_model, make_model
 from lotus_recon.models.registry import options_of as model_options
 from lotus_recon.photo_job import PhotoJob
 from lotus_recon.progress import track
+from lotus_recon.recipes.base import Begin, Done, Plan, Selection, Source, StageRun, Step, run_id
 from lotus_recon.recipes.config import SingleViewConfig
 from lotus_recon.recipes.engine import check_only, check_stage_names, check_stages, missing_stages, run_stages
-from lotus_recon.recipes.output_folder import OWN_FILES, check_apart
+from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, claim
 from lotus_recon.recipes.table import SINGLE_VIEW
-from lotus_recon.stages import options_of
+from lotus_recon.scene_job import SceneJob
+from lotus_recon.stages import Needs, options_of
 from lotus_recon.types import Prediction
 from lotus_recon.workspace import Workspace
 
@@ -50,11 +56,14 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Selection:
+class PhotoSelection:
     """Which stages of each photo run: those that are due, ``only`` one, or all ``from_stage`` on, due or not."""
 
     only: str | None = None
     from_stage: str | None = None
+
+
+_DUE = PhotoSelection()
 
 
 def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> Job:
@@ -86,7 +95,7 @@ def _refuse_nested(photos: Sequence[Photo]) -> None:
             raise InputError(f"{photo.path} would be written inside the output of photo {clash.pop()!r}; rename one")
 
 
-def run_job(job: Job, workspace: Workspace, selection: Selection = Selection()) -> list[Outcome]:
+def run_job(job: Job, workspace: Workspace, selection: PhotoSelection = _DUE) -> list[Outcome]:
     """Run the stages of every photo that are due. A photo that cannot be used is reported; the others continue."""
     check_stage_names(SINGLE_VIEW, selection.only, selection.from_stage)
     due, outcomes = due_stages(job, workspace, selection)
@@ -97,7 +106,7 @@ def run_job(job: Job, workspace: Workspace, selection: Selection = Selection()) 
 
 
 def due_stages(
-    job: Job, workspace: Workspace, selection: Selection = Selection()
+    job: Job, workspace: Workspace, selection: PhotoSelection = _DUE
 ) -> tuple[dict[Photo, list[str]], list[Outcome]]:
     """Names of the stages that ``run_job`` would run, by photo, and what is known of photos without any already."""
     names = [stage.name for stage in SINGLE_VIEW]
@@ -126,7 +135,7 @@ def _run_each(
     due: Mapping[Photo, Sequence[str]],
     config: SingleViewConfig,
     workspace: Workspace,
-    selection: Selection,
+    selection: PhotoSelection,
 ) -> Iterator[Outcome]:
     """Outcomes of the photos, those first that the network has to see."""
     to_predict = [photo for photo in photos if PHOTO_PREDICTION.name in due[photo.photo]]
@@ -137,7 +146,7 @@ def _run_each(
             yield _outcome(replace(photo), workspace, selection)  # a copy, whose pixels go when it is done
 
 
-def _outcome(photo: PhotoJob, workspace: Workspace, selection: Selection) -> Outcome:
+def _outcome(photo: PhotoJob, workspace: Workspace, selection: PhotoSelection) -> Outcome:
     if isinstance(photo.predicted, ReconError):
         return _failed(photo.photo, photo.predicted)
     try:
@@ -178,3 +187,106 @@ def _predictions(photos: Sequence[PhotoJob], model: Model, seed: int) -> list[Pr
         if len(photos) == 1:
             return [error]
         return [result for photo in photos for result in _predictions([photo], model, seed)]
+
+
+# Where the keys of a manifest stand in the configuration: group and option.
+_PLACES: Mapping[str, tuple[str, str]] = {
+    "predictions": ("prediction", "predictions"),
+    "intrinsics": ("camera", "intrinsics"),
+    "model": ("prediction", "model"),
+    "max_frames": ("frames", "max_frames"),
+    "frame_motion": ("frames", "frame_motion"),
+}
+
+
+class SingleView:
+    """``pipelines.single_view`` as a recipe for runners; of a video, its frames are the photos."""
+
+    kind = "single_view"
+    config_type: type[Any] = SingleViewConfig
+    stage_names = tuple(stage.name for stage in SINGLE_VIEW)
+    rows_are_photos = True
+
+    @property
+    def places(self) -> Mapping[str, tuple[str, str]]:
+        """See ``Recipe``."""
+        return _PLACES
+
+    def check_images(self, images: Sequence[str]) -> None:
+        """See ``Recipe``: anything that ``expand_photos`` takes."""
+
+    def given_paths(self, config: Any) -> dict[str, Path | None]:
+        """See ``Recipe``."""
+        return {
+            "predictions": options_of(config, PredictionConfig).predictions,
+            "intrinsics": options_of(config, CameraConfig).intrinsics,
+        }
+
+    def check(self, source: Source, config: Any, selection: Selection) -> None:
+        """See ``Recipe``; the frames of a video are looked at once they are there."""
+        if source.video is not None:
+            FRAMES.check(_video_job(source, config))
+        else:
+            check_job(source.images, config, source.out)
+
+    def plan(self, source: Source, config: Any, selection: Selection, workspace: Workspace) -> Plan:
+        """See ``Recipe``."""
+        if source.video is not None and not workspace.is_finished(FRAMES.place(_video_job(source, config))):
+            return Plan((FRAMES.name, "photos"), (), options_of(config, FramesConfig).max_frames)
+        job = check_job(_arguments(source), config, source.out)
+        due, _ = due_stages(job, workspace, PhotoSelection(selection.only))
+        names = [photo.photo.stem for photo in job.photos]
+        run = tuple(photo.stem for photo, stages in due.items() if stages or selection.force)
+        return Plan(run, tuple(name for name in names if name not in run), len(run))
+
+    def steps(self, source: Source, config: Any, selection: Selection) -> list[Step]:
+        """See ``Recipe``: the photos are one step, since the network takes them in batches."""
+        frames = [Step(FRAMES.name, FRAMES.needs)] if source.video is not None else []
+        return [*frames, Step(self.kind, Needs(0.5, 800))]
+
+    def run(
+        self,
+        source: Source,
+        config: Any,
+        selection: Selection,
+        workspace: Workspace,
+        begin: Begin,
+        step: str | None = None,
+    ) -> Done:
+        """See ``Recipe``. A photo that fails is the scene's failure, and the others are done."""
+        if source.video is not None and step in (None, FRAMES.name):
+            video = _video_job(source, config)
+            claim(workspace, config, {FRAMES_FOLDER: str(source.video.resolve())}, selection.force)
+            run_stages(workspace, (FRAMES,), video, begin=begin)
+        if step == FRAMES.name:
+            return Done(())
+        begin(self.kind)
+        return _run_photos(check_job(_arguments(source), config, source.out), selection, workspace)
+
+
+def _run_photos(job: Job, selection: Selection, workspace: Workspace) -> Done:
+    owners = {photo.photo.stem: str(photo.photo.path.resolve()) for photo in job.photos}
+    claim(workspace, job.config, owners, selection.force)
+    places = {photo.photo.stem: [stage.place(photo) for stage in SINGLE_VIEW] for photo in job.photos}
+    if selection.force:
+        for place in itertools.chain.from_iterable(places.values()):
+            workspace.invalidate(place)
+    before = {stem: [run_id(workspace, place) for place in own] for stem, own in places.items()}
+    outcomes = run_job(job, workspace, PhotoSelection(selection.only))
+    rows = [
+        StageRun.of(workspace, stem, own, before[stem])
+        for stem, own in places.items()
+        if all(workspace.is_finished(place) for place in own)
+    ]
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    message = (f"{len(failed)} of {len(outcomes)} photos: {failed[0].detail}",) if failed else ()
+    return Done(tuple(rows), message, {"photos": len(outcomes) - len(failed)})
+
+
+def _video_job(source: Source, config: SingleViewConfig) -> SceneJob:
+    assert source.video is not None  # by the callers
+    return SceneJob(source.video, source.out, config)
+
+
+def _arguments(source: Source) -> tuple[str, ...]:
+    return source.images if source.video is None else (str(source.out / FRAMES_FOLDER),)

@@ -5,7 +5,6 @@ To add a stage, write its ``StageSpec`` in its room and put its name here. Costs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lotus_recon.alignment.spec import ALIGNMENT
@@ -13,7 +12,6 @@ from lotus_recon.calibration.spec import CALIBRATION
 from lotus_recon.consistency.spec import CONSISTENCY
 from lotus_recon.frames.spec import FRAMES
 from lotus_recon.fusion.backends import BACKENDS
-from lotus_recon.fusion.backends.base import Backend
 from lotus_recon.fusion.spec import FUSION
 from lotus_recon.meshing.photo_spec import PHOTO_MESH
 from lotus_recon.meshing.spec import MESH
@@ -47,9 +45,7 @@ MULTI_VIEW: tuple[StageSpec[SceneJob, Any], ...] = (
 SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (PHOTO_PREDICTION, CALIBRATION, PHOTO_MESH)
 
 
-def multi_view_config(
-    table: Sequence[StageSpec[SceneJob, Any]] = MULTI_VIEW, backends: Sequence[Backend] = BACKENDS
-) -> type[MultiViewConfig]:
+def multi_view_config() -> type[MultiViewConfig]:
     """The options of ``pipelines.multi_view``: those of every stage and fusion back-end."""
-    groups = [one.group for one in (*table, *backends) if one.group is not None]
-    return with_groups(MultiViewConfig, groups)
+    groups = [*(stage.group for stage in MULTI_VIEW), *(backend.group for backend in BACKENDS)]
+    return with_groups(MultiViewConfig, [group for group in groups if group is not None])

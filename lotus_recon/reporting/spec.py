@@ -61,11 +61,8 @@ def _figures(context: Context[SceneJob]) -> dict[str, Any]:
         "cameras": context[FRAME].report,
         "alignment": {"local correction": aligned.local_strength, **to_plain(aligned.medians)},
         "alignment of each view": [to_plain(view) for view in aligned.views],
-        **{
-            f"{stage.name} of each view": [to_plain(view) for view in context[stage].views]
-            for stage in (REFINEMENT, INTEGRATION)
-            if context.has(stage)
-        },
+        **({"refinement of each view": to_plain(context[REFINEMENT].views)} if context.has(REFINEMENT) else {}),
+        **({"integration of each view": to_plain(context[INTEGRATION].views)} if context.has(INTEGRATION) else {}),
         "consistency of each view": [to_plain(view) for view in context[CONSISTENCY].views],
         "fusion": context[FUSION].figures,
         "mesh": context[MESH].figures,
@@ -87,4 +84,5 @@ REPORT: StageSpec[SceneJob, ReportResult] = StageSpec(
     reads=None,
     runtime=lambda job: ("seed",),
     needs=Needs(memory_mb=1500),
+    libraries=("open3d",),
 )

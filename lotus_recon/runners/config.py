@@ -54,28 +54,3 @@ class BatchConfig(Options):
 
     runner: RunnerConfig = field(default_factory=RunnerConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What one stage asks of a cluster."""
-
-    cpus: float
-    memory_mb: int
-    gpus: float = 0.0
-
-
-MODEL_NEEDS = Needs(1, 4000, gpus=1)  # of an actor that holds networks, on a cluster with GPUs
-# Of stages on Ray. They need no GPU: the actors hold it, and the prediction stage waits for them.
-STAGE_NEEDS = {
-    "frames": Needs(1, 500),
-    "sfm": Needs(1, 1500),
-    "images": Needs(1, 500),
-    "prediction": Needs(0.25, 500),
-    "alignment": Needs(1, 1000),
-    "refinement": Needs(1, 1500),
-    "consistency": Needs(1, 1000),
-    "fusion": Needs(1, 2000),
-    "report": Needs(1, 1500),
-    "single_view": Needs(0.5, 800),
-}

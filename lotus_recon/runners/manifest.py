@@ -161,7 +161,7 @@ def _kind_of(value: Any) -> str:
 
 
 def _csv_entries(text: str, where: str) -> list[_Entry]:
-    """Rows of a table. A column is a key of a scene, or an option with its group (``fusion.voxel_size``)."""
+    """Rows of a table. A column is a key of a scene, or an option with its group (``tsdf.voxel_size``)."""
     rows = csv.reader(io.StringIO(text), strict=True)
     entries = []
     try:

@@ -16,7 +16,6 @@ import psutil
 
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
-from lotus_recon.runners.tasks import Finished, Task
 
 OVER_MEMORY_FILE = ".over-memory"  # in a scene's folder: why its process ended itself
 
@@ -68,20 +67,6 @@ def _watch_memory(limit_mb: int) -> None:
                 text = f"took {used:.0f} MB of memory; --memory-limit is {limit_mb} MB"
                 (_watched / OVER_MEMORY_FILE).write_text(text)
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-def open_steps(task: Task, shape: Shape) -> tuple[Finished | None, Any, list[str]]:
-    """The recipe of a multi-view scene, whose input is read once for all stages; its stage names."""
-    prepare_process(shape, task.folder)
-    from lotus_recon.runners import scene
-    from lotus_recon.workspace import Workspace
-
-    try:
-        with scene.folder_held(Workspace(task.folder)):
-            opened = scene.open_scene(task, Workspace(task.folder))
-    except Exception as error:  # noqa: BLE001  one scene must not end the others
-        return scene.failure(task.name, error), None, []
-    return None, opened, [stage.name for stage in opened.stages]
 
 
 def look(token_file: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lotus_recon.runners.tasks import Fault, Finished
-from lotus_recon.workspace import STAGE_FILE, to_plain, write_json
+from lotus_recon.workspace import to_plain, write_json
 
 RECORD_FILE = "scene.json"
 
@@ -54,7 +54,7 @@ class Record:
         """Whether the scene is done, of the same job, and its stages are still there."""
         if self.status != DONE or self.signature != signature or not self.stages:
             return False
-        return all((folder / str(one["folder"]) / STAGE_FILE).is_file() for one in self.stages)
+        return all((folder / str(one["info_file"])).is_file() for one in self.stages)
 
     def write(self, folder: Path) -> None:
         """Keep it in the scene's folder."""

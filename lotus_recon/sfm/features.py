@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,11 @@ from lotus_recon.config import Runtime
 from lotus_recon.io.images import read_mask, read_rgb, resize_rgb, write_png
 from lotus_recon.progress import report
 from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.database import TEMPORARY, FeatureFolder, working_name
 from lotus_recon.sfm.shots import Shot
+from lotus_recon.workspace import write_atomically
+
+log = logging.getLogger(__name__)
 
 Colors = dict[int, NDArray[np.uint8]]  # (N, 3) colour of every feature, by shot number
 
@@ -31,29 +37,30 @@ def thread_count(runtime: Runtime) -> int:
 
 
 def extract_features(
-    shots: Sequence[Shot],
+    folder: FeatureFolder,
     masks: Mapping[str, Path],
-    database_path: Path,
     config: SfmConfig,
     runtime: Runtime,
     peak_factor: float = 1.0,
 ) -> Colors:
-    """Make the database with cameras, images and features; return the colours of the features.
+    """Fill a prepared database with the features that it lacks; return the colours of all features.
 
     Features where a mask is black are left out. ``peak_factor`` scales the contrast a feature must have. Raises
     InputError for a photo that cannot be read or a mask of another size than its photo.
     """
-    database_path.unlink(missing_ok=True)
-    _create_database(shots, database_path)
     options = _extraction_options(config, runtime, peak_factor)
-    colors: Colors = {}
-    block = 2 * threads.thread_count()
-    report("finding features", 0, len(shots))
-    for start in range(0, len(shots), block):
-        part = shots[start : start + block]
-        colors |= _extract_block(part, masks, database_path, options)
-        report("finding features", start + len(part), len(shots))
-    return colors
+    shots = folder.shots
+    complete = folder.colors()
+    missing = [shot for shot in shots if shot.number not in complete]
+    kept, block = len(shots) - len(missing), 2 * threads.thread_count()
+    if kept:
+        log.info("resuming: the features of %d of %d photos are kept", kept, len(shots))
+    report("finding features", kept, len(shots))
+    for start in range(0, len(missing), block):
+        part = missing[start : start + block]
+        _extract_block(part, masks, folder, options)
+        report("finding features", kept + start + len(part), len(shots))
+    return folder.colors()
 
 
 def _extraction_options(config: SfmConfig, runtime: Runtime, peak_factor: float) -> pycolmap.FeatureExtractionOptions:
@@ -66,45 +73,12 @@ def _extraction_options(config: SfmConfig, runtime: Runtime, peak_factor: float)
     return options
 
 
-def _create_database(shots: Sequence[Shot], path: Path) -> None:
-    """Cameras and images, each camera a rig and each image a frame of its own (COLMAP 4 wants both)."""
-    database = pycolmap.Database.open(str(path))
-    for shot in {shot.camera_number: shot for shot in shots}.values():
-        camera = shot.start.camera.to_colmap(shot.camera_number)
-        camera.has_prior_focal_length = shot.start.has_prior
-        database.write_camera(camera, use_camera_id=True)
-        rig = pycolmap.Rig(rig_id=shot.camera_number)
-        rig.add_ref_sensor(camera.sensor_id)
-        database.write_rig(rig, use_rig_id=True)
-    for shot in shots:
-        image = pycolmap.Image(image_id=shot.number, camera_id=shot.camera_number, name=working_name(shot))
-        database.write_image(image, use_image_id=True)
-        frame = pycolmap.Frame(frame_id=shot.number, rig_id=shot.camera_number)
-        frame.add_data_id(image.data_id)
-        database.write_frame(frame, use_frame_id=True)
-    database.close()
-
-
-def working_name(shot: Shot) -> str:
-    """Name of a shot while SfM runs: COLMAP's lists of pairs cannot hold names with spaces."""
-    return f"{shot.number:06d}.png"
-
-
-def name_images(shots: Sequence[Shot], database_path: Path) -> None:
-    """Give the images of the database the names of their photos, when nothing else will be matched."""
-    database = pycolmap.Database.open(str(database_path))
-    for shot in shots:
-        image = database.read_image(shot.number)
-        image.name = shot.name
-        database.update_image(image)
-    database.close()
-
-
 def _extract_block(
-    shots: Sequence[Shot], masks: Mapping[str, Path], database_path: Path, options: pycolmap.FeatureExtractionOptions
-) -> Colors:
-    with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=".working-") as folder:
-        images, black = Path(folder, "images"), Path(folder, "masks")
+    shots: Sequence[Shot], masks: Mapping[str, Path], folder: FeatureFolder, options: pycolmap.FeatureExtractionOptions
+) -> None:
+    """Features and their colours of a few photos. COLMAP leaves photos alone whose features are in the database."""
+    with tempfile.TemporaryDirectory(dir=folder.path, prefix=TEMPORARY) as working:
+        images, black = Path(working, "images"), Path(working, "masks")
         with ThreadPoolExecutor(threads.thread_count()) as pool:
             copies = list(pool.map(lambda shot: _write_working_copy(shot, images), shots))
             if masks:
@@ -113,19 +87,18 @@ def _extract_block(
         if black.is_dir():
             reader.mask_path = str(black)
         pycolmap.extract_features(
-            str(database_path),
+            str(folder.database),
             str(images),
             [working_name(shot) for shot in shots],
             reader_options=reader,
             extraction_options=options,
             device=pycolmap.Device.cpu,
         )
-    database = pycolmap.Database.open(str(database_path))
-    colors = {
-        shot.number: _sample(rgb, database.read_keypoints(shot.number)) for shot, rgb in zip(shots, copies, strict=True)
-    }
+    database = pycolmap.Database.open(str(folder.database))
+    for shot, rgb in zip(shots, copies, strict=True):
+        colors = _sample(rgb, database.read_keypoints(shot.number))
+        write_atomically(folder.colors_file(shot), functools.partial(np.save, arr=colors))
     database.close()
-    return colors
 
 
 def _write_working_copy(shot: Shot, images: Path) -> NDArray[np.uint8]:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from lotus_recon.config import Runtime
 from lotus_recon.io.cameras import PosedPhotos, posed_photos
 from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.database import FeatureFolder, working_name
 from lotus_recon.sfm.diagnosis import isolated
-from lotus_recon.sfm.features import Colors, extract_features, working_name
+from lotus_recon.sfm.features import Colors, extract_features
 from lotus_recon.sfm.matching import MatchStatistics, match, match_statistics
 from lotus_recon.sfm.pairs import choose_pairs
 from lotus_recon.sfm.shots import Shot
@@ -27,13 +28,13 @@ _PEAK_FACTOR = 1 / 3  # contrast that a feature must have when more features are
 
 @dataclass(frozen=True)
 class Job:
-    """Photos to solve; ``masks`` are files by photo name."""
+    """Photos to solve; ``masks`` are files by photo name. ``folder`` keeps what a killed run can be resumed with."""
 
     shots: Sequence[Shot]
     masks: Mapping[str, Path]
     config: SfmConfig
     runtime: Runtime
-    database: Path
+    folder: Path
 
     @property
     def names(self) -> list[str]:
@@ -45,6 +46,7 @@ class Job:
 class Matched:
     """What a filled database holds. ``colors`` are those of its features."""
 
+    folder: FeatureFolder
     matcher: str
     colors: Colors
     statistics: MatchStatistics
@@ -60,13 +62,27 @@ class Matched:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Cameras, poses and points, figures for the report, and the features that were used, if any were."""
+
+    photos: PosedPhotos
+    figures: Mapping[str, Any]
+    features: FeatureFolder | None
+
+
 def fill_database(job: Job, more_features: bool = False) -> Matched:
-    """Find and match features anew. Raises InputError for a photo, mask or pairs file that cannot be used."""
+    """Find and match features, as far as a killed run has not done it already.
+
+    Raises InputError for a photo, mask or pairs file that cannot be used.
+    """
+    folder = FeatureFolder(job.folder / ("more_features" if more_features else "features"), job.shots)
+    folder.prepare()
     factor = _PEAK_FACTOR if more_features else 1.0
-    colors = extract_features(job.shots, job.masks, job.database, job.config, job.runtime, factor)
-    choice = choose_pairs(job.shots, job.database, job.config, job.runtime.seed)
-    match(job.shots, choice.pairs, job.database, job.runtime, guided=more_features)
-    return Matched(choice.matcher, colors, match_statistics(job.shots, job.database))
+    colors = extract_features(folder, job.masks, job.config, job.runtime, factor)
+    choice = choose_pairs(job.shots, folder.database, job.config, job.runtime.seed)
+    match(folder, choice.pairs, job.runtime, guided=more_features)
+    return Matched(folder, choice.matcher, colors, match_statistics(folder))
 
 
 def in_source_pixels(model: pycolmap.Reconstruction, shots: Sequence[Shot], colors: Colors) -> PosedPhotos:

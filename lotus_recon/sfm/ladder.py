@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 import PIL.Image  # noqa: F401  must come before pycolmap
 import pycolmap
@@ -23,8 +22,7 @@ from lotus_recon.errors import SfmError
 from lotus_recon.io.cameras import PosedPhotos
 from lotus_recon.sfm.bundle_adjustment import refine
 from lotus_recon.sfm.diagnosis import has_baseline, isolated, some, why_no_model
-from lotus_recon.sfm.features import name_images
-from lotus_recon.sfm.job import Job, Matched, fill_database, in_source_pixels
+from lotus_recon.sfm.job import Job, Matched, Solution, fill_database, in_source_pixels
 from lotus_recon.sfm.mapping import Settings, is_sound, map_photos
 from lotus_recon.sfm.matching import MatchStatistics
 
@@ -49,7 +47,7 @@ _LOOSEST = Settings(
 )
 
 
-def solve_from_scratch(job: Job) -> tuple[PosedPhotos, dict[str, Any]]:
+def solve_from_scratch(job: Job) -> Solution:
     """Cameras, poses and points of the photos, and figures for the report.
 
     Raises SfmError, which says why and what to try, when fewer than ``min_registered`` photos can be placed.
@@ -62,7 +60,6 @@ def solve_from_scratch(job: Job) -> tuple[PosedPhotos, dict[str, Any]]:
     refined = refine(best.model, fixed, job.config, job.runtime)
     if not is_sound(refined.model):
         raise SfmError(why_no_model(job.names, best.matched.statistics))
-    name_images(job.shots, job.database)
     photos = in_source_pixels(refined.model, job.shots, best.matched.colors)
     _warn_of_unregistered(job, photos, best.matched.statistics)
     if best.settings not in (_NORMAL.name, _LOOSE.name):
@@ -78,7 +75,7 @@ def solve_from_scratch(job: Job) -> tuple[PosedPhotos, dict[str, Any]]:
         "median_error_before_refinement_px": refined.error_before_px,
         "median_error_after_refinement_px": refined.error_after_px,
     }
-    return photos, figures
+    return Solution(photos, figures, best.matched.folder)
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ def _climb(job: Job) -> _Attempt:
 
 
 def _attempt(job: Job, settings: Settings, matched: Matched, name: str | None = None) -> _Attempt:
-    model = map_photos(job.shots, job.database, settings, job.config, job.runtime)
+    model = map_photos(job.shots, matched.folder.database, settings, job.config, job.runtime)
     log.info("settings %r: %d of %d photos placed", name or settings.name, _registered(model), len(job.shots))
     return _Attempt(model, name or settings.name, matched)
 

@@ -17,6 +17,7 @@ import pycolmap
 from lotus_recon.config import Runtime
 from lotus_recon.progress import report
 from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.database import TEMPORARY
 from lotus_recon.sfm.features import thread_count
 from lotus_recon.sfm.shots import Shot
 
@@ -41,7 +42,7 @@ def map_photos(
 ) -> pycolmap.Reconstruction | None:
     """The sound model with most photos found with ``settings``, or None. (The global mapper has no looser ones.)"""
     pycolmap.set_random_seed(runtime.seed)
-    with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=".models-") as folder:
+    with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=TEMPORARY) as folder:
         if config.mapper == "global":
             fixed = all(shot.start.fixed for shot in shots)
             models = _map_globally(database_path, Path(folder), fixed, runtime)

@@ -95,7 +95,7 @@ SFM: StageSpec[SceneJob, SfmResult] = StageSpec(
     runtime=_sfm_runtime,
     needs=Needs(memory_mb=1500),
     libraries=("pycolmap",),
-    resumable=False,
+    resumable=True,
 )
 
 
@@ -143,8 +143,8 @@ FRAME: StageSpec[SceneJob, SfmResult] = StageSpec(
 def _run_images(context: Context[SceneJob], out_dir: Path) -> ImagesResult:
     from lotus_recon.sfm import images_stage
 
-    world = context[FRAME]
-    inputs = images_stage.Inputs(context.job.photos, world.scene, world.source_cameras)
+    found = context[SFM]  # cameras are the same in every world frame
+    inputs = images_stage.Inputs(context.job.photos, found.scene, found.source_cameras)
     return images_stage.run(inputs, context.options(UndistortConfig), out_dir)
 
 
@@ -160,6 +160,6 @@ IMAGES: StageSpec[SceneJob, ImagesResult] = StageSpec(
     run=_run_images,
     load=_load_images,
     options=lambda job: options_of(job.config, UndistortConfig),
-    reads=(SFM, FRAME),
+    reads=(SFM,),
     needs=Needs(memory_mb=500),
 )

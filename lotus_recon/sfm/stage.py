@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ MAPPED = ".mapped"  # hidden: sparse/, in the world frame, is the model that eve
 SOURCES = "distorted.json"
 REPORT = "sfm.json"
 _DATABASE = "database.db"
+_WORKING = ".working"  # what a killed run is resumed with; gone when the stage is done
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,25 @@ def run(inputs: Inputs, config: SfmConfig, out_dir: Path) -> SfmResult:
 
     .mapped/ is a COLMAP model in the frame of the given poses or, without any, in one that SfM chose. Raises InputError
     for photos, masks, poses or options that cannot be used, and SfmError, which says why and what to try, when the
-    photos cannot be registered.
+    photos cannot be registered. What a killed run left in ``out_dir`` must come from the same photos and options.
     """
     check_unique_stems(inputs.photos)
     if len(inputs.photos) < 2:
         raise InputError(f"{len(inputs.photos)} photo: multi-view needs 2 or more; for one use pipelines.single_view")
     shots = survey(inputs.photos, config)
-    job = Job(shots, inputs.masks, config, inputs.runtime, out_dir / _DATABASE)
+    job = Job(shots, inputs.masks, config, inputs.runtime, out_dir / _WORKING)
     is_given = config.poses is not None
-    photos, figures = solve_from_scratch(job) if config.poses is None else solve_at_poses(job, config.poses)
+    solution = solve_from_scratch(job) if config.poses is None else solve_at_poses(job, config.poses)
+    photos = solution.photos
     scene = undistorted_scene(photos, config.max_size, metric=is_given and config.pose_unit == "m")
     write_colmap_scene(scene, out_dir / MAPPED)
     write_source_cameras(photos.cameras, out_dir / SOURCES)
-    write_json(out_dir / REPORT, {**_figures(scene, photos, inputs.photos), "poses_given": is_given, **figures})
+    write_json(
+        out_dir / REPORT, {**_figures(scene, photos, inputs.photos), "poses_given": is_given, **solution.figures}
+    )
+    if solution.features is not None:
+        solution.features.hand_over(out_dir / _DATABASE)
+    shutil.rmtree(out_dir / _WORKING, ignore_errors=True)
     return SfmResult.load(out_dir)
 
 

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL.Image  # noqa: F401  must come before pycolmap
@@ -17,9 +16,10 @@ from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.io.cameras import PosedPhotos, SourceCamera, rigid3d
 from lotus_recon.io.known_poses import read_known_poses
+from lotus_recon.sfm.database import TEMPORARY, working_name
 from lotus_recon.sfm.diagnosis import describe
-from lotus_recon.sfm.features import name_images, thread_count, working_name
-from lotus_recon.sfm.job import Job, Matched, fill_database, in_source_pixels
+from lotus_recon.sfm.features import thread_count
+from lotus_recon.sfm.job import Job, Matched, Solution, fill_database, in_source_pixels
 from lotus_recon.sfm.shots import Shot, StartCamera
 from lotus_recon.types import SparsePoints
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _FEW_OBSERVATIONS = 300
 
 
-def solve_at_poses(job: Job, poses: Path) -> tuple[PosedPhotos, dict[str, Any]]:
+def solve_at_poses(job: Job, poses: Path) -> Solution:
     """The given poses and cameras, with the points that came with them or points triangulated here; and figures.
 
     Raises InputError when the poses cannot be used (see io.known_poses) or are of fewer than two photos.
@@ -39,17 +39,16 @@ def solve_at_poses(job: Job, poses: Path) -> tuple[PosedPhotos, dict[str, Any]]:
     if len(known.names) < 2:
         raise InputError(f"{poses} has poses of {len(known.names)} photos; needed: 2 or more")
     if len(known.points.obs_view) or not job.config.triangulate:
-        return known, {"points_from": "given" if len(known.points.obs_view) else "none"}
+        return Solution(known, {"points_from": "given" if len(known.points.obs_view) else "none"}, None)
     job = replace(job, shots=shots_at_given_cameras(job.shots, known))
     matched, points = _matched_and_triangulated(job, known)
     if _observations_per_view(points, len(job.shots)) < _FEW_OBSERVATIONS:
         again = _matched_and_triangulated(job, known, more_features=True)
         matched, points = max((matched, points), again, key=lambda found: len(found[1].obs_view))
-    name_images(job.shots, job.database)
     if len(points.xyz) == 0:
         log.warning("no points at the given poses: %s", describe(job.names, matched.statistics))
     figures = {"points_from": "triangulation", **matched.figures(job)}
-    return PosedPhotos(known.cameras, known.cam_from_world, points), figures
+    return Solution(PosedPhotos(known.cameras, known.cam_from_world, points), figures, matched.folder)
 
 
 def _matched_and_triangulated(
@@ -57,7 +56,7 @@ def _matched_and_triangulated(
 ) -> tuple[Matched, SparsePoints]:
     """The points, with observations in pixels of the photos as given."""
     matched = fill_database(job, more_features)
-    model = triangulate(job.shots, known, job.database, job.runtime)
+    model = triangulate(job.shots, known, matched.folder.database, job.runtime)
     return matched, in_source_pixels(model, job.shots, matched.colors).points
 
 
@@ -93,7 +92,7 @@ def triangulate(
     options.extract_colors = False
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = runtime.seed
     pycolmap.set_random_seed(runtime.seed)
-    with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=".models-") as folder:
+    with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=TEMPORARY) as folder:
         return pycolmap.triangulate_points(
             model, str(database_path), ".", folder, options=options, refine_intrinsics=False
         )

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from lotus_recon.io.maps import load_arrays, load_prediction, save_arrays, save_
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.types import NormalMap, Prediction
 from pipelines.multi_view import run
+from tests.killing import kill_when
 from tests.recipes.scenes import CAMERA, RADIUS, SceneOnDisk, write_scene
 
 STAGES = ["sfm", "images", "prediction/precomputed", "alignment", "consistency", "fusion/tsdf", "mesh", "report"]
@@ -127,14 +126,14 @@ def test_only_sfm_needs_no_model(scene: SceneOnDisk) -> None:
 
 
 @pytest.mark.slow
-def test_kill_9_at_any_moment_and_run_again(finished: SceneOnDisk, tmp_path: Path) -> None:
+def test_kill_9_in_every_stage_and_run_again(finished: SceneOnDisk, tmp_path: Path) -> None:
     fresh = SceneOnDisk(finished.photos, finished.predictions, finished.poses, tmp_path / "out")
     command = [sys.executable, "-m", "pipelines.multi_view", *fresh.arguments("--deterministic")]
-    for seconds in (1.5, 2.5, 3.0, 3.5, 4.0, 5.0):
+    for stage in ("prediction--precomputed", "alignment", "consistency", "fusion--tsdf", "mesh", "report"):
         process = subprocess.Popen(command, start_new_session=True)
-        time.sleep(seconds)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        scratch = fresh.out / ".scratch" / stage
+        kill_when(process, lambda s=scratch: any(path.is_dir() for path in s.glob("*")), group=True)  # type: ignore[misc]
+        assert not (fresh.out / stage.replace("--", "/")).exists(), "half done"
     assert subprocess.run(command, check=False).returncode == 0
     clean = SceneOnDisk(finished.photos, finished.predictions, finished.poses, tmp_path / "clean")
     assert run(clean.arguments("--deterministic")) == 0

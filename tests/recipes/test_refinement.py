@@ -14,6 +14,7 @@ from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.spec import ALIGNMENT
 from lotus_recon.consistency.spec import CONSISTENCY
 from lotus_recon.datasets.posed import Frame, write_transforms
+from lotus_recon.geometry.normals import normals_from_depth
 from lotus_recon.io.maps import save_prediction
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.models.config import PredictionConfig
@@ -25,7 +26,7 @@ from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.refinement.spec import REFINEMENT
 from lotus_recon.reporting.spec import REPORT
 from lotus_recon.stages import Context, reads_of, stages_of
-from lotus_recon.types import DepthKind, DepthMap, Prediction
+from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
 from lotus_recon.workspace import Workspace
 from pipelines.multi_view import run
 from tests.alignment.analytic import BALLS, FLOOR_Y, WALL_Z
@@ -34,7 +35,7 @@ from tests.refinement.scenes import bent, gray_of, views
 OPTIONS = Path(__file__).with_name("no_photo_noise.yaml")
 
 
-def write_scene(root: Path) -> list[str]:
+def write_scene(root: Path, with_normals: bool = False) -> list[str]:
     """The command line of a scene with five photos and bent depth, known up to scale and shift."""
     seen = [replace(view, camera=view.camera.resized(320, 240)) for view in views(5, step=0.5)]
     frames = []
@@ -45,7 +46,8 @@ def write_scene(root: Path) -> list[str]:
         Image.fromarray(np.repeat(gray[..., None], 3, axis=2)).save(path, quality=97)
         frames.append(Frame(path, view))
         depth = DepthMap((0.3 * bent(view, 0.15) - 0.2).astype(np.float32), np.ones(gray.shape, bool), DepthKind.AFFINE)
-        save_prediction(root / "maps" / f"{view.stem}.npz", Prediction(depth, None))
+        normals = NormalMap(*normals_from_depth(bent(view, 0.15), depth.valid, view.camera)) if with_normals else None
+        save_prediction(root / "maps" / f"{view.stem}.npz", Prediction(depth, normals))
     write_transforms(frames, root / "transforms.json")
     stored = ["--model", "precomputed", "--predictions", str(root / "maps"), "--poses", str(root / "transforms.json")]
     return [str(root / "photos"), *stored, "--config", str(OPTIONS), "--quiet"]

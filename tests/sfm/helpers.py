@@ -54,3 +54,16 @@ def poses_of(model: pycolmap.Reconstruction) -> dict[str, np.ndarray]:
     """cam_from_world (4, 4) of every registered image by name."""
     images = [model.image(i) for i in model.reg_image_ids()]
     return {image.name: np.vstack([image.cam_from_world().matrix(), [0, 0, 0, 1]]) for image in images}
+
+
+def render_photos(folder: Path, views: int = 8, size: tuple[int, int] = (WIDTH, HEIGHT)) -> pycolmap.Reconstruction:
+    """Write photos of a synthetic scene (radial distortion) into ``folder``; the same ones every time. The truth."""
+    folder.mkdir(parents=True)
+    pycolmap.set_random_seed(0)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_frames_per_rig, options.num_points3D = 1, views, 250
+    options.camera_width, options.camera_height = size
+    options.camera_params = [1.25 * size[0], size[0] / 2, size[1] / 2, 0.05]
+    truth = pycolmap.synthesize_dataset(options)
+    pycolmap.synthesize_images(pycolmap.SyntheticImageOptions(), truth, str(folder))
+    return truth

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import PIL.Image  # noqa: F401  must come before pycolmap
 import pycolmap
 import pytest
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import cv2
@@ -19,11 +20,12 @@ from lotus_recon.io.cameras import SourceCamera, read_colmap_scene
 from lotus_recon.io.images import list_photos
 from lotus_recon.io.transforms import write_transforms
 from lotus_recon.sfm.config import SfmConfig
-from lotus_recon.sfm.features import extract_features, working_name
+from lotus_recon.sfm.database import FeatureFolder, working_name
+from lotus_recon.sfm.features import extract_features
 from lotus_recon.sfm.shots import survey
 from lotus_recon.sfm.stage import Inputs, SfmResult, run
 from lotus_recon.sfm.undistortion import reprojection_errors
-from tests.sfm.helpers import poses_of
+from tests.sfm.helpers import poses_of, render_photos
 
 VIEWS = 8
 
@@ -102,32 +104,29 @@ def test_masked_features_are_left_out(tmp_path: Path) -> None:
     photos = list_photos(tmp_path / "photos")
     config = SfmConfig(sfm_max_size=200)
     shots = survey(photos, config)
-    colors = extract_features(shots, {"sub/b.jpg": tmp_path / "mask.png"}, tmp_path / "db", config, Runtime())
-    database = pycolmap.Database.open(str(tmp_path / "db"))
+    folder = FeatureFolder(tmp_path / "features", shots)
+    folder.prepare()
+    colors = extract_features(folder, {"sub/b.jpg": tmp_path / "mask.png"}, config, Runtime())
+    database = pycolmap.Database.open(str(folder.database))
     keypoints = [database.read_keypoints(number) for number in (1, 2)]
     database.close()
     assert keypoints[0][:, 0].min() < 20
     assert len(keypoints[1]) > 20
     assert keypoints[1][:, 0].min() >= 125  # the mask begins at 250 of 400, features are found at half the size
     assert [len(colors[number]) for number in (1, 2)] == [len(points) for points in keypoints]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["db", "mask.png", "photos"]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["colors", "database.db"]
+    shutil.rmtree(folder.path)
+    folder.prepare()
     PIL.Image.fromarray(mask[:200]).save(tmp_path / "mask.png")
     with pytest.raises(InputError, match=r"mask\.png is 400x200 pixels, its photo 400x300"):
-        extract_features(shots, {"a.png": tmp_path / "mask.png"}, tmp_path / "db", config, Runtime())
+        extract_features(folder, {"a.png": tmp_path / "mask.png"}, config, Runtime())
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pycolmap.Reconstruction]:
     """Photos of a synthetic scene (radial distortion), named with a space and a non-ASCII letter, and the truth."""
     folder = tmp_path_factory.mktemp("rendered") / "photos ä"
-    folder.mkdir()
-    pycolmap.set_random_seed(0)
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_frames_per_rig, options.num_points3D = 1, VIEWS, 250
-    options.camera_params = [1280.0, 512.0, 384.0, 0.05]
-    truth = pycolmap.synthesize_dataset(options)
-    pycolmap.synthesize_images(pycolmap.SyntheticImageOptions(), truth, str(folder))
-    return folder, truth
+    return folder, render_photos(folder, VIEWS)
 
 
 @pytest.mark.slow
@@ -213,6 +212,16 @@ def test_unplaced_photos_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert result.report["unregistered"] == ["stray.png"]
     assert result.report["isolated"] == ["stray.png"]
     assert "stray.png; 1 of them do not match the others" in caplog.text
+
+
+def test_photos_may_have_any_numbers_for_names(tmp_path: Path, shared: Path) -> None:
+    """Such as those under which COLMAP's database knows other photos meanwhile."""
+    for number in (4, 5, 6):
+        image = PIL.Image.open(shared / "data" / "fountain_p11" / "images" / f"{number:04d}.jpg").resize((480, 320))
+        save(tmp_path / "photos", f"{number - 2:06d}.png", np.array(image))
+    (tmp_path / "out").mkdir()
+    result = run(Inputs(list_photos(tmp_path / "photos")), SfmConfig(), tmp_path / "out")
+    assert [view.name for view in result.scene.views] == ["000002.png", "000003.png", "000004.png"]
 
 
 def test_working_names_have_no_spaces() -> None:

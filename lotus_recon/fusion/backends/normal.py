@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from lotus_recon.fusion.backends.base import Backend
-from lotus_recon.fusion.backends.tsdf import fuse
+from dataclasses import replace
+
+from lotus_recon.fusion.backends.tsdf import TSDF
 from lotus_recon.normal_integration.spec import INTEGRATION
 
-NORMAL = Backend("normal", "depth maps whose small shapes come from the normals", fuse, requires=(INTEGRATION,))
+NORMAL = replace(
+    TSDF, name="normal", summary="depth maps whose small shapes come from the normals", requires=(INTEGRATION,)
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lotus_recon.fusion.backends.base import Backend
+from lotus_recon.fusion.volume_config import TsdfConfig
 
 if TYPE_CHECKING:
     from lotus_recon.config import Runtime
@@ -13,11 +14,13 @@ if TYPE_CHECKING:
     from lotus_recon.types import Mesh
 
 
-def fuse(views: FusionViews, config: FusionConfig, options: Any, runtime: Runtime) -> tuple[Mesh, dict[str, Any]]:
+def fuse(
+    views: FusionViews, config: FusionConfig, options: TsdfConfig, runtime: Runtime
+) -> tuple[Mesh, dict[str, Any]]:
     """See ``Backend``."""
     from lotus_recon.fusion.volume_integration import fuse as integrate
 
-    return integrate(views, config, runtime)
+    return integrate(views, config, options, runtime)
 
 
-TSDF = Backend("tsdf", "the depth maps as they are", fuse)
+TSDF = Backend("tsdf", "the depth maps as they are", fuse, group=("tsdf", TsdfConfig))

@@ -16,9 +16,9 @@ from lotus_recon.models import tensors
 from lotus_recon.models.base import DEFAULT_SEED, check_rgb, resolve_device, resolve_dtype
 from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, Facts, check_depth_space
 from lotus_recon.models.lotus.convert import to_depth, to_normals
-from lotus_recon.models.lotus.family import Checkpoint, checkpoint_of
 from lotus_recon.models.lotus.files import fetch
 from lotus_recon.models.lotus.parts import Parts, load_parts, same_vae
+from lotus_recon.models.lotus.resolving import Checkpoint, checkpoint_of
 from lotus_recon.models.lotus.single_step import Job, run_jobs
 from lotus_recon.types import DepthMap, NormalMap, Prediction
 

@@ -27,6 +27,9 @@ from lotus_recon.types import Mesh
 _LEAST_ALPHA = 0.01  # sharper mirrors give more noise than a few samples can show
 _LARGEST_SKEW = 1e-4  # relative difference of fx and fy that is taken for rounding
 _MITSUBA_FROM_CV = np.diag([-1.0, -1.0, 1.0, 1.0])
+_MAX_DEPTH = 6  # path vertices after the camera
+# Russian roulette from here on: half the time of tracing every path to its end, for slightly more noise.
+_ROULETTE_DEPTH = 3
 # The kernel depends on the number of shapes and on the size of bitmaps that shine.
 _SHAPES = 64  # rooms have a multiple of this
 _SHINING_SIDE = 512
@@ -71,6 +74,11 @@ def sensor_of(mi: Any, shot: Shot) -> dict[str, Any]:
             "rfilter": {"type": "box"},
         },
     }
+
+
+def path_integrator(mi: Any) -> Any:
+    """What traces the light of rooms."""
+    return mi.load_dict({"type": "path", "max_depth": _MAX_DEPTH, "rr_depth": _ROULETTE_DEPTH})
 
 
 def _filler(mi: Any, room: Room, material: Material) -> Any:
