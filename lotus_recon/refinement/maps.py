@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,8 +47,14 @@ class Maps:
         return Map(values, torch.from_numpy(maps.weight).to(self._device) * (values > 0))
 
 
-def save_map(folder: Path, view: View, map_: Map, normals: NormalMap | None = None) -> None:
-    """Write depth in the unit of the scene, its confidence and normals to ``<stem>.npz`` of a folder."""
+def save_map(
+    folder: Path,
+    view: View,
+    map_: Map,
+    normals: NormalMap | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> None:
+    """Write depth in the unit of the scene, its confidence, normals and ``meta`` to ``<stem>.npz`` of a folder."""
     depth = map_.depth.cpu().numpy()
     confidence = map_.confidence.cpu().numpy().astype(np.float32)
-    SceneMaps(folder).save(view, DepthMap(depth, depth > 0, DepthKind.SCENE), confidence, normals)
+    SceneMaps(folder).save(view, DepthMap(depth, depth > 0, DepthKind.SCENE), confidence, normals, meta)

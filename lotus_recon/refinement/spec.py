@@ -51,5 +51,6 @@ REFINEMENT: StageSpec[SceneJob, RefinementResult] = StageSpec(
     wanted_with="--refine, and no --align none",
     runtime=lambda job: ("seed",),
     needs=Needs(memory_mb=1500),
+    resumable=True,
     writes_depth=True,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +34,13 @@ log = logging.getLogger(__name__)
 
 _SAMPLES = 400  # pixels per view that stand for its surface where there are few sparse points
 _UNKNOWN_ERROR = 0.05  # relative error of aligned depth that is taken where the alignment measured none
-_HIDDEN_SPANS = 2.0  # half widths of the search: a point so far behind a source's aligned surface is hidden by it
+_HIDDEN_RANGES = 2.0  # half widths of the search: a point so far behind a source's aligned surface is hidden by it
 _HIDDEN_PX, _TOLERANCE_PX = 6.0, 3.0  # in later passes, in pixels of parallax: hidden; no agreement in depth at all
-_STRANGER_SHARE = 0.4  # of the median agreement of all photos, below which the pose of one is not believed
+_OUTLIER_SHARE = 0.4  # of the median agreement of all photos, below which the pose of one is not believed
 _FEWEST_TO_JUDGE = 4  # photos: among fewer nobody can tell who is wrong
 _JUDGED_LEVEL = 1  # half size is enough to tell whether photos show the same
 _FEWEST_VIEWS = 3  # of a point whose reprojection error tells how good cameras are: two agree on nearly anything
+_PASSES = "passes"  # maps of every pass while the stage runs
 _KEPT = 3  # photos and maps kept in memory, as a multiple of the sources of one view
 
 
@@ -61,30 +62,43 @@ class Inputs:
 def run(inputs: Inputs, config: RefinementConfig, out_dir: Path) -> RefinementResult:
     """Refine every aligned map; writes ``<stem>.npz`` per view and refinement.json.
 
-    Raises InputError for options out of their range and for maps that cannot be read.
+    Views of every pass that a killed run left in ``out_dir`` are kept; they must come from the same inputs and options.
+    Raises InputError for maps that cannot be read.
     """
     refiner = _Refiner(inputs, config)
-    scratch = out_dir / "passes"
-    found = refiner.one_pass(inputs.depth_dir, scratch / "0", first=True)
-    if refiner.drop_strangers(found):
-        found = refiner.one_pass(inputs.depth_dir, scratch / "0", first=True)
+    passes = out_dir / _PASSES
+    before, folder = inputs.depth_dir, passes / "first"
+    stats = refiner.one_pass(before, folder, first=True)
+    if refiner.drop_outlier_views(stats):
+        folder = passes / "first without outlier views"
+        stats = refiner.one_pass(before, folder, first=True)
     for number in range(1, config.advanced.passes):
-        found = refiner.one_pass(scratch / str(number - 1), scratch / str(number), first=False)
-    reports = refiner.finish(scratch / str(config.advanced.passes - 1), out_dir, found)
-    shutil.rmtree(scratch)
-    result = RefinementResult(out_dir, inputs.held_out, reports)
+        before, folder = folder, passes / f"later {number}"
+        stats = refiner.one_pass(before, folder, first=False)
+    result = RefinementResult(out_dir, inputs.held_out, refiner.finish(folder, out_dir, stats))
     result.save()
+    shutil.rmtree(passes)
     return result
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """What a pass learnt of one view."""
+@dataclass(frozen=True)
+class _PassStats:
+    """What a pass tells of one view; kept in the meta data of its map."""
 
     refined: bool  # False: no photo to compare with
     pixels_per_log_depth: float
     mean_score: float
     agreement: Mapping[int, float]  # of each source that could be judged, by its index
+
+    @classmethod
+    def load(cls, maps: SceneMaps, view: View) -> _PassStats | None:
+        """What a killed run left of a view; None where it left nothing that can be read."""
+        try:
+            stored = maps.load(view).meta if maps.has(view) else {}
+            agreement = {int(index): share for index, share in stored["agreement"].items()}
+            return cls(stored["refined"], stored["pixels_per_log_depth"], stored["mean_score"], agreement)
+        except (InputError, KeyError):
+            return None
 
 
 class _Refiner:
@@ -105,9 +119,9 @@ class _Refiner:
         self.sources = choose_sources(inputs.scene, samples, allowed, config)
         self.scene_noise_px = _noise_px(inputs.scene.points)
         self.agreement: dict[int, float] = {}  # of each photo with the others
-        self.strangers: set[int] = set()
+        self.outliers: set[int] = set()
 
-    def span(self, view: View) -> float:
+    def search_range(self, view: View) -> float:
         """Half width of the first search."""
         error = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR)
         return float(
@@ -118,33 +132,41 @@ class _Refiner:
             )
         )
 
-    def one_pass(self, folder: Path, target: Path, first: bool) -> dict[int, _Found]:
-        """Refine the maps in ``folder`` and write them to ``target``; those of the ``first`` pass are aligned depth."""
+    def one_pass(self, folder: Path, target: Path, first: bool) -> dict[int, _PassStats]:
+        """Refine the maps in ``folder`` and write them to ``target``; those of the ``first`` pass are aligned depth.
+
+        Maps that ``target`` holds already are kept.
+        """
+        views, finished = self.inputs.scene.views, SceneMaps(target, parts=())
+        stored = {i: _PassStats.load(finished, views[i]) for i in self.targets}
+        kept = sum(one is not None for one in stored.values())
+        if kept:
+            log.info("resuming: %d of %d views of this pass are kept", kept, len(stored))
         maps = Maps(folder, self.device, self.kept)
-        label = "refine depth" if first else "refine depth again"
-        found = {}
-        for index in track(self.targets, label, len(self.targets)):
-            view = self.inputs.scene.views[index]
-            own = maps.map(view)
-            levels = self._levels(index)
-            if not levels:
-                save_map(target, view, Map(own.depth, torch.zeros_like(own.depth)))
-                found[index] = _Found(False, 0.0, 0.0, {})
-                continue
-            prior = self._prior(view)
-            start = torch.where(prior.known, (own.depth / prior.depth).log(), 0.0) * (not first)
-            movement = levels[0].pixels_per_log_depth(prior)
-            others = self._source_depth(index, maps, movement, first)
-            span = (
-                self.span(view)
-                if first
-                else min(self.span(view), self.config.advanced.later_search_range_px / movement)
-            )
-            refined = refine(levels, prior, start, others, span, self._noise_px(levels[0]), self.config)
-            found[index] = self._judged(index, levels, prior, refined, movement)
-            moved = torch.where(prior.known, prior.moved(refined.offset).depth, 0.0)
-            save_map(target, view, Map(moved, refined.confidence))
-        return found
+        stats = {}
+        for index in track(self.targets, "refining depth" if first else "refining depth again", len(self.targets)):
+            stats[index] = stored[index] or self._refine(index, maps, target, first)
+        return stats
+
+    def _refine(self, index: int, maps: Maps, target: Path, first: bool) -> _PassStats:
+        """Refine one view and write its map."""
+        view = self.inputs.scene.views[index]
+        own, levels = maps.map(view), self._levels(index)
+        if not levels:
+            stats = _PassStats(False, 0.0, 0.0, {})
+            save_map(target, view, Map(own.depth, torch.zeros_like(own.depth)), meta=asdict(stats))
+            return stats
+        prior = self._prior(view)
+        start = torch.where(prior.known, (own.depth / prior.depth).log(), 0.0) * (not first)
+        movement = levels[0].pixels_per_log_depth(prior)
+        others = self._source_depth(index, maps, movement, first)
+        later_range = self.config.advanced.later_search_range_px / movement
+        search_range = self.search_range(view) if first else min(self.search_range(view), later_range)
+        refined = refine(levels, prior, start, others, search_range, self._noise_px(levels[0]), self.config)
+        stats = self._judged(index, levels, prior, refined, movement)
+        moved = torch.where(prior.known, prior.moved(refined.offset).depth, 0.0)
+        save_map(target, view, Map(moved, refined.confidence), meta=asdict(stats))
+        return stats
 
     def _levels(self, index: int) -> list[Level]:
         """The photo and its sources, finest first; empty where there is none to compare with."""
@@ -182,7 +204,7 @@ class _Refiner:
         )
 
     def _sources_of(self, index: int) -> list[int]:
-        return [int(j) for j in self.sources[index] if j not in self.strangers]
+        return [int(j) for j in self.sources[index] if j not in self.outliers]
 
     def _source_depth(self, index: int, maps: Maps, movement: float, first: bool) -> SourceDepth:
         """What the sources' own maps say: at first only what hides what, later also where the surface is."""
@@ -190,49 +212,51 @@ class _Refiner:
         known = [maps.map(views[j]) for j in self._sources_of(index)]
         depths, confidences = [m.depth for m in known], [m.confidence for m in known]
         if first:
-            hidden = _HIDDEN_SPANS * self.span(views[index])
+            hidden = _HIDDEN_RANGES * self.search_range(views[index])
             return SourceDepth.of(depths, confidences, weight=0.0, tolerance=1.0, hidden=hidden)
         weight = self.config.advanced.geometric_weight
         return SourceDepth.of(depths, confidences, weight, _TOLERANCE_PX / movement, _HIDDEN_PX / movement)
 
-    def _judged(self, index: int, levels: Sequence[Level], prior: Prior, refined: Refined, movement: float) -> _Found:
+    def _judged(
+        self, index: int, levels: Sequence[Level], prior: Prior, refined: Refined, movement: float
+    ) -> _PassStats:
         level = levels[min(_JUDGED_LEVEL, len(levels) - 1)]
         shares = source_agreement(level, prior.moved(refined.offset), self.config).tolist()
         agreement = {j: share for j, share in zip(self._sources_of(index), shares, strict=True) if share == share}
         score = float(refined.score[prior.known].mean()) if bool(prior.known.any()) else 0.0
-        return _Found(True, movement, score, agreement)
+        return _PassStats(True, movement, score, agreement)
 
-    def drop_strangers(self, found: Mapping[int, _Found]) -> bool:
-        """Exclude the photos that show next to nothing of what others show at their poses; whether there are any."""
+    def drop_outlier_views(self, stats: Mapping[int, _PassStats]) -> bool:
+        """Exclude the views that show next to nothing of what others show at their poses; whether there are any."""
         shares: dict[int, list[float]] = {}
-        for view in found.values():
-            for j, share in view.agreement.items():
+        for one in stats.values():
+            for j, share in one.agreement.items():
                 shares.setdefault(j, []).append(share)
         self.agreement = {j: float(np.median(values)) for j, values in shares.items()}
         if len(self.agreement) < _FEWEST_TO_JUDGE:
             return False
-        usual = float(np.median(list(self.agreement.values())))
-        self.strangers = {j for j, share in self.agreement.items() if share < _STRANGER_SHARE * usual}
-        for j in sorted(self.strangers):
+        median = float(np.median(list(self.agreement.values())))
+        self.outliers = {j for j, share in self.agreement.items() if share < _OUTLIER_SHARE * median}
+        for j in sorted(self.outliers):
             log.warning(
-                "%s is left out: it shows only %.0f %% of what others agree on (usual here: %.0f %%); its pose is "
-                "wrong or the scene has changed",
+                "%s is excluded as an outlier view: it shows %.0f %% of the surface that the other views agree on "
+                "(median of this scene: %.0f %%); its pose is wrong or the scene has changed",
                 self.inputs.scene.views[j].name,
                 100 * self.agreement[j],
-                100 * usual,
+                100 * median,
             )
-        self.targets = [i for i in self.targets if i not in self.strangers]
-        return bool(self.strangers)
+        self.targets = [i for i in self.targets if i not in self.outliers]
+        return bool(self.outliers)
 
-    def finish(self, folder: Path, out_dir: Path, found: Mapping[int, _Found]) -> tuple[ViewRefinement, ...]:
+    def finish(self, folder: Path, out_dir: Path, stats: Mapping[int, _PassStats]) -> tuple[ViewRefinement, ...]:
         """Write the final maps with normals; what became of each view with a map, in the order of the scene."""
         before, after = Maps(self.inputs.depth_dir, self.device, 1), Maps(folder, self.device, 1)
         reports = []
         for index, view in enumerate(self.inputs.scene.views):
-            if index in self.strangers:
+            if index in self.outliers:
                 reports.append(ViewRefinement(view.name, "excluded", agreement=self.agreement[index]))
-            elif index in found:
-                report, map_ = self._report(index, before.map(view), after.map(view), found[index])
+            elif index in stats:
+                report, map_ = self._report(index, before.map(view), after.map(view), stats[index])
                 reports.append(report)
                 normals, known = normals_from_depth(
                     map_.depth.cpu().numpy(), (map_.depth > 0).cpu().numpy(), view.camera
@@ -241,13 +265,13 @@ class _Refiner:
         _warn(reports)
         return tuple(reports)
 
-    def _report(self, index: int, before: Map, after: Map, found: _Found) -> tuple[ViewRefinement, Map]:
+    def _report(self, index: int, before: Map, after: Map, stats: _PassStats) -> tuple[ViewRefinement, Map]:
         """The report of a view, and its map with the confidence that consistency and fusion weigh it by."""
         view, scene, known = self.inputs.scene.views[index], self.inputs.scene, after.depth > 0
         floor = self.config.advanced.prior_confidence
         map_ = Map(after.depth, torch.where(known, floor + (1 - floor) * after.confidence, 0.0))
         report = ViewRefinement(
-            view.name, "refined" if found.refined else "no_sources", agreement=self.agreement.get(index)
+            view.name, "refined" if stats.refined else "no_sources", agreement=self.agreement.get(index)
         )
         errors = [
             point_errors(scene, index, m.depth.cpu().numpy(), self.inputs.scored_points)[1] for m in (before, after)
@@ -264,14 +288,14 @@ class _Refiner:
                 median_after=median_after,
                 p90_after=p90_after,
             )
-        if not found.refined or not bool(known.any()):
+        if not stats.refined or not bool(known.any()):
             return report, map_
-        moved = (after.depth[known] / before.depth[known]).log().abs() * found.pixels_per_log_depth > 1
+        moved = (after.depth[known] / before.depth[known]).log().abs() * stats.pixels_per_log_depth > 1
         return replace(
             report,
             sources=len(self._sources_of(index)),
-            span=self.span(view),
-            mean_score=found.mean_score,
+            search_range=self.search_range(view),
+            mean_score=stats.mean_score,
             confident=float((after.confidence[known] > 0.5).float().mean()),
             moved=float(moved.float().mean()),
         ), map_

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lotus_recon.alignment.anchors import Anchors
 from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.control_points import Anchors
 from lotus_recon.alignment.fit import FitOutcome, Limits, fit_view, target_of
 from lotus_recon.types import DepthKind, FloatArray
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lotus_recon.alignment.anchors import held_out_points, relative_depth_sigma
 from lotus_recon.alignment.config import AdvancedAlignment, AlignmentConfig
+from lotus_recon.alignment.control_points import held_out_points, relative_depth_sigma
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.alignment.stage import Inputs, run
 from lotus_recon.config import Runtime

@@ -268,17 +268,8 @@ def test_a_set_without_a_usable_sample_is_an_error_at_once() -> None:
     [
         (lambda c: replace(c, sets=[]), "data.sets is empty"),
         (lambda c: replace(c, sets=[replace(c.sets[0], probability=0)]), "at least one above 0"),
-        (lambda c: replace(c, sets=[replace(c.sets[0], probability=-1)]), "0 or more"),
-        (lambda c: replace(c, sets=[replace(c.sets[0], probability=float("nan"))]), "0 or more"),
         (lambda c: replace(c, sets=[replace(c.sets[0], width=36)]), r"data.sets\[0\] \(one\).*36x24.*multiples of 8"),
-        (lambda c: replace(c, sets=[replace(c.sets[0], height=0)]), "32x0"),
-        (lambda c: replace(c, sets=[replace(c.sets[0], width=80_000)]), "80000x24.*4096"),
         (lambda c: replace(c, validation=[replace(c.sets[0], width=20)]), r"data.validation\[0\]"),
-        (lambda c: replace(c, smallest_crop=0), "smallest_crop is 0"),
-        (lambda c: replace(c, smallest_crop=1.5), "smallest_crop is 1.5"),
-        (lambda c: replace(c, photometric=-1), "photometric is -1"),
-        (lambda c: replace(c, workers=0), "workers is 0"),
-        (lambda c: replace(c, validation_samples=0), "validation_samples is 0"),
     ],
 )
 def test_impossible_options_are_refused(change: Callable[[DataConfig], DataConfig], message: str) -> None:

@@ -297,9 +297,6 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("loop", "message"),
     [
-        ({"steps": 0}, r"loop.steps is 0"),
-        ({"ema_decay": 1.0}, r"loop.ema_decay is 1.0"),
-        ({"checkpoint_limit": 0}, r"loop.checkpoint_limit is 0"),
         ({"gradient_checkpointing": True}, r"gradient_checkpointing: this network"),
         ({"tracker": "wandb"}, r"pip install wandb"),
     ],
