@@ -79,7 +79,6 @@ def test_switchers_of_both_tasks_have_one_state_more() -> None:
         ("D", {"prediction_type": "epsilon"}, "start.mode D does not have"),
         ("D", {"prediction_type": "v_prediction"}, "allowed with D: prediction_type sample"),
         ("D", {"timesteps": "uniform"}, "timesteps single"),
-        ("G", {"timesteps": "uniform", "inference_steps": 0}, "inference_steps 0: 1 to 1000"),
         ("G", {"timesteps": "uniform", "inference_steps": 1001}, "inference_steps 1001"),
         ("G", {"tasks": ["depth", "depth"]}, "objective.tasks"),
         ("D", {"tasks": []}, "objective.tasks"),
