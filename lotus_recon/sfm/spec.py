@@ -163,4 +163,5 @@ IMAGES: StageSpec[SceneJob, ImagesResult] = StageSpec(
     options=lambda job: options_of(job.config, UndistortConfig),
     reads=(SFM,),
     needs=Needs(memory_mb=500),
+    resumable=True,
 )
