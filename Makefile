@@ -20,7 +20,7 @@ help:
 	@echo "make sample      render the sample scene in data/ again"
 	@echo "make assets      install the furniture and textures that rooms are made of (apt)"
 
-$(READY): pyproject.toml constraints.txt scripts/setup.sh
+$(READY): pyproject.toml constraints.txt scripts/setup.sh scripts/apt.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) bash scripts/setup.sh
 	@touch $@
 

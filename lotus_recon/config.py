@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from lotus_recon.bounded_yaml import load_bounded
 from lotus_recon.errors import InputError
 from lotus_recon.limits import Seed
-from lotus_recon.options import Option, OptionError, Options, described, fields_of
+from lotus_recon.options import Option, Options, described, fields_of
 from lotus_recon.renamed import new_value, with_new_names
 from lotus_recon.workspace import to_plain, write_atomically
 
@@ -84,7 +84,7 @@ def _built(start: Config, overlay: Mapping[str, Any], where: str, prefix: str) -
     }
     try:
         return dataclasses.replace(start, **changes)
-    except OptionError as error:  # values that do not fit each other
+    except InputError as error:  # values that do not fit each other
         raise InputError(f"{where}: {prefix}{error}") from None
 
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Interval, Le, Lt, Unit
 
+LARGEST_INT = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Or:
@@ -64,8 +66,11 @@ class Limits:
 
     @property
     def as_interval(self) -> str:
-        """``(0, 180)``, ``[0, 1]``, ``> 0``, for help; empty where every finite number is allowed."""
-        if math.isfinite(self.low) and math.isfinite(self.high):
+        """``(0, 180)``, ``[0, 1]``, ``> 0``, for help; empty where every finite number is allowed.
+
+        That whole numbers are to fit the 32 bits of the C++ libraries is left out.
+        """
+        if math.isfinite(self.low) and self.high < LARGEST_INT:
             left, right = "[("[self.low_open], "])"[self.high_open]
             within = f"{left}{_text(self.low)}, {_text(self.high)}{right}"
         elif math.isfinite(self.low):
@@ -90,7 +95,7 @@ FocalPx = Annotated[float, Gt(0), Unit("pixels")]
 Focal35mm = Annotated[float, Gt(0), Unit("millimetres")]
 FovDeg = Annotated[float, Gt(0), Lt(180), Unit("degrees")]
 GrazingAngle = Annotated[float, Interval(ge=0, lt=90), Unit("degrees")]
-Many = Annotated[int, Interval(ge=1, le=2**31 - 1)]
+Many = Annotated[int, Interval(ge=1, le=LARGEST_INT)]
 BatchSize = Annotated[int, Interval(ge=1, le=1024)]
 Workers = Annotated[int, Interval(ge=1, le=4096)]
-Seed = Annotated[int, Interval(ge=0, le=2**31 - 1)]
+Seed = Annotated[int, Interval(ge=0, le=LARGEST_INT)]

@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import numbers
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -206,6 +206,26 @@ def leaf_options(config_type: Any, above: tuple[str, ...] = ()) -> Iterator[Opti
             yield from leaf_options(option.group, (*above, name))
         else:
             yield dataclasses.replace(option, path=(*above, name))
+
+
+def leaves_of(overlay: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(path, value) of everything in a mapping of options, nested mappings opened."""
+    for key, value in overlay.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves_of(value, (*above, str(key)))
+        else:
+            yield (*above, str(key)), value
+
+
+def nested(leaves: Iterable[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
+    """The mapping of options with these ``leaves``."""
+    result: dict[str, Any] = {}
+    for (*groups, name), value in leaves:
+        place = result
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = value
+    return result
 
 
 def described(name: str, hint: Any) -> Option:

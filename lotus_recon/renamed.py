@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from lotus_recon.errors import InputError
-from lotus_recon.options import ADVANCED, Option, leaf_options
+from lotus_recon.options import ADVANCED, Option, leaf_options, leaves_of, nested
 
 log = logging.getLogger(__name__)
 
@@ -78,27 +78,13 @@ def warn_of_old_name(old: str, new: str) -> None:
 
 def with_new_names(config_type: Any, overlay: Mapping[str, Any], where: str) -> dict[str, Any]:
     """A mapping of options with new names for old ones. Raises InputError where both stand in it."""
-    old = old_keys(config_type)
-    result: dict[str, Any] = {}
-    values = dict(_leaves(overlay))
+    old, values, renamed = old_keys(config_type), dict(leaves_of(overlay)), {}
     for path, value in values.items():
         key = ".".join(path)
-        new = old.get(key)
-        if new is not None and new.path in values:
-            raise InputError(f"{where}: {key} is the old name of {new.key}, which stands there too")
-        if new is not None:
-            warn_of_old_name(f"{where}: {key}", new.key)
-        *groups, name = path if new is None else new.path
-        place = result
-        for group in groups:
-            place = place.setdefault(group, {})
-        place[name] = value
-    return result
-
-
-def _leaves(overlay: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for key, value in overlay.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, (*above, str(key)))
-        else:
-            yield (*above, str(key)), value
+        option = old.get(key)
+        if option is not None and option.path in values:
+            raise InputError(f"{where}: {key} is the old name of {option.key}, which stands there too")
+        if option is not None:
+            warn_of_old_name(f"{where}: {key}", option.key)
+        renamed[path if option is None else option.path] = value
+    return nested(renamed.items())

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
 from lotus_recon.errors import InputError
 from lotus_recon.logs import log_file
+from lotus_recon.options import nested
 from lotus_recon.runners.config import BatchConfig
 from pipelines.command_line import CommonArguments, main, on_screen, parse
 
@@ -31,6 +32,11 @@ class Arguments(CommonArguments):
     The same command again does only what is missing. docs/batch.md describes manifests, faults and clusters. --config
     takes a YAML file with the options of the batch itself; those of the scenes stand in the manifest, or in --set.
     """
+
+    COMMON: ClassVar = (
+        "out", "kind", "preset", "model", "set", "dry-run", "runner", "workers", "address", "memory-limit", "timeout",
+        "retries", "shard", "failed", "only", "force", "config", "quiet", "verbose",
+    )  # fmt: skip
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MANIFEST|FOLDER|-")] = tyro.MISSING
     """YAML manifest, CSV table, folder whose sub-folders are scenes, or - for standard input."""
@@ -74,15 +80,18 @@ def _defaults(arguments: Arguments) -> Defaults:
     from lotus_recon.bounded_yaml import load_bounded
     from lotus_recon.runners.building import Defaults
 
-    options: dict[str, Any] = {}
+    leaves: dict[tuple[str, ...], Any] = {}
     for one in arguments.set:
         name, separator, text = one.partition("=")
-        group, dot, option = name.partition(".")
-        if not (separator and dot and group and option):
+        path = tuple(name.split("."))
+        if not (separator and len(path) > 1 and all(path)):
             raise InputError(f"--set {one}: must be GROUP.OPTION=VALUE, such as tsdf.voxel_size=0.01")
-        options.setdefault(group, {})[option] = load_bounded(text, f"--set {one}")
+        if path in leaves:
+            raise InputError(f"--set {one}: {name} is set twice")
+        leaves[path] = load_bounded(text, f"--set {one}")
     if arguments.deterministic:
-        options.setdefault("runtime", {})["deterministic"] = True
+        leaves["runtime", "deterministic"] = True
+    options = nested(leaves.items())
     said = {"kind": arguments.kind, "preset": arguments.preset, "model": arguments.model, "options": options or None}
     return Defaults(PRESETS_FOLDER).with_final({key: value for key, value in said.items() if value is not None})
 

@@ -46,7 +46,7 @@ class CommonArguments(Options):
     COMMON: ClassVar[tuple[str, ...]] = ()  # the options that --help shows, without the hyphens; none: all
 
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("out")
-    """Output folder; an interrupted run goes on in it."""
+    """Output folder; an interrupted run resumes in it."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
     """YAML laid over the defaults, those of the preset too; options on the command line win over both."""
     quiet: bool = False
@@ -125,7 +125,7 @@ def main(run: Callable[[Sequence[str]], int]) -> None:
         _say_error(error)
         status = REFUSED
     except KeyboardInterrupt:
-        _say_error("interrupted; the same command goes on where it stopped")
+        _say_error("interrupted; the same command resumes")
         status = 130
     sys.exit(status)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
+from annotated_types import Interval
 
 from lotus_recon import native
 from lotus_recon.logs import log_file
@@ -25,7 +26,7 @@ class Arguments(CommonArguments):
 
     sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
     """Write a picture of random views: photo, depth, normals."""
-    sheet_views: int = 24
+    sheet_views: Annotated[int, Interval(ge=1, le=10_000)] = 24
     """Views in that picture."""
     options: RoomsConfig = field(default_factory=RoomsConfig)
 
@@ -39,19 +40,17 @@ def run(argv: Sequence[str]) -> int:
 
     with on_screen(arguments.quiet, arguments.verbose):
         config = check_config(arguments.options)
-        check_sheet(arguments.sheet, arguments.sheet_views)
+        check_sheet(arguments.sheet)
         with Workspace(arguments.out).locked(), log_file(arguments.out):
             claim(arguments.out, config)
             return status_of(lambda: _work(arguments, config))
 
 
-def check_sheet(sheet: Path | None, views: int) -> None:
+def check_sheet(sheet: Path | None) -> None:
     """Raise InputError when the picture could not be written."""
     from lotus_recon.errors import InputError
     from lotus_recon.workspace import make_folder
 
-    if views < 1:
-        raise InputError(f"--sheet-views {views}: must be 1 or more")
     if sheet is None:
         return
     if sheet.suffix.lower() != ".png":

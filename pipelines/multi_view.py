@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
@@ -29,6 +29,12 @@ _STAGES = ", ".join(stage.name for stage in MULTI_VIEW)
 @dataclass(frozen=True)
 class Arguments(PhotoArguments):
     """Camera poses, aligned depth of every photo, and one mesh."""
+
+    COMMON: ClassVar = (
+        "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "matcher", "masks", "poses",
+        "scale-from", "refine", "fusion", "voxel-size", "max-triangles", "only", "from", "force", "seed", "config",
+        "quiet", "verbose",
+    )  # fmt: skip
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER|VIDEO")] = tyro.MISSING
     """Folder of photos of one scene, searched with its sub-folders; or a video, whose sharp frames are the photos."""

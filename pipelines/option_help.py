@@ -39,7 +39,7 @@ class Entry:
         if self.option.is_advanced:
             return self.option.key
         if self.option.kind is bool:
-            return f"--no-{self.name[2:]}" if self.default else self.name
+            return f"--[no-]{self.name[2:]}" if self.default else self.name
         return f"{self.name} {self.metavar}"
 
     @property
@@ -54,16 +54,16 @@ class Entry:
 
     @property
     def _default(self) -> str:
-        if self.option.kind is bool and not self.option.is_advanced:
-            return ""
+        if self.option.kind is bool:
+            return "on" if self.default else "off" if self.option.is_advanced else ""
         if self.default is None or self.default is tyro.MISSING or self.default in ((), []):
             return ""
         return " ".join(map(str, self.default)) if isinstance(self.default, list | tuple) else str(self.default)
 
     @property
     def first_sentence(self) -> str:
-        """The text as far as a line or two hold it."""
-        return self.text.split(". ")[0].split(": ")[0].rstrip(".") + "."
+        """The text without its details."""
+        return self.text.split(". ")[0].rstrip(".") + "."
 
 
 def entries_of(arguments: Any, in_yaml: Sequence[type[Any]] = ()) -> list[Entry]:
@@ -172,7 +172,7 @@ def _with_note(entry: Entry) -> str:
 
 def _head(entries: Sequence[Entry], prog: str, about: str) -> list[str]:
     positional = "".join(f" {entry.metavar}" for entry in entries if entry.is_positional)
-    return [f"usage: {prog}{positional} [OPTIONS]", "", *textwrap.wrap(about, _WIDTH), ""]
+    return [f"usage: {prog}{positional} [OPTIONS]", "", *textwrap.wrap(" ".join(about.split()), _WIDTH), ""]
 
 
 def _row(entry: Entry, text: str) -> list[str]:

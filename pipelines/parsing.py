@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import difflib
 import inspect
 import io
 import sys
@@ -14,9 +15,9 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from lotus_recon.config import nearest, overlaid, parse_yaml
+from lotus_recon.config import overlaid, parse_yaml
 from lotus_recon.errors import InputError
-from lotus_recon.options import ADVANCED, Option, OptionError, Options, fields_of
+from lotus_recon.options import ADVANCED, Option, OptionError, Options, fields_of, nested
 from lotus_recon.renamed import new_value, old_flags, warn_of_old_name
 from pipelines.option_help import Entry, entries_of, full_help, short_help
 
@@ -32,10 +33,10 @@ def parse_arguments(
     ``--help`` shows the options named in ``common`` (all where there are none) and ``--help-all`` every one; both end
     the process. Raises InputError with one line for an unknown option, and OptionError for a wrong value.
     """
-    entries = entries_of(defaults, in_yaml)
     if "--help-all" in argv or {"-h", "--help"} & set(argv):
         about = inspect.getdoc(type(defaults)) or ""
         short = common and "--help-all" not in argv
+        entries = entries_of(defaults, in_yaml)
         print(short_help(entries, common, prog, about) if short else full_help(entries, prog, about))
         sys.exit(0)
     shown = io.StringIO()
@@ -50,10 +51,10 @@ def parse_arguments(
                 registry=_registry(tuple(in_yaml)),
             )
     except OptionError as error:  # of values that do not fit each other
-        flags = {entry.option.name: entry.name for entry in entries}
+        flags = {entry.option.name: entry.name for entry in entries_of(defaults, in_yaml)}
         raise OptionError(flags.get(error.shown, error.shown), error.value, error.allowed) from None
     except SystemExit:
-        raise InputError(_what_is_wrong(entries, argv, prog)) from None
+        raise InputError(_what_is_wrong(entries_of(defaults, in_yaml), argv, prog)) from None
 
 
 def take_old_options(config: Config, argv: Sequence[str]) -> tuple[Config, list[str]]:
@@ -75,14 +76,8 @@ def take_old_options(config: Config, argv: Sequence[str]) -> tuple[Config, list[
         if text is not None:
             option = old[flag]
             warn_of_old_name(flag, f"{option.key} (in YAML, --config)" if option.is_advanced else option.flag)
-            config = overlaid(config, _nested(option.path, option.parsed(text, flag)), "command line")
+            config = overlaid(config, nested([(option.path, option.parsed(text, flag))]), "command line")
     return config, rest
-
-
-def _nested(path: Sequence[str], value: Any) -> dict[str, Any]:
-    for name in reversed(path):
-        value = {name: value}
-    return dict(value)
 
 
 def _normal(token: str) -> str:
@@ -139,8 +134,9 @@ def _what_is_wrong(entries: Sequence[Entry], argv: Sequence[str], prog: str) -> 
     names = [_normal(token).partition("=")[0] for token in argv]
     for name in names:
         if name.startswith("-") and name not in known and not name.lstrip("-").replace(".", "").isdigit():
-            close = nearest(name, known)
-            return f"unknown option {name}" + (close if "did you mean" in close else f"; see {prog} --help-all")
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+            hint = f"did you mean {close[0]}?" if close else f"see {prog} --help-all"
+            return f"unknown option {name}; {hint}"
     for name, after in zip(names, [*names[1:], "--"], strict=True):
         if name in options and options[name].option.kind is not bool and after.startswith("--"):
             return f"{name}: needs a value; it must be {options[name].option.allowed}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
@@ -34,6 +34,12 @@ _STAGES = ", ".join(stage.name for stage in SINGLE_VIEW)
 @dataclass(frozen=True)
 class Arguments(PhotoArguments):
     """Depth, normals, camera, point cloud and mesh of each photo."""
+
+    COMMON: ClassVar = (
+        "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "focal-px", "focal-35mm",
+        "intrinsics", "estimate-camera", "depth-range-ratio", "surface", "edge-jump", "processing-res", "only", "from",
+        "force", "seed", "config", "quiet", "verbose",
+    )  # fmt: skip
 
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")] = ()
     """Photos, folders of photos, or patterns in quotes."""

@@ -1,13 +1,17 @@
-"""A test that ends its process is one failure, with its name, and all others still run (with pytest-xdist).
+"""A test that ends its process, or hangs, is one failure with its name, and all others still run (with pytest-xdist).
 
 pytest-xdist replaces a worker that died, but gives the same test or file to the next one, until it has no workers
 left. So workers write down what they are at, and what the dead ones were at is left out: a test is skipped (xdist has
 reported it by then), a file whose import ends the process is an error of its own.
+
+pytest-timeout interrupts a test that hangs, unless it hangs in native code: then its process is ended.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
@@ -18,6 +22,7 @@ import pytest
 
 _FOLDER = pytest.StashKey[Path]()
 _CRASHED = "crashed"
+_LONGER = 1.1  # than pytest-timeout waits
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -41,7 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """In a worker: start writing."""
     workerinput = getattr(config, "workerinput", {})
     if "crashes" in workerinput:
-        config.pluginmanager.register(_Worker(Path(workerinput["crashes"]), workerinput["workerid"]))
+        limit_s = float(config.getini("timeout") or 0)
+        config.pluginmanager.register(_Worker(Path(workerinput["crashes"]), workerinput["workerid"], limit_s))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -53,8 +59,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 class _Worker:
     """The hooks of one worker."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder, self._own = folder, folder / name
+    def __init__(self, folder: Path, name: str, limit_s: float) -> None:
+        self._folder, self._own, self._limit_s = folder, folder / name, limit_s
+        self._stderr = os.dup(2)  # as it is before pytest captures it
 
     def _crashed(self, what: str) -> bool:
         path = self._folder / _CRASHED
@@ -78,9 +85,14 @@ class _Worker:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         self._own.write_text(json.dumps(item.nodeid))
+        mark = item.get_closest_marker("timeout")
+        limit_s = float(mark.args[0]) if mark and mark.args else self._limit_s
+        if limit_s > 0:
+            faulthandler.dump_traceback_later(_LONGER * limit_s, exit=True, file=self._stderr)
         try:
             return (yield)
         finally:
+            faulthandler.cancel_dump_traceback_later()
             self._own.write_text("")
 
     @pytest.hookimpl(tryfirst=True)

@@ -20,12 +20,16 @@ PROJECT = {
     """,
     "test_aborts_at_its_import.py": "import os\nos.abort()\ndef test_never(): pass",
     "test_hangs.py": """
-        import ctypes
-        def test_hangs(): ctypes.PyDLL(None).sleep(100)  # holds the lock of the interpreter: no signal gets through
+        def test_hangs(): sum(iter(int, 1))  # in C for ever, where no signal gets through
         def test_after(): pass
     """,
-    "test_sound.py": "def test_sound(): pass",
-    "pytest.ini": "[pytest]\nfaulthandler_timeout = 3\nfaulthandler_exit_on_timeout = true",
+    "test_sound.py": """
+        import pytest, time
+        @pytest.mark.timeout(60)
+        def test_takes_its_time(): time.sleep(4)
+        def test_sound(): pass
+    """,
+    "pytest.ini": "[pytest]\ntimeout = 3",
 }
 
 
@@ -63,8 +67,8 @@ def test_a_file_that_cannot_be_imported_is_an_error_with_its_name(output: str) -
 def test_all_others_run(output: str) -> None:
     passed = set(re.findall(r"^PASSED (\S+)$", output, re.MULTILINE))
     others = ("test_aborts.py::test_before", "test_aborts.py::test_after", "test_hangs.py::test_after")
-    assert passed == {*others, "test_sound.py::test_sound"}
-    assert "2 failed, 4 passed, 2 skipped, 1 error" in output
+    assert passed == {*others, "test_sound.py::test_sound", "test_sound.py::test_takes_its_time"}
+    assert "2 failed, 5 passed, 2 skipped, 1 error" in output
 
 
 def test_workers_share_the_cores() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.native import Library, Outcome
 
 ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = str(ROOT / "data/sample/images")
 MISSING_OBJECT = "cannot open shared object file: No such file or directory"
 
 # The source of a module, and what the message about it must hold.
@@ -177,16 +179,25 @@ def test_open3d_without_a_system_library_is_refused_by_name(tmp_path: Path, monk
         native.require(["open3d"])
 
 
-def test_make_rooms_is_refused_before_any_work_without_a_library_that_it_needs(tmp_path: Path) -> None:
-    (tmp_path / "open3d.py").write_text("import os\nos.abort()")
-    code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from pipelines.make_rooms import run\n"
-        f"from pipelines.command_line import main\n"
-        f"sys.argv = ['make_rooms', '--out', {str(tmp_path / 'out')!r}]; main(run)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+NEEDS = {
+    "make_rooms without open3d": ("open3d", "make_rooms", ()),
+    "multi_view without pycolmap": ("pycolmap", "multi_view", (SAMPLE,)),
+    "multi_view without open3d": ("open3d", "multi_view", (SAMPLE,)),
+    "multi_view, report alone, without open3d": ("open3d", "multi_view", (SAMPLE, "--only", "report")),
+    "multi_view, normals, without pyamg": ("pyamg", "multi_view", (SAMPLE, "--fusion", "normal")),
+    "single_view, integrated, without pyamg": ("pyamg", "single_view", (SAMPLE, "--surface", "integrated")),
+}
+
+
+@pytest.mark.parametrize("case", NEEDS)
+def test_a_run_is_refused_before_any_work_without_a_library_that_it_needs(case: str, tmp_path: Path) -> None:
+    library, pipeline, arguments = NEEDS[case]
+    (tmp_path / f"{library}.py").write_text("import os\nos.abort()")
+    command = [sys.executable, "-m", f"pipelines.{pipeline}", *arguments, "--out", str(tmp_path / "out")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 2, done.stderr
-    assert "error: importing open3d ends the process (SIGABRT)" in done.stderr
+    assert f"error: importing {library} ends the process (SIGABRT)" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def scored_points(context: Context[SceneJob]) -> BoolArray:
     """(P,) the sparse points that the alignment held out; the others where it held out none."""
-    from lotus_recon.alignment.anchors import held_out_points
+    from lotus_recon.alignment.control_points import held_out_points
 
     held = held_out_points(context[FRAME].scene, context.options(AlignmentConfig).holdout, context.runtime.seed)
     return held if held.any() else ~held
@@ -59,5 +59,6 @@ ALIGNMENT: StageSpec[SceneJob, AlignmentResult] = StageSpec(
     reads=(FRAME, PREDICTION),
     check=_check,
     runtime=lambda job: ("seed",),
+    resumable=True,
     writes_depth=True,
 )

@@ -39,27 +39,27 @@ class MapsConfig(Options):
     sets: list[SetConfig] = field(default_factory=list)
     # Folder that the roots of the sets are relative to.
     data: Path = Path(".")
-    # Folder that the file lists are relative to; None = that of --data.
+    # Folder that the file lists are relative to; none: that of --data.
     lists: Path | None = None
     # A model of the registry: a name, a Hub id, a folder, or DEPTH,NORMAL.
     model: str = "nano"
-    # What a checkpoint of unknown name predicts. Known ones need not be told.
+    # What a checkpoint of unknown name predicts.
     task: Literal["depth", "normal"] | None = None
-    # What the depth of a checkpoint of unknown name is affine in. Known ones need not be told.
+    # What the depth of a checkpoint of unknown name is affine in.
     depth_space: Literal["disparity", "depth"] | None = None
-    # Branch, tag or commit of a Hub id. None takes its main branch.
+    # Branch, tag or commit of a Hub id. None: its main branch.
     revision: str | None = None
     # Score the maps in this folder instead, one <name>.npz per photo, in <set>/ where several sets are scored.
     predictions: Path | None = None
-    # What the row is called. None takes the name of the model or of the folder.
+    # What the row is called. None: the name of the model or of the folder.
     label: str | None = None
-    # auto | cpu | cuda | mps
+    # Where to compute: auto, cpu, cuda or mps.
     device: str = "auto"
-    # auto | float32 | float16 | bfloat16, for the network
+    # Of the network: auto, float32, float16 or bfloat16.
     dtype: str = "auto"
     # Seed of models that take noise.
     seed: Seed = 0
-    # Photos per network call; None = 4 on a GPU, 1 elsewhere.
+    # Photos per network call; none: 4 on a GPU, 1 elsewhere.
     images_per_batch: BatchSize | None = None
     # Do one of both loops: predict writes maps, score reads them.
     only: Literal["predict", "score"] | None = None
@@ -69,7 +69,7 @@ class MapsConfig(Options):
     protocol: Literal["papers", "robust", "both"] = "papers"
     # How the papers' protocol aligns depth. auto: in disparity what is affine disparity, all else in depth.
     align: Literal["auto", "none", "scale", "affine", "affine_disparity"] = "auto"
-    # Where the terms of the robust alignment stop to grow, relative to depth; None = nowhere, as in MoGe's evaluation.
+    # Where the terms of the robust alignment stop to grow, relative to depth; none: nowhere, as in MoGe's evaluation.
     truncation: Positive | None = None
     # Missing predictions, where there is ground truth: an error, or skipped (their share is reported).
     holes: Literal["refuse", "skip"] = "refuse"
@@ -91,13 +91,13 @@ class SurfaceConfig(Options):
     reference_poses: Path | None = None
     # Distances at which precision, recall and F-score are taken.
     thresholds: list[Positive] = field(default_factory=list)
-    # Distance between samples: meshes are sampled and clouds thinned to it. None = half of the smallest threshold.
+    # Distance between samples: meshes are sampled and clouds thinned to it. None: half of the smallest threshold.
     spacing: Positive | None = None
     # Thin the reference too; off scores it as it is, as DTU does with its scans.
     thin_reference: bool = True
     # Measure to the triangles of a mesh; off measures to its samples, as the benchmarks do.
     exact: bool = True
-    # Larger distances are left out of means and medians (DTU: 20 mm). None keeps all.
+    # Larger distances are left out of means and medians (DTU: 20 mm). None: keep all.
     max_distance: Positive | None = None
     # Box that both sides are cut to: x0, y0, z0, x1, y1, z1, in the frame of the reference.
     box: list[Annotated[float, Interval()]] = field(default_factory=list)
@@ -115,7 +115,7 @@ class SurfaceConfig(Options):
     pred_poses: Path | None = None
     # Then refine by ICP: none, rigid, or similarity (with scale).
     icp: Literal["none", "rigid", "similarity"] = "none"
-    # Farthest pairs that ICP matches. None = ten times the largest threshold.
+    # Farthest pairs that ICP matches. None: ten times the largest threshold.
     icp_distance: Positive | None = None
     # Seed of what is sampled.
     seed: Seed = 0

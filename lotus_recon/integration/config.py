@@ -7,7 +7,7 @@ from typing import Annotated
 
 from annotated_types import Interval, Unit
 
-from lotus_recon.limits import Share
+from lotus_recon.limits import LARGEST_INT, Share
 from lotus_recon.options import Options
 
 
@@ -37,4 +37,4 @@ class IntegrationConfig(Options):
     # Most iterations of the linear solver in one round.
     max_solver_iterations: Annotated[int, Interval(ge=1, le=1_000_000)] = 200
     # Maps with more pixels start from the surface of the same map at half the size.
-    direct_pixels: Annotated[int, Interval(ge=1, le=2**31 - 1)] = 60_000
+    direct_pixels: Annotated[int, Interval(ge=1, le=LARGEST_INT)] = 60_000

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
+import imageio.v3 as iio
 import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
@@ -275,9 +276,27 @@ def write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None
     write_atomically(path, lambda part: part.write_bytes(data.tobytes()))
 
 
+def write_jpeg(path: Path, rgb: NDArray[np.uint8], quality: int, **options: Any) -> None:
+    """Write (H, W, 3) RGB as JPEG, by rename; ``options`` are those of Pillow. Raises OSError when that fails."""
+    write_atomically(
+        path, lambda part: iio.imwrite(part, rgb, plugin="pillow", extension=".jpg", quality=quality, **options)
+    )
+
+
+def read_pixels(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The pixels (H, W) or RGB (H, W, 3) of a PNG as they are stored, with all their bits (Pillow's RGB has 8).
+
+    Raises InputError when it cannot be read.
+    """
+    try:
+        return np.asarray(iio.imread(path, plugin="opencv", index=0, flags=cv2.IMREAD_UNCHANGED))
+    except (OSError, ValueError):
+        raise InputError(f"{path} is not a readable PNG") from None
+
+
 def read_png16(path: Path) -> NDArray[np.uint16]:
-    """A 16-bit PNG, (H, W) or RGB (H, W, 3), at its full depth (Pillow would return 8-bit RGB)."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype != np.uint16:
-        raise InputError(f"{path} is not a readable 16-bit PNG")
-    return np.asarray(image if image.ndim == 2 else image[..., ::-1], np.uint16)
+    """A 16-bit PNG, (H, W) or RGB (H, W, 3). Raises InputError for any other file."""
+    pixels = read_pixels(path)
+    if pixels.dtype != np.uint16:
+        raise InputError(f"{path} has {pixels.dtype} pixels; allowed: a 16-bit PNG")
+    return np.asarray(pixels, np.uint16)

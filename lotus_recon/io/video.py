@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
+import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.images import check_size
+from lotus_recon.io.images import check_size, write_jpeg
 from lotus_recon.progress import report
 
 _MEASURED_EDGE_PX = 320  # sharpness and motion are measured on frames of this longer edge
@@ -80,7 +82,7 @@ def extract_frames(path: Path, folder: Path, max_frames: int, frame_motion: floa
     for number, rgb in enumerate(_frames(path)):
         if number in chosen:
             target = folder / f"frame_{number:06d}.jpg"
-            _write_jpeg(target, rgb)
+            write_jpeg(target, rgb, _JPEG_QUALITY)
             written.append(target)
             report("writing frames", len(written), len(chosen))
     return written
@@ -145,32 +147,36 @@ def _reduced_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     """(H, W, 3) upright RGB of every frame. Raises InputError at the first that cannot be decoded."""
-    with _opened(path) as container:
-        for frame in container.decode(_video_stream(container, path)):
-            quarter_turns = round(frame.rotation / 90)  # counter-clockwise, as numpy turns
-            yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns))
+    with _errors_named(path):
+        turns = _quarter_turns(iio.immeta(path, plugin="pyav", index=0))
+        for frame in iio.imiter(path, plugin="pyav", thread_type="FRAME"):
+            yield np.ascontiguousarray(np.rot90(frame, turns))
+
+
+def _quarter_turns(frame_metadata: Mapping[str, Any]) -> int:
+    """Counter-clockwise turns to display a frame, from its matrix in 16.16 fixed point (ISO 14496-12, 8.3.2)."""
+    if "DISPLAYMATRIX" not in frame_metadata:
+        return 0
+    a, b = np.frombuffer(frame_metadata["DISPLAYMATRIX"], np.int32)[:2]
+    return -round(math.atan2(b, a) / (math.pi / 2))
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    import av
+    with _errors_named(path), av.open(str(path)) as container:
+        yield container
 
+
+@contextmanager
+def _errors_named(path: Path) -> Iterator[None]:
     try:
-        with av.open(str(path)) as container:
-            yield container
-    except (av.FFmpegError, EOFError) as error:
+        yield
+    except (av.FFmpegError, EOFError, OSError) as error:
         raise InputError(f"video {path} cannot be read: {error}") from None
 
 
 def _video_stream(container: Any, path: Path) -> Any:
     stream = next(itertools.chain(container.streams.video), None)
     if stream is None:
-        raise InputError(f"video {path} has no picture")
+        raise InputError(f"video {path} has no image stream")
     return stream
-
-
-def _write_jpeg(path: Path, rgb: NDArray[np.uint8]) -> None:
-    done, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not done:
-        raise OSError(f"{path}: JPEG encoding failed")
-    path.write_bytes(data.tobytes())

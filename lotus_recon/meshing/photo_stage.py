@@ -14,7 +14,7 @@ from lotus_recon.io.meshes import write_glb, write_ply
 from lotus_recon.meshing.config import SurfaceConfig
 from lotus_recon.meshing.depth_surface import surface_from_depth
 from lotus_recon.normal_integration.config import NormalIntegrationConfig
-from lotus_recon.normal_integration.stage import integrated_depth
+from lotus_recon.normal_integration.guided import integrated_depth
 from lotus_recon.types import DepthMap, NormalMap
 
 log = logging.getLogger(__name__)

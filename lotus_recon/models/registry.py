@@ -32,7 +32,7 @@ class Family(Protocol):
         ...
 
     def check(self, name: str, options: ModelOptions) -> ModelInfo:
-        """Facts of the model, without loading it. Raises InputError when the name and the options do not fit."""
+        """What is known of the model without loading it. Raises InputError when the name and the options do not fit."""
         ...
 
     def load(self, name: str, options: ModelOptions, device: str, dtype: str) -> Model:

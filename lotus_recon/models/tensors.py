@@ -40,9 +40,9 @@ def resize(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return functional.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
 
 
-def pad_to_cells(images: torch.Tensor, cell_px: int) -> torch.Tensor:
-    """Repeat the last row and column until both sides are multiples of ``cell_px``: pixels stay in place."""
-    below, right = -images.shape[-2] % cell_px, -images.shape[-1] % cell_px
+def pad_to_multiple(images: torch.Tensor, vae_scale_factor: int) -> torch.Tensor:
+    """Repeat the last row and column until both sides are multiples of ``vae_scale_factor``: pixels stay in place."""
+    below, right = -images.shape[-2] % vae_scale_factor, -images.shape[-1] % vae_scale_factor
     return functional.pad(images, (0, right, 0, below), mode="replicate") if below or right else images
 
 

@@ -63,5 +63,7 @@ INTEGRATION: StageSpec[SceneJob, IntegratedViews] = StageSpec(
     wanted_with="--fusion normal",
     check=_check,
     runtime=lambda job: ("seed",),
+    libraries=("pyamg",),
+    resumable=True,
     writes_depth=True,
 )

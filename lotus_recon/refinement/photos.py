@@ -5,9 +5,9 @@ from __future__ import annotations
 from operator import attrgetter
 from pathlib import Path
 
-import numpy as np
 import torch
 from cachetools import LRUCache, cached
+from kornia.color import rgb_to_grayscale
 from torch.nn import functional
 
 from lotus_recon.geometry.camera import fit_longer_edge
@@ -16,7 +16,6 @@ from lotus_recon.refinement.matching import Photo
 from lotus_recon.types import View
 
 _LEVELS = 4  # each half the size of the one before
-_LUMA = (0.299, 0.587, 0.114)
 _SMALLEST_SIDE_PX = 24
 
 
@@ -30,8 +29,8 @@ class Photos:
 
     def _made(self, view: View) -> tuple[Photo, ...]:
         """Levels of a photo. Raises InputError when it cannot be read."""
-        rgb = torch.from_numpy(read_rgb(self._images_dir / view.name).astype(np.float32) / 255).to(self._device)
-        gray = (rgb @ torch.tensor(_LUMA, device=self._device))[None, None]
+        rgb = torch.from_numpy(read_rgb(self._images_dir / view.name)).to(self._device)  # H W 3
+        gray = rgb_to_grayscale(rgb.permute(2, 0, 1)[None] / 255)  # 1 1 H W
         width, height = fit_longer_edge(*view.camera.size, self._refine_size)
         levels = []
         for level in range(_LEVELS):

@@ -84,4 +84,5 @@ REPORT: StageSpec[SceneJob, ReportResult] = StageSpec(
     reads=None,
     runtime=lambda job: ("seed",),
     needs=Needs(memory_mb=1500),
+    libraries=("open3d",),
 )

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.points import point_errors
 from lotus_recon.io import pictures
-from lotus_recon.io.images import read_rgb
+from lotus_recon.io.images import read_rgb, write_jpeg
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, ViewMaps
 from lotus_recon.progress import track
@@ -150,7 +149,7 @@ def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _View
         row: dict[str, Any] = {"view": view.name, "pictures": {}}
         for label, picture in shown.items():
             name = f"{PICTURE_FOLDER}/view_{number:02d}_{label.replace(' ', '_')}.jpg"
-            _write_jpeg(out_dir / name, pictures.fitted(picture, config.advanced.picture_width))
+            write_jpeg(out_dir / name, pictures.fitted(picture, config.advanced.picture_width), _JPEG_QUALITY)
             row["pictures"][label] = name
         rows.append(row)
     return _ViewPictures(rows, notes, limits if any(depth is not None for depth in aligned.values()) else None)
@@ -239,11 +238,7 @@ def _renders(inputs: Inputs, config: ReportConfig, out_dir: Path) -> list[dict[s
         row: dict[str, Any] = {"place": place.label, "pictures": {}}
         for shading, picture in renderer.render(place.camera, place.cam_from_world, shadings).items():
             name = f"{PICTURE_FOLDER}/mesh_{number}_{shading}.jpg"
-            _write_jpeg(out_dir / name, picture)
+            write_jpeg(out_dir / name, picture, _JPEG_QUALITY)
             row["pictures"][shading] = name
         rows.append(row)
     return rows
-
-
-def _write_jpeg(path: Path, picture: pictures.Picture) -> None:
-    write_atomically(path, lambda part: Image.fromarray(picture).save(part, quality=_JPEG_QUALITY))

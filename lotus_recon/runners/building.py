@@ -13,8 +13,10 @@ from lotus_recon.config import load_config, nearest, overlaid, unknown_key
 from lotus_recon.errors import InputError
 from lotus_recon.frames.config import VIDEO_SUFFIXES
 from lotus_recon.io.images import SUFFIXES, photos_below
+from lotus_recon.options import leaves_of, nested
 from lotus_recon.recipes.base import Recipe
 from lotus_recon.recipes.registry import RECIPES, get_recipe
+from lotus_recon.renamed import with_new_names
 from lotus_recon.runners.jobs import SceneJob, check_name
 from lotus_recon.workspace import fingerprint
 
@@ -60,7 +62,7 @@ class Defaults:
             config = self._preset(kind, preset)
             for layer, optional in layers:
                 part = _known_part(get_recipe(kind).config_type, layer) if optional else layer
-                config = overlaid(config, dict(part), "options")
+                config = overlaid(config, part, "options")
             self._configs[key] = config
         return self._configs[key]
 
@@ -201,24 +203,20 @@ def videos_in(folder: Path) -> list[Path]:
 
 def _known_part(config_type: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that a kind has; the others are those of the other kind."""
-    part: dict[str, Any] = {}
-    for group, values in options.items():
-        if unknown_key(config_type, {group: {}}):
-            continue
-        known = {k: v for k, v in values.items() if not unknown_key(config_type, {group: {k: v}})}
-        if known:
-            part[group] = known
-    return part
+    leaves = leaves_of(with_new_names(config_type, options, "options"))
+    return nested((path, value) for path, value in leaves if not unknown_key(config_type, nested([(path, value)])))
 
 
 def _refuse_unknown_anywhere(options: Any, where: str) -> None:
-    """Raise InputError for an option that neither kind has."""
+    """Raise InputError for an option that neither kind has, or a value that one of them refuses."""
     if not isinstance(options, Mapping) or not all(isinstance(values, Mapping) for values in options.values()):
         raise InputError(f"{where}: options must be a mapping of groups, such as {{tsdf: {{voxel_size: 0.01}}}}")
     config_types = [recipe.config_type for recipe in RECIPES.values()]
-    for group, values in options.items():
-        for key, value in values.items() or [("", None)]:
-            one = {group: {key: value} if key else {}}
-            wrong = [unknown_key(kind, one) for kind in config_types]
-            if all(wrong):
-                raise InputError(f"{where}: {wrong[0]}")
+    for leaf in leaves_of(options):
+        ones = [with_new_names(kind, nested([leaf]), where) for kind in config_types]
+        wrong = [unknown_key(kind, one) for kind, one in zip(config_types, ones, strict=True)]
+        if all(wrong):
+            raise InputError(f"{where}: {wrong[0]}")
+        for kind, one, unknown in zip(config_types, ones, wrong, strict=True):
+            if not unknown:
+                overlaid(kind(), one, where)

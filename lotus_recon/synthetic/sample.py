@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from lotus_recon.io.cameras import SourceCamera
+from lotus_recon.io.images import write_jpeg
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.io.transforms import write_transforms
 from lotus_recon.progress import track
@@ -19,7 +20,6 @@ from lotus_recon.synthetic import shapes, textures
 from lotus_recon.synthetic.arrangement import Arrangement, Item, arc_of_poses, placed
 from lotus_recon.synthetic.renderer import Quality, RayRenderer
 from lotus_recon.types import Camera, Mesh
-from lotus_recon.workspace import write_atomically
 
 # 640 x 480 with the field of view of a 32 mm lens on 24 x 36 mm film (CIPA: by the diagonal), so that EXIF is exact.
 FOCAL_35MM = 32
@@ -168,4 +168,4 @@ def write_photo(path: Path, rgb: NDArray[np.uint8]) -> None:
     exif[ExifTags.Base.Make] = "lotus_recon"
     exif[ExifTags.Base.Model] = "synthetic"
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = FOCAL_35MM
-    write_atomically(path, lambda part: Image.fromarray(rgb).save(part, quality=_JPEG_QUALITY, exif=exif))
+    write_jpeg(path, rgb, _JPEG_QUALITY, exif=exif)

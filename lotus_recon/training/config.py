@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval, Len, MinLen, Unit
 
-from lotus_recon.limits import Edge, Many, NotNegative, Seed
+from lotus_recon.limits import LARGEST_INT, Edge, Many, NotNegative, Seed
 from lotus_recon.options import Options
 
 Channels = Annotated[int, Interval(ge=1, le=65_536)]
@@ -83,7 +83,7 @@ class ObjectiveConfig(Options):
     timesteps: Literal["single", "uniform"] = "single"
     # Steps at inference of a checkpoint trained with uniform timesteps.
     inference_steps: Annotated[int, Interval(ge=1, le=1000)] = 50
-    # Train the network to give the image back too, under another task code.
+    # Train the network to give the image back too, under another task switcher.
     detail_preserver: bool = True
     # What depth is affine in.
     depth_space: Literal["disparity", "depth"] = "disparity"
@@ -150,7 +150,7 @@ class OptimizerConfig(Options):
     # After the warm-up: stay, or fall to 0 at the last step.
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     # Steps over which the learning rate rises from 0.
-    warmup_steps: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 100
+    warmup_steps: Annotated[int, Interval(ge=0, le=LARGEST_INT)] = 100
 
 
 @dataclass(frozen=True)

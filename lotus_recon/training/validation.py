@@ -1,4 +1,4 @@
-"""Scores and pictures of a fixed choice of samples, with the weights as they would be saved now."""
+"""Scores and images of fixed validation samples, with the weights that would be saved now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lotus_recon.datasets.samples import Sample, TrainingSet
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.metrics import DepthAlignment, depth_metrics, normal_metrics
 from lotus_recon.io.pictures import Picture, contact_sheet, depth_picture, normals_picture
-from lotus_recon.training.learner import Learner
+from lotus_recon.training.task_module import TaskModule
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
 
 log = logging.getLogger(__name__)
@@ -38,10 +38,10 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """What came out: mean scores over the samples, named ``depth/abs_rel``, and a sheet of pictures."""
+    """Mean scores over the samples, named ``depth/abs_rel``, and a contact sheet."""
 
     scores: dict[str, float]
-    picture: Picture | None
+    image: Picture | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class _Result:
 
 
 def choose_samples(sets: Sequence[TrainingSet], count: int) -> list[Choice]:
-    """``count`` samples of each set, spread evenly over it; all of a smaller one."""
+    """``count`` samples of each set, evenly spaced; all samples of a smaller set."""
     return [
         Choice(dataset, int(index))
         for dataset in sets
@@ -61,7 +61,7 @@ def choose_samples(sets: Sequence[TrainingSet], count: int) -> list[Choice]:
 
 
 def validate(
-    learner: Learner,
+    task_module: TaskModule,
     choices: Sequence[Choice],
     process_index: int = 0,
     process_count: int = 1,
@@ -72,21 +72,21 @@ def validate(
     The same for any number of processes. A sample that cannot be read or scored is left out with a warning.
     """
     mine = range(process_index, len(choices), process_count)
-    training = learner.network.training
-    learner.network.eval()
+    training = task_module.network.training
+    task_module.network.eval()
     with torch.no_grad():
-        found = [_scored(learner, choices[place], place) for place in mine]
-    learner.network.train(training)
-    results = sorted(gather([result for result in found if result is not None]), key=lambda result: result.place)
+        scored = [_scored(task_module, choices[place], place) for place in mine]
+    task_module.network.train(training)
+    results = sorted(gather([result for result in scored if result is not None]), key=lambda result: result.place)
     shown = [result.row for result in results[:_SAMPLES_SHOWN]]
     return Validation(_means([result.scores for result in results]), _sheet(shown) if shown else None)
 
 
-def _scored(learner: Learner, choice: Choice, place: int) -> _Result | None:
+def _scored(task_module: TaskModule, choice: Choice, place: int) -> _Result | None:
     name = choice.dataset.name(choice.index)
     try:
         sample = choice.dataset.load(choice.index)
-        prediction = learner.predict([sample.rgb])[0]
+        prediction = task_module.predict([sample.rgb])[0]
         scores = score(prediction, sample)
     except InputError as error:
         log.warning("validation sample %s is left out: %s", name, error)

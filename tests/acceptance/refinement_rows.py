@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from lotus_recon.alignment.anchors import held_out_points
 from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.control_points import held_out_points
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.config import Runtime
 from lotus_recon.consistency import stage as consistency

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from lotus_recon.alignment.anchors import held_out_points
 from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.control_points import held_out_points
 from lotus_recon.datasets import dtu_omnidata, hololens, seven_scenes
 from lotus_recon.datasets.posed import Frame, read_camera_list
 from lotus_recon.evaluation.metrics import mesh_metrics, point_to_mesh_distance

@@ -152,7 +152,7 @@ def test_split_files(tmp_path: Path) -> None:
     ("facts", "message"),
     [
         ("depth_unit: 1", "did you mean 'depth_unit_m'"),
-        ("depth_unit_m: 0", "must be positive"),
+        ("depth_unit_m: 0", "depth_unit_m 0: must be a number, above 0"),
         ("{depth_unit_m: 1, normal_convention: unity}", "opencv"),
         ("{depth_unit_m: 1, normals_from_depth: true}", "needs the camera"),
         ("", "depth_unit_m"),

@@ -10,7 +10,7 @@ import pytest
 from lotus_recon.errors import FusionError, InputError
 from lotus_recon.fusion.views import FusionViews
 from lotus_recon.io.images import write_png
-from lotus_recon.io.maps import save_arrays
+from lotus_recon.io.maps import save_arrays, save_maps
 from lotus_recon.types import Scene, SparsePoints
 from tests.fusion import scenes
 
@@ -49,7 +49,7 @@ def test_no_map_at_all_is_an_error(tmp_path: Path) -> None:
 def test_sizes_must_agree(tmp_path: Path) -> None:
     for depth, confidence, what in ((DEPTH[:45], None, "depth"), (DEPTH, DEPTH[:45], "confidence")):
         scenes.write_view(tmp_path, scenes.plane_view("0.png"), depth, confidence)
-        with pytest.raises(FusionError, match=rf"'0\.png': {what} is 120x45 pixels, its camera 120x90"):
+        with pytest.raises(InputError, match=rf"0\.npz: {what} is 120x45 pixels, the camera of 0\.png 120x90"):
             views_of(tmp_path).survey(5.0)
     scenes.write_view(tmp_path, scenes.plane_view("0.png"), DEPTH)
     write_png(tmp_path / "images" / "0.png", np.zeros((45, 60, 3), np.uint8))
@@ -59,10 +59,10 @@ def test_sizes_must_agree(tmp_path: Path) -> None:
 
 def test_maps_without_meta_or_depth_are_named(tmp_path: Path) -> None:
     save_arrays(tmp_path / "depth" / "0.npz", depth=DEPTH)
-    with pytest.raises(InputError, match=r"0\.npz: 'meta' is missing"):
+    with pytest.raises(InputError, match=r"0\.npz has no 'meta'"):
         views_of(tmp_path).survey(5.0)
-    save_arrays(tmp_path / "depth" / "0.npz", confidence=DEPTH)
-    with pytest.raises(FusionError, match="has no 'depth'"):
+    save_maps(tmp_path / "depth" / "0.npz", confidence=DEPTH)
+    with pytest.raises(InputError, match="has no 'depth'"):
         views_of(tmp_path).survey(5.0)
 
 

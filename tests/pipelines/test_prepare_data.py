@@ -88,7 +88,7 @@ def test_preparing_goes_on_past_a_broken_file(tmp_path: Path, capsys: pytest.Cap
         (["hypersim"], "no scene folder"),
         (["folder"], "has no truth"),
         (["hypersim", "--cache", "x"], "--cache is for vkitti2"),
-        (["folder", "--workers", "0"], "at least 1"),
+        (["folder", "--workers", "0"], "--workers 0: must be a whole number, from 1"),
     ],
 )
 def test_refused(argv: list[str], message: str, tmp_path: Path) -> None:

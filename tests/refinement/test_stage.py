@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -196,13 +195,6 @@ def test_little_memory_gives_the_same(tmp_path: Path) -> None:
     for view in on_disk.scene.views:
         a, b = (load_arrays(result.depth_file(view.name))["depth"] for result in (one, other))
         np.testing.assert_allclose(a, b, rtol=1e-5)
-
-
-@pytest.mark.parametrize("change", [{"best_sources": 9}, {"min_search_range": 0.5}, {"sgm_p1": 0.2}])
-def test_options_that_do_not_fit_each_other_are_named(change: dict[str, Any]) -> None:
-    (option,) = change
-    with pytest.raises(InputError, match=option):
-        replace(AdvancedRefinement(), **change)
 
 
 def test_a_folder_without_maps_is_named(tmp_path: Path) -> None:

@@ -156,14 +156,14 @@ def test_a_manifest_that_cannot_be_read_says_why(tmp_path: Path, text: str, mess
 def test_aliases_cannot_explode(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(InputError, match="aliases stand for more than"):
         load_bounded("\n".join(lines), "bomb")
     with pytest.raises(InputError, match="inside what it names"):
         load_bounded("a: &a [*a]", "loop")
     with pytest.raises(InputError, match="levels"):
         load_bounded("[" * 300 + "]" * 300, "deep")
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert load_bounded("a: &a {b: 1}\nc: *a", "fine") == {"a": {"b": 1}, "c": {"b": 1}}
 
 

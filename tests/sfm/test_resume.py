@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import PIL.Image  # noqa: F401  must come before pycolmap
 import pycolmap
 import pytest
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from lotus_recon.config import nearest
 from lotus_recon.errors import InputError, ModelError
-from lotus_recon.models.lotus.checkpoints import FACTS_FILE, OWNER, RELEASED, read_json
+from lotus_recon.models.lotus.checkpoints import METADATA_FILE, OWNER, RELEASED, read_json
 from lotus_recon.workspace import fingerprint
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def facts_folder(source: str, revision: str | None) -> Path | None:
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     try:
-        return Path(hf_hub_download(source, FACTS_FILE, revision=revision)).parent
+        return Path(hf_hub_download(source, METADATA_FILE, revision=revision)).parent
     except LocalEntryNotFoundError as error:  # "not in the cache, and no network": says nothing about the repository
         raise ModelError(_not_available(source, revision, None, error)) from error
     except EntryNotFoundError:
@@ -149,7 +149,7 @@ def _download(source: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     small = [f"{part}/{name}" for part, names in _CONFIGS.items() for name in names]
-    small += [FACTS_FILE, "tokenizer/special_tokens_map.json", "tokenizer/tokenizer.json"]
+    small += [METADATA_FILE, "tokenizer/special_tokens_map.json", "tokenizer/tokenizer.json"]
     parts = [part for part, stem in _WEIGHTS.items() if stem]
     weights = [pattern for part in parts for pattern in _weight_patterns(part, ".safetensors")]
     folder = Path(snapshot_download(source, revision=revision, allow_patterns=small + weights))

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.models import tensors
 from lotus_recon.models.base import DEFAULT_SEED, check_rgb, resolve_device, resolve_dtype
-from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, Facts, check_depth_space
+from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, Metadata, check_depth_space
 from lotus_recon.models.lotus.convert import to_depth, to_normals
 from lotus_recon.models.lotus.files import fetch
 from lotus_recon.models.lotus.parts import Parts, load_parts, same_vae
@@ -28,11 +28,11 @@ Image = NDArray[np.uint8]
 class LotusModel:
     """One checkpoint, ready to run. ``parts`` holds its networks, noise schedule and empty-prompt embeddings."""
 
-    def __init__(self, name: str, parts: Parts, facts: Facts, processing_res: int | None = None) -> None:
+    def __init__(self, name: str, parts: Parts, metadata: Metadata, processing_res: int | None = None) -> None:
         self.name = name
         self.parts = parts
-        self.facts = facts
-        self.processing_res = facts.processing_res if processing_res is None else processing_res
+        self.metadata = metadata
+        self.processing_res = metadata.processing_res if processing_res is None else processing_res
         self.batch_size = default_batch_size(parts)
 
     @classmethod
@@ -57,21 +57,21 @@ class LotusModel:
     def from_checkpoint(
         cls, checkpoint: Checkpoint, device: str, dtype: str, processing_res: int | None = None
     ) -> LotusModel:
-        """Load a checkpoint whose facts are known; processing_res None keeps its default."""
+        """Load a checkpoint whose metadata are known; processing_res None keeps its default."""
         where = resolve_device(device)
         number_format = resolve_dtype(dtype, where)
         folder = fetch(checkpoint.source, checkpoint.revision)
         return cls(
             checkpoint.name,
-            load_parts(folder, checkpoint.facts, where, number_format),
-            checkpoint.facts,
+            load_parts(folder, checkpoint.metadata, where, number_format),
+            checkpoint.metadata,
             processing_res,
         )
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """What the checkpoint predicts: depth, normal or both."""
-        return tuple(self.facts.tasks)
+        return tuple(self.metadata.tasks)
 
     @property
     def mode(self) -> str:
@@ -109,7 +109,7 @@ class LotusModel:
         edge = self.processing_res if processing_res is None else processing_res
         if edge < 0:
             raise InputError(f"processing_res {edge}: must be 0 (as is) or more pixels")
-        return Job(self.parts, self.facts, task, edge)
+        return Job(self.parts, self.metadata, task, edge)
 
     def _single_task(self, task: str | None) -> str:
         if task is None and len(self.tasks) > 1:
@@ -175,7 +175,7 @@ def _predict_together(
     for image in images:
         check_rgb(image)
     for model in models:
-        check_depth_space(model.name, model.facts)
+        check_depth_space(model.name, model.metadata)
     jobs = [(model, task, model.job(task)) for model in models for task in model.tasks]
 
     def run(batch: Sequence[Image]) -> list[Prediction]:
@@ -184,7 +184,7 @@ def _predict_together(
         normals: list[NormalMap | None] = [None] * len(batch)
         for (model, task, _), mapped in zip(jobs, raw, strict=True):
             if task == "depth":
-                depth = [*to_depth(mapped, DEPTH_KINDS[str(model.facts.depth_space)])]
+                depth = [*to_depth(mapped, DEPTH_KINDS[str(model.metadata.depth_space)])]
             else:
                 normals = [*to_normals(mapped)]
         meta = _meta(name, jobs, batch[0].shape, seed)
@@ -218,8 +218,8 @@ def _meta(name: str, jobs: Sequence[tuple[LotusModel, str, Job]], shape: tuple[i
 def _formulations(jobs: Sequence[tuple[LotusModel, str, Job]]) -> dict[str, Any]:
     """What the U-Net's output is, and in how many steps it leads to the map: per task, where it is not Lotus's own."""
     others = {
-        task: {"prediction_type": model.facts.prediction_type, "inference_steps": model.facts.inference_steps}
+        task: {"prediction_type": model.metadata.prediction_type, "inference_steps": model.metadata.inference_steps}
         for model, task, _ in jobs
-        if model.facts.needs_noise
+        if model.metadata.needs_noise
     }
     return {"formulation": others} if others else {}

@@ -20,9 +20,9 @@ def encode(parts: Parts, images: torch.Tensor) -> torch.Tensor:
     return latents
 
 
-def task_embedding(code: Sequence[float], batch: int, parts: Parts) -> torch.Tensor:
-    """(B, 2n) class label of a task code with n entries: its sines, then its cosines."""
-    values = torch.tensor(code, dtype=torch.float32)
+def task_embedding(switcher: Sequence[float], batch: int, parts: Parts) -> torch.Tensor:
+    """(B, 2n) class label of a task switcher with n entries: its sines, then its cosines."""
+    values = torch.tensor(switcher, dtype=torch.float32)
     embedding = torch.cat([values.sin(), values.cos()])
     return embedding.to(parts.device, parts.dtype).expand(batch, -1)
 

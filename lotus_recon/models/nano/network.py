@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-CELL_PX = 32  # both sides of an image must be multiples of this
+SIZE_DIVISOR = 32  # both sides of an image must be multiples of this
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class NanoSize:
     decoder: list[int] = field(default_factory=lambda: [64, 32])  # at 1/4 and 1/2
     attention_layers: int = 2  # at 1/32: what lets one end of a room know of the other
     attention_heads: int = 4
-    embedding: int = 128  # of the task code
+    embedding: int = 128  # of the task switcher
 
 
 # EfficientNet-Lite0 (Tan and Le, ICML 2019; the Lite variant of TensorFlow's TPU models: ReLU6, no squeeze-and-excite):
@@ -158,11 +158,11 @@ class _Attention(nn.Module):
 
 
 class NanoNetwork(nn.Module):
-    """Maps of images, one task code per map. Its forward pass is the one step: no noise, no time."""
+    """Maps of images, one task switcher per map. Its forward pass is the one step: no noise, no time."""
 
-    def __init__(self, code_width: int, size: NanoSize | None = None) -> None:
+    def __init__(self, switcher_size: int, size: NanoSize | None = None) -> None:
         super().__init__()
-        self.code_width = code_width
+        self.switcher_size = switcher_size
         self.size = size = size or NanoSize()
         self.encoder = Encoder()
         deep, middle, fine = size.neck
@@ -170,7 +170,7 @@ class NanoNetwork(nn.Module):
         self.narrow = nn.Conv2d(FEATURES[4], deep, 1)
         self.attention = nn.Sequential(*(_Attention(deep, size.attention_heads) for _ in range(size.attention_layers)))
         self.neck = nn.ModuleList([_Up(deep, FEATURES[3], middle), _Up(middle, FEATURES[2], fine)])
-        self.embed = nn.Sequential(nn.Linear(2 * code_width, size.embedding), nn.ReLU())
+        self.embed = nn.Sequential(nn.Linear(2 * switcher_size, size.embedding), nn.ReLU())
         self.decoder = nn.ModuleList(
             [_Up(fine, FEATURES[1], quarter, size.embedding), _Up(quarter, FEATURES[0], half, size.embedding)]
         )
@@ -179,20 +179,20 @@ class NanoNetwork(nn.Module):
             for values in self.head.parameters():
                 values.copy_(values[::4].repeat_interleave(4, dim=0))
 
-    def forward(self, image: torch.Tensor, codes: Mapping[str, Sequence[float]]) -> dict[str, torch.Tensor]:
+    def forward(self, image: torch.Tensor, switchers: Mapping[str, Sequence[float]]) -> dict[str, torch.Tensor]:
         """A map (B, 3, H, W), about [-1, 1], per task of an image (B, 3, H, W) in [-1, 1]; all from one encoding.
 
-        codes: task -> task code; what the decoder gets are its sines and cosines, as in Lotus.
+        switchers: task -> task switcher; what the decoder gets are its sines and cosines, as in Lotus.
         """
         half, quarter, eighth, sixteenth, last = self.encoder(image)
         x = self.attention(self.narrow(last))
         x = self.neck[1](self.neck[0](x, sixteenth), eighth)
-        return {task: self._decode(x, quarter, half, code) for task, code in codes.items()}
+        return {task: self._decode(x, quarter, half, switcher) for task, switcher in switchers.items()}
 
     def _decode(
-        self, x: torch.Tensor, quarter: torch.Tensor, half: torch.Tensor, code: Sequence[float]
+        self, x: torch.Tensor, quarter: torch.Tensor, half: torch.Tensor, switcher: Sequence[float]
     ) -> torch.Tensor:
-        values = torch.tensor([code], dtype=torch.float32, device=x.device)
+        values = torch.tensor([switcher], dtype=torch.float32, device=x.device)
         embedding = self.embed(torch.cat([values.sin(), values.cos()], dim=1).to(x.dtype))
         x = self.decoder[1](self.decoder[0](x, quarter, embedding), half, embedding)
         return functional.pixel_shuffle(self.head(x), 2)

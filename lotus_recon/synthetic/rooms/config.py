@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval, Unit
 
-from lotus_recon.limits import Many, Seed
+from lotus_recon.limits import LARGEST_INT, Many, Seed
 from lotus_recon.options import Options
 
 JpegQuality = Annotated[int, Interval(ge=1, le=100), Unit("percent")]
@@ -27,7 +27,7 @@ class RoomsConfig(Options):
     # Of everything random. A room depends on this and on its number only.
     seed: Seed = 0
     # Number of the first room, to share the work between machines.
-    first: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
+    first: Annotated[int, Interval(ge=0, le=LARGEST_INT)] = 0
     # mitsuba: path tracing; raycast: one bounce, needs nothing installed; auto: mitsuba where it is installed.
     renderer: Literal["auto", "mitsuba", "raycast"] = "auto"
     # Samples per pixel, before the denoiser where there is one. None: the renderer's own choice.

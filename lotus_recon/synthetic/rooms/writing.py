@@ -24,12 +24,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.io.cameras import SourceCamera
-from lotus_recon.io.images import MIN_SIDE_PX, write_png
+from lotus_recon.io.images import MIN_SIDE_PX, write_jpeg, write_png
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.io.normal_maps import write_normals_png
 from lotus_recon.io.transforms import write_transforms
@@ -255,7 +254,7 @@ def jpeg_quality(config: RoomsConfig, seed: int) -> int:
 def _write_view(folder: SceneFolder, name: str, view: RoomView, rgb: NDArray[np.uint8], quality: int) -> None:
     for path in (folder.photo(name), folder.depth(name), folder.normals(name)):
         path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(rgb).save(folder.photo(name), quality=quality, subsampling="4:2:0")
+    write_jpeg(folder.photo(name), rgb, quality, subsampling="4:2:0")
     write_png(folder.depth(name), encode_depth(view.depth))
     write_normals_png(folder.normals(name), view.normals.values, view.normals.valid)
     if view.sky.any():

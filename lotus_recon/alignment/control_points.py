@@ -1,4 +1,4 @@
-"""Sparse points as one view sees them: where, how deep, how sure, and what the model predicted there."""
+"""Sparse points as depth constraints of a view: where it sees them, how deep, how sure, what was predicted there."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from lotus_recon.types import BoolArray, DepthMap, FloatArray, Scene
 
 # Below this a reprojection error says how few observations a point has, not how good they are.
 _MIN_ERROR_PX = 0.25
+# Nearer than this share of the near points (their 2nd percentile) nothing is expected.
+_NEAREST = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Anchors:
+class ControlPoints:
     """N points of known depth in one view."""
 
-    point: NDArray[np.int64]  # (N,) index into Scene.points, -1 for a point lent by another view
+    point: NDArray[np.int64]  # (N,) index into Scene.points, -1 for a pixel projected from another view
     xy: NDArray[np.float64]  # (N, 2) pixels
     depth: NDArray[np.float64]  # (N,) z-depth in the view, unit of the scene
     sigma: NDArray[np.float64]  # (N,) expected error of depth, relative
@@ -28,9 +30,9 @@ class Anchors:
     def __len__(self) -> int:
         return len(self.depth)
 
-    def where(self, keep: BoolArray) -> Anchors:
-        """The anchors chosen by a mask (N,)."""
-        return Anchors(self.point[keep], self.xy[keep], self.depth[keep], self.sigma[keep], self.value[keep])
+    def where(self, keep: BoolArray) -> ControlPoints:
+        """The points chosen by a mask (N,)."""
+        return ControlPoints(self.point[keep], self.xy[keep], self.depth[keep], self.sigma[keep], self.value[keep])
 
 
 def held_out_points(scene: Scene, share: float, seed: int) -> BoolArray:
@@ -85,7 +87,7 @@ def _projection_jacobians(scene: Scene) -> NDArray[np.float64]:
     points = scene.points
     J = np.zeros((len(points.obs_point), 2, 3))
     for index, view in enumerate(scene.views):
-        rows = np.flatnonzero(points.obs_view == index)
+        rows = points.rows_of(index)
         x, y, z = transform(view.cam_from_world, points.xyz[points.obs_point[rows]]).T
         z = np.where(np.abs(z) > 1e-12, z, 1e-12)
         zero, camera = np.zeros_like(z), view.camera
@@ -96,25 +98,33 @@ def _projection_jacobians(scene: Scene) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False)
-class SceneAnchors:
+class Observations:
     """The observations of all views, ready to be looked up per view."""
 
     scene: Scene
-    depth: NDArray[np.float64]  # (O,)
-    sigma: NDArray[np.float64]  # (O,)
+    depth: NDArray[np.float64]  # (O,) z-depth in the view that observes, unit of the scene
+    sigma: NDArray[np.float64]  # (O,) expected error of depth, relative
 
     @classmethod
-    def of(cls, scene: Scene) -> SceneAnchors:
+    def of(cls, scene: Scene) -> Observations:
         """Depth and expected error of every observation of a scene."""
         if not len(scene.points.obs_point):
             return cls(scene, np.zeros(0), np.zeros(0))
         return cls(scene, observed_depth(scene), relative_depth_sigma(scene))
 
-    def in_view(self, index: int, prediction: DepthMap, jump: float) -> Anchors:
+    def in_view(self, index: int, prediction: DepthMap, jump: float) -> ControlPoints:
         """The points that view ``index`` sees where its prediction is valid."""
-        points = self.scene.points
-        rows = np.flatnonzero((points.obs_view == index) & (self.depth > 0) & np.isfinite(self.sigma))
+        points, rows = self.scene.points, self.scene.points.rows_of(index)
+        rows = rows[(self.depth[rows] > 0) & np.isfinite(self.sigma[rows])]
         xy = points.obs_xy[rows]
         value = sample_without_jumps(prediction.values, prediction.valid, xy, jump)
-        anchors = Anchors(points.obs_point[rows], xy, self.depth[rows], self.sigma[rows], value)
-        return anchors.where(np.isfinite(value))
+        seen = ControlPoints(points.obs_point[rows], xy, self.depth[rows], self.sigma[rows], value)
+        return seen.where(np.isfinite(value))
+
+    def depth_range(self, usable: BoolArray, max_depth_factor: float) -> tuple[float, float]:
+        """(nearest, farthest) plausible depth, from the ``usable`` (P,) sparse points as the views see them."""
+        depth = self.depth[(self.depth > 0) & usable[self.scene.points.obs_point]]
+        if not len(depth):
+            return 0.0, np.inf
+        near, far = np.percentile(depth, [2, 98])
+        return float(near * _NEAREST), float(far * max_depth_factor)
