@@ -20,7 +20,7 @@ _DEFAULT_FOCAL_FACTOR = 1.2
 
 @dataclass(frozen=True)
 class CameraPrior:
-    """Camera of an image at its working size; ``fixed``: given by the user; ``has_prior``: the focal length is known."""
+    """Camera of an image at its working size. ``fixed``: as given; ``has_prior``: its focal length is known."""
 
     camera: SourceCamera
     has_prior: bool

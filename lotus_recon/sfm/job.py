@@ -89,9 +89,8 @@ def in_source_pixels(model: pycolmap.Reconstruction, images: Sequence[SfmImage],
     """The model with the names, sizes and colours of the photos as given."""
     by_name = {working_name(image): image for image in images}
     working = posed_photos(model)
-    registered = [
-        by_name[name] for name in working.names
-    ]  # sorted by photo name too: images are numbered in that order
+    # Sorted by photo name too: images are numbered in that order.
+    registered = [by_name[name] for name in working.names]
     cameras = {s.name: working.cameras[working_name(s)].resized(s.width, s.height) for s in registered}
     poses = {s.name: working.cam_from_world[working_name(s)] for s in registered}
     factor = np.array([(s.width / s.working_size[0], s.height / s.working_size[1]) for s in registered]).reshape(-1, 2)
