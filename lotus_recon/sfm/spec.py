@@ -66,14 +66,14 @@ def _check_sfm(job: SceneJob) -> None:
     if not job.has_photos:
         return
     from lotus_recon.io.known_poses import read_known_poses
+    from lotus_recon.sfm.images import images_with_priors
     from lotus_recon.sfm.pairs import matcher_for, read_pairs
-    from lotus_recon.sfm.shots import survey
 
     config, photos = _sfm_options(job), job.photos
     if len(photos) < 2:
         raise InputError(f"{job.root} holds one photo, and several are needed; for one photo use pipelines.single_view")
     _ = job.masks  # raises for those that cannot be used
-    survey(photos, config)
+    images_with_priors(photos, config)
     wanted = config.advanced.min_registered
     if wanted > len(photos):
         raise InputError(f"sfm.advanced.min_registered {wanted}: there are only {len(photos)} photos")
