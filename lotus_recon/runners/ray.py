@@ -102,11 +102,11 @@ class _ModelHost:
 def _source(host: Any, alone: bool) -> Any:
     """Where ``make_model`` gets its models in a task: from the actor, but for stored maps."""
     from lotus_recon.models.precomputed import PrecomputedModel
-    from lotus_recon.models.registry import load_anew
+    from lotus_recon.models.registry import load_from_files
 
     def source(name: str, options: Any, device: str, dtype: str) -> Any:
         if name == PrecomputedModel.name or host is None:
-            return load_anew(name, options, device, dtype)
+            return load_from_files(name, options, device, dtype)
         return RemoteModel(host, (name, options, device, dtype), alone)
 
     return source

@@ -162,7 +162,7 @@ def test_view_that_is_masked_out_wholly_is_missing(setup: Setup, caplog: pytest.
     assert setup.run().missing == ("b/1.png",)
     assert "b/1.png" in caplog.text
     setup.inputs = replace(setup.inputs, masks=dict.fromkeys(NAMES, setup.root / "black.png"))
-    with pytest.raises(InputError, match="masks of all 3 views"):
+    with pytest.raises(InputError, match="masks exclude every pixel of all 3 views"):
         setup.run(out="none")
 
 
