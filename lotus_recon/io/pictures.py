@@ -58,12 +58,12 @@ def normals_picture(normals: NormalMap) -> Picture:
 
 
 def confidence_picture(confidence: FloatArray, valid: BoolArray) -> Picture:
-    """Confidence in [0, 1] as colours: dark violet is 0, green in between, yellow is 1 (viridis)."""
+    """Confidence (H, W) in [0, 1] as colours: dark violet is 0, green in between, yellow is 1 (viridis)."""
     return colored(confidence, valid, cv2.COLORMAP_VIRIDIS)
 
 
 def change_picture(before: FloatArray, after: FloatArray, valid: BoolArray) -> tuple[Picture, float]:
-    """Where depth became nearer (red) or farther (blue); white is no change. Also the relative change of full colour.
+    """(H, W, 3) where depth became nearer (red) or farther (blue); white is no change. Also the relative change of full colour.
 
     That is the 98th percentile of the changes, at least 0.1 %.
     """

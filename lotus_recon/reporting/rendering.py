@@ -84,7 +84,7 @@ class MeshRenderer:
         return rendered
 
     def median_depth(self, camera: Camera, cam_from_world: FloatArray) -> float | None:
-        """Median z-depth of what a camera sees of the mesh; None when it sees nothing."""
+        """Median z-depth of what a camera with a 4x4 pose sees of the mesh; None when it sees nothing."""
         hits = self._cast(np.asarray(cam_from_world, np.float64), rays_in_cam(camera).reshape(-1, 3))
         return float(np.median(hits.depth)) if len(hits.depth) else None
 
