@@ -20,7 +20,7 @@ _LIMIT = 2 ** (_BITS - 1)  # coordinates lie between -_LIMIT and _LIMIT
 
 
 def blocks_per_view(survey: Survey, voxel_size: float, truncation: float) -> list[NDArray[np.int64]]:
-    """For every view the packed coordinates (N,), sorted, of the N blocks that lie within ``truncation`` of its surface.
+    """For every view the packed coordinates (N,), sorted, of the blocks within ``truncation`` of its surface.
 
     Raises FusionError when the scene is too large for voxels this small.
     """

@@ -41,7 +41,7 @@ class SampledDepth:
 
 
 def grid_samples(valid: BoolArray, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows (N,) and columns (N,) of at most about ``count`` pixels on a regular grid: those that are ``valid`` (H, W)."""
+    """Rows (N,) and columns (N,) of at most about ``count`` pixels of a regular grid that are ``valid`` (H, W)."""
     H, W = valid.shape
     step = max(1.0, float(np.sqrt(H * W / count)))
     rows = np.floor(np.arange(step / 2, H, step)).astype(np.int64)

@@ -63,7 +63,7 @@ def confidence_picture(confidence: FloatArray, valid: BoolArray) -> Picture:
 
 
 def change_picture(before: FloatArray, after: FloatArray, valid: BoolArray) -> tuple[Picture, float]:
-    """(H, W, 3) where depth became nearer (red) or farther (blue); white is no change. Also the relative change of full colour.
+    """(H, W, 3): depth became nearer (red) or farther (blue); white is no change. Also the change of full colour.
 
     That is the 98th percentile of the changes, at least 0.1 %.
     """
