@@ -36,7 +36,7 @@ def save_arrays(path: Path, *, compressed: bool = True, **arrays: Any) -> None:
 
 
 def load_arrays(path: Path, without: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """All arrays (any shape) of an npz, but those named in ``without``. Raises InputError when it is missing or broken."""
+    """The arrays (any shape) of an npz, not those in ``without``. Raises InputError when it is missing or broken."""
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):

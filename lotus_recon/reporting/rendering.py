@@ -69,7 +69,7 @@ class MeshRenderer:
     ) -> dict[Shading, NDArray[np.uint8]]:
         """Pictures (H, W, 3) on white, one per shading. Raises InputError for a shading that the mesh does not allow.
 
-        "color": vertex colours as they are; "normals": as in normals_picture; "shaded": grey, lit from the camera.
+        "color": vertex colours as they are; "normals": as in colorize_normals; "shaded": grey, lit from the camera.
         """
         fine = camera.resized(camera.width * _SUPERSAMPLING, camera.height * _SUPERSAMPLING)
         pose = np.asarray(cam_from_world, np.float64)
