@@ -1,4 +1,4 @@
-"""The network of nano: an ImageNet encoder, a shared neck, a decoder conditioned on the task. B images, H x W pixels."""
+"""The network of nano: an ImageNet encoder, a shared neck and a decoder conditioned on the task. B images (H, W)."""
 
 from __future__ import annotations
 
