@@ -119,7 +119,7 @@ def test_contact_sheet() -> None:
     assert (sheet[:60, 86:] == 20).all()
     assert (sheet[60:84, :80] < 128).any(), "the label"
     assert (sheet[-60:, :80] == 30).all()
-    with pytest.raises(InputError, match="3 pictures, 1 labels"):
+    with pytest.raises(InputError, match="3 images, 1 labels"):
         contact_sheet([plain(3, 3, 1)] * 3, ["a"], 2)
     with pytest.raises(InputError, match="0 pictures"):
         contact_sheet([], [], 2)
