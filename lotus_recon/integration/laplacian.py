@@ -55,7 +55,7 @@ def minimise(
     tolerance: float,
     max_iterations: int,
 ) -> Update:
-    """The x at which that sum is least, to a residual of at most ``tolerance``; ``right`` is its ``gradient``.
+    """The x (N,) at which that sum is least, to a residual of at most ``tolerance``; ``right`` is its ``gradient``.
 
     Where nothing holds x, it stays near zero.
     """

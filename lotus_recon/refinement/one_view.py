@@ -36,7 +36,7 @@ class Prior:
     sigma: float
 
     def moved(self, offset: Tensor) -> Prior:
-        """The same with another log depth."""
+        """The same with another log depth (H, W)."""
         return Prior(self.depth * offset.exp(), self.known, self.sigma)
 
     def at_size(self, size: Sequence[int]) -> Prior:

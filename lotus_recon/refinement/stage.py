@@ -108,7 +108,7 @@ class _Refiner:
         self.inputs, self.config = inputs, config
         self.device = pick_device(inputs.runtime.device)
         self.kept = _KEPT * (config.advanced.sources + 1)
-        self.photos = Photos(inputs.images_dir, config.refine_size, self.device, self.kept)
+        self.photos = Photos(inputs.images_dir, config.advanced.refine_size, self.device, self.kept)
         self.aligned = Maps(inputs.depth_dir, self.device, self.kept)
         self.targets = [i for i, view in enumerate(inputs.scene.views) if self.aligned.has(view)]
         if not self.targets:

@@ -50,11 +50,11 @@ _MOST_RELAXED = Settings(
 def solve_from_scratch(job: Job) -> Solution:
     """Cameras, poses and points of the photos, and figures for the report.
 
-    Raises SfmError, which says why and what to try, when fewer than ``min_registered`` photos can be registered.
+    Raises SfmError, which says why and what to try, when fewer than ``min_registered`` photos are registered.
     """
     best = _with_fallbacks(job)
     registered = _registered(best.model)
-    if best.model is None or registered < max(2, job.config.min_registered):
+    if best.model is None or registered < max(2, job.config.advanced.min_registered):
         raise SfmError(why_no_model(job.names, best.matched.statistics, registered))
     fixed = {image.camera_number for image in job.images if image.prior.fixed}
     refined = refine(best.model, fixed, job.config, job.runtime)

@@ -68,11 +68,11 @@ def images_with_priors(photos: Sequence[Photo], config: SfmConfig) -> list[SfmIm
 def _sharing_key(photo: Photo, info: PhotoInfo, config: SfmConfig) -> tuple[object, ...]:
     """Photos with the same key share one camera."""
     size = (info.width, info.height)
-    if config.camera_sharing == "image":
+    if config.advanced.camera_sharing == "image":
         return (photo.name,)
-    if config.camera_sharing == "folder":
+    if config.advanced.camera_sharing == "folder":
         return (*size, str(PurePosixPath(photo.name).parent))
-    if config.camera_sharing == "resolution":
+    if config.advanced.camera_sharing == "resolution":
         return size
     return (*size, info.focal_35mm, info.camera_model)
 

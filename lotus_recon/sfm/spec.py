@@ -74,8 +74,9 @@ def _check_sfm(job: SceneJob) -> None:
         raise InputError(f"{job.root} holds one photo, and several are needed; for one photo use pipelines.single_view")
     _ = job.masks  # raises for those that cannot be used
     images_with_priors(photos, config)
-    if config.min_registered > len(photos):
-        raise InputError(f"--min-registered {config.min_registered}: there are only {len(photos)} photos")
+    wanted = config.advanced.min_registered
+    if wanted > len(photos):
+        raise InputError(f"sfm.advanced.min_registered {wanted}: there are only {len(photos)} photos")
     matcher_for(len(photos), config)
     if config.pairs is not None:
         read_pairs(config.pairs, [photo.name for photo in photos])

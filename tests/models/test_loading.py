@@ -116,7 +116,7 @@ def test_own_checkpoint_with_several_tasks(tmp_path: Path) -> None:
     assert model.tasks == ("depth", "normal")
     assert model.metadata.timestep == 500
     assert model.raw(photo(64, 80), task="depth", resize_back=False).shape == (32, 40, 3)
-    with pytest.raises(InputError, match="say which"):
+    with pytest.raises(InputError, match="choose one"):
         model.raw(RGB)
 
     both = model.predict(RGB)
@@ -338,7 +338,7 @@ def test_devices_and_number_formats(caplog: pytest.LogCaptureFixture, monkeypatc
     with pytest.raises(InputError, match="'gpu' is unknown"):
         resolve_device("gpu")
     assert resolve_dtype("bf16", torch.device("cpu")) is torch.float32
-    assert "computes in float32" in caplog.text
+    assert "runs in float32" in caplog.text
     caplog.clear()
     assert resolve_dtype("auto", torch.device("mps")) is torch.float32
     assert not caplog.text

@@ -150,7 +150,7 @@ def other_than_default(option: Any, config: Any) -> Any:
     if not option.is_number:
         return "text"
     step = 1 if option.kind is int else 0.1 * (config or 1)
-    near = [max(option.limits.low, 4)] if config is None else [config - step, config + step]
+    near = [max(option.limits.low, 4)] if config is None else [config - step, config + step, option.limits.low]
     return next(value for value in near if option.limits.hold(value) and value != config)
 
 

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from lotus_recon.errors import InputError
 from lotus_recon.io.images import list_photos
-from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.config import AdvancedSfm, SfmConfig
 from lotus_recon.sfm.images import images_with_priors
 
 
@@ -42,7 +42,7 @@ def test_camera_sharing(tmp_path: Path, sharing: str, numbers: list[int]) -> Non
     save(tmp_path / "a/1.jpg", (60, 40), focal_35mm=28)
     save(tmp_path / "a/2.jpg", (60, 40), focal_35mm=50)
     save(tmp_path / "b/3.jpg", (60, 40), focal_35mm=28)
-    config = SfmConfig(camera_sharing=sharing)  # type: ignore[arg-type]  # the four allowed words
+    config = SfmConfig(advanced=AdvancedSfm(camera_sharing=sharing))  # type: ignore[arg-type]  # the four words
     assert [image.camera_number for image in images_with_priors(list_photos(tmp_path), config)] == numbers
 
 

@@ -129,7 +129,7 @@ def test_a_model_that_cannot_be_written_is_renewed_later(tmp_path: Path) -> None
             raise OSError(errno.ENOSPC, "No space left on device")
 
     full = replace(toy_parts(), make_task_module=lambda config, device: Full(device))
-    with pytest.raises(TrainingError, match=r"model could not be renewed: .*No space left.*as it was"):
+    with pytest.raises(TrainingError, match=r"model could not be written: .*No space left.*are intact"):
         train(toy_config(), tmp_path / "full", full)
     assert sorted(path.name for path in (tmp_path / "full").iterdir()) == [
         "checkpoints",
@@ -290,7 +290,7 @@ def test_checkpoint_of_another_architecture(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    with pytest.raises(InputError, match="model is not of a training run"):
+    with pytest.raises(InputError, match="model was not written by a training run"):
         train(toy_config(), tmp_path, toy_parts())
 
 
@@ -309,7 +309,7 @@ def test_options_that_cannot_be(tmp_path: Path, loop: dict[str, Any], message: s
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without CUDA")
 def test_options_for_cuda(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="fp16: needs CUDA"):
+    with pytest.raises(InputError, match="fp16 needs CUDA"):
         train(toy_config(precision="fp16"), tmp_path, toy_parts())
     with pytest.raises(InputError, match="8-bit AdamW needs CUDA"):
         train(replace(toy_config(), optimizer=OptimizerConfig(eight_bit=True)), tmp_path, toy_parts())

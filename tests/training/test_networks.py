@@ -213,5 +213,5 @@ def test_more_steps_than_the_schedule_has_are_refused(stable_diffusion: Path, tm
 
 def test_folder_that_cannot_be_written_is_named(stable_diffusion: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ModelError, match="cannot be written"):
+    with pytest.raises(ModelError, match="cannot write"):
         save_checkpoint_folder(_start(stable_diffusion, "D"), METADATA, stable_diffusion, tmp_path / "file" / "own")

@@ -87,7 +87,7 @@ def test_processes_share_the_samples(process_count: int) -> None:
     together = validate(module, choices, 0, process_count, lambda results: [*shares, *results])
     alone = validate(module, choices)
     assert together.scores == alone.scores
-    assert np.array_equal(together.image, alone.picture)  # type: ignore[arg-type]  # both are there
+    assert np.array_equal(together.image, alone.image)  # type: ignore[arg-type]  # both are there
 
 
 def test_a_broken_sample_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
@@ -115,7 +115,7 @@ def test_the_network_trains_on_in_its_mode() -> None:
     assert torch.equal(before, torch.random.get_rng_state()), "dropout is off"
 
 
-def test_picture_shows_photo_prediction_and_truth() -> None:
+def test_image_shows_photo_prediction_and_truth() -> None:
     result = validate(ToyTaskModule(torch.device("cpu")), choose_samples([ToySet()], 2))
     assert result.image is not None
     height, width = result.image.shape[:2]

@@ -1,4 +1,4 @@
-"""What a benchmark set hands out, and the facts that its protocol fixes."""
+"""What a benchmark set hands out, and the spec that its protocol fixes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Facts:
+class BenchmarkSpec:
     """What the protocol of a set fixes besides its files."""
 
     title: str  # as tables name it
@@ -38,7 +38,7 @@ class Facts:
 class Benchmark(Protocol):
     """A benchmark set on disk. Making one reads its list; ``missing`` says what of it is not there."""
 
-    facts: Facts
+    spec: BenchmarkSpec
 
     def __len__(self) -> int:
         """How many photos there are."""

@@ -14,7 +14,7 @@ from lotus_recon.models.base import TASKS, check_choice
 from lotus_recon.types import DepthKind
 
 OWNER = "jingheya"  # of the released checkpoints on the Hugging Face Hub
-METADATA_FILE = "lotus.json"  # in our own checkpoints
+METADATA_FILE = "lotus.json"  # in checkpoints written by this program
 
 TIMESTEP = 999  # the single step: x_t is (almost) pure noise, the network predicts the annotation itself
 # The task switcher: the U-Net's class embedding projects [sin(switcher), cos(switcher)].
@@ -35,7 +35,7 @@ TIMESTEPS = ("single", "uniform")
 
 @dataclass(frozen=True)
 class Metadata:
-    """What one must know of a checkpoint besides its weights."""
+    """What inference needs besides the weights of a checkpoint."""
 
     tasks: Mapping[str, tuple[float, ...]]  # depth and/or normal -> task switcher
     depth_space: str | None  # disparity | depth; None when unknown or when it predicts no depth
@@ -82,28 +82,27 @@ def known_metadata(source: str, folder: Path | None) -> Metadata | None:
     return RELEASED.get(Path(source).name)
 
 
-def with_options(source: str, known: Metadata | None, task: str | None, depth_space: str | None) -> Metadata:
-    """The metadata to use: the known ones restricted to ``task``, or for an unknown checkpoint what the options say.
+def with_options(source: str, metadata: Metadata | None, task: str | None, depth_space: str | None) -> Metadata:
+    """``metadata`` restricted to ``task``, or for an unknown checkpoint (None) the metadata that the options give.
 
-    Raises InputError when an option is unknown, missing, or contradicts what is known.
+    Raises InputError when an option is unknown, missing, or contradicts the metadata.
     """
     check_choice("--task", task, TASKS)
     space = _depth_space(depth_space)
-    if known is None:
+    if metadata is None:
         if task is None:
             if (Path(source) / "model" / METADATA_FILE).is_file():
                 raise InputError(f"{source} is the folder of a training run; its model is {Path(source) / 'model'}")
             raise InputError(
-                f"{source} has no {METADATA_FILE} and is none of the released checkpoints: say what it predicts with "
-                "--task depth or --task normal; to predict depth, also with --depth-space disparity or "
-                "--depth-space depth what the depth is affine in"
+                f"{source} has no {METADATA_FILE} and is not a released checkpoint: specify --task depth or --task "
+                "normal; for depth, specify also what it is affine in: --depth-space disparity or --depth-space depth"
             )
         return Metadata({task: ANNOTATION}, space if task == "depth" else None)
-    if task is not None and task not in known.tasks:
-        raise InputError(f"--task {task}: {source} predicts {' and '.join(known.tasks)} only")
-    if space is not None and known.depth_space not in (None, space):
-        raise InputError(f"--depth-space {space}: the depth of {source} is affine in {known.depth_space}")
-    return replace(known, tasks={task: known.tasks[task]}) if task is not None else known
+    if task is not None and task not in metadata.tasks:
+        raise InputError(f"--task {task}: {source} predicts {' and '.join(metadata.tasks)} only")
+    if space is not None and metadata.depth_space not in (None, space):
+        raise InputError(f"--depth-space {space}: the depth of {source} is affine in {metadata.depth_space}")
+    return replace(metadata, tasks={task: metadata.tasks[task]}) if task is not None else metadata
 
 
 def _depth_space(text: str | None) -> str | None:
@@ -115,10 +114,10 @@ def _depth_space(text: str | None) -> str | None:
 
 
 def check_depth_space(source: str, metadata: Metadata) -> None:
-    """Raise InputError when depth is to be predicted but nobody knows what it is affine in."""
+    """Raise InputError when depth is to be predicted and its depth space is unknown."""
     if "depth" in metadata.tasks and metadata.depth_space is None:
         raise InputError(
-            f"{source}: what its depth is affine in is not known: say --depth-space disparity (larger = nearer) or "
+            f"{source} does not specify what its depth is affine in: use --depth-space disparity (larger = nearer) or "
             "--depth-space depth (larger = farther)"
         )
 

@@ -1,4 +1,4 @@
-"""Photos in, Lotus maps out: one checkpoint, or one for depth and one for normals."""
+"""Lotus models: one checkpoint, or one for depth and one for normals."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class LotusModel:
         seed: int | None = None,
         resize_back: bool = True,
     ) -> NDArray[np.float32]:
-        """The decoded map (h, w, 3) float32 in [0, 1] of one uint8 image (H, W, 3), as the network gives it.
+        """The decoded map (h, w, 3) float32 in [0, 1] of one uint8 image (H, W, 3), without conversion.
 
         task: needed when the checkpoint has several. processing_res: longer edge in pixels, 0 = as is, None = default.
         noise: (1, 4, h/8, w/8) of the padded size, instead of what ``seed`` (None = 0) draws; discriminative
@@ -105,7 +105,7 @@ class LotusModel:
         return tensors.in_batches([rgb], 1, run, job.longer_edge or max(rgb.shape[:2]))[0][0]
 
     def job(self, task: str, processing_res: int | None = None) -> Job:
-        """How ``task`` is computed."""
+        """The settings with which ``task`` is computed."""
         edge = self.processing_res if processing_res is None else processing_res
         if edge < 0:
             raise InputError(f"processing_res {edge}: must be 0 (as is) or more pixels")
@@ -113,23 +113,23 @@ class LotusModel:
 
     def _single_task(self, task: str | None) -> str:
         if task is None and len(self.tasks) > 1:
-            raise InputError(f"{self.name} predicts {' and '.join(self.tasks)}: say which with task=")
-        chosen = task or self.tasks[0]
-        if chosen not in self.tasks:
-            raise InputError(f"task {chosen!r}: {self.name} predicts {' and '.join(self.tasks)} only")
-        return chosen
+            raise InputError(f"{self.name} predicts {' and '.join(self.tasks)}: choose one with task=")
+        task = task or self.tasks[0]
+        if task not in self.tasks:
+            raise InputError(f"task {task!r}: {self.name} predicts {' and '.join(self.tasks)} only")
+        return task
 
     def predict(self, rgb: Image, seed: int | None = None, view: str | None = None) -> Prediction:
         """Depth (of the checkpoint's own kind), normals or both, at the size of ``rgb`` uint8 (H, W, 3).
 
-        Raises InputError for a bad image or a depth space that nobody stated, ModelError when memory ends.
+        Raises InputError for a bad image or an unspecified depth space, ModelError when it runs out of memory.
         """
         return self.predict_batch([rgb], seed)[0]
 
     def predict_batch(
         self, images: Sequence[Image], seed: int | None = None, views: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """``predict`` of several images, batched where their sizes agree."""
+        """``predict`` of several images (H, W, 3), batched where their sizes agree."""
         predictions, self.batch_size = _predict_together(self.name, [self], images, _seed(seed), self.batch_size)
         return predictions
 
@@ -153,14 +153,14 @@ class LotusPair:
     def predict_batch(
         self, images: Sequence[Image], seed: int | None = None, views: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """``predict`` of several images, batched where their sizes agree."""
+        """``predict`` of several images (H, W, 3), batched where their sizes agree."""
         models = [self.depth, self.normal]
         predictions, self.batch_size = _predict_together(self.name, models, images, _seed(seed), self.batch_size)
         return predictions
 
 
 def default_batch_size(parts: Parts) -> int:
-    """Images per call: a CPU is busy with one, a GPU is not."""
+    """Images per network call: one image saturates a CPU, but not a GPU."""
     return 4 if parts.device.type == "cuda" else 1
 
 
@@ -200,7 +200,7 @@ def _predict_together(
 
 
 def _meta(name: str, jobs: Sequence[tuple[LotusModel, str, Job]], shape: tuple[int, ...], seed: int) -> dict[str, Any]:
-    """What a stored prediction says of its making. Sizes are (width, height)."""
+    """Provenance that is stored with a prediction. Sizes are (width, height)."""
     height, width = shape[:2]
     sizes = {task: tensors.processing_size(height, width, job.longer_edge)[::-1] for _, task, job in jobs}
     return {

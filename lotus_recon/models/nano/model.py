@@ -1,4 +1,4 @@
-"""Photos in, nano's maps out: one step, all tasks from one encoding."""
+"""The nano model: one step, all tasks from one encoding."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ class NanoModel:
         return tuple(self.metadata.tasks)
 
     def predict(self, rgb: Image, seed: int | None = None, view: str | None = None) -> Prediction:
-        """Depth (affine disparity) and normals at the size of ``rgb`` uint8 (H, W, 3). Nothing in it is random.
+        """Depth (affine disparity) and normals at the size of ``rgb`` uint8 (H, W, 3). It is deterministic.
 
-        Raises InputError for a bad image, ModelError when memory ends.
+        Raises InputError for a bad image, ModelError when it runs out of memory.
         """
         return self.predict_batch([rgb])[0]
 
     def predict_batch(
         self, images: Sequence[Image], seed: int | None = None, views: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """``predict`` of several images, batched where their sizes agree."""
+        """``predict`` of several images (H, W, 3), batched where their sizes agree."""
         for image in images:
             check_rgb(image)
         results: dict[int, Prediction] = {}
@@ -95,7 +95,7 @@ class NanoModel:
         return [Prediction(d, n, dict(meta)) for d, n in zip(depth, normals, strict=True)]
 
     def _meta(self, shape: tuple[int, ...], size: tuple[int, int]) -> dict[str, Any]:
-        """What a stored prediction says of its making. Sizes are (width, height)."""
+        """Provenance that is stored with a prediction. Sizes are (width, height)."""
         return {
             "model": self.name,
             "image_size": [shape[1], shape[0]],
@@ -105,10 +105,10 @@ class NanoModel:
 
 
 def network_size(height: int, width: int, longer_edge: int) -> tuple[int, int]:
-    """(height, width) at which a photo goes through the network: whole cells, nearest to the wanted longer edge.
+    """(height, width) of the network input: multiples of ``SIZE_DIVISOR``, nearest to the requested longer edge.
 
-    The photo is stretched a little (a tenth at 256 pixels); padding would show the network what no photo has.
-    0 takes the size of the photo.
+    This stretches the image slightly (by up to a tenth at 256 pixels); padding would be foreign to the network. 0 takes
+    the size of the image.
     """
     sides = tensors.processing_size(height, width, longer_edge)
     rounded = [max(1, round(side / SIZE_DIVISOR)) * SIZE_DIVISOR for side in sides]

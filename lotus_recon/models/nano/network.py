@@ -1,4 +1,8 @@
-"""The network of nano: an ImageNet encoder, a shared neck, a decoder that is told the task. B images, H x W pixels."""
+<<<<<<< HEAD
+"""The network of nano: an ImageNet encoder, a shared neck, a decoder conditioned on the task. B images of HxW."""
+=======
+"""The network of nano: an ImageNet encoder, a shared neck and a decoder conditioned on the task. B images (H, W)."""
+>>>>>>> h/libraries
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ class NanoSize:
 
     neck: list[int] = field(default_factory=lambda: [160, 128, 96])  # at 1/32, 1/16, 1/8 of the image
     decoder: list[int] = field(default_factory=lambda: [64, 32])  # at 1/4 and 1/2
-    attention_layers: int = 2  # at 1/32: what lets one end of a room know of the other
+    attention_layers: int = 2  # at 1/32: global context
     attention_heads: int = 4
     embedding: int = 128  # of the task switcher
 
@@ -105,7 +109,7 @@ class Encoder(nn.Module):
 
 
 def _filter(inside: int, outside: int) -> nn.Conv2d:
-    """A 3x3 convolution; beyond its border a map goes on as it is there, so that a border leaves no mark."""
+    """A 3x3 convolution with replicate padding, so that the border leaves no artefact."""
     return nn.Conv2d(inside, outside, 3, padding=1, padding_mode="replicate")
 
 
@@ -151,14 +155,14 @@ class _Attention(nn.Module):
         batch, width, height, columns = x.shape
         tokens = x.flatten(2).transpose(1, 2)  # B N C
         q, k, v = self.qkv(self.norm(tokens)).reshape(batch, -1, 3, self.heads, width // self.heads).unbind(2)
-        seen = functional.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        tokens = tokens + self.out(seen.transpose(1, 2).reshape(batch, -1, width))
+        attended = functional.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        tokens = tokens + self.out(attended.transpose(1, 2).reshape(batch, -1, width))
         tokens = tokens + self.mlp(tokens)
         return tokens.transpose(1, 2).reshape(batch, width, height, columns)
 
 
 class NanoNetwork(nn.Module):
-    """Maps of images, one task switcher per map. Its forward pass is the one step: no noise, no time."""
+    """Maps of images, one task switcher per map. The forward pass is the single step, without noise or timestep."""
 
     def __init__(self, switcher_size: int, size: NanoSize | None = None) -> None:
         super().__init__()
@@ -182,7 +186,7 @@ class NanoNetwork(nn.Module):
     def forward(self, image: torch.Tensor, switchers: Mapping[str, Sequence[float]]) -> dict[str, torch.Tensor]:
         """A map (B, 3, H, W), about [-1, 1], per task of an image (B, 3, H, W) in [-1, 1]; all from one encoding.
 
-        switchers: task -> task switcher; what the decoder gets are its sines and cosines, as in Lotus.
+        switchers: task -> task switcher; the decoder gets its sines and cosines, as in Lotus.
         """
         half, quarter, eighth, sixteenth, last = self.encoder(image)
         x = self.attention(self.narrow(last))
