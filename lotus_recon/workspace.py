@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import resource
 import shutil
 import time
@@ -33,6 +34,7 @@ STAGE_FILE = "stage.json"
 OWNERS_FILE = ".owners.json"  # marks an output folder of ours: what lies in it is no input
 _LOCK_FILE = ".lock"
 _SCRATCH_FOLDER = ".scratch"
+_UNFINISHED = re.compile(r"\.[0-9a-f]{8}-")  # begins the names of files that are being written
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ class Workspace:
         scratch = self._scratch(place, wanted)
         if not wanted.are_in(scratch / STAGE_FILE):
             log.info("%s: running", label)
-            if not resumable:
+            if resumable:
+                _remove_unfinished(scratch)
+            else:
                 shutil.rmtree(scratch)
                 scratch.mkdir()
             _execute(scratch, run, wanted)
@@ -326,12 +330,19 @@ def write_json(path: Path, value: Any) -> None:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path`` (same suffix), then rename it; a failure leaves nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    part = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")  # matches _UNFINISHED
     try:
         write(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed within ``write_atomically`` left below a folder."""
+    for path in folder.rglob(".????????-*"):
+        if _UNFINISHED.match(path.name) and path.is_file():
+            path.unlink()
 
 
 def to_plain(value: Any, paths: bool = True) -> Any:

@@ -16,7 +16,7 @@ from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.recipes.engine import run_stages
 from lotus_recon.stages import Context, StageSpec
-from lotus_recon.workspace import Workspace, make_folder, write_atomically, write_json
+from lotus_recon.workspace import Hashes, Place, Workspace, make_folder, write_atomically, write_json
 from tests.killing import kill_when
 
 
@@ -175,6 +175,22 @@ def test_kill_9_half_way_then_the_same_result(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "s").iterdir()) == sorted(
         [f"{i}.txt" for i in range(20)] + ["stage.json"]
     )
+
+
+def test_a_resumed_stage_finds_no_half_written_files(tmp_path: Path) -> None:
+    place, wanted = Place("s"), Hashes.of({}, {})
+
+    def killed(folder: Path) -> None:
+        (folder / "sub").mkdir()
+        for name in ("a.txt", ".0123abcd-b.txt", "sub/.0123abcd-c.txt", ".hidden-d.txt"):
+            (folder / name).touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Workspace(tmp_path).run_stage("s", place, killed, wanted, resumable=True)
+    Workspace(tmp_path).run_stage("s", place, lambda folder: None, wanted, resumable=True)
+    left = sorted(path.relative_to(tmp_path / "s").as_posix() for path in (tmp_path / "s").rglob("*"))
+    assert left == [".hidden-d.txt", "a.txt", "stage.json", "sub"]
 
 
 def test_two_runs_cannot_share_an_output_folder(tmp_path: Path) -> None:

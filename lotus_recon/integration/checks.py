@@ -42,7 +42,10 @@ def checked(
     anchors: FloatArray | None,
     config: IntegrationConfig,
 ) -> Problem:
-    """The problem as stated. Raises InputError with what is wrong, where, and what is allowed."""
+    """The problem as stated: normals (H, W, 3), mask (H, W), K 3x3.
+
+    Raises InputError with what is wrong, where, and what is allowed.
+    """
     normals, mask = np.asarray(normals), np.asarray(mask)
     if normals.ndim != 3 or normals.shape[2] != 3:
         raise InputError(f"normals have shape {normals.shape}; allowed: (H, W, 3)")

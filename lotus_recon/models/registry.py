@@ -84,7 +84,7 @@ def options_of(config: PredictionConfig) -> ModelOptions:
         depth_space=config.depth_space,
         revision=config.revision,
         processing_res=config.processing_res,
-        batch_size=config.images_per_batch,
+        batch_size=config.advanced.images_per_batch,
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from lotus_recon.datasets.samples import Sample, TrainingSet
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.metrics import DepthAlignment, depth_metrics, normal_metrics
-from lotus_recon.io.pictures import Picture, contact_sheet, depth_picture, normals_picture
+from lotus_recon.io.visualization import RgbImage, colorize_depth, colorize_normals, contact_sheet
 from lotus_recon.training.task_module import TaskModule
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
 
@@ -41,14 +41,14 @@ class Validation:
     """Mean scores over the samples, named ``depth/abs_rel``, and a contact sheet."""
 
     scores: dict[str, float]
-    image: Picture | None
+    image: RgbImage | None
 
 
 @dataclass(frozen=True, eq=False)
 class _Result:
     place: int  # in the list of choices
     scores: Mapping[str, float]
-    row: Mapping[str, Picture]  # by label
+    row: Mapping[str, RgbImage]  # by label
 
 
 def choose_samples(sets: Sequence[TrainingSet], count: int) -> list[Choice]:
@@ -113,19 +113,19 @@ def _means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([values[name] for values in scores if name in values])) for name in names}
 
 
-def _row(prediction: Prediction, sample: Sample) -> dict[str, Picture]:
+def _row(prediction: Prediction, sample: Sample) -> dict[str, RgbImage]:
     """The photo, then prediction and truth of each map that is predicted, by label."""
     nothing = np.full_like(sample.rgb, _NO_VALUE)
-    row: dict[str, Picture] = {"photo": sample.rgb}
+    row: dict[str, RgbImage] = {"photo": sample.rgb}
     if prediction.depth is not None:
         truth = _true_depth(sample, prediction.depth.kind)
-        row["depth"] = depth_picture(prediction.depth)
-        row["true depth"] = nothing if truth is None else depth_picture(truth)
+        row["depth"] = colorize_depth(prediction.depth)
+        row["true depth"] = nothing if truth is None else colorize_depth(truth)
     if prediction.normals is not None:
-        row["normals"] = normals_picture(prediction.normals)
+        row["normals"] = colorize_normals(prediction.normals)
         row["true normals"] = nothing
         if sample.normals is not None and sample.normals_valid is not None:
-            row["true normals"] = normals_picture(NormalMap(sample.normals, sample.normals_valid))
+            row["true normals"] = colorize_normals(NormalMap(sample.normals, sample.normals_valid))
     return row
 
 
@@ -139,6 +139,6 @@ def _true_depth(sample: Sample, kind: DepthKind) -> DepthMap | None:
     return DepthMap(np.reciprocal(depth), sample.depth_valid, kind)
 
 
-def _sheet(rows: Sequence[Mapping[str, Picture]]) -> Picture:
+def _sheet(rows: Sequence[Mapping[str, RgbImage]]) -> RgbImage:
     labels = [label for row in rows for label in row]
     return contact_sheet([picture for row in rows for picture in row.values()], labels, columns=len(rows[0]))

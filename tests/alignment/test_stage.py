@@ -220,7 +220,7 @@ def test_nothing_to_align_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     with pytest.raises(InputError, match="no depth predictions"):
         align(truth, tmp_path / "empty", tmp_path / "b")
     save(folder, "01", np.ones((4, 4)), DepthKind.AFFINE)
-    with pytest.raises(InputError, match=r"01\.npz has depth of 4x4 pixels"):
+    with pytest.raises(InputError, match=r"01\.npz: depth is 4x4 pixels"):
         align(truth, folder, tmp_path / "c")
 
 
@@ -244,10 +244,10 @@ def test_a_view_that_is_wrong_in_a_part_is_warned_of(tmp_path: Path, caplog: pyt
     save(folder, "01", depth, DepthKind.AFFINE)
     with caplog.at_level(logging.WARNING, "lotus_recon"):
         align(truth, folder, tmp_path / "a")
-    said = [message for message in caplog.messages if "a tenth of the sparse points" in message]
-    assert len(said) == 1
-    assert "01.jpg" in said[0]
-    assert "00.jpg" not in said[0]
+    warned = [message for message in caplog.messages if "90th-percentile held-out depth error" in message]
+    assert len(warned) == 1
+    assert "01.jpg" in warned[0]
+    assert "00.jpg" not in warned[0]
 
 
 def test_expected_error_of_points_follows_the_baseline() -> None:

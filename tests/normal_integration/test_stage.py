@@ -139,7 +139,7 @@ def test_what_cannot_be_integrated_is_refused(tmp_path: Path) -> None:
     small = NormalMap(np.tile(np.array([0, 0, -1], np.float32), (10, 12, 1)), np.ones((10, 12), bool))
     save_prediction(tmp_path / "prediction" / f"{view.stem}.npz", Prediction(None, small))
     with pytest.raises(InputError, match="must agree"):
-        normal_integration.run(inputs, CONFIG, tmp_path / "out")
+        normal_integration.run(inputs, CONFIG, tmp_path / "other")
 
 
 @pytest.mark.parametrize("every", [2, 3])

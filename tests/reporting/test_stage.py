@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.maps import save_arrays, save_prediction
+from lotus_recon.io.maps import save_maps, save_prediction
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.reporting import stage
 from lotus_recon.reporting.config import AdvancedReport, ReportConfig
@@ -50,8 +50,7 @@ def fill(root: Path, view: View) -> None:
     save_prediction(root / "prediction" / f"{view.stem}.npz", raw)
     aligned = DepthMap(values, valid, DepthKind.SCENE)
     save_prediction(root / "alignment" / f"{view.stem}.npz", Prediction(aligned, None))
-    arrays = {"depth": values, "depth_valid": valid, "confidence": values - 1}
-    save_arrays(root / "consistency" / f"{view.stem}.npz", **arrays)
+    save_maps(root / "consistency" / f"{view.stem}.npz", aligned, confidence=values - 1)
 
 
 @pytest.fixture
