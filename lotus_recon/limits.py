@@ -45,7 +45,7 @@ class Limits:
         return cls(beside=tuple(note.value for note in notes if isinstance(note, Or)), **stated)
 
     def hold(self, value: float) -> bool:
-        """Whether a number is allowed; NaN and infinity never are, since no comparison with NaN holds and infinity is an open limit."""
+        """Whether a number is allowed; NaN never is (it compares with nothing), nor infinity (an open limit)."""
         if value in self.beside:
             return True
         above = value > self.low or (value == self.low and not self.low_open)
