@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import resource
 import shutil
 import time
@@ -33,6 +34,7 @@ STAGE_FILE = "stage.json"
 OWNERS_FILE = ".owners.json"  # marks an output folder of ours: what lies in it is no input
 _LOCK_FILE = ".lock"
 _SCRATCH_FOLDER = ".scratch"
+_UNFINISHED = re.compile(r"\.[0-9a-f]{8}-")  # how write_atomically names a file that is not finished
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ class Workspace:
         scratch = self._scratch(place, wanted)
         if not wanted.are_in(scratch / STAGE_FILE):
             log.info("%s: running", label)
-            if not resumable:
+            if resumable:
+                _remove_unfinished(scratch)
+            else:
                 shutil.rmtree(scratch)
                 scratch.mkdir()
             _execute(scratch, run, wanted)
@@ -332,6 +336,13 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files that a kill while writing left in a folder."""
+    for part in folder.rglob(".*"):
+        if _UNFINISHED.match(part.name) and part.is_file():
+            part.unlink()
 
 
 def to_plain(value: Any, paths: bool = True) -> Any:

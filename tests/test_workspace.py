@@ -16,7 +16,7 @@ from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.recipes.engine import run_stages
 from lotus_recon.stages import Context, StageSpec
-from lotus_recon.workspace import Workspace, make_folder, write_atomically, write_json
+from lotus_recon.workspace import Hashes, Place, Workspace, make_folder, write_atomically, write_json
 from tests.killing import kill_when
 
 
@@ -175,6 +175,26 @@ def test_kill_9_half_way_then_the_same_result(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "s").iterdir()) == sorted(
         [f"{i}.txt" for i in range(20)] + ["stage.json"]
     )
+
+
+def test_what_a_kill_left_of_a_file_is_removed(tmp_path: Path) -> None:
+    """Killed while writing, a resumable stage leaves half a file under a temporary name beside finished ones."""
+
+    def run(folder: Path) -> None:
+        (folder / "a").mkdir(exist_ok=True)
+        if not (folder / "a/1.txt").exists():
+            (folder / "a/1.txt").write_text("whole")
+            write_atomically(folder / "a/2.txt", lambda part: halves.append((part, part.write_text("ha"))))
+            halves[0][0].write_text("ha")  # as if it had not come to the renaming
+            raise KeyboardInterrupt
+
+    halves: list[tuple[Path, int]] = []
+    workspace = Workspace(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        workspace.run_stage("s", Place("s"), run, Hashes.of({}, {}), resumable=True)
+    assert halves[0][0].exists()
+    workspace.run_stage("s", Place("s"), run, Hashes.of({}, {}), resumable=True)
+    assert sorted(path.name for path in (tmp_path / "s/a").iterdir()) == ["1.txt", "2.txt"]
 
 
 def test_two_runs_cannot_share_an_output_folder(tmp_path: Path) -> None:
