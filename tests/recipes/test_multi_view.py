@@ -78,7 +78,7 @@ def off_normals_deg(mesh: Mesh) -> float:
 
 
 def test_with_normals_the_mesh_follows_them(scene: SceneOnDisk) -> None:
-    """Depth is off by half a percent in every pixel and the normals are true: the fused mesh is rough, the mesh is not."""
+    """Every pixel of the depth is off by half a percent and normals are true: the fused mesh is rough, the mesh not."""
     for i, path in enumerate(sorted(scene.predictions.glob("*.npz"))):
         depth = load_prediction(path).depth
         assert depth is not None
