@@ -34,7 +34,7 @@ STAGE_FILE = "stage.json"
 OWNERS_FILE = ".owners.json"  # marks an output folder of ours: what lies in it is no input
 _LOCK_FILE = ".lock"
 _SCRATCH_FOLDER = ".scratch"
-_UNFINISHED = re.compile(r"\.[0-9a-f]{8}-")  # how write_atomically names a file that is not finished
+_UNFINISHED = re.compile(r"\.[0-9a-f]{8}-")  # begins the names of files that are being written
 
 
 @dataclass(frozen=True)
@@ -330,7 +330,7 @@ def write_json(path: Path, value: Any) -> None:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path`` (same suffix), then rename it; a failure leaves nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    part = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")  # matches _UNFINISHED
     try:
         write(part)
         part.replace(path)
@@ -339,10 +339,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Remove the temporary files that a kill while writing left in a folder."""
-    for part in folder.rglob(".*"):
-        if _UNFINISHED.match(part.name) and part.is_file():
-            part.unlink()
+    """Remove what a process that was killed within ``write_atomically`` left below a folder."""
+    for path in folder.rglob(".????????-*"):
+        if _UNFINISHED.match(path.name) and path.is_file():
+            path.unlink()
 
 
 def to_plain(value: Any, paths: bool = True) -> Any:

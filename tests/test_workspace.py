@@ -177,24 +177,20 @@ def test_kill_9_half_way_then_the_same_result(tmp_path: Path) -> None:
     )
 
 
-def test_what_a_kill_left_of_a_file_is_removed(tmp_path: Path) -> None:
-    """Killed while writing, a resumable stage leaves half a file under a temporary name beside finished ones."""
+def test_a_resumed_stage_finds_no_half_written_files(tmp_path: Path) -> None:
+    place, wanted = Place("s"), Hashes.of({}, {})
 
-    def run(folder: Path) -> None:
-        (folder / "a").mkdir(exist_ok=True)
-        if not (folder / "a/1.txt").exists():
-            (folder / "a/1.txt").write_text("whole")
-            write_atomically(folder / "a/2.txt", lambda part: halves.append((part, part.write_text("ha"))))
-            halves[0][0].write_text("ha")  # as if it had not come to the renaming
-            raise KeyboardInterrupt
+    def killed(folder: Path) -> None:
+        (folder / "sub").mkdir()
+        for name in ("a.txt", ".0123abcd-b.txt", "sub/.0123abcd-c.txt", ".hidden-d.txt"):
+            (folder / name).touch()
+        raise KeyboardInterrupt
 
-    halves: list[tuple[Path, int]] = []
-    workspace = Workspace(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        workspace.run_stage("s", Place("s"), run, Hashes.of({}, {}), resumable=True)
-    assert halves[0][0].exists()
-    workspace.run_stage("s", Place("s"), run, Hashes.of({}, {}), resumable=True)
-    assert sorted(path.name for path in (tmp_path / "s/a").iterdir()) == ["1.txt", "2.txt"]
+        Workspace(tmp_path).run_stage("s", place, killed, wanted, resumable=True)
+    Workspace(tmp_path).run_stage("s", place, lambda folder: None, wanted, resumable=True)
+    left = sorted(path.relative_to(tmp_path / "s").as_posix() for path in (tmp_path / "s").rglob("*"))
+    assert left == [".hidden-d.txt", "a.txt", "stage.json", "sub"]
 
 
 def test_two_runs_cannot_share_an_output_folder(tmp_path: Path) -> None:

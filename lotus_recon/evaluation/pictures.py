@@ -1,4 +1,4 @@
-"""Pictures of errors: the photo, what was predicted, what is true, and how far apart they are."""
+"""Error images: photo, prediction, ground truth and error side by side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lotus_recon.types import BoolArray, DepthKind
 DEPTH_SCALE = 0.5  # relative error at the end of the colours
 ANGLE_SCALE_DEG = 60.0
 _NO_VALUE = 48
-_MAX_EDGE_PX = 640  # of one of the four pictures
+_MAX_EDGE_PX = 640  # of each of the four images
 
 
 def write_worst(
@@ -41,7 +41,7 @@ def _depth_parts(benchmark: Benchmark, index: int, folder: Path, config: MapsCon
     truth = benchmark.truth(index)
     depth, gt, compared, _ = depth_pair(prediction, truth, config)
     far = depth.kind is not DepthKind.AFFINE_DISPARITY
-    error = depth_error_map(prediction, truth, benchmark.facts, config)
+    error = depth_error_map(prediction, truth, benchmark.spec, config)
     return [
         benchmark.photo(index),
         _nearness(-depth.values if far else depth.values, depth.valid),
@@ -77,11 +77,11 @@ def _colored(share: NDArray, valid: BoolArray, colors: int) -> NDArray[np.uint8]
 
 
 def _directions(normals: NDArray, valid: BoolArray) -> NDArray[np.uint8]:
-    """x right, y up, z towards the camera as red, green and blue, as such pictures have everywhere."""
+    """x right, y up, z towards the camera as red, green and blue, as in other normal maps."""
     rgb = np.clip((normals * np.array([1, -1, -1]) + 1) * 127.5, 0, 255)
     return np.where(valid[..., None], rgb, _NO_VALUE).astype(np.uint8)
 
 
-def _reduced(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = min(1.0, _MAX_EDGE_PX / max(picture.shape[:2]))
-    return resize_rgb(picture, max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+def _reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    scale = min(1.0, _MAX_EDGE_PX / max(image.shape[:2]))
+    return resize_rgb(image, max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))

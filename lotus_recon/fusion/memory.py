@@ -28,7 +28,7 @@ class MemoryModel:
     """What the estimate depends on besides the number of blocks."""
 
     voxel_bytes: int
-    survey_bytes: int  # depth samples, held until the end
+    scan_bytes: int  # depth samples, held until the end
     frame_pixels: int
     workers: int  # threads of the weighted integration
 
@@ -38,7 +38,7 @@ class MemoryModel:
         extraction = n_blocks * (_VOXELS * _EXTRACTION_BYTES + _VERTICES * _VERTEX_BYTES + _TRIANGLES * _TRIANGLE_BYTES)
         integration = self.frame_pixels * _FRAME_BYTES + self.workers * _WORKER_BYTES  # freed late, by the allocator
         ordering = n_blocks * _TRIANGLES * _ORDERING_BYTES
-        return _FIXED_BYTES + self.survey_bytes + max(grid + integration + extraction, ordering)
+        return _FIXED_BYTES + self.scan_bytes + max(grid + integration + extraction, ordering)
 
 
 def free_memory_bytes(device: str) -> int:

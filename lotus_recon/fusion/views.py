@@ -16,7 +16,7 @@ from lotus_recon.progress import track
 from lotus_recon.threads import thread_count
 from lotus_recon.types import DepthKind, Scene, View
 
-SAMPLE_STRIDE = 4  # the survey looks at every 4th pixel of every 4th row
+SAMPLE_STRIDE = 4  # the scan looks at every 4th pixel of every 4th row
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Cuts:
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class DepthScan:
     """Facts of all maps together, from one pass over them."""
 
     views: tuple[View, ...]  # those with a depth map
@@ -98,7 +98,7 @@ class FusionViews:
         if not self.views:
             raise FusionError(f"none of the {len(scene.views)} views of the scene has a depth map in {depth_dir}")
 
-    def survey(self, max_depth_ratio: float) -> Survey:
+    def scan(self, max_depth_ratio: float) -> DepthScan:
         """Look at all maps once; pixels beyond ``max_depth_ratio`` times the median depth are cut.
 
         Raises FusionError for maps of a wrong kind or size and when no pixel is left.
@@ -113,7 +113,7 @@ class FusionViews:
         n_far = sum(int(np.count_nonzero(sample > max_depth)) for sample in samples)
         for sample in samples:
             sample[sample > max_depth] = 0
-        return Survey(
+        return DepthScan(
             views=self.views,
             samples=samples,
             max_depth=max_depth,
@@ -124,7 +124,7 @@ class FusionViews:
         )
 
     def _summary(self, view: View) -> _Summary:
-        """What the survey keeps of a map; the map is read again when fused, all of them would take too much memory."""
+        """What the scan keeps of a map; the map is read again when fused, all of them would take too much memory."""
         loaded, cuts = self._load(view)
         start = SAMPLE_STRIDE // 2
         lowest = 1.0 if loaded.weight is None else float(loaded.weight.min(where=loaded.depth > 0, initial=1.0))

@@ -21,7 +21,7 @@ from lotus_recon.errors import FusionError
 from lotus_recon.fusion.blocks import BLOCK_RESOLUTION, unpack
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.memory import FREE_SHARE, INTEGRATION_STEP, MemoryModel, free_memory_bytes
-from lotus_recon.fusion.views import FusionMap, FusionViews, Survey, worker_count
+from lotus_recon.fusion.views import DepthScan, FusionMap, FusionViews, worker_count
 from lotus_recon.fusion.volume import VolumePlan, plan_volume
 from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.fusion.weighted import WeightedIntegrator
@@ -46,25 +46,25 @@ def fuse(
     """
     device = _device(runtime.device)
     started = time.monotonic()
-    survey = views.survey(config.max_depth_ratio)
-    plan = _plan(survey, config, options, device)
-    surveyed = time.monotonic()
-    grid = _Grid(plan, survey.weighted, device)
-    for (view, depth_map, rgb), packed in zip(views.maps(survey.max_depth), plan.blocks_of_view, strict=True):
+    scan = views.scan(config.max_depth_ratio)
+    plan = _plan(scan, config, options, device)
+    scanned = time.monotonic()
+    grid = _Grid(plan, scan.weighted, device)
+    for (view, depth_map, rgb), packed in zip(views.maps(scan.max_depth), plan.blocks_of_view, strict=True):
         grid.integrate(view, depth_map, rgb, unpack(packed))
     integrated = time.monotonic()
     mesh = grid.mesh(options.advanced.min_fused_weight)
     if len(mesh.triangles) == 0:
         raise FusionError(
             f"the fused volume of {len(plan.blocks)} blocks holds no surface with a summed weight above "
-            f"{options.advanced.min_fused_weight:g} (tsdf.advanced.min_fused_weight): {survey.cuts}"
+            f"{options.advanced.min_fused_weight:g} (tsdf.advanced.min_fused_weight): {scan.cuts}"
         )
     seconds = {
-        "survey": surveyed - started,
-        "integration": integrated - surveyed,
+        "scan": scanned - started,
+        "integration": integrated - scanned,
         "extraction": time.monotonic() - integrated,
     }
-    return mesh, {**_figures(survey, plan, device), "seconds": seconds}
+    return mesh, {**_figures(scan, plan, device), "seconds": seconds}
 
 
 def _device(asked: str) -> str:
@@ -75,33 +75,33 @@ def _device(asked: str) -> str:
     return f"CUDA:{index or 0}" if available and kind in ("auto", "cuda") else "CPU:0"
 
 
-def _plan(survey: Survey, config: FusionConfig, options: TsdfConfig, device: str) -> VolumePlan:
+def _plan(scan: DepthScan, config: FusionConfig, options: TsdfConfig, device: str) -> VolumePlan:
     memory = MemoryModel(
-        voxel_bytes=(_WEIGHTED if survey.weighted else _COUNTED)[1],
-        survey_bytes=survey.nbytes,
-        frame_pixels=survey.largest,
-        workers=worker_count() if survey.weighted else 0,
+        voxel_bytes=(_WEIGHTED if scan.weighted else _COUNTED)[1],
+        scan_bytes=scan.nbytes,
+        frame_pixels=scan.largest,
+        workers=worker_count() if scan.weighted else 0,
     )
     budget = FREE_SHARE * free_memory_bytes(device) if config.memory_gb is None else config.memory_gb * 1e9
-    return plan_volume(survey, options, memory, int(budget))
+    return plan_volume(scan, options, memory, int(budget))
 
 
-def _figures(survey: Survey, plan: VolumePlan, device: str) -> dict[str, Any]:
+def _figures(scan: DepthScan, plan: VolumePlan, device: str) -> dict[str, Any]:
     return {
         "device": device,
-        "views": len(survey.views),
-        "weighted": survey.weighted,
+        "views": len(scan.views),
+        "weighted": scan.weighted,
         "voxel_size": plan.voxel_size,
         "truncation": plan.truncation,
-        "max_depth": survey.max_depth,
-        "pixel_footprint": survey.footprint,
+        "max_depth": scan.max_depth,
+        "pixel_footprint": scan.footprint,
         "blocks": len(plan.blocks),
         "estimated_memory_mb": plan.memory_bytes / 2**20,
         "pixels": {
-            "all": survey.cuts.pixels,
-            "invalid": survey.cuts.invalid,
-            "unconfident": survey.cuts.unconfident,
-            "far": survey.cuts.far,
+            "all": scan.cuts.pixels,
+            "invalid": scan.cuts.invalid,
+            "unconfident": scan.cuts.unconfident,
+            "far": scan.cuts.far,
         },
     }
 

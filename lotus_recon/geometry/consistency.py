@@ -41,7 +41,7 @@ class SampledDepth:
 
 
 def grid_samples(valid: BoolArray, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of about ``count`` pixels on a regular grid (at most), those that are valid."""
+    """Rows (N,) and columns (N,) of at most about ``count`` pixels of a regular grid that are ``valid`` (H, W)."""
     H, W = valid.shape
     step = max(1.0, float(np.sqrt(H * W / count)))
     rows = np.floor(np.arange(step / 2, H, step)).astype(np.int64)
@@ -143,7 +143,10 @@ def _unit(vectors: FloatArray) -> NDArray[np.float64]:
 
 
 def most_covisible(shares: FloatArray, count: int, min_share: float) -> list[NDArray[np.int64]]:
-    """Per view the (at most ``count``) views that see most of it, best first, none below ``min_share``."""
+    """Per view the (at most ``count``) views that see most of it, best first, none below ``min_share``.
+
+    ``shares`` (V, V): of each view (row) the share that another (column) sees.
+    """
     neighbours = []
     for row in shares:
         order = np.argsort(-row, kind="stable")[:count]
@@ -172,7 +175,7 @@ class DepthTensors:
         device: torch.device,
         confidence: FloatArray | None = None,
     ) -> DepthTensors:
-        """Tensors of a z-depth map; without a confidence all pixels are as sure as each other."""
+        """Tensors of a z-depth map (H, W); without a confidence (H, W) all pixels are as sure as each other."""
         clean = np.where(valid, depth, 1.0).astype(np.float32)
         sure = np.ones_like(clean) if confidence is None else np.asarray(confidence, np.float32)
         tensors = (torch.from_numpy(array).to(device) for array in (clean, np.asarray(valid), sure))
@@ -196,7 +199,7 @@ class DepthTensors:
 def covisible(
     views: Sequence[View], samples: Sequence[SampledDepth], count: int, min_parallax_deg: float = 0.0
 ) -> list[NDArray[np.int64]]:
-    """Per view the (at most ``count``) views that see most of its samples, best first."""
+    """Per view the indices (N,) of the views that see most of its samples, at most ``count``, best first."""
     return most_covisible(overlap_shares(views, samples, min_parallax_deg), count, _MIN_SHARE)
 
 
@@ -276,7 +279,7 @@ class Votes:
 def count_votes(
     this: DepthTensors, row: Tensor, col: Tensor, others: Sequence[DepthTensors], tolerance: float, hidden_beyond: float
 ) -> Votes:
-    """Votes of other views on pixels of this one.
+    """Votes of other views on the N pixels ``row`` (N,), ``col`` (N,) of this one.
 
     A log ratio within ``tolerance`` confirms; below, the other view sees through the pixel; above ``hidden_beyond`` the
     pixel is taken for hidden, which says nothing of it, and between the two it lies just behind a surface of the other.

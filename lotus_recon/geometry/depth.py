@@ -11,7 +11,7 @@ from lotus_recon.types import BoolArray, Camera, FloatArray
 
 
 def invert(values: FloatArray, minimum: float = 1e-12) -> NDArray[np.float64]:
-    """1 / values with values below ``minimum`` raised to it: depth from disparity and back."""
+    """1 / values (any shape) with values below ``minimum`` raised to it: depth from disparity and back."""
     return 1.0 / np.maximum(np.asarray(values, np.float64), minimum)
 
 
@@ -59,7 +59,7 @@ def grazing(normals: FloatArray, camera: Camera, min_angle_deg: float) -> BoolAr
 
 
 def erode(valid: BoolArray, pixels: int) -> BoolArray:
-    """``valid`` without a border of ``pixels`` around everything invalid (the image border does not count)."""
+    """``valid`` (H, W) without a border of ``pixels`` around everything invalid (the image border does not count)."""
     if pixels == 0:
         return valid
     return np.asarray(ndimage.binary_erosion(valid, np.ones((3, 3), bool), iterations=pixels, border_value=1))

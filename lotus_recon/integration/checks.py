@@ -25,7 +25,7 @@ class Problem:
     mask: BoolArray  # (H, W)
     normals: NDArray[np.float64]  # (H, W, 3) unit
     usable: BoolArray  # (H, W)
-    K: NDArray[np.float64] | None
+    K: NDArray[np.float64] | None  # (3, 3); None: orthographic
     confidence: NDArray[np.float64]  # (H, W)
     prior: NDArray[np.float64]  # (H, W)
     prior_weight: NDArray[np.float64]  # (H, W)
@@ -42,7 +42,10 @@ def checked(
     anchors: FloatArray | None,
     config: IntegrationConfig,
 ) -> Problem:
-    """The problem as stated. Raises InputError with what is wrong, where, and what is allowed."""
+    """The problem as stated: normals (H, W, 3), mask (H, W), K 3x3.
+
+    Raises InputError with what is wrong, where, and what is allowed.
+    """
     normals, mask = np.asarray(normals), np.asarray(mask)
     if normals.ndim != 3 or normals.shape[2] != 3:
         raise InputError(f"normals have shape {normals.shape}; allowed: (H, W, 3)")

@@ -259,7 +259,7 @@ def read_mask(path: Path, width: int, height: int) -> BoolArray:
 
 
 def resize_rgb(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """``rgb`` resized to (height, width, 3): area average to shrink, bilinear to enlarge."""
+    """``rgb`` (H, W, 3) resized to (height, width, 3): area average to shrink, bilinear to enlarge."""
     if rgb.shape[:2] == (height, width):
         return rgb
     shrink = width < rgb.shape[1]
@@ -268,7 +268,7 @@ def resize_rgb(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
 
 
 def write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    """Write grey or RGB, 8 or 16 bits, by rename. Raises OSError when it cannot be written."""
+    """Write grey (H, W) or RGB (H, W, 3), 8 or 16 bits, by rename. Raises OSError when it cannot be written."""
     bgr = image if image.ndim == 2 else image[..., ::-1]
     done, data = cv2.imencode(".png", np.ascontiguousarray(bgr))
     if not done:

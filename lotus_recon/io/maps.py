@@ -36,7 +36,7 @@ def save_arrays(path: Path, *, compressed: bool = True, **arrays: Any) -> None:
 
 
 def load_arrays(path: Path, without: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """All arrays of an npz, but for those named in ``without``. Raises InputError when it is missing or broken."""
+    """The arrays (any shape) of an npz, not those in ``without``. Raises InputError when it is missing or broken."""
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -68,7 +68,7 @@ def save_maps(
     if normals is not None:
         arrays |= {"normals": normals.values, "normals_valid": normals.valid}
     arrays["meta"] = np.array(json.dumps(to_plain(meta), sort_keys=True))
-    save_arrays(path, compressed=compressed, **arrays)
+    save_arrays(path, compressed, **arrays)
 
 
 def save_prediction(path: Path, prediction: Prediction) -> None:
@@ -100,7 +100,7 @@ def _prediction(path: Path, arrays: dict[str, np.ndarray]) -> Prediction:
 
 
 def parse_meta(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What the array ``meta`` of a file says. Raises InputError naming the file when it is not a JSON object."""
+    """What the 0-d array ``meta`` of a file says. Raises InputError naming the file when it is not a JSON object."""
     if "meta" not in arrays:
         raise InputError(f"{path} has no 'meta'; needed: a 0-d array holding a JSON string with 'kind'")
     try:

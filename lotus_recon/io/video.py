@@ -123,7 +123,7 @@ def choose_frames(facts: FrameFacts, max_frames: int, frame_motion: float) -> se
 
 
 def median_motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
-    """Median length of the optical flow at corners (pyramidal Lucas-Kanade), in shares of the longer edge.
+    """Median optical flow (pyramidal Lucas-Kanade) at corners of grey images (H, W), in shares of the longer edge.
 
     1 where the pictures have nothing in common.
     """

@@ -16,7 +16,7 @@ from lotus_recon.geometry.gravity import estimate_up
 from lotus_recon.io.meshes import GLTF_FROM_CAM, gltf_from_up, read_mesh, write_glb, write_ply
 from lotus_recon.meshing.cleaning import Cleaned, clean_mesh
 from lotus_recon.meshing.config import MeshConfig
-from lotus_recon.meshing.normal_guided import bent, read_view_normals
+from lotus_recon.meshing.normal_guided import follow_normals, read_view_normals
 from lotus_recon.types import Mesh, Scene, View
 from lotus_recon.workspace import write_json
 
@@ -77,7 +77,7 @@ def run(inputs: Inputs, config: MeshConfig, out_dir: Path) -> MeshResult:
         started = time.monotonic()
         guide = inputs.guide
         normals = read_view_normals(inputs.scene.views, guide.depth_dir, guide.prediction_dir)
-        mesh = bent(mesh, normals, guide.scale)
+        mesh = follow_normals(mesh, normals, guide.scale)
         seconds["normal-guided refinement"] = time.monotonic() - started
     started = time.monotonic()
     write_ply(out_dir / MESH_FILE, mesh)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from lotus_recon.limits import BatchSize, Edge
 from lotus_recon.options import Options
+
+
+@dataclass(frozen=True)
+class AdvancedPrediction(Options):
+    """Options that few need to turn, in YAML only."""
+
+    # Photos per network call; none: 4 on a GPU, 1 elsewhere. Halved when memory runs out.
+    images_per_batch: BatchSize | None = None
 
 
 @dataclass(frozen=True)
@@ -26,5 +34,4 @@ class PredictionConfig(Options):
     revision: str | None = None
     # Longer edge at which the network works; 0: that of the photo; none: the checkpoint's default.
     processing_res: Edge | None = None
-    # Photos per network call; none: 4 on a GPU, 1 elsewhere. Halved when memory runs out.
-    images_per_batch: BatchSize | None = None
+    advanced: AdvancedPrediction = field(default_factory=AdvancedPrediction)

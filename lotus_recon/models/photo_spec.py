@@ -22,7 +22,7 @@ def _run(context: Context[PhotoJob], out_dir: Path) -> Prediction:
     from lotus_recon.errors import ReconError
     from lotus_recon.io.images import write_png
     from lotus_recon.io.maps import save_prediction
-    from lotus_recon.io.pictures import depth_picture, normals_picture
+    from lotus_recon.io.visualization import colorize_depth, colorize_normals
 
     prediction = context.job.predicted
     assert prediction is not None, "photos are predicted in batches before this stage runs"
@@ -30,9 +30,9 @@ def _run(context: Context[PhotoJob], out_dir: Path) -> Prediction:
         raise prediction
     save_prediction(out_dir / PREDICTION_FILE, prediction)
     if prediction.depth is not None:
-        write_png(out_dir / "depth.png", depth_picture(prediction.depth))
+        write_png(out_dir / "depth.png", colorize_depth(prediction.depth))
     if prediction.normals is not None:
-        write_png(out_dir / "normals.png", normals_picture(prediction.normals))
+        write_png(out_dir / "normals.png", colorize_normals(prediction.normals))
     context.keep(PHOTO_PREDICTION, prediction)
     return prediction
 

@@ -30,10 +30,8 @@ def model_info(job: SceneJob) -> ModelInfo:
 def _run(context: Context[SceneJob], out_dir: Path) -> PredictionResult:
     from lotus_recon.models import stage
 
-    job, found = context.job, context[SFM]  # cameras are the same in every world frame
-    inputs = stage.Inputs(
-        found.scene, context.folder(IMAGES), job.root, found.source_cameras, job.masks, context.runtime
-    )
+    job, sfm = context.job, context[SFM]  # cameras are the same in every world frame
+    inputs = stage.Inputs(sfm.scene, context.folder(IMAGES), job.root, sfm.source_cameras, job.masks, context.runtime)
     return stage.run(inputs, context.options(PredictionConfig), out_dir)
 
 
@@ -59,7 +57,7 @@ def _check(job: SceneJob) -> None:
 
     config = options_of(job.config, PredictionConfig)
     if "depth" not in model_info(job).tasks:
-        raise InputError(f"--model {config.model} predicts no depth; name one that does, or DEPTH,NORMAL")
+        raise InputError(f"--model {config.model} predicts no depth; choose a model that does, or DEPTH,NORMAL")
     if config.predictions is not None and job.has_photos:
         as_it_is = options_of(job.config, AlignmentConfig).align == "none"
         check_predictions(config.predictions, job.photos, {DepthKind.METRIC} if as_it_is else STORED_KINDS)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lotus_recon.datasets.rooms import RoomsSet
 from lotus_recon.io.images import write_png
-from lotus_recon.io.pictures import Picture, contact_sheet, depth_picture, normals_picture, side_by_side
+from lotus_recon.io.visualization import RgbImage, colorize_depth, colorize_normals, contact_sheet, side_by_side
 from lotus_recon.types import DepthKind, DepthMap, NormalMap
 
 _COLUMNS = 2
@@ -27,7 +27,7 @@ def write_sheet(root: Path, path: Path, count: int, seed: int) -> None:
     write_png(path, contact_sheet(pictures, labels, _COLUMNS, _CELL_PX))
 
 
-def view_pictures(rooms: RoomsSet, index: int) -> list[Picture]:
+def view_pictures(rooms: RoomsSet, index: int) -> list[RgbImage]:
     """Photo, depth and normals of one view; the colours of depth span that view alone."""
     sample = rooms.load(index)
     assert sample.depth is not None  # rooms have everything
@@ -36,4 +36,4 @@ def view_pictures(rooms: RoomsSet, index: int) -> list[Picture]:
     assert sample.normals_valid is not None
     depth = DepthMap(sample.depth, sample.depth_valid, DepthKind.METRIC)
     normals = NormalMap(sample.normals, sample.normals_valid)
-    return [sample.rgb, depth_picture(depth), normals_picture(normals)]
+    return [sample.rgb, colorize_depth(depth), colorize_normals(normals)]

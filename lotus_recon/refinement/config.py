@@ -18,6 +18,8 @@ SearchRange = Annotated[float, Interval(ge=1e-5, le=2)]
 class AdvancedRefinement(Options):
     """Options that few need to turn, in YAML only."""
 
+    # Longer edge at which photos are compared; 0: that of the depth maps.
+    refine_size: Annotated[int, Interval(ge=64, le=65_536), Or(0), Unit("pixels")] = 0
     # Photos that each photo is compared with.
     sources: Annotated[int, Interval(ge=1, le=64)] = 8
     # Of them, those that agree best at a pixel count: others may not see it.
@@ -75,6 +77,4 @@ class RefinementConfig(Options):
 
     # Search the depth at which other photos agree, near the aligned depth (never with --align none).
     refine: bool = True
-    # Longer edge at which photos are compared; 0: that of the depth maps.
-    refine_size: Annotated[int, Interval(ge=64, le=65_536), Or(0), Unit("pixels")] = 0
     advanced: AdvancedRefinement = field(default_factory=AdvancedRefinement)

@@ -15,7 +15,7 @@ _TINY = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """(H, W - 1) and (H, W - 1): how much neighbours to the right and below belong to one surface, 0 to 1."""
+    """(H, W - 1) and (H - 1, W): how much neighbours to the right and below belong to one surface, 0 to 1."""
 
     right: Tensor
     below: Tensor
@@ -81,27 +81,27 @@ def lowest(cost: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True, eq=False)
-class Rest:
-    """Where a field rests, (H, W), and how much that weighs beside a fully believed pixel."""
+class FieldPrior:
+    """(H, W) values of a field where nothing else decides, and their weight beside a fully confident pixel."""
 
-    place: Tensor
-    pull: float
+    values: Tensor
+    weight: float
 
 
 def smooth_field(
-    data: Tensor, weight: Tensor, edges: Edges, rest: Rest, smoothness: float, width: float, rounds: int = 3
+    data: Tensor, weight: Tensor, edges: Edges, prior: FieldPrior, smoothness: float, width: float, rounds: int = 3
 ) -> Tensor:
-    """(H, W) field near ``data`` where its ``weight`` (0 to 1) is high, smooth inside the edges, and near its rest.
+    """(H, W) field near ``data`` where its ``weight`` (0 to 1) is high, smooth inside the edges, and near its prior.
 
-    Minimises sum weight rho(u - data) + smoothness sum bond |grad u|^2 + pull sum |u - place|^2, rho the Cauchy loss of
-    ``width``, by reweighted least squares with conjugate gradients: a confident pixel far from its confident neighbours
-    has no say.
+    Minimises sum weight rho(u - data) + smoothness sum bond |grad u|^2 + prior.weight sum |u - prior.values|^2, rho the
+    Cauchy loss of ``width``, by reweighted least squares with conjugate gradients: a confident pixel far from its
+    confident neighbours has no say.
     """
-    field = rest.place
+    field = prior.values
     robust = weight
     for _ in range(rounds):
-        right_side = robust * data + rest.pull * rest.place
-        field = solve_field(robust + rest.pull, right_side, edges, smoothness, field)
+        right_side = robust * data + prior.weight * prior.values
+        field = solve_field(robust + prior.weight, right_side, edges, smoothness, field)
         robust = weight / (1 + ((field - data) / width) ** 2)
     return field
 

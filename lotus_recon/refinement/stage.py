@@ -36,7 +36,7 @@ _SAMPLES = 400  # pixels per view that stand for its surface where there are few
 _UNKNOWN_ERROR = 0.05  # relative error of aligned depth that is taken where the alignment measured none
 _HIDDEN_RANGES = 2.0  # half widths of the search: a point so far behind a source's aligned surface is hidden by it
 _HIDDEN_PX, _TOLERANCE_PX = 6.0, 3.0  # in later passes, in pixels of parallax: hidden; no agreement in depth at all
-_OUTLIER_SHARE = 0.4  # of the median agreement of all photos, below which the pose of one is not believed
+_OUTLIER_SHARE = 0.4  # of the median agreement of all photos, below which a view is an outlier
 _FEWEST_TO_JUDGE = 4  # photos: among fewer nobody can tell who is wrong
 _JUDGED_LEVEL = 1  # half size is enough to tell whether photos show the same
 _FEWEST_VIEWS = 3  # of a point whose reprojection error tells how good cameras are: two agree on nearly anything
@@ -108,7 +108,7 @@ class _Refiner:
         self.inputs, self.config = inputs, config
         self.device = pick_device(inputs.runtime.device)
         self.kept = _KEPT * (config.advanced.sources + 1)
-        self.photos = Photos(inputs.images_dir, config.refine_size, self.device, self.kept)
+        self.photos = Photos(inputs.images_dir, config.advanced.refine_size, self.device, self.kept)
         self.aligned = Maps(inputs.depth_dir, self.device, self.kept)
         self.targets = [i for i, view in enumerate(inputs.scene.views) if self.aligned.has(view)]
         if not self.targets:

@@ -69,7 +69,7 @@ class MeshRenderer:
     ) -> dict[Shading, NDArray[np.uint8]]:
         """Pictures (H, W, 3) on white, one per shading. Raises InputError for a shading that the mesh does not allow.
 
-        "color": vertex colours as they are; "normals": as in normals_picture; "shaded": grey, lit from the camera.
+        "color": vertex colours as they are; "normals": as in colorize_normals; "shaded": grey, lit from the camera.
         """
         fine = camera.resized(camera.width * _SUPERSAMPLING, camera.height * _SUPERSAMPLING)
         pose = np.asarray(cam_from_world, np.float64)
@@ -84,7 +84,7 @@ class MeshRenderer:
         return rendered
 
     def median_depth(self, camera: Camera, cam_from_world: FloatArray) -> float | None:
-        """Median z-depth of what a camera sees of the mesh; None when it sees nothing."""
+        """Median z-depth of what a camera with a 4x4 pose sees of the mesh; None when it sees nothing."""
         hits = self._cast(np.asarray(cam_from_world, np.float64), rays_in_cam(camera).reshape(-1, 3))
         return float(np.median(hits.depth)) if len(hits.depth) else None
 

@@ -15,7 +15,7 @@ import numpy as np
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.points import point_errors
-from lotus_recon.io import pictures
+from lotus_recon.io import visualization
 from lotus_recon.io.images import read_rgb, write_jpeg
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, ViewMaps
@@ -139,7 +139,7 @@ def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _View
     """Pictures of some views."""
     chosen = _spread(_views_with_maps(inputs), config.report_views)
     aligned = {view.name: _aligned(inputs, view) for view in chosen}
-    limits = pictures.depth_limits([depth for depth in aligned.values() if depth is not None])
+    limits = visualization.depth_limits([depth for depth in aligned.values() if depth is not None])
     rows, notes = [], []
     for number, view in enumerate(track(chosen, "pictures of views", len(chosen)), 1):
         prediction = _maps(inputs.prediction_dir, view)
@@ -149,7 +149,7 @@ def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _View
         row: dict[str, Any] = {"view": view.name, "pictures": {}}
         for label, picture in shown.items():
             name = f"{PICTURE_FOLDER}/view_{number:02d}_{label.replace(' ', '_')}.jpg"
-            write_jpeg(out_dir / name, pictures.fitted(picture, config.advanced.picture_width), _JPEG_QUALITY)
+            write_jpeg(out_dir / name, visualization.fitted(picture, config.advanced.picture_width), _JPEG_QUALITY)
             row["pictures"][label] = name
         rows.append(row)
     return _ViewPictures(rows, notes, limits if any(depth is not None for depth in aligned.values()) else None)
@@ -171,43 +171,43 @@ def _spread(views: Sequence[View], count: int) -> list[View]:
 
 def _maps_of_view(
     inputs: Inputs, view: View, prediction: ViewMaps | None, aligned: DepthMap | None, limits: tuple[float, float]
-) -> dict[str, pictures.Picture]:
+) -> dict[str, visualization.RgbImage]:
     """Pictures by label, in the order they are shown in."""
-    shown: dict[str, pictures.Picture] = {}
+    shown: dict[str, visualization.RgbImage] = {}
     photo = inputs.images_dir / view.name
     if photo.is_file():
         shown["input"] = read_rgb(photo)
     if prediction is not None and prediction.depth is not None:
-        shown["depth"] = pictures.depth_picture(prediction.depth)
+        shown["depth"] = visualization.colorize_depth(prediction.depth)
     if prediction is not None and prediction.normals is not None:
-        shown["normals"] = pictures.normals_picture(prediction.normals)
+        shown["normals"] = visualization.colorize_normals(prediction.normals)
     if aligned is not None:
-        shown["aligned depth"] = pictures.depth_picture(aligned, limits)
+        shown["aligned depth"] = visualization.colorize_depth(aligned, limits)
     refined = _maps(inputs.refinement_dir, view)
     if refined is not None and aligned is not None:
         shown |= _refined_pictures(inputs, view, refined, aligned, limits)
     checked = _maps(inputs.consistency_dir, view)
     if checked is not None:
-        shown["confidence"] = pictures.confidence_picture(checked.weight, checked.required_depth.valid)
+        shown["confidence"] = visualization.colorize_confidence(checked.weight, checked.required_depth.valid)
     return shown
 
 
 def _refined_pictures(
     inputs: Inputs, view: View, refined: ViewMaps, aligned: DepthMap, limits: tuple[float, float]
-) -> dict[str, pictures.Picture]:
+) -> dict[str, visualization.RgbImage]:
     """The refined depth, its change, what the photos decide, and its error at sparse points."""
     depth = refined.required_depth
-    change, full = pictures.change_picture(aligned.values, depth.values, depth.valid & aligned.valid)
+    change, full = visualization.colorize_change(aligned.values, depth.values, depth.valid & aligned.valid)
     shown = {
-        "refined depth": pictures.depth_picture(depth, limits),
+        "refined depth": visualization.colorize_depth(depth, limits),
         f"change to {full:.1%}": change,
-        "photo agreement": pictures.confidence_picture(refined.weight, depth.valid),
+        "photo agreement": visualization.colorize_confidence(refined.weight, depth.valid),
     }
     photo = inputs.images_dir / view.name
     if inputs.scored_points is not None and photo.is_file():
         index = inputs.scene.index[view.name]
         xy, error = point_errors(inputs.scene, index, refined.depth_or_zero, inputs.scored_points)
-        shown["error at points, red 3%"] = pictures.errors_picture(read_rgb(photo), xy, error)
+        shown["error at points, red 3%"] = visualization.draw_errors(read_rgb(photo), xy, error)
     return shown
 
 

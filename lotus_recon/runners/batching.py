@@ -47,7 +47,7 @@ class BatchingQueue:
         views: Sequence[str] | None,
         alone: bool = False,
     ) -> list[Prediction]:
-        """``Model.predict_batch``, perhaps together with what others ask; not with them if ``alone``.
+        """``Model.predict_batch`` of images (H, W, 3), together with what others ask unless ``alone``.
 
         Other photos in a batch can change the last bits of a result, so what must repeat goes alone.
         """

@@ -53,13 +53,13 @@ class RemoteModel:
         self.name, self.tasks, self.batch_size = self._ask("facts")
 
     def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
-        """As ``Model.predict``."""
+        """As ``Model.predict``, of an image (H, W, 3)."""
         return self.predict_batch([rgb], seed, None if view is None else [view])[0]
 
     def predict_batch(
         self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """As ``Model.predict_batch``."""
+        """As ``Model.predict_batch``, of images (H, W, 3)."""
         found: list[Prediction] = self._ask("predict", list(images), seed, views, self._alone)
         return found
 
@@ -102,11 +102,11 @@ class _ModelHost:
 def _source(host: Any, alone: bool) -> Any:
     """Where ``make_model`` gets its models in a task: from the actor, but for stored maps."""
     from lotus_recon.models.precomputed import PrecomputedModel
-    from lotus_recon.models.registry import load_anew
+    from lotus_recon.models.registry import load_from_files
 
     def source(name: str, options: Any, device: str, dtype: str) -> Any:
         if name == PrecomputedModel.name or host is None:
-            return load_anew(name, options, device, dtype)
+            return load_from_files(name, options, device, dtype)
         return RemoteModel(host, (name, options, device, dtype), alone)
 
     return source

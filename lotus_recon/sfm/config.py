@@ -22,6 +22,11 @@ class AdvancedSfm(Options):
     max_features: Annotated[int, Interval(ge=1, le=1_000_000)] = 8192
     # Photos that each photo is compared with by retrieval (most similar ones) or sequentially (next ones).
     match_neighbors: Annotated[int, Interval(ge=1, le=100_000)] = 20
+    # Which photos share one camera: those of one resolution (auto: and of one body and focal length, where EXIF names
+    # them), of one folder and resolution, or none.
+    camera_sharing: Literal["auto", "resolution", "folder", "image"] = "auto"
+    # Fail when fewer photos than this are registered.
+    min_registered: Annotated[int, Interval(ge=2, le=1_000_000)] = 2
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,6 @@ class SfmConfig(Options):
     camera_model: Literal[
         "auto", "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE"
     ] = "auto"
-    # Which photos share one camera: those of one resolution (auto: and of one body and focal length, where EXIF names
-    # them), of one folder and resolution, or none.
-    camera_sharing: Literal["auto", "resolution", "folder", "image"] = "auto"
     # JSON with width, height, fx, fy, cx, cy in pixels (first pixel centre at 0.5), optionally COLMAP model and params.
     # Kept as given.
     intrinsics: Path | None = None
@@ -61,8 +63,6 @@ class SfmConfig(Options):
 
     # incremental: photo by photo; global: all at once, faster for hundreds of photos.
     mapper: Literal["incremental", "global"] = "incremental"
-    # Fail when fewer photos than this are registered.
-    min_registered: Annotated[int, Interval(ge=2, le=1_000_000)] = 2
 
     # Given poses: a folder with a COLMAP model (bin or txt) or a nerfstudio transforms.json. Never changed.
     poses: Path | None = None
@@ -85,8 +85,15 @@ class FrameConfig(Options):
 
 
 @dataclass(frozen=True)
-class UndistortConfig(Options):
-    """How undistorted photos are written."""
+class AdvancedUndistort(Options):
+    """Options that few need to turn, in YAML only."""
 
     # JPEG, WebP and HEIC quality.
     image_quality: Annotated[int, Interval(ge=1, le=100), Unit("percent")] = 95
+
+
+@dataclass(frozen=True)
+class UndistortConfig(Options):
+    """How undistorted photos are written."""
+
+    advanced: AdvancedUndistort = field(default_factory=AdvancedUndistort)

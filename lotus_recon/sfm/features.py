@@ -21,12 +21,12 @@ from lotus_recon.io.images import read_mask, read_rgb, resize_rgb, write_png
 from lotus_recon.progress import report
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.database import TEMPORARY, FeatureFolder, working_name
-from lotus_recon.sfm.shots import Shot
+from lotus_recon.sfm.images import SfmImage
 from lotus_recon.workspace import write_atomically
 
 log = logging.getLogger(__name__)
 
-Colors = dict[int, NDArray[np.uint8]]  # (N, 3) colour of every feature, by shot number
+Colors = dict[int, NDArray[np.uint8]]  # (N, 3) colour of every feature, by image number
 
 _PEAK_THRESHOLD = 0.02 / 3  # of the difference of Gaussians, for intensities in [0, 1] (COLMAP's default)
 
@@ -43,23 +43,23 @@ def extract_features(
     runtime: Runtime,
     peak_factor: float = 1.0,
 ) -> Colors:
-    """Fill a prepared database with the features that it lacks; return the colours of all features.
+    """Fill a prepared database with the features that it lacks; return their colours (N, 3).
 
     Features where a mask is black are left out. ``peak_factor`` scales the contrast a feature must have. Raises
     InputError for a photo that cannot be read or a mask of another size than its photo.
     """
     options = _extraction_options(config, runtime, peak_factor)
-    shots = folder.shots
+    images = folder.images
     complete = folder.colors()
-    missing = [shot for shot in shots if shot.number not in complete]
-    kept, block = len(shots) - len(missing), 2 * threads.thread_count()
+    missing = [image for image in images if image.number not in complete]
+    kept, block = len(images) - len(missing), 2 * threads.thread_count()
     if kept:
-        log.info("resuming: the features of %d of %d photos are kept", kept, len(shots))
-    report("finding features", kept, len(shots))
+        log.info("resuming: the features of %d of %d photos are kept", kept, len(images))
+    report("finding features", kept, len(images))
     for start in range(0, len(missing), block):
         part = missing[start : start + block]
         _extract_block(part, masks, folder, options)
-        report("finding features", kept + start + len(part), len(shots))
+        report("finding features", kept + start + len(part), len(images))
     return folder.colors()
 
 
@@ -74,47 +74,50 @@ def _extraction_options(config: SfmConfig, runtime: Runtime, peak_factor: float)
 
 
 def _extract_block(
-    shots: Sequence[Shot], masks: Mapping[str, Path], folder: FeatureFolder, options: pycolmap.FeatureExtractionOptions
+    images: Sequence[SfmImage],
+    masks: Mapping[str, Path],
+    folder: FeatureFolder,
+    options: pycolmap.FeatureExtractionOptions,
 ) -> None:
     """Features and their colours of a few photos. COLMAP leaves photos alone whose features are in the database."""
     with tempfile.TemporaryDirectory(dir=folder.path, prefix=TEMPORARY) as working:
-        images, black = Path(working, "images"), Path(working, "masks")
+        working_images, black = Path(working, "images"), Path(working, "masks")
         with ThreadPoolExecutor(threads.thread_count()) as pool:
-            copies = list(pool.map(lambda shot: _write_working_copy(shot, images), shots))
+            copies = list(pool.map(lambda image: _write_working_copy(image, working_images), images))
             if masks:
-                list(pool.map(lambda shot: _write_working_mask(shot, masks.get(shot.name), black), shots))
+                list(pool.map(lambda image: _write_working_mask(image, masks.get(image.name), black), images))
         reader = pycolmap.ImageReaderOptions()
         if black.is_dir():
             reader.mask_path = str(black)
         pycolmap.extract_features(
             str(folder.database),
-            str(images),
-            [working_name(shot) for shot in shots],
+            str(working_images),
+            [working_name(image) for image in images],
             reader_options=reader,
             extraction_options=options,
             device=pycolmap.Device.cpu,
         )
     database = pycolmap.Database.open(str(folder.database))
-    for shot, rgb in zip(shots, copies, strict=True):
-        colors = _sample(rgb, database.read_keypoints(shot.number))
-        write_atomically(folder.colors_file(shot), functools.partial(np.save, arr=colors))
+    for image, rgb in zip(images, copies, strict=True):
+        colors = _sample(rgb, database.read_keypoints(image.number))
+        write_atomically(folder.colors_file(image), functools.partial(np.save, arr=colors))
     database.close()
 
 
-def _write_working_copy(shot: Shot, images: Path) -> NDArray[np.uint8]:
+def _write_working_copy(image: SfmImage, folder: Path) -> NDArray[np.uint8]:
     """Write the photo, upright and grey, at its working size; return the working copy in colour."""
-    rgb = resize_rgb(read_rgb(shot.photo.path), *shot.working_size)
-    write_png(images / working_name(shot), np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
+    rgb = resize_rgb(read_rgb(image.photo.path), *image.working_size)
+    write_png(folder / working_name(image), np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
     return rgb
 
 
-def _write_working_mask(shot: Shot, mask_path: Path | None, masks: Path) -> None:
+def _write_working_mask(image: SfmImage, mask_path: Path | None, masks: Path) -> None:
     """Write the mask at the working size; a photo without mask gets a white one, or COLMAP would skip it."""
-    mask = np.ones((shot.height, shot.width), bool)
+    mask = np.ones((image.height, image.width), bool)
     if mask_path is not None:
-        mask = read_mask(mask_path, shot.width, shot.height)
-    small = cv2.resize(mask.astype(np.uint8) * 255, shot.working_size, interpolation=cv2.INTER_NEAREST)
-    write_png(masks / f"{working_name(shot)}.png", np.asarray(small, np.uint8))
+        mask = read_mask(mask_path, image.width, image.height)
+    small = cv2.resize(mask.astype(np.uint8) * 255, image.working_size, interpolation=cv2.INTER_NEAREST)
+    write_png(masks / f"{working_name(image)}.png", np.asarray(small, np.uint8))
 
 
 def _sample(rgb: NDArray[np.uint8], keypoints: NDArray[np.float32]) -> NDArray[np.uint8]:

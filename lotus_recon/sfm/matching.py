@@ -38,8 +38,8 @@ def match(folder: FeatureFolder, pairs: Pairs, runtime: Runtime, guided: bool = 
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = runtime.seed
     pycolmap.set_random_seed(runtime.seed)
-    shots, done = folder.shots, folder.matched_pairs()
-    missing = [(a, b) for a, b in pairs if (shots[a].number, shots[b].number) not in done]
+    images, done = folder.images, folder.matched_pairs()
+    missing = [(a, b) for a, b in pairs if (images[a].number, images[b].number) not in done]
     kept = len(pairs) - len(missing)
     if kept:
         log.info("resuming: the matches of %d of %d pairs are kept", kept, len(pairs))
@@ -47,7 +47,7 @@ def match(folder: FeatureFolder, pairs: Pairs, runtime: Runtime, guided: bool = 
     for part in in_tiles(missing):
         with tempfile.TemporaryDirectory(dir=folder.path, prefix=TEMPORARY) as temporary:
             listed = Path(temporary, "pairs.txt")
-            listed.write_text("".join(f"{working_name(shots[a])} {working_name(shots[b])}\n" for a, b in part))
+            listed.write_text("".join(f"{working_name(images[a])} {working_name(images[b])}\n" for a, b in part))
             pairing = pycolmap.ImportedPairingOptions()
             pairing.match_list_path = str(listed)
             pycolmap.match_image_pairs(
@@ -65,15 +65,15 @@ def in_tiles(pairs: Pairs) -> list[Pairs]:
 
 @dataclass(frozen=True)
 class MatchStatistics:
-    """What the database holds after matching. Indices are those of the shots."""
+    """What the database holds after matching. Indices are those of the images."""
 
-    features: tuple[int, ...]  # per shot
+    features: tuple[int, ...]  # per image
     inliers: dict[tuple[int, int], int]  # verified matches of each pair that has any
     no_baseline: frozenset[tuple[int, int]]  # pairs that one homography explains: rotation only, or one plane
     movement: float  # median shift of verified matches, in longer edges of the photo
 
     def groups(self) -> list[list[int]]:
-        """Shots connected by matches, the largest group first; a shot without any is a group of its own."""
+        """Images connected by matches, the largest group first; an image without any is a group of its own."""
         count = len(self.features)
         rows, cols = np.array(list(self.inliers), np.int64).reshape(-1, 2).T
         graph = coo_matrix((np.ones(len(rows)), (rows, cols)), (count, count))
@@ -84,10 +84,10 @@ class MatchStatistics:
 
 def match_statistics(folder: FeatureFolder) -> MatchStatistics:
     """Count features and verified matches."""
-    shots = folder.shots
+    images = folder.images
     database = pycolmap.Database.open(str(folder.database))
-    features = tuple(database.num_keypoints_for_image(shot.number) for shot in shots)
-    keypoints = {shot.number: database.read_keypoints(shot.number)[:, :2] for shot in shots}
+    features = tuple(database.num_keypoints_for_image(image.number) for image in images)
+    keypoints = {image.number: database.read_keypoints(image.number)[:, :2] for image in images}
     inliers, no_baseline, shifts = {}, set(), []
     for pair_id, geometry in zip(*database.read_two_view_geometries(), strict=True):
         first, second = pycolmap.pair_id_to_image_pair(pair_id)
@@ -99,7 +99,7 @@ def match_statistics(folder: FeatureFolder) -> MatchStatistics:
         if int(geometry.config) in _NO_BASELINE:
             no_baseline.add(pair)
         shift = keypoints[first][matches[:, 0]] - keypoints[second][matches[:, 1]]
-        shifts.append(np.median(np.linalg.norm(shift, axis=1)) / max(shots[first - 1].working_size))
+        shifts.append(np.median(np.linalg.norm(shift, axis=1)) / max(images[first - 1].working_size))
     database.close()
     movement = float(np.median(shifts)) if shifts else 0.0
     return MatchStatistics(features, inliers, frozenset(no_baseline), movement)

@@ -66,16 +66,17 @@ def _check_sfm(job: SceneJob) -> None:
     if not job.has_photos:
         return
     from lotus_recon.io.known_poses import read_known_poses
+    from lotus_recon.sfm.images import images_with_priors
     from lotus_recon.sfm.pairs import matcher_for, read_pairs
-    from lotus_recon.sfm.shots import survey
 
     config, photos = _sfm_options(job), job.photos
     if len(photos) < 2:
         raise InputError(f"{job.root} holds one photo, and several are needed; for one photo use pipelines.single_view")
     _ = job.masks  # raises for those that cannot be used
-    survey(photos, config)
-    if config.min_registered > len(photos):
-        raise InputError(f"--min-registered {config.min_registered}: there are only {len(photos)} photos")
+    images_with_priors(photos, config)
+    wanted = config.advanced.min_registered
+    if wanted > len(photos):
+        raise InputError(f"sfm.advanced.min_registered {wanted}: there are only {len(photos)} photos")
     matcher_for(len(photos), config)
     if config.pairs is not None:
         read_pairs(config.pairs, [photo.name for photo in photos])
@@ -162,4 +163,5 @@ IMAGES: StageSpec[SceneJob, ImagesResult] = StageSpec(
     options=lambda job: options_of(job.config, UndistortConfig),
     reads=(SFM,),
     needs=Needs(memory_mb=500),
+    resumable=True,
 )

@@ -23,9 +23,9 @@ from lotus_recon.io.cameras import (
 )
 from lotus_recon.io.images import Photo, check_unique_stems
 from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.from_scratch import solve_from_scratch
+from lotus_recon.sfm.images import images_with_priors
 from lotus_recon.sfm.job import Job
-from lotus_recon.sfm.ladder import solve_from_scratch
-from lotus_recon.sfm.shots import survey
 from lotus_recon.sfm.triangulation import solve_at_poses
 from lotus_recon.sfm.undistortion import undistorted_scene
 from lotus_recon.types import Scene
@@ -76,8 +76,8 @@ def run(inputs: Inputs, config: SfmConfig, out_dir: Path) -> SfmResult:
     check_unique_stems(inputs.photos)
     if len(inputs.photos) < 2:
         raise InputError(f"{len(inputs.photos)} photo: multi-view needs 2 or more; for one use pipelines.single_view")
-    shots = survey(inputs.photos, config)
-    job = Job(shots, inputs.masks, config, inputs.runtime, out_dir / _WORKING)
+    images = images_with_priors(inputs.photos, config)
+    job = Job(images, inputs.masks, config, inputs.runtime, out_dir / _WORKING)
     is_given = config.poses is not None
     solution = solve_from_scratch(job) if config.poses is None else solve_at_poses(job, config.poses)
     photos = solution.photos

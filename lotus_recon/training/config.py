@@ -83,7 +83,7 @@ class ObjectiveConfig(Options):
     timesteps: Literal["single", "uniform"] = "single"
     # Steps at inference of a checkpoint trained with uniform timesteps.
     inference_steps: Annotated[int, Interval(ge=1, le=1000)] = 50
-    # Train the network to give the image back too, under another task code.
+    # Train the network to give the image back too, under another task switcher.
     detail_preserver: bool = True
     # What depth is affine in.
     depth_space: Literal["disparity", "depth"] = "disparity"

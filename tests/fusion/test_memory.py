@@ -66,7 +66,7 @@ def test_surface_lies_in_the_blocks_that_were_counted(tmp_path: Path) -> None:
     inputs = scenes.sphere(tmp_path, n_views=14)
     views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, 0)
     voxel = 0.02
-    counted = np.unique(np.concatenate(blocks_per_view(views.survey(5.0), voxel, 8 * voxel)))
+    counted = np.unique(np.concatenate(blocks_per_view(views.scan(5.0), voxel, 8 * voxel)))
     directions = np.random.default_rng(0).normal(size=(20_000, 3))
     on_sphere = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     needed = np.unique(pack(np.floor(on_sphere / (16 * voxel)).T))

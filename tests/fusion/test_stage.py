@@ -64,7 +64,7 @@ def test_files_and_figures_agree(tmp_path: Path) -> None:
     assert mesh.normals is not None
     assert figures["views"] == 8
     assert figures["truncation"] == pytest.approx(8 * figures["voxel_size"])
-    assert set(figures["seconds"]) == {"survey", "integration", "extraction", "writing"}
+    assert set(figures["seconds"]) == {"scan", "integration", "extraction", "writing"}
     assert str(tmp_path) not in json.dumps(figures)
 
 

@@ -108,7 +108,7 @@ def test_a_model_name_wins_over_a_folder_of_that_name(tmp_path: Path, monkeypatc
         ("/nowhere/at/all", {"task": "depth"}, "no such folder"),
         ("precomputed", {}, "needs --predictions DIR"),
         ("precomputed", {"predictions": Path("/nowhere")}, "no such folder"),
-        ("precomputed", {"predictions": Path("/nowhere"), "task": "depth"}, "--task is for networks"),
+        ("precomputed", {"predictions": Path("/nowhere"), "task": "depth"}, "--task applies to networks"),
     ],
 )
 def test_checked_before_any_weights(name: str, options: dict[str, object], message: str) -> None:

@@ -55,8 +55,8 @@ def photos(tmp_path: Path) -> Path:
         rgb = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
         write_png(tmp_path / f"set/rgb/{name}.png", rgb)
         write_png(tmp_path / f"set/depth/{name}.png", rng.integers(900, 3000, (48, 64)).astype(np.uint16))
-    facts = "depth_unit_m: 0.001\nnormals_from_depth: true\nfx: 60\nfy: 60\ncx: 32\ncy: 24\n"
-    (tmp_path / "set/dataset.yaml").write_text(facts)
+    spec = "depth_unit_m: 0.001\nnormals_from_depth: true\nfx: 60\nfy: 60\ncx: 32\ncy: 24\n"
+    (tmp_path / "set/dataset.yaml").write_text(spec)
     return tmp_path
 
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from lotus_recon.config import load_config, overlaid
-from lotus_recon.datasets.rgbd_folder import FolderFacts
+from lotus_recon.datasets.rgbd_folder import FolderSpec
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig
 from lotus_recon.integration.config import IntegrationConfig
@@ -62,7 +62,7 @@ def test_every_number_states_its_limits(pipeline: str) -> None:
             assert math.isfinite(option.limits.high), f"{option.name}: C++ libraries take 32 bits"
 
 
-@pytest.mark.parametrize("kind", [IntegrationConfig, FolderFacts])
+@pytest.mark.parametrize("kind", [IntegrationConfig, FolderSpec])
 def test_groups_outside_of_the_pipelines_state_their_limits_too(kind: Any) -> None:
     assert all(option.limits is not None for option in leaf_options(kind) if option.is_number)
 
@@ -150,7 +150,7 @@ def other_than_default(option: Any, config: Any) -> Any:
     if not option.is_number:
         return "text"
     step = 1 if option.kind is int else 0.1 * (config or 1)
-    near = [max(option.limits.low, 4)] if config is None else [config - step, config + step]
+    near = [max(option.limits.low, 4)] if config is None else [config - step, config + step, option.limits.low]
     return next(value for value in near if option.limits.hold(value) and value != config)
 
 
@@ -219,9 +219,9 @@ def test_the_command_line_wins_by_an_old_name_too(tmp_path: Path) -> None:
 
 def test_yaml_may_say_on_and_off_and_numbers_without_a_point(tmp_path: Path) -> None:
     """YAML 1.1 reads the first as truth and the second as text."""
-    (tmp_path / "c.yaml").write_text("consistency: {check_depth: off}\nfusion: {voxel_size: 1e-3}\n")
+    (tmp_path / "c.yaml").write_text("consistency: {check_depth: off}\nmesh: {min_island_ratio: 1e-3}\n")
     config: Any = load_config(multi_view_config(), tmp_path / "c.yaml")
-    assert (config.consistency.check_depth, config.fusion.voxel_size) == ("off", 0.001)
+    assert (config.consistency.check_depth, config.mesh.min_island_ratio) == ("off", 0.001)
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)

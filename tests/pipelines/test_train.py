@@ -107,7 +107,7 @@ def test_trains_and_goes_on(data: Path, tmp_path: Path) -> None:
     assert train.run(common) == DONE
     assert train.run([*common, "--steps", "3"]) == DONE
     log = (tmp_path / "out/log.txt").read_text()
-    assert "going on after step 2 of 3" in log
+    assert "resuming after step 2 of 3" in log
     assert "step 3 of 3: loss" in log
     prediction = load_model(str(tmp_path / "out/model"), device="cpu").predict(np.zeros((48, 64, 3), np.uint8))
     assert prediction.depth is not None

@@ -262,7 +262,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "non-rigid matrix": (scaled_matrix, "not a rotation"),
     "mask of another size": (black_mask_of_another_size, "view 1.png is 10x10.*96x72"),
-    "more wanted than given": (lambda s: None, "--min-registered 50: there are only 6 photos"),
+    "more wanted than given": (
+        lambda s: (s.photos.parent / "many.yaml").write_text("sfm: {advanced: {min_registered: 50}}"),
+        "min_registered 50: there are only 6 photos",
+    ),
     "output is a file": (lambda s: s.out.write_text(""), "is a file"),
 }
 
@@ -272,7 +275,7 @@ def test_refused_before_any_work(case: str, scene: SceneOnDisk) -> None:
     change, message = REFUSED[case]
     change(scene)
     was_there = scene.out.exists()
-    more = ["--min-registered", "50"] if case == "more wanted than given" else []
+    more = ["--config", str(scene.photos.parent / "many.yaml")] if case == "more wanted than given" else []
     with pytest.raises(InputError, match=f"(?s){message}"):
         run(scene.arguments(*more))
     assert scene.out.exists() == was_there, "nothing is written"

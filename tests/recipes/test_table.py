@@ -53,7 +53,12 @@ APART = {"fusion.fusion", "refinement.refine", "alignment.align", "frame.scale_f
 # Those that only another model takes.
 APART |= {"prediction.model", "prediction.task", "prediction.depth_space", "prediction.revision"}
 # Where the next number or a word will not do.
-VALUES = {"refinement.refine_size": 64, "mesh.max_triangles": 4, "runtime.device": "cpu", "runtime.dtype": "float32"}
+VALUES = {
+    "refinement.advanced.refine_size": 64,
+    "mesh.max_triangles": 4,
+    "runtime.device": "cpu",
+    "runtime.dtype": "float32",
+}
 
 
 def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import torch
 
-from lotus_recon.refinement.offsets import Edges, Rest, lowest, semi_global, smooth_field
+from lotus_recon.refinement.offsets import Edges, FieldPrior, lowest, semi_global, smooth_field
 
 EVERYWHERE = Edges(torch.ones(20, 29), torch.ones(19, 30))
-REST = Rest(torch.zeros(20, 30), 1e-4)
+REST = FieldPrior(torch.zeros(20, 30), 1e-4)
 
 
 def noise(*size: int, seed: int = 0) -> torch.Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from lotus_recon.refinement.config import AdvancedRefinement, RefinementConfig
 from lotus_recon.refinement.maps import Map, save_map
 from lotus_recon.refinement.results import RefinementResult
 from lotus_recon.types import Scene, SparsePoints, View
+from tests.killing import kill_when
 from tests.refinement.scenes import OnDisk, views, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,16 +65,8 @@ def contents(out: Path) -> dict[str, bytes]:
 def killed_when(root: Path, out: Path, file: str, spoiled: bool = False) -> None:
     """Start the stage in a process of its own and kill -9 it as soon as ``file`` is there."""
     out.mkdir()
-    child = subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(root), str(out), "spoiled" if spoiled else "sound"], cwd=ROOT
-    )
-    deadline = time.monotonic() + 120
-    while not (out / file).exists():
-        assert child.poll() is None, "it ended before it was killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    child.kill()
-    child.wait()
+    command = [sys.executable, "-c", _CHILD, str(root), str(out), "spoiled" if spoiled else "sound"]
+    kill_when(subprocess.Popen(command, cwd=ROOT), (out / file).exists)
 
 
 @pytest.fixture

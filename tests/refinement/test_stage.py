@@ -155,7 +155,11 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_photos_can_be_compared_at_a_smaller_size(tmp_path: Path) -> None:
     seen = views(3)
-    result = refined(write(tmp_path, seen, AMOUNT), tmp_path / "out", replace(CONFIG, refine_size=80))
+    result = refined(
+        write(tmp_path, seen, AMOUNT),
+        tmp_path / "out",
+        replace(CONFIG, advanced=replace(CONFIG.advanced, refine_size=80)),
+    )
     error, confidence = errors(result, seen[1])
     assert error.shape == (seen[1].camera.height, seen[1].camera.width)
     assert np.median(error[confidence > 0.7]) < 0.5 * before(seen[1])

@@ -10,7 +10,7 @@ import pycolmap
 
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import Photo
-from lotus_recon.sfm.shots import Shot, StartCamera
+from lotus_recon.sfm.images import CameraPrior, SfmImage
 
 WIDTH, HEIGHT = 1024, 768
 
@@ -40,12 +40,12 @@ def synthesize(
     return truth
 
 
-def shots_of(truth: pycolmap.Reconstruction, fixed: bool = False) -> list[Shot]:
+def images_of(truth: pycolmap.Reconstruction, fixed: bool = False) -> list[SfmImage]:
     """Shots for the images of a synthetic scene; the photos behind them do not exist."""
     camera = SourceCamera.of_colmap(next(iter(truth.cameras.values())))
-    start = StartCamera(camera, has_prior=True, fixed=fixed)
+    prior = CameraPrior(camera, has_prior=True, fixed=fixed)
     return [
-        Shot(image_id, Photo(Path(image.name), image.name), WIDTH, HEIGHT, image.camera_id, start)
+        SfmImage(image_id, Photo(Path(image.name), image.name), WIDTH, HEIGHT, image.camera_id, prior)
         for image_id, image in sorted(truth.images.items())
     ]
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lotus_recon.sfm.database import FeatureFolder
+from lotus_recon.sfm.images import SfmImage
 from lotus_recon.sfm.matching import in_tiles
-from lotus_recon.sfm.shots import Shot
-from tests.sfm.helpers import shots_of, synthesize
+from tests.sfm.helpers import images_of, synthesize
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def folder(tmp_path: Path) -> FeatureFolder:
     """Four images with features, colours and matches."""
     path = tmp_path / "features"
     path.mkdir()
-    folder = FeatureFolder(path, shots_of(synthesize(path / "database.db", views=4, points=50)))
+    folder = FeatureFolder(path, images_of(synthesize(path / "database.db", views=4, points=50)))
     (path / "colors").mkdir()
     with closing(sqlite3.connect(folder.database)) as connection:
         for number, count in connection.execute("SELECT image_id, rows FROM keypoints"):
-            np.save(folder.colors_file(folder.shots[number - 1]), np.full((count, 3), number, np.uint8))
+            np.save(folder.colors_file(folder.images[number - 1]), np.full((count, 3), number, np.uint8))
     return folder
 
 
@@ -52,7 +52,7 @@ def test_a_photo_that_lacks_a_part_of_its_features_is_not_complete(folder: Featu
 
 @pytest.mark.parametrize("content", [None, b"", b"\x93NUMPY half a head"])
 def test_a_photo_without_readable_colours_is_not_complete(folder: FeatureFolder, content: bytes | None) -> None:
-    path = folder.colors_file(folder.shots[1])
+    path = folder.colors_file(folder.images[1])
     path.unlink()
     if content is not None:
         path.write_bytes(content)
@@ -60,7 +60,7 @@ def test_a_photo_without_readable_colours_is_not_complete(folder: FeatureFolder,
 
 
 def test_colours_of_other_features_do_not_count(folder: FeatureFolder) -> None:
-    np.save(folder.colors_file(folder.shots[0]), np.zeros((7, 3), np.uint8))
+    np.save(folder.colors_file(folder.images[0]), np.zeros((7, 3), np.uint8))
     assert sorted(folder.colors()) == [2, 3, 4]
 
 
@@ -71,8 +71,8 @@ def test_a_pair_that_lacks_a_part_is_not_matched(folder: FeatureFolder, table: s
     assert (1, 2) not in folder.matched_pairs()
 
 
-def prepared(tmp_path: Path, shots: list[Shot]) -> FeatureFolder:
-    folder = FeatureFolder(tmp_path / "prepared", shots)
+def prepared(tmp_path: Path, images: list[SfmImage]) -> FeatureFolder:
+    folder = FeatureFolder(tmp_path / "prepared", images)
     folder.prepare()
     return folder
 
@@ -80,12 +80,12 @@ def prepared(tmp_path: Path, shots: list[Shot]) -> FeatureFolder:
 def test_what_is_sound_is_kept_and_left_overs_are_not(
     folder: FeatureFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shots = list(folder.shots)
-    first = prepared(tmp_path, shots)
+    images = list(folder.images)
+    first = prepared(tmp_path, images)
     (first.path / ".temporary-x/images").mkdir(parents=True)
     execute(first, "UPDATE cameras SET prior_focal_length = 7")
     with caplog.at_level(logging.WARNING):
-        prepared(tmp_path, shots)
+        prepared(tmp_path, images)
     assert [path.name for path in first.path.iterdir()] == ["database.db"]
     with closing(sqlite3.connect(first.database)) as connection:
         assert connection.execute("SELECT prior_focal_length FROM cameras").fetchall() == [(7,)]
@@ -95,10 +95,10 @@ def test_what_is_sound_is_kept_and_left_overs_are_not(
 def test_features_of_other_photos_are_thrown_away(
     folder: FeatureFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shots = list(folder.shots)
-    prepared(tmp_path, shots[:3])
+    images = list(folder.images)
+    prepared(tmp_path, images[:3])
     with caplog.at_level(logging.WARNING):
-        prepared(tmp_path, shots)
+        prepared(tmp_path, images)
     assert "it holds other photos" in caplog.text
     with closing(sqlite3.connect(tmp_path / "prepared/database.db")) as connection:
         assert connection.execute("SELECT count(*) FROM images").fetchall() == [(4,)]
@@ -113,10 +113,10 @@ def test_colours_without_a_database_are_thrown_away(folder: FeatureFolder) -> No
 def test_the_images_of_a_finished_database_have_the_names_of_their_photos(
     folder: FeatureFolder, tmp_path: Path
 ) -> None:
-    prepared(tmp_path, list(folder.shots)).hand_over(tmp_path / "final.db")
+    prepared(tmp_path, list(folder.images)).hand_over(tmp_path / "final.db")
     with closing(sqlite3.connect(tmp_path / "final.db")) as connection:
         names = connection.execute("SELECT name FROM images ORDER BY image_id").fetchall()
-    assert [name for (name,) in names] == [shot.name for shot in folder.shots]
+    assert [name for (name,) in names] == [image.name for image in folder.images]
 
 
 @given(st.sets(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=300))

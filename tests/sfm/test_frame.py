@@ -13,11 +13,11 @@ import yaml
 from lotus_recon.errors import InputError, SfmError
 from lotus_recon.geometry.camera import project
 from lotus_recon.geometry.pose import Similarity, fit_similarity, transform
-from lotus_recon.io.cameras import SourceCamera, read_colmap_scene
+from lotus_recon.io.cameras import SourceCamera, read_colmap_scene, write_source_cameras
 from lotus_recon.io.transforms import read_transforms
 from lotus_recon.sfm.config import FrameConfig
 from lotus_recon.sfm.frame import Inputs, check, load, moved, parse_distance, run
-from lotus_recon.sfm.stage import SfmResult
+from lotus_recon.sfm.stage import SOURCES, SfmResult
 from lotus_recon.synthetic.arrangement import arc_of_poses
 from lotus_recon.types import Camera, Scene, SparsePoints, View
 
@@ -100,12 +100,8 @@ def test_frame_json_tells_where_everything_went(found: SfmResult, tmp_path: Path
 
 def test_every_file_holds_the_same_frame(found: SfmResult, tmp_path: Path) -> None:
     written = run(Inputs(found), FrameConfig("0.jpg,3.jpg=2"), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "distorted.json",
-        "frame.json",
-        "sparse",
-        "transforms.json",
-    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["frame.json", "sparse", "transforms.json"]
+    write_source_cameras(found.source_cameras, tmp_path / SOURCES)  # the sfm stage does, into the same folder
     loaded, model = load(tmp_path), read_colmap_scene(tmp_path / "sparse")
     frames = {frame.path.name: frame for frame in read_transforms(tmp_path / "transforms.json")}
     assert {frame.path.parent for frame in frames.values()} == {tmp_path.resolve().parent / "images"}

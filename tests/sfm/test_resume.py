@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from lotus_recon.sfm import stage
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.database import FeatureFolder
 from lotus_recon.workspace import file_fingerprint
+from tests.killing import kill_when
 from tests.sfm.helpers import render_photos
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,14 +92,7 @@ def contents(out: Path) -> dict[str, Any]:
 def killed_when(photos: Path, out: Path, is_time: Callable[[], bool]) -> None:
     """Start the stage in a process of its own and kill -9 it as soon as ``is_time``."""
     out.mkdir()
-    child = subprocess.Popen([sys.executable, "-c", _CHILD, str(photos), str(out)], cwd=ROOT)
-    deadline = time.monotonic() + 120
-    while not is_time():
-        assert child.poll() is None, "it ended before it was killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    child.kill()
-    child.wait()
+    kill_when(subprocess.Popen([sys.executable, "-c", _CHILD, str(photos), str(out)], cwd=ROOT), is_time)
 
 
 @pytest.fixture

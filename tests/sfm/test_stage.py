@@ -22,7 +22,7 @@ from lotus_recon.io.transforms import write_transforms
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.database import FeatureFolder, working_name
 from lotus_recon.sfm.features import extract_features
-from lotus_recon.sfm.shots import survey
+from lotus_recon.sfm.images import images_with_priors
 from lotus_recon.sfm.stage import Inputs, SfmResult, run
 from lotus_recon.sfm.undistortion import reprojection_errors
 from tests.sfm.helpers import poses_of, render_photos
@@ -103,8 +103,8 @@ def test_masked_features_are_left_out(tmp_path: Path) -> None:
     PIL.Image.fromarray(mask).save(tmp_path / "mask.png")
     photos = list_photos(tmp_path / "photos")
     config = SfmConfig(sfm_max_size=200)
-    shots = survey(photos, config)
-    folder = FeatureFolder(tmp_path / "features", shots)
+    images = images_with_priors(photos, config)
+    folder = FeatureFolder(tmp_path / "features", images)
     folder.prepare()
     colors = extract_features(folder, {"sub/b.jpg": tmp_path / "mask.png"}, config, Runtime())
     database = pycolmap.Database.open(str(folder.database))
@@ -200,7 +200,7 @@ def test_no_triangulation_when_told(rendered: tuple[Path, pycolmap.Reconstructio
     assert result.scene.views[0].camera.size == (1024, 768)
 
 
-def test_unplaced_photos_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture, shared: Path) -> None:
+def test_unregistered_photos_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture, shared: Path) -> None:
     """Three small photos of the fountain and one of nothing."""
     for number in (4, 5, 6):
         image = PIL.Image.open(shared / "data" / "fountain_p11" / "images" / f"{number:04d}.jpg").resize((480, 320))
@@ -226,7 +226,7 @@ def test_photos_may_have_any_numbers_for_names(tmp_path: Path, shared: Path) -> 
 
 def test_working_names_have_no_spaces() -> None:
     from lotus_recon.io.images import Photo
-    from lotus_recon.sfm.shots import Shot, StartCamera
+    from lotus_recon.sfm.images import CameraPrior, SfmImage
 
-    start = StartCamera(SourceCamera("PINHOLE", 4, 3, (4.0, 4.0, 2.0, 1.5)), has_prior=False, fixed=False)
-    assert " " not in working_name(Shot(1, Photo(Path("a b.png"), "a b.png"), 4, 3, 1, start))
+    prior = CameraPrior(SourceCamera("PINHOLE", 4, 3, (4.0, 4.0, 2.0, 1.5)), has_prior=False, fixed=False)
+    assert " " not in working_name(SfmImage(1, Photo(Path("a b.png"), "a b.png"), 4, 3, 1, prior))

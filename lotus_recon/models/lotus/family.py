@@ -9,7 +9,7 @@ from lotus_recon.models.lotus.checkpoints import (
     MODES,
     PAIRS,
     RELEASED,
-    Facts,
+    Metadata,
 )
 from lotus_recon.models.lotus.files import fetch as fetch_checkpoint
 from lotus_recon.models.lotus.files import files_state, is_hub_id
@@ -17,13 +17,13 @@ from lotus_recon.models.lotus.resolving import Checkpoint, resolve
 from lotus_recon.workspace import fingerprint as hash_of
 
 
-def _help(facts: Facts) -> str:
-    depth = f", affine {facts.depth_space}" if facts.depth_space else ""
-    return f"{' and '.join(facts.tasks)}{depth}, {MODES[facts.mode or 'D']}"
+def _help(metadata: Metadata) -> str:
+    depth = f", affine {metadata.depth_space}" if metadata.depth_space else ""
+    return f"{' and '.join(metadata.tasks)}{depth}, {MODES[metadata.mode or 'D']}"
 
 
 NAMES = {name: f"{depth} + {normal}" for name, (depth, normal) in PAIRS.items()} | {
-    name: _help(facts) for name, facts in RELEASED.items()
+    name: _help(metadata) for name, metadata in RELEASED.items()
 }
 
 
@@ -35,7 +35,7 @@ def accepts(name: str) -> bool:
 def check(name: str, options: ModelOptions) -> ModelInfo:
     """Name and tasks. Raises InputError for whatever is wrong with name and options."""
     checkpoints = resolve(name, options)
-    tasks = tuple(task for checkpoint in checkpoints for task in checkpoint.facts.tasks)
+    tasks = tuple(task for checkpoint in checkpoints for task in checkpoint.metadata.tasks)
     return ModelInfo(_model_name(name, checkpoints), tasks)
 
 

@@ -80,9 +80,9 @@ def _computed(folder: Path) -> Embeddings:
             )
     except LOAD_ERRORS as error:
         raise ModelError(f"{part} cannot be loaded (truncated, or not a checkpoint?): {error}") from error
-    encoder, found = loaded
-    if found["missing_keys"]:
-        raise ModelError(f"{part} lacks weights, for instance {sorted(found['missing_keys'])[0]}")
+    encoder, loading_info = loaded
+    if loading_info["missing_keys"]:
+        raise ModelError(f"{part} lacks weights, for instance {sorted(loading_info['missing_keys'])[0]}")
     padded = tokenizer("", padding="max_length", max_length=PADDED_TOKENS).input_ids
     unpadded = tokenizer("").input_ids
     with torch.inference_mode():

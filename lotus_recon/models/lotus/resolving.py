@@ -9,21 +9,21 @@ from lotus_recon.errors import InputError
 from lotus_recon.models.base import ModelOptions, file_safe
 from lotus_recon.models.lotus.checkpoints import (
     PAIRS,
-    Facts,
+    Metadata,
     check_depth_space,
-    known_facts,
+    known_metadata,
     with_options,
 )
-from lotus_recon.models.lotus.files import facts_folder, source_of
+from lotus_recon.models.lotus.files import metadata_folder, source_of
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint of a model: where it is, and what it is to do."""
+    """One checkpoint of a model, with its metadata."""
 
     name: str  # short, file-safe
     source: str  # folder or Hub id
-    facts: Facts
+    metadata: Metadata
     revision: str | None = None
 
 
@@ -37,7 +37,7 @@ def resolve(name: str, options: ModelOptions) -> list[Checkpoint]:
     if len(parts) == 1:
         return _checked([checkpoint_of(parts[0], options.task, options.depth_space, options.revision)])
     if len(parts) != 2 or not all(parts):
-        raise InputError(f"--model {name}: DEPTH,NORMAL takes two checkpoints with one comma between them")
+        raise InputError(f"--model {name}: DEPTH,NORMAL takes two checkpoints separated by one comma")
     if options.task is not None:
         raise InputError(f"--task {options.task}: with two checkpoints the first predicts depth, the second normals")
     depth = checkpoint_of(parts[0], "depth", options.depth_space, options.revision)
@@ -47,14 +47,14 @@ def resolve(name: str, options: ModelOptions) -> list[Checkpoint]:
 
 def _checked(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
     for checkpoint in checkpoints:
-        check_depth_space(checkpoint.source, checkpoint.facts)
+        check_depth_space(checkpoint.source, checkpoint.metadata)
     return checkpoints
 
 
 def checkpoint_of(name: str, task: str | None, depth_space: str | None, revision: str | None) -> Checkpoint:
-    """One checkpoint and its facts. Raises InputError when it is not there or what it predicts is not known."""
+    """One checkpoint and its metadata. Raises InputError when it is missing or its task is unknown."""
     source = source_of(name)
     if revision is not None and Path(source).is_dir():
         raise InputError(f"--revision {revision} belongs to a Hub id; {name} is a folder")
-    facts = with_options(source, known_facts(source, facts_folder(source, revision)), task, depth_space)
-    return Checkpoint(file_safe(Path(source).resolve().name), source, facts, revision)
+    metadata = with_options(source, known_metadata(source, metadata_folder(source, revision)), task, depth_space)
+    return Checkpoint(file_safe(Path(source).resolve().name), source, metadata, revision)

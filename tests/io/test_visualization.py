@@ -8,13 +8,13 @@ import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.pictures import (
-    confidence_picture,
+from lotus_recon.io.visualization import (
+    colorize_confidence,
+    colorize_depth,
+    colorize_normals,
     contact_sheet,
     depth_limits,
-    depth_picture,
     fitted,
-    normals_picture,
     side_by_side,
     stacked_rows,
 )
@@ -32,7 +32,7 @@ def turbo(level: int) -> list[int]:
 @pytest.mark.parametrize("kind", list(DepthKind))
 def test_near_is_red_and_far_is_blue_for_every_kind(kind: DepthKind) -> None:
     values = 1 / RAMP if kind is DepthKind.AFFINE_DISPARITY else RAMP
-    picture = depth_picture(DepthMap(values.astype(np.float32), ALL, kind)).astype(int)
+    picture = colorize_depth(DepthMap(values.astype(np.float32), ALL, kind)).astype(int)
     near, far = picture[0, 0], picture[0, -1]
     assert near.tolist() == turbo(255)
     assert far.tolist() == turbo(0)
@@ -41,10 +41,10 @@ def test_near_is_red_and_far_is_blue_for_every_kind(kind: DepthKind) -> None:
 
 
 def test_limits_make_maps_comparable() -> None:
-    first = depth_picture(DepthMap(RAMP, ALL, DepthKind.SCENE), limits=(0, 8))
-    shifted = depth_picture(DepthMap(RAMP + 1, ALL, DepthKind.SCENE), limits=(1, 9))
+    first = colorize_depth(DepthMap(RAMP, ALL, DepthKind.SCENE), limits=(0, 8))
+    shifted = colorize_depth(DepthMap(RAMP + 1, ALL, DepthKind.SCENE), limits=(1, 9))
     assert np.array_equal(first, shifted)
-    assert not np.array_equal(first, depth_picture(DepthMap(RAMP, ALL, DepthKind.SCENE)))
+    assert not np.array_equal(first, colorize_depth(DepthMap(RAMP, ALL, DepthKind.SCENE)))
 
 
 def test_limits_are_percentiles_of_valid_pixels_of_all_maps() -> None:
@@ -63,26 +63,28 @@ def test_constant_and_missing_values() -> None:
     valid[2:4, 5] = False
     values = np.full((8, 64), 2.0, np.float32)
     values[~valid] = np.nan
-    picture = depth_picture(DepthMap(values, valid, DepthKind.SCENE))
+    picture = colorize_depth(DepthMap(values, valid, DepthKind.SCENE))
     assert np.unique(picture[valid], axis=0).shape[0] == 1
     assert (picture[~valid] == 48).all()
-    empty = depth_picture(DepthMap(np.zeros((8, 64), np.float32), ~ALL, DepthKind.SCENE))
+    empty = colorize_depth(DepthMap(np.zeros((8, 64), np.float32), ~ALL, DepthKind.SCENE))
     assert (empty == 48).all()
 
 
 def test_normals_are_shown_with_x_right_y_up_z_to_the_camera() -> None:
     axes = np.array([[[0, 0, -1], [1, 0, 0], [0, -1, 0], [0, 1, 0]]], np.float32)
     valid = np.ones((1, 4), bool)
-    facing, right, up, down = normals_picture(NormalMap(axes, valid))[0].tolist()
+    facing, right, up, down = colorize_normals(NormalMap(axes, valid))[0].tolist()
     assert facing == [128, 128, 255]
     assert right == [255, 128, 128]
     assert up == [128, 255, 128]
     assert down == [128, 0, 128]
-    assert (normals_picture(NormalMap(axes, ~valid)) == 48).all()
+    assert (colorize_normals(NormalMap(axes, ~valid)) == 48).all()
 
 
 def test_confidence_runs_from_violet_to_yellow() -> None:
-    picture = confidence_picture(np.array([[0.0, 1.0, 7.0, 0.5]]), np.array([[True, True, True, False]]))[0].astype(int)
+    picture = colorize_confidence(np.array([[0.0, 1.0, 7.0, 0.5]]), np.array([[True, True, True, False]]))[0].astype(
+        int
+    )
     assert picture[0, 2] > picture[0, 1]
     assert picture[1, :2].min() > 200
     assert picture[2].tolist() == picture[1].tolist(), "clipped"
@@ -117,7 +119,7 @@ def test_contact_sheet() -> None:
     assert (sheet[:60, 86:] == 20).all()
     assert (sheet[60:84, :80] < 128).any(), "the label"
     assert (sheet[-60:, :80] == 30).all()
-    with pytest.raises(InputError, match="3 pictures, 1 labels"):
+    with pytest.raises(InputError, match="3 images, 1 labels"):
         contact_sheet([plain(3, 3, 1)] * 3, ["a"], 2)
     with pytest.raises(InputError, match="0 pictures"):
         contact_sheet([], [], 2)

@@ -11,8 +11,8 @@ from PIL import ExifTags, Image
 
 from lotus_recon.errors import InputError
 from lotus_recon.io.images import list_photos
-from lotus_recon.sfm.config import SfmConfig
-from lotus_recon.sfm.shots import survey
+from lotus_recon.sfm.config import AdvancedSfm, SfmConfig
+from lotus_recon.sfm.images import images_with_priors
 
 
 def save(path: Path, size: tuple[int, int], focal_35mm: int | None = None, orientation: int = 1) -> None:
@@ -28,10 +28,10 @@ def test_portrait_and_landscape_have_their_own_cameras(tmp_path: Path) -> None:
     save(tmp_path / "a.jpg", (60, 40))
     save(tmp_path / "b.jpg", (60, 40), orientation=6)
     save(tmp_path / "c.jpg", (60, 40))
-    shots = survey(list_photos(tmp_path), SfmConfig())
-    assert [(shot.width, shot.height) for shot in shots] == [(60, 40), (40, 60), (60, 40)]
-    assert [shot.camera_number for shot in shots] == [1, 2, 1]
-    assert [shot.number for shot in shots] == [1, 2, 3]
+    images = images_with_priors(list_photos(tmp_path), SfmConfig())
+    assert [(image.width, image.height) for image in images] == [(60, 40), (40, 60), (60, 40)]
+    assert [image.camera_number for image in images] == [1, 2, 1]
+    assert [image.number for image in images] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -42,15 +42,15 @@ def test_camera_sharing(tmp_path: Path, sharing: str, numbers: list[int]) -> Non
     save(tmp_path / "a/1.jpg", (60, 40), focal_35mm=28)
     save(tmp_path / "a/2.jpg", (60, 40), focal_35mm=50)
     save(tmp_path / "b/3.jpg", (60, 40), focal_35mm=28)
-    config = SfmConfig(camera_sharing=sharing)  # type: ignore[arg-type]  # the four allowed words
-    assert [shot.camera_number for shot in survey(list_photos(tmp_path), config)] == numbers
+    config = SfmConfig(advanced=AdvancedSfm(camera_sharing=sharing))  # type: ignore[arg-type]  # the four words
+    assert [image.camera_number for image in images_with_priors(list_photos(tmp_path), config)] == numbers
 
 
 def start_focal(tmp_path: Path, config: SfmConfig, focal_35mm: int | None = None) -> tuple[float, bool, bool]:
     save(tmp_path / "photos/a.jpg", (3000, 2000), focal_35mm)
-    (shot,) = survey(list_photos(tmp_path / "photos"), config)
-    assert shot.working_size == (1500, 1000)
-    return round(shot.start.camera.params[0], 6), shot.start.has_prior, shot.start.fixed
+    (image,) = images_with_priors(list_photos(tmp_path / "photos"), config)
+    assert image.working_size == (1500, 1000)
+    return round(image.prior.camera.params[0], 6), image.prior.has_prior, image.prior.fixed
 
 
 def test_sources_of_the_focal_length(tmp_path: Path) -> None:
@@ -70,12 +70,12 @@ def test_intrinsics_file_is_scaled_and_kept(tmp_path: Path) -> None:
     assert start_focal(tmp_path, config) == (1000.0, True, True)
     content |= {"model": "SIMPLE_RADIAL", "params": [4000.0, 3000.0, 2000.0, -0.1]}
     (tmp_path / "k.json").write_text(json.dumps(content))
-    (shot,) = survey(list_photos(tmp_path / "photos"), config)
-    assert shot.start.camera.model == "OPENCV"
-    assert shot.start.camera.params == (1000.0, 1000.0, 750.0, 500.0, -0.1, 0.0, 0.0, 0.0)
+    (image,) = images_with_priors(list_photos(tmp_path / "photos"), config)
+    assert image.prior.camera.model == "OPENCV"
+    assert image.prior.camera.params == (1000.0, 1000.0, 750.0, 500.0, -0.1, 0.0, 0.0, 0.0)
     (tmp_path / "k.json").write_text(json.dumps({**content, "params": [4000.0]}))
     with pytest.raises(InputError, match=r"k\.json.*SIMPLE_RADIAL takes"):
-        survey(list_photos(tmp_path / "photos"), config)
+        images_with_priors(list_photos(tmp_path / "photos"), config)
     (tmp_path / "k.json").write_text(json.dumps({**content, "height": 3000}))
     with pytest.raises(InputError, match="ratio of the sides"):
-        survey(list_photos(tmp_path / "photos"), config)
+        images_with_priors(list_photos(tmp_path / "photos"), config)

@@ -1,4 +1,4 @@
-"""The photos as SfM works on them: their working size, and the camera to start from."""
+"""Images with camera priors: the photos at their working size, and what is known of their cameras beforehand."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _DEFAULT_FOCAL_FACTOR = 1.2
 
 
 @dataclass(frozen=True)
-class StartCamera:
-    """Camera of a shot at its working size. ``fixed``: given by the user; ``has_prior``: its focal length is known."""
+class CameraPrior:
+    """Camera of an image at its working size. ``fixed``: as given; ``has_prior``: its focal length is known."""
 
     camera: SourceCamera
     has_prior: bool
@@ -28,7 +28,7 @@ class StartCamera:
 
 
 @dataclass(frozen=True)
-class Shot:
+class SfmImage:
     """One photo. ``number`` counts from 1 in the order of names: the image id in the COLMAP database."""
 
     number: int
@@ -36,7 +36,7 @@ class Shot:
     width: int  # of the photo as given, upright, in pixels
     height: int
     camera_number: int  # the camera id in the COLMAP database
-    start: StartCamera
+    prior: CameraPrior
 
     @property
     def name(self) -> str:
@@ -46,35 +46,38 @@ class Shot:
     @property
     def working_size(self) -> tuple[int, int]:
         """(width, height) at which features are found: the pixels in which SfM counts."""
-        return self.start.camera.width, self.start.camera.height
+        return self.prior.camera.width, self.prior.camera.height
 
 
-def survey(photos: Sequence[Photo], config: SfmConfig) -> list[Shot]:
-    """Sizes and start cameras of all photos, sorted by name. Raises InputError for unusable photos or intrinsics."""
-    numbers: dict[tuple[object, ...], tuple[int, StartCamera]] = {}
-    shots = []
+def images_with_priors(photos: Sequence[Photo], config: SfmConfig) -> list[SfmImage]:
+    """An image with its camera prior for every photo, sorted by name.
+
+    Raises InputError for photos or intrinsics that cannot be used.
+    """
+    numbers: dict[tuple[object, ...], tuple[int, CameraPrior]] = {}
+    images: list[SfmImage] = []
     for number, photo in enumerate(sorted(photos, key=lambda photo: photo.name), 1):
         info = read_info(photo.path)
         key = _sharing_key(photo, info, config)
         if key not in numbers:
-            numbers[key] = (len(numbers) + 1, start_camera(info, config))
-        shots.append(Shot(number, photo, info.width, info.height, *numbers[key]))
-    return shots
+            numbers[key] = (len(numbers) + 1, camera_prior(info, config))
+        images.append(SfmImage(number, photo, info.width, info.height, *numbers[key]))
+    return images
 
 
 def _sharing_key(photo: Photo, info: PhotoInfo, config: SfmConfig) -> tuple[object, ...]:
     """Photos with the same key share one camera."""
     size = (info.width, info.height)
-    if config.camera_sharing == "image":
+    if config.advanced.camera_sharing == "image":
         return (photo.name,)
-    if config.camera_sharing == "folder":
+    if config.advanced.camera_sharing == "folder":
         return (*size, str(PurePosixPath(photo.name).parent))
-    if config.camera_sharing == "resolution":
+    if config.advanced.camera_sharing == "resolution":
         return size
     return (*size, info.focal_35mm, info.camera_model)
 
 
-def start_camera(info: PhotoInfo, config: SfmConfig) -> StartCamera:
+def camera_prior(info: PhotoInfo, config: SfmConfig) -> CameraPrior:
     """The camera to start from, at the working size.
 
     In this order: intrinsics file (kept fixed), focal length in pixels, as 35 mm equivalent, field of view, EXIF, 1.2 x
@@ -82,7 +85,7 @@ def start_camera(info: PhotoInfo, config: SfmConfig) -> StartCamera:
     """
     width, height = fit_longer_edge(info.width, info.height, config.sfm_max_size)
     if config.intrinsics is not None:
-        return StartCamera(_given_camera(config.intrinsics, info).resized(width, height), has_prior=True, fixed=True)
+        return CameraPrior(_given_camera(config.intrinsics, info).resized(width, height), has_prior=True, fixed=True)
     given = GivenIntrinsics(None, config.focal_px, config.focal_35mm, config.fov_deg)
     known = any(value is not None for value in (config.focal_px, config.focal_35mm, config.fov_deg, info.focal_35mm))
     # Mapping refines one focal length in most models; the working size may change the ratio by half a pixel.
@@ -91,7 +94,7 @@ def start_camera(info: PhotoInfo, config: SfmConfig) -> StartCamera:
         focal = (camera.fx + camera.fy) / 2
     else:
         focal = _DEFAULT_FOCAL_FACTOR * max(width, height)
-    return StartCamera(_with_focal(mapping_model(config), focal, width, height), has_prior=known, fixed=False)
+    return CameraPrior(_with_focal(mapping_model(config), focal, width, height), has_prior=known, fixed=False)
 
 
 def mapping_model(config: SfmConfig) -> str:

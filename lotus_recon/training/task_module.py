@@ -1,4 +1,4 @@
-"""What the training loop asks of the thing it trains: Lotus in latent space, nano in pixel space."""
+"""The interface between the training loop and what it trains: Lotus in latent space, nano in pixel space."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Batch:
     valid: Mapping[str, torch.Tensor]  # task -> (B, 1, H, W) bool; for depth: valid OR sky
     # Seeds of each sample's own randomness (noise, timestep): results do not depend on how samples are batched.
     seeds: tuple[int, ...]
-    depth: torch.Tensor | None = None  # (B, 1, H, W) z-depth in metres, 0 where not known: for losses on depth itself
+    depth: torch.Tensor | None = None  # (B, 1, H, W) z-depth in metres, 0 where invalid: for losses on depth itself
 
     def to(self, device: torch.device) -> Batch:
         """The same on ``device``."""
@@ -44,8 +44,8 @@ class Term:
     weight: float = 1.0
 
 
-class Learner(Protocol):
-    """Something that learns from batches."""
+class TaskModule(Protocol):
+    """A network with its losses, which the training loop trains on batches."""
 
     # What is trained. The loop wraps it (several processes, mixed precision), so ``terms`` gets the wrapped one.
     network: nn.Module

@@ -1,13 +1,13 @@
-"""From scratch: a ladder of looser settings, climbed while photos are missing; the best model is refined.
+"""Reconstruction without given poses: fallback settings while photos are not registered; the best model is refined.
 
 1. ``normal``: COLMAP's settings.
-2. ``loose``: starts from pairs with half the baseline angle and matches, places photos with fewer matches.
-3. ``loosest``: starts from a quarter of the angle, keeps points seen by two photos only, under small angles.
+2. ``relaxed``: the initial pair may have half the baseline angle and matches, images register with fewer matches.
+3. ``most relaxed``: a quarter of the angle; points seen by two images only, under small angles, are kept.
 4. ``more features``: features of a third of the contrast, matched a second time along epipolar lines, then as 3.
 
-Rungs 2 and 3 are tried while photos that match others are missing (of 20 and more: over 5 %), rung 4, which costs as
-much as the whole run before, only while half of the photos are missing and the camera did move. A model is kept when it
-has more photos than those before. The global mapper has rungs 1 and 4 only, with the same settings.
+Settings 2 and 3 are tried while images that match others are not registered (of 20 and more: over 5 %). Settings 4,
+which cost as much as the whole run before, are tried only while half of the images are not registered and the camera
+did move. A model is kept when it has more images than those before. The global mapper takes 1 and 4 only.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ log = logging.getLogger(__name__)
 _ENOUGH = 0.95  # share of the photos that match others, of sets of 20 and more
 
 _NORMAL = Settings("normal")
-_LOOSE = Settings(
-    "loose", mapper={"init_min_num_inliers": 50, "init_min_tri_angle": 8.0, "abs_pose_min_num_inliers": 20}
+_RELAXED = Settings(
+    "relaxed", mapper={"init_min_num_inliers": 50, "init_min_tri_angle": 8.0, "abs_pose_min_num_inliers": 20}
 )
-_LOOSEST = Settings(
-    "loosest",
+_MOST_RELAXED = Settings(
+    "most relaxed",
     mapper={
         "init_min_num_inliers": 25,
         "init_min_tri_angle": 4.0,
@@ -50,28 +50,29 @@ _LOOSEST = Settings(
 def solve_from_scratch(job: Job) -> Solution:
     """Cameras, poses and points of the photos, and figures for the report.
 
-    Raises SfmError, which says why and what to try, when fewer than ``min_registered`` photos can be placed.
+    Raises SfmError, which says why and what to try, when fewer than ``min_registered`` photos are registered.
     """
-    best = _climb(job)
+    best = _with_fallbacks(job)
     registered = _registered(best.model)
-    if best.model is None or registered < max(2, job.config.min_registered):
+    if best.model is None or registered < max(2, job.config.advanced.min_registered):
         raise SfmError(why_no_model(job.names, best.matched.statistics, registered))
-    fixed = {shot.camera_number for shot in job.shots if shot.start.fixed}
+    fixed = {image.camera_number for image in job.images if image.prior.fixed}
     refined = refine(best.model, fixed, job.config, job.runtime)
     if not is_sound(refined.model):
         raise SfmError(why_no_model(job.names, best.matched.statistics))
-    photos = in_source_pixels(refined.model, job.shots, best.matched.colors)
+    photos = in_source_pixels(refined.model, job.images, best.matched.colors)
     _warn_of_unregistered(job, photos, best.matched.statistics)
-    if best.settings not in (_NORMAL.name, _LOOSE.name):
+    if best.settings not in (_NORMAL.name, _RELAXED.name):
         log.warning(
-            "the photos could be placed with the loosest settings only (few matches, or small angles): the poses are "
-            "doubtful; more photos from between these help"
+            "the photos were registered only with fallback settings %r (few matches, or small angles): their poses may "
+            "be wrong; take more photos from between these",
+            best.settings,
         )
     figures = {
         **best.matched.figures(job),
         "mapper": job.config.mapper,
         "settings": best.settings,
-        "freed": {str(camera): what for camera, what in sorted(refined.freedom.items())},
+        "refined_intrinsics": {str(camera): what for camera, what in sorted(refined.intrinsics.items())},
         "median_error_before_refinement_px": refined.error_before_px,
         "median_error_after_refinement_px": refined.error_after_px,
     }
@@ -85,23 +86,25 @@ class _Attempt:
     matched: Matched
 
 
-def _climb(job: Job) -> _Attempt:
-    """The best model over the rungs of the ladder."""
+def _with_fallbacks(job: Job) -> _Attempt:
+    """The best model over the normal and the fallback settings."""
     matched = fill_database(job)
     best = _Attempt(None, "", matched)
-    for settings in (_NORMAL,) if job.config.mapper == "global" else (_NORMAL, _LOOSE, _LOOSEST):
+    for settings in (_NORMAL,) if job.config.mapper == "global" else (_NORMAL, _RELAXED, _MOST_RELAXED):
         best = _better(best, _attempt(job, settings, matched))
         if _enough(_registered(best.model), matched.statistics):
             break
-    if _registered(best.model) < len(job.shots) / 2 and has_baseline(matched.statistics):
-        log.warning("only %d of %d photos placed: looking for more features", _registered(best.model), len(job.shots))
-        best = _better(best, _attempt(job, _LOOSEST, fill_database(job, more_features=True), "more features"))
+    if _registered(best.model) < len(job.images) / 2 and has_baseline(matched.statistics):
+        log.warning(
+            "only %d of %d photos are registered: finding more features", _registered(best.model), len(job.images)
+        )
+        best = _better(best, _attempt(job, _MOST_RELAXED, fill_database(job, more_features=True), "more features"))
     return best
 
 
 def _attempt(job: Job, settings: Settings, matched: Matched, name: str | None = None) -> _Attempt:
-    model = map_photos(job.shots, matched.folder.database, settings, job.config, job.runtime)
-    log.info("settings %r: %d of %d photos placed", name or settings.name, _registered(model), len(job.shots))
+    model = map_photos(job.images, matched.folder.database, settings, job.config, job.runtime)
+    log.info("settings %r: %d of %d photos registered", name or settings.name, _registered(model), len(job.images))
     return _Attempt(model, name or settings.name, matched)
 
 
@@ -114,11 +117,11 @@ def _registered(model: pycolmap.Reconstruction | None) -> int:
 
 
 def _enough(registered: int, statistics: MatchStatistics) -> bool:
-    """Whether a model is so complete that looser settings need not be tried."""
-    placeable = len(statistics.groups()[0])
-    if placeable == 1:
+    """Whether a model is so complete that fallback settings need not be tried."""
+    connected = len(statistics.groups()[0])
+    if connected == 1:
         return True
-    return registered >= (placeable if placeable < 20 else _ENOUGH * placeable)
+    return registered >= (connected if connected < 20 else _ENOUGH * connected)
 
 
 def _warn_of_unregistered(job: Job, photos: PosedPhotos, statistics: MatchStatistics) -> None:
@@ -126,4 +129,4 @@ def _warn_of_unregistered(job: Job, photos: PosedPhotos, statistics: MatchStatis
     if missing:
         alone = set(isolated(job.names, statistics)) & set(missing)
         why = f"; {len(alone)} of them do not match the others" if alone else ""
-        log.warning("%d of %d photos could not be placed: %s%s", len(missing), len(job.names), some(missing), why)
+        log.warning("%d of %d photos could not be registered: %s%s", len(missing), len(job.names), some(missing), why)
