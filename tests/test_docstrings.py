@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ARRAYS = {"NDArray", "ndarray", "FloatArray", "BoolArray", "IntArray", "Tensor", "Image"}
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "lotus_recon").rglob("*.py"))
+ALIAS = re.compile(r"^(\w+) = NDArray\[", re.MULTILINE)  # such as RgbImage = NDArray[np.uint8]
+ARRAYS = {"NDArray", "ndarray", "Tensor"} | {alias for m in MODULES for alias in ALIAS.findall((ROOT / m).read_text())}
 
 # One dimension: ..., a number, a letter, or a product such as 2 B, 2n or H / cell_px. ``(N,)`` is a shape, ``(N)`` not.
 _DIMENSION = r"(?:\.\.\.|\d+(?: ?[A-Z]|n)?|[A-Z]\w*'?|[chwnmt])(?: ?[-+*/] ?\w+)*"
@@ -55,9 +57,6 @@ def without_shape(path: Path) -> list[str]:
         for name, function in public_functions(tree)
         if has_arrays(function) and not SHAPE.search(ast.get_docstring(function) or "")
     ]
-
-
-MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "lotus_recon").rglob("*.py"))
 
 
 @pytest.mark.parametrize("module", MODULES)
