@@ -25,7 +25,7 @@ class Problem:
     mask: BoolArray  # (H, W)
     normals: NDArray[np.float64]  # (H, W, 3) unit
     usable: BoolArray  # (H, W)
-    K: NDArray[np.float64] | None
+    K: NDArray[np.float64] | None  # (3, 3); None: orthographic
     confidence: NDArray[np.float64]  # (H, W)
     prior: NDArray[np.float64]  # (H, W)
     prior_weight: NDArray[np.float64]  # (H, W)

@@ -68,7 +68,7 @@ def save_maps(
     if normals is not None:
         arrays |= {"normals": normals.values, "normals_valid": normals.valid}
     arrays["meta"] = np.array(json.dumps(to_plain(meta), sort_keys=True))
-    save_arrays(path, compressed=compressed, **arrays)
+    save_arrays(path, compressed, **arrays)
 
 
 def save_prediction(path: Path, prediction: Prediction) -> None:

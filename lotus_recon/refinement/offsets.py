@@ -15,7 +15,7 @@ _TINY = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """(H, W - 1) and (H, W - 1): how much neighbours to the right and below belong to one surface, 0 to 1."""
+    """(H, W - 1) and (H - 1, W): how much neighbours to the right and below belong to one surface, 0 to 1."""
 
     right: Tensor
     below: Tensor

@@ -43,7 +43,7 @@ def extract_features(
     runtime: Runtime,
     peak_factor: float = 1.0,
 ) -> Colors:
-    """Fill a prepared database with the features that it lacks; return the colours of all features.
+    """Fill a prepared database with the features that it lacks; return their colours (N, 3).
 
     Features where a mask is black are left out. ``peak_factor`` scales the contrast a feature must have. Raises
     InputError for a photo that cannot be read or a mask of another size than its photo.

@@ -44,7 +44,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Matched:
-    """What a filled database holds. ``colors`` are those of its features."""
+    """What a filled database holds. ``colors``: (N, 3) of its features, by image number."""
 
     folder: FeatureFolder
     matcher: str
@@ -86,7 +86,7 @@ def fill_database(job: Job, more_features: bool = False) -> Matched:
 
 
 def in_source_pixels(model: pycolmap.Reconstruction, images: Sequence[SfmImage], colors: Colors) -> PosedPhotos:
-    """The model with the names, sizes and colours of the photos as given."""
+    """The model with the names, sizes and colours ((N, 3) by image number) of the photos as given."""
     by_name = {working_name(image): image for image in images}
     working = posed_photos(model)
     # Sorted by photo name too: images are numbered in that order.
