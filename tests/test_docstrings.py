@@ -18,8 +18,15 @@ ARRAYS = {"NDArray", "ndarray", "Tensor"} | {alias for m in MODULES for alias in
 _DIMENSION = r"(?:\.\.\.|\d+(?: ?[A-Z]|n)?|[A-Z]\w*'?|[chwnmt])(?: ?[-+*/] ?\w+)*"
 SHAPE = re.compile(rf"\({_DIMENSION},(?: ?{_DIMENSION},?)*\)|\b\d-d\b|\b\dx\d\b|[Aa]ny shape")
 
-# Rooms that are being rewritten. To be emptied.
-NOT_YET: dict[str, int] = {}
+# A room that is being rewritten. To be emptied.
+NOT_YET = {
+    "lotus_recon/alignment/fit.py": {"DepthFit.depth", "DepthFit.log_depth", "target_of", "robust_sigma"},
+    "lotus_recon/alignment/joint.py": {"refine_jointly"},
+    "lotus_recon/alignment/local.py": {"DepthDiscontinuities.between", "LocalField.without"},
+    "lotus_recon/alignment/overlap.py": {"sources_of"},
+    "lotus_recon/alignment/sampling.py": {"value_range"},
+    "lotus_recon/alignment/views.py": {"neighbours_of"},
+}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -49,20 +56,18 @@ def has_arrays(function: Function) -> bool:
     return not ARRAYS.isdisjoint(names)
 
 
-def without_shape(path: Path) -> list[str]:
-    """``line: name`` of the public functions of a module whose docstring lacks a shape."""
-    tree = ast.parse(path.read_text())
-    return [
-        f"{function.lineno}: {name}"
-        for name, function in public_functions(tree)
+def without_shape(path: Path) -> set[str]:
+    """Names of the public functions of a module with arrays whose docstring lacks a shape."""
+    return {
+        name
+        for name, function in public_functions(ast.parse(path.read_text()))
         if has_arrays(function) and not SHAPE.search(ast.get_docstring(function) or "")
-    ]
+    }
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_docstrings_give_shapes(module: str) -> None:
-    missing = without_shape(ROOT / module)
-    assert len(missing) <= NOT_YET.get(module, 0), missing
+    assert without_shape(ROOT / module) == NOT_YET.get(module, set())
 
 
 @pytest.mark.parametrize(

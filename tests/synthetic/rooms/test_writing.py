@@ -116,7 +116,7 @@ def test_rooms_of_another_generator_are_refused(tmp_path: Path, monkeypatch: pyt
         writing.claim(tmp_path, config)
     monkeypatch.undo()
     write_json(tmp_path / "dataset.json", {"version": 1, "settings": described["settings"]})  # by the first generator
-    with pytest.raises(InputError, match="generator_version 1 there"):
+    with pytest.raises(InputError, match="generator_version 1, now"):
         writing.claim(tmp_path, config)
 
 
