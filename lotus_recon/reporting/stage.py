@@ -74,7 +74,7 @@ class ReportResult:
 
 def run(inputs: Inputs, config: ReportConfig, out_dir: Path) -> ReportResult:
     """Write report.json, the pictures and index.html. Raises InputError when a file that exists cannot be read."""
-    shown = _view_pictures(inputs, config, out_dir)
+    shown = _view_images(inputs, config, out_dir)
     content = {
         "title": inputs.title,
         "versions": _versions(),
@@ -135,7 +135,7 @@ class _ViewPictures:
     aligned_near_far: tuple[float, float] | None  # depth at the ends of the colours, the same for all views
 
 
-def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _ViewPictures:
+def _view_images(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _ViewPictures:
     """Pictures of some views."""
     chosen = _spread(_views_with_maps(inputs), config.report_views)
     aligned = {view.name: _aligned(inputs, view) for view in chosen}
