@@ -20,7 +20,7 @@ from lotus_recon.workspace import to_plain, write_atomically
 _DEPTH, _NORMALS = ("depth", "depth_valid"), ("normals", "normals_valid")
 
 
-def save_arrays(path: Path, *, compressed: bool = True, **arrays: Any) -> None:
+def save_arrays(path: Path, compressed: bool = True, /, **arrays: Any) -> None:
     """Write an npz by rename; the same arrays always give the same bytes."""
     method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
 
