@@ -19,7 +19,7 @@ from lotus_recon.synthetic.rooms.scene import Room
 class PlainCatalog(ProceduralCatalog):
     """Furniture as in the procedural catalog."""
 
-    def _bitmap(self, name: str) -> NDArray[np.uint8]:  # type: ignore[override]  # the original is cached
+    def _bitmap(self, name: str) -> NDArray[np.uint8]:
         """(4, 4, 3), a grey."""
         return np.full((4, 4, 3), 60 + 10 * (len(name) % 15), np.uint8)
 
