@@ -35,6 +35,7 @@ def turned_away(share: float) -> np.ndarray:
         ({"normals": turned_away(0.5)}, "50.0 % facing away"),
         ({"K": np.eye(2)}, "K has shape (2, 2)"),
         ({"K": np.diag([0.0, 1.0, 1.0])}, "positive focal lengths"),
+        ({"K": np.diag([1.0, 0.0, 1.0])}, "positive focal lengths"),
         ({"K": np.diag([4, 4, 1.0]) @ K + [[0, 0, 500], [0, 0, 0], [0, 0, 0]]}, "another size"),
         ({"depth_prior": np.full((SIZE, SIZE), np.nan)}, "depth_prior has no valid pixel"),
         ({"depth_prior": -PLANE.depth}, "positive and finite"),

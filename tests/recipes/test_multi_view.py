@@ -84,7 +84,7 @@ def test_with_normals_the_mesh_follows_them(scene: SceneOnDisk) -> None:
         assert depth is not None
         values, known = normals_from_depth(depth.values, depth.valid, CAMERA)
         noise = 1 + 0.005 * np.random.default_rng(i).standard_normal(depth.shape)
-        rough = replace(depth, values=depth.values * noise)
+        rough = replace(depth, values=(depth.values * noise).astype(np.float32))
         save_prediction(path, Prediction(rough, NormalMap(values.astype(np.float32), known)))
     assert run(scene.arguments("--fusion", "normal", "--integration-scale", "0.1")) == 0
     fused, refined = (read_mesh(scene.out / name) for name in ("fusion/normal/mesh.ply", "mesh/mesh.ply"))
