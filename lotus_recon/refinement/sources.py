@@ -42,14 +42,19 @@ def choose_sources(
 def _track_scores(scene: Scene, index: int, config: RefinementConfig) -> NDArray[np.float64] | None:
     """(V,) scores by shared tracks; None where the view has too few."""
     points = scene.points
-    own = np.unique(points.obs_point[points.obs_view == index])
+    own = np.unique(points.obs_point[points.rows_of(index)])
     if len(own) < _FEWEST_POINTS:
         return None
+    is_own = np.zeros(len(points.xyz), bool)
+    is_own[own] = True
+    rows = np.flatnonzero(is_own[points.obs_point])
+    rows = rows[np.argsort(points.obs_view[rows], kind="stable")]
+    others, first = np.unique(points.obs_view[rows], return_index=True)
     scores = np.zeros(len(scene.views))
-    for j, other in enumerate(scene.views):
-        shared = np.intersect1d(own, points.obs_point[points.obs_view == j], assume_unique=False)
-        if j != index and len(shared):
-            scores[j] = _worth(points.xyz[shared], scene.views[index], other, config).sum() / len(own)
+    for j, seen in zip(others, np.split(rows, first[1:]), strict=True):
+        if j != index:
+            shared = points.xyz[np.unique(points.obs_point[seen])]
+            scores[j] = _worth(shared, scene.views[index], scene.views[j], config).sum() / len(own)
     return scores
 
 
