@@ -32,6 +32,8 @@ from lotus_recon.geometry.pose import transform
 from lotus_recon.progress import track
 from lotus_recon.types import BoolArray, Scene
 
+# On the sample scene with maps of nano, half or double of any of these changes the median held-out error by 4 % at
+# most, except for half of _OUTLIER_SIGMAS, which drops good points (12 %).
 _OUTLIER_SIGMAS = 4.0  # of the residuals of a view, beyond which a point does not correct it
 _PROJECTED_WEIGHT = 0.3  # of a point that a view sees but in which it was not matched, against one that was
 _CONSENSUS_WEIGHT = 0.1  # of the consensus of the maps in a cell, against a point
