@@ -27,7 +27,7 @@ _EDGE_ANGLE_DEG = 6.0
 _NEAR = (0.003, 0.006, 0.012, 0.025, 0.05, 0.1)
 _FAR = (0.05, 0.1, 0.2, 0.4, 1.0)
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-# Times the median error of cross-validation. On the same scene 3 drops good points (held-out error + 20 %), 12 is as good.
+# Times the median error of cross-validation. On the same scene 3 drops good points (20 % more error), 12 is as good.
 _OUTLIER = 6.0
 _CHUNK = 200_000  # pixels at a time: bounds memory
 

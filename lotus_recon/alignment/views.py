@@ -15,8 +15,8 @@ from lotus_recon.alignment.sampling import sample_without_jumps, value_range
 from lotus_recon.geometry.consistency import SampledDepth, grid_samples, most_covisible, overlap_shares
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, View
 
-# Share of the range of predicted values: neighbours that differ by more lie on two sides of an edge. On the sample scene
-# with maps of nano, half or double changes the median held-out error by 2 % at most.
+# Share of the range of predicted values: neighbours that differ by more lie on two sides of an edge. On the sample
+# scene with maps of nano, half or double changes the median held-out error by 2 % at most.
 _JUMP = 0.05
 _COARSE_SAMPLES = 100  # pixels per view that decide which views overlap
 _DENSE_FACTOR = 4  # more pixels are compared for local corrections than for scale and shift
