@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,15 @@ def test_a_lonely_view_passes_with_a_warning(
     assert valid.mean() > 0.85
     np.testing.assert_allclose(confidence[valid], ConsistencyConfig().advanced.single_view_confidence)
     assert any("overlaps no other" in message for message in caplog.messages)
+
+
+def test_a_view_without_a_valid_pixel_passes(views: tuple[View, ...], depths: Maps, tmp_path: Path) -> None:
+    """As alignment leaves it when all depth of a view lies beyond the scene."""
+    clean = check(views[:2], depths[:2], tmp_path / "p", tmp_path / "clean")
+    result = check(views[:3], [*depths[:2], np.full_like(depths[2], np.nan)], tmp_path / "q", tmp_path / "out")
+    assert not kept(result, views[2])[0].any()
+    without_count = [[replace(view, neighbours=0) for view in one.views[:2]] for one in (result, clean)]
+    assert without_count[0] == without_count[1], "it has no say"
 
 
 def test_more_witnesses_give_more_confidence(views: tuple[View, ...], depths: Maps, tmp_path: Path) -> None:

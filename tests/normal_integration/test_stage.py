@@ -129,6 +129,16 @@ def test_views_without_normals_keep_their_depth(tmp_path: Path, caplog: pytest.L
     np.testing.assert_array_equal(before.values[before.valid], after.values[after.valid])
 
 
+def test_a_view_without_a_valid_pixel_passes(tmp_path: Path) -> None:
+    inputs = write(tmp_path)
+    view = inputs.scene.views[1]
+    depth = maps_of(tmp_path / "depth", view).required_depth
+    SceneMaps(tmp_path / "depth").save(view, replace(depth, valid=np.zeros_like(depth.valid)))
+    result = normal_integration.run(inputs, replace(CONFIG, consensus_iterations=1), tmp_path / "out")
+    assert [one.status for one in result.views] == ["integrated", "no_normals"]
+    assert not maps_of(tmp_path / "out", view).required_depth.valid.any()
+
+
 def test_what_cannot_be_integrated_is_refused(tmp_path: Path) -> None:
     inputs = write(tmp_path, normals=False)
     with pytest.raises(InputError, match="no view has any"):
