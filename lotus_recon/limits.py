@@ -45,12 +45,12 @@ class Limits:
         return cls(beside=tuple(note.value for note in notes if isinstance(note, Or)), **stated)
 
     def hold(self, value: float) -> bool:
-        """Whether a number is allowed; NaN and infinity never are."""
+        """Whether a number is allowed; NaN never is (it compares with nothing), nor infinity (an open limit)."""
         if value in self.beside:
             return True
         above = value > self.low or (value == self.low and not self.low_open)
         below = value < self.high or (value == self.high and not self.high_open)
-        return math.isfinite(value) and above and below
+        return above and below
 
     @property
     def in_words(self) -> str:

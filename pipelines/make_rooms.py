@@ -68,14 +68,14 @@ def _work(arguments: Arguments, config: RoomsConfig) -> int:
         print(summary(arguments.out, config, made, time.monotonic() - start))
     if arguments.sheet is not None:
         write_sheet(arguments.out, arguments.sheet, arguments.sheet_views, config.seed)
-    return FAILED if made.failed or not (made.made or made.there) else DONE
+    return FAILED if made.failed or not (made.made or made.existing) else DONE
 
 
 def summary(out: Path, config: RoomsConfig, made: Made, seconds: float) -> str:
     """One line: how many rooms, how fast, and which are missing."""
     from lotus_recon.synthetic.rooms.files import SceneFolder
 
-    parts = [f"{len(made.made)} rooms made with {config.renderer} and {config.catalog}", f"{made.there} were there"]
+    parts = [f"{len(made.made)} rooms made with {config.renderer} and {config.catalog}", f"{made.existing} existed"]
     if made.made:
         parts.append(f"{seconds / (len(made.made) * config.views):.2f} s a view")
     for what, numbers in (("left out", made.refused), ("failed", made.failed)):

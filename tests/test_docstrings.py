@@ -10,14 +10,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ARRAYS = {"NDArray", "ndarray", "FloatArray", "BoolArray", "IntArray", "Tensor", "Image"}
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "lotus_recon").rglob("*.py"))
+ALIAS = re.compile(r"^(\w+) = NDArray\[", re.MULTILINE)  # such as RgbImage = NDArray[np.uint8]
+ARRAYS = {"NDArray", "ndarray", "Tensor"} | {alias for m in MODULES for alias in ALIAS.findall((ROOT / m).read_text())}
 
 # One dimension: ..., a number, a letter, or a product such as 2 B, 2n or H / cell_px. ``(N,)`` is a shape, ``(N)`` not.
 _DIMENSION = r"(?:\.\.\.|\d+(?: ?[A-Z]|n)?|[A-Z]\w*'?|[chwnmt])(?: ?[-+*/] ?\w+)*"
 SHAPE = re.compile(rf"\({_DIMENSION},(?: ?{_DIMENSION},?)*\)|\b\d-d\b|\b\dx\d\b|[Aa]ny shape")
 
-# Rooms that are being rewritten. To be emptied.
-NOT_YET: dict[str, int] = {}
+# A room that is being rewritten. To be emptied.
+NOT_YET = {
+    "lotus_recon/alignment/fit.py": {"DepthFit.depth", "DepthFit.log_depth", "target_of", "robust_sigma"},
+    "lotus_recon/alignment/joint.py": {"refine_jointly"},
+    "lotus_recon/alignment/local.py": {"DepthDiscontinuities.between", "LocalField.without"},
+    "lotus_recon/alignment/overlap.py": {"sources_of"},
+    "lotus_recon/alignment/sampling.py": {"value_range"},
+    "lotus_recon/alignment/views.py": {"neighbours_of"},
+}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -47,23 +56,18 @@ def has_arrays(function: Function) -> bool:
     return not ARRAYS.isdisjoint(names)
 
 
-def without_shape(path: Path) -> list[str]:
-    """``line: name`` of the public functions of a module whose docstring lacks a shape."""
-    tree = ast.parse(path.read_text())
-    return [
-        f"{function.lineno}: {name}"
-        for name, function in public_functions(tree)
+def without_shape(path: Path) -> set[str]:
+    """Names of the public functions of a module with arrays whose docstring lacks a shape."""
+    return {
+        name
+        for name, function in public_functions(ast.parse(path.read_text()))
         if has_arrays(function) and not SHAPE.search(ast.get_docstring(function) or "")
-    ]
-
-
-MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "lotus_recon").rglob("*.py"))
+    }
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_docstrings_give_shapes(module: str) -> None:
-    missing = without_shape(ROOT / module)
-    assert len(missing) <= NOT_YET.get(module, 0), missing
+    assert without_shape(ROOT / module) == NOT_YET.get(module, set())
 
 
 @pytest.mark.parametrize(

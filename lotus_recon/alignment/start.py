@@ -58,7 +58,7 @@ def starts_from_points(
 
 
 def with_overlap(starts: Sequence[Start], maps: WorkingMaps, config: AlignmentConfig, seed: int) -> list[Start]:
-    """The starts, those without scale and shift fitted to the maps of views that have them, as far as that reaches.
+    """The starts, those without scale and shift fitted to the maps of views that have them, one after the other.
 
     Works outwards: a view fitted this way serves the next round. A view is tried again only when a new one is in its
     sight, so that the work grows with the pairs of views that overlap.

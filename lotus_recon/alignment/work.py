@@ -41,7 +41,7 @@ class WorkingMaps:
     def save_discontinuities(self, view: View, discontinuities: DepthDiscontinuities) -> None:
         """Keep the depth discontinuities of a view; those of an earlier fit are replaced."""
         path = self._path("discontinuities", view)
-        save_arrays(path, compressed=False, across=discontinuities.across, down=discontinuities.down)
+        save_arrays(path, False, across=discontinuities.across, down=discontinuities.down)
 
     def discontinuities(self, view: View) -> DepthDiscontinuities:
         """The depth discontinuities of a view."""
@@ -56,7 +56,7 @@ class WorkingMaps:
             neighbours = np.array(layer.field.neighbours)
             values = (points.xy, points.log_ratio, points.weight, smoothing, neighbours)
             arrays |= {f"{name}_{i}": value for name, value in zip(_LAYER, values, strict=True)}
-        save_arrays(self._path("corrections", view), compressed=False, **arrays)
+        save_arrays(self._path("corrections", view), False, **arrays)
 
     def layers(self, view: View) -> tuple[Layer, ...]:
         """The corrections of a view; none before any were saved."""

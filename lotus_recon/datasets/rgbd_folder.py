@@ -1,4 +1,4 @@
-"""A user's own photos with depth, normals or both.
+"""A folder of photos with depth, normals or both.
 
 - ``rgb/NAME.jpg`` (any photo format, also in sub-folders);
 - ``depth/NAME.png`` (16 bit) or ``.npy`` or ``.npz`` (array ``depth``): z-depth; 0, negative and NaN are invalid;
@@ -19,7 +19,7 @@ from annotated_types import Interval, Unit
 from numpy.typing import NDArray
 
 from lotus_recon.config import load_config
-from lotus_recon.datasets.reading import check_folder, check_split, require_file, require_shape, require_some
+from lotus_recon.datasets.reading import check_folder, check_split, require_file, require_shape, require_valid
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import rays_in_cam
@@ -83,7 +83,7 @@ class FolderSet:
         self.spec = read_spec(root)
         if self._has_depth and self.spec.depth_unit_m is None:
             raise InputError(
-                f"{root / SPEC_FILE} must say what a count of depth is: 'depth_unit_m: 0.001' for millimetres"
+                f"{root / SPEC_FILE} must specify the unit of depth, such as 'depth_unit_m: 0.001' for millimetres"
             )
         self._photos = _split(root, list_photos(root / "rgb"), split)
 
@@ -118,19 +118,19 @@ class FolderSet:
         depth, finite = self._depth(photo, rgb.shape[:2])
         sky = None if depth is None or self.spec.sky_from_m is None else finite & (depth >= self.spec.sky_from_m)
         valid = None if depth is None else finite & used & (True if sky is None else ~sky)
-        normals, known = self._normals(photo, rgb.shape, depth, valid)
-        known = None if known is None else known & used
-        for mask, what in ((valid, "depth"), (known, "normals")):
+        normals, normals_valid = self._normals(photo, rgb.shape, depth, valid)
+        normals_valid = None if normals_valid is None else normals_valid & used
+        for mask, what in ((valid, "depth"), (normals_valid, "normals")):
             if mask is not None:
-                require_some(mask, photo.path, what)
-        return Sample(photo.stem, rgb, depth, valid, None if sky is None else sky & used, normals, known)
+                require_valid(mask, photo.path, what)
+        return Sample(photo.stem, rgb, depth, valid, None if sky is None else sky & used, normals, normals_valid)
 
     @property
     def _has_depth(self) -> bool:
         return (self.root / "depth").is_dir()
 
     def _map(self, kind: str, photo: Photo) -> Path | None:
-        """The file that belongs to a photo in the folder ``kind``, if there is one."""
+        """The file of a photo in the folder ``kind``, or None."""
         paths = (self.root / kind / f"{photo.stem}{suffix}" for suffix in _MAP_SUFFIXES)
         return next((path for path in paths if path.is_file()), None)
 
@@ -150,7 +150,7 @@ class FolderSet:
         assert self.spec.depth_unit_m is not None  # by __init__
         depth = counts.astype(np.float32) * np.float32(self.spec.depth_unit_m)
         valid = np.isfinite(depth) & (depth > 0)
-        require_some(valid, path, "depth")
+        require_valid(valid, path, "depth")
         return np.where(valid, depth, 0).astype(np.float32), valid
 
     def _normals(
@@ -165,7 +165,7 @@ class FolderSet:
 
 
 def read_spec(root: Path) -> FolderSpec:
-    """What ``dataset.yaml`` says, or the defaults where there is none. Raises InputError when it is wrong."""
+    """The spec in ``dataset.yaml``, or the defaults without one. Raises InputError when it is invalid."""
     path = root / SPEC_FILE
     if not path.is_file():
         return FolderSpec()
@@ -176,7 +176,7 @@ def read_spec(root: Path) -> FolderSpec:
 
 
 def read_normals(path: Path, shape: tuple[int, ...], spec: FolderSpec) -> tuple[NDArray[np.float32], BoolArray]:
-    """Unit normals (H, W, 3) in OpenCV axes, turned towards the camera where that is given, and where they are known.
+    """Unit normals (H, W, 3) in OpenCV axes, facing the camera if its intrinsics are given, and their validity.
 
     Raises InputError naming the file when it is broken, of another size than ``shape``, or all of it is invalid.
     """
@@ -188,7 +188,7 @@ def read_normals(path: Path, shape: tuple[int, ...], spec: FolderSpec) -> tuple[
         length = np.linalg.norm(raw, axis=-1)
         valid = np.isfinite(length) & (length > 0.5)
     require_shape(raw, shape, path)
-    require_some(valid, path, "normals")
+    require_valid(valid, path, "normals")
     normals = normalized(np.where(valid[..., None], raw, 0) * AXES[spec.normal_convention])
     if spec.fx is not None:
         rays = rays_in_cam(spec.camera(shape[1], shape[0]))
@@ -197,7 +197,7 @@ def read_normals(path: Path, shape: tuple[int, ...], spec: FolderSpec) -> tuple[
 
 
 def read_array(path: Path, name: str) -> NDArray[Any]:
-    """The array of an npy file, or the one called ``name`` of an npz file. Raises InputError when there is none."""
+    """The array (any shape) of an npy file, or the array ``name`` of an npz file. Raises InputError without one."""
     require_file(path)
     if path.suffix == ".npz":
         arrays = load_arrays(path)

@@ -10,7 +10,7 @@ from lotus_recon.datasets.benchmarks.base import Benchmark
 from lotus_recon.datasets.benchmarks.registry import describe, open_benchmark
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig, SetConfig
-from lotus_recon.evaluation.pictures import write_worst
+from lotus_recon.evaluation.error_images import write_worst
 from lotus_recon.evaluation.predict import claim, indices_of, parse_shard, predict_set
 from lotus_recon.evaluation.score import SetScores, Task, refuse_missing, score_set
 from lotus_recon.evaluation.tables import write_results

@@ -10,9 +10,9 @@ from lotus_recon.types import FloatArray, Mesh
 
 
 def sample_mesh(mesh: Mesh, count: int, seed: int) -> NDArray[np.float64]:
-    """(``count``, 3) points sampled uniformly by area on a mesh (Osada et al., "Shape distributions", 2002, eq. 1).
+    """(N, 3) points sampled uniformly by area on a mesh, N = ``count``.
 
-    Raises InputError when the mesh has no area.
+    Osada et al., "Shape distributions", 2002, eq. 1. Raises InputError when the mesh has no area.
     """
     areas = triangle_areas(mesh)
     if areas.sum() <= 0:

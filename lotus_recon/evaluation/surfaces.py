@@ -111,9 +111,9 @@ def _along_space(points: Points) -> NDArray[np.int64]:
 
 
 def mixed_distances(prediction: Points, reference: Points, to_prediction: Surface, to_reference: Surface) -> Distances:
-    """Distances of the points of each side that are judged to what the other side is: a mesh's triangles, or points.
+    """Distances of the judged points (N, 3), (M, 3) of each side to the other surface: triangles of a mesh, or points.
 
-    Distances to triangles have no sampling noise in them. Raises InputError as ``distances`` does.
+    Distances to triangles have no sampling noise. Raises InputError as ``distances`` does.
     """
     _check_sides(prediction, reference)
     return Distances(_to(prediction, to_reference), _to(reference, to_prediction))

@@ -248,7 +248,7 @@ def _reprojected(this: DepthTensors, row: Tensor, col: Tensor, other: View) -> t
 def _look_up_log(other: DepthTensors, x: Tensor, y: Tensor, max_spread: float) -> Tensor:
     """(N,) log depth at positions, NaN outside and where the nearest pixel is invalid."""
     H, W = other.depth.shape
-    # Invalid pixels get a log depth far from all others, so that a mixture with one of them is told by its value.
+    # Invalid pixels get a log depth far from all others, so that a mixture with one of them shows by its value.
     log_depth = torch.where(other.valid, torch.log(other.depth), _NOTHING)[None, None]
     # Normalised positions of grid_sample without align_corners: the picture, not the pixel centres, spans [-1, 1].
     grid = torch.stack([2 * x / W - 1, 2 * y / H - 1], dim=-1).nan_to_num(nan=_OUTSIDE)[None, None]

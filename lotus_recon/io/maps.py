@@ -20,7 +20,7 @@ from lotus_recon.workspace import to_plain, write_atomically
 _DEPTH, _NORMALS = ("depth", "depth_valid"), ("normals", "normals_valid")
 
 
-def save_arrays(path: Path, *, compressed: bool = True, **arrays: Any) -> None:
+def save_arrays(path: Path, compressed: bool = True, /, **arrays: Any) -> None:
     """Write an npz by rename; the same arrays always give the same bytes."""
     method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
 
@@ -68,7 +68,7 @@ def save_maps(
     if normals is not None:
         arrays |= {"normals": normals.values, "normals_valid": normals.valid}
     arrays["meta"] = np.array(json.dumps(to_plain(meta), sort_keys=True))
-    save_arrays(path, compressed=compressed, **arrays)
+    save_arrays(path, compressed, **arrays)
 
 
 def save_prediction(path: Path, prediction: Prediction) -> None:

@@ -46,7 +46,7 @@ class PointCloud:
 def write_ply(path: Path, shape: Mesh | PointCloud) -> None:
     """Write a mesh or a point cloud as binary PLY, by rename.
 
-    Raises InputError when there is nothing to write, OSError when the file cannot be written.
+    Raises InputError when there are no points, OSError when the file cannot be written.
     """
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     if len(points) == 0:
@@ -170,8 +170,8 @@ def gltf_from_up(up: FloatArray, back: FloatArray) -> NDArray[np.float64]:
 def write_glb(path: Path, mesh: Mesh, gltf_from_mesh: FloatArray = GLTF_FROM_CAM) -> None:
     """Write a mesh as binary glTF, by rename, turned by the rotation ``gltf_from_mesh`` (3, 3).
 
-    The default suits camera axes; world axes need ``gltf_from_up``. The material is unlit: the colours are photographed
-    light already. Raises InputError when the mesh is empty or the matrix is not a rotation.
+    The default suits camera axes; world axes need ``gltf_from_up``. The material is unlit, because the colours contain
+    the light of the scene. Raises InputError when the mesh is empty or the matrix is not a rotation.
     """
     if len(mesh.triangles) == 0:
         raise InputError(f"{path} is not written: the mesh has no triangles")

@@ -48,7 +48,7 @@ def depth_limits(depths: Sequence[DepthMap]) -> tuple[float, float]:
 
 
 def colorize_normals(normals: NormalMap) -> RgbImage:
-    """Normals as (n + 1) / 2 in the axes that such images have everywhere: x right, y UP, z towards the camera.
+    """(H, W, 3) normals as (n + 1) / 2 in the usual axes of normal images: x right, y UP, z towards the camera.
 
     Red is to the right, green is up, blue is towards the viewer: a wall that is seen straight on is light blue.
     """
@@ -93,7 +93,7 @@ def colored(values: FloatArray, valid: BoolArray, colormap: int) -> RgbImage:
 
 
 def fitted(image: RgbImage, width: int) -> RgbImage:
-    """``image`` reduced to ``width`` pixels; smaller ones stay as they are."""
+    """``image`` (H, W, 3) reduced to ``width`` pixels; smaller ones are returned unchanged."""
     height, old_width = image.shape[:2]
     if old_width <= width:
         return image
@@ -101,7 +101,7 @@ def fitted(image: RgbImage, width: int) -> RgbImage:
 
 
 def contact_sheet(images: Sequence[RgbImage], labels: Sequence[str], columns: int, cell_width: int = 320) -> RgbImage:
-    """Pictures in rows of ``columns``, each scaled to ``cell_width`` pixels, with a label below it.
+    """Images (H, W, 3) in rows of ``columns``, each scaled to ``cell_width`` pixels, with a label below it.
 
     Raises InputError when there is no image or not one label for each.
     """
@@ -125,7 +125,7 @@ def _cell(image: RgbImage, label: str, width: int) -> RgbImage:
 
 
 def side_by_side(images: Sequence[RgbImage]) -> RgbImage:
-    """Pictures in one row, aligned at the top, with a white gap between them."""
+    """Images (H, W, 3) in one row, aligned at the top, with a white gap between them."""
     height = max(image.shape[0] for image in images)
     width = sum(image.shape[1] + _GAP_PX for image in images) - _GAP_PX
     row = np.full((height, width, 3), 255, np.uint8)
@@ -137,6 +137,6 @@ def side_by_side(images: Sequence[RgbImage]) -> RgbImage:
 
 
 def stacked_rows(images: Sequence[RgbImage]) -> RgbImage:
-    """Pictures one below the other, aligned at the left, with a white gap between them."""
+    """Images (H, W, 3) below each other, aligned at the left, with a white gap between them."""
     turned = [np.swapaxes(image, 0, 1) for image in images]
     return np.ascontiguousarray(np.swapaxes(side_by_side(turned), 0, 1))

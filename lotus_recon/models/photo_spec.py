@@ -18,7 +18,7 @@ PREDICTION_FILE = "prediction.npz"
 
 
 def _run(context: Context[PhotoJob], out_dir: Path) -> Prediction:
-    """Write prediction.npz and pictures of its maps. Raises what kept the network from it."""
+    """Write prediction.npz and images of its maps. Raises the errors of the network."""
     from lotus_recon.errors import ReconError
     from lotus_recon.io.images import write_png
     from lotus_recon.io.maps import save_prediction

@@ -38,7 +38,7 @@ def select_scale(
     trial = _Trial(small, _pairs(small), scored_points, by_points)
     before = trial.error({i: small.depth(i) for i in trial.views})
     if before is None:
-        log.warning("no overlapping views: using --integration-scale %g", DEFAULT_SCALE)
+        log.warning("no overlapping views or held-out points: using --integration-scale %g", DEFAULT_SCALE)
         return DEFAULT_SCALE
     errors: dict[float, float] = {}
     for scale in track(_SCALES, "selecting normal integration scale", len(_SCALES)):

@@ -16,19 +16,19 @@ _CELL_PX = 720
 
 
 def write_sheet(root: Path, path: Path, count: int, seed: int) -> None:
-    """Write ``count`` random views of the data set ``root`` as the picture ``path`` (PNG).
+    """Write ``count`` random views of the data set ``root`` as the image ``path`` (PNG).
 
     Raises InputError when there are no rooms.
     """
     rooms = RoomsSet(root, "all")
-    chosen = np.random.default_rng(seed).permutation(len(rooms))[:count]
-    pictures = [side_by_side(view_pictures(rooms, int(index))) for index in sorted(chosen)]
-    labels = [rooms.name(int(index)) for index in sorted(chosen)]
-    write_png(path, contact_sheet(pictures, labels, _COLUMNS, _CELL_PX))
+    numbers = np.random.default_rng(seed).permutation(len(rooms))[:count]
+    rows = [side_by_side(view_images(rooms, int(index))) for index in sorted(numbers)]
+    labels = [rooms.name(int(index)) for index in sorted(numbers)]
+    write_png(path, contact_sheet(rows, labels, _COLUMNS, _CELL_PX))
 
 
-def view_pictures(rooms: RoomsSet, index: int) -> list[RgbImage]:
-    """Photo, depth and normals of one view; the colours of depth span that view alone."""
+def view_images(rooms: RoomsSet, index: int) -> list[RgbImage]:
+    """Images (H, W, 3) of one view: photo, depth (colours span the range of the view) and normals."""
     sample = rooms.load(index)
     assert sample.depth is not None  # rooms have everything
     assert sample.depth_valid is not None

@@ -14,7 +14,7 @@ from lotus_recon.options import Options
 class AdvancedReport(Options):
     """Options that few need to turn, in YAML only."""
 
-    # Width of the pictures of a view.
+    # Width of the images of a view.
     picture_width: Annotated[int, Interval(ge=1, le=16_384), Unit("pixels")] = 480
     # Width of the renders of the mesh; 0 renders none.
     render_width: Annotated[int, Interval(ge=0, le=16_384), Unit("pixels")] = 800

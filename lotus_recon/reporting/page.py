@@ -53,8 +53,8 @@ def html_of(report: Mapping[str, Any]) -> str:
 
 def _render_rows(renders: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str]]]:
     """Per shading a row of images: label and file, one for each viewpoint."""
-    shadings = renders[0]["pictures"] if renders else ()
-    return [[(f"{r['place']} ({shading})", r["pictures"][shading]) for r in renders] for shading in shadings]
+    shadings = renders[0]["images"] if renders else ()
+    return [[(f"{r['place']} ({shading})", r["images"][shading]) for r in renders] for shading in shadings]
 
 
 def _duration(seconds: float) -> str:

@@ -77,9 +77,9 @@ class MeshRenderer:
         hits = self._cast(pose, directions)
         rendered = {}
         for shading in shadings:
-            picture = np.full((len(directions), 3), 255.0)
-            picture[hits.ray] = self._shade(shading, pose, directions[hits.ray], hits)
-            rgb = np.clip(np.round(picture), 0, 255).astype(np.uint8).reshape(fine.height, fine.width, 3)
+            image = np.full((len(directions), 3), 255.0)
+            image[hits.ray] = self._shade(shading, pose, directions[hits.ray], hits)
+            rgb = np.clip(np.round(image), 0, 255).astype(np.uint8).reshape(fine.height, fine.width, 3)
             rendered[shading] = resize_rgb(rgb, camera.width, camera.height)
         return rendered
 
@@ -144,7 +144,7 @@ def _float32(values: NDArray) -> NDArray[np.float32]:
 def render_mesh(
     mesh: Mesh, camera: Camera, cam_from_world: FloatArray, shading: Shading = "color"
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) picture of a mesh; see MeshRenderer.render, which is quicker for several pictures of one mesh."""
+    """(H, W, 3) image of a mesh; MeshRenderer.render is faster for several images of one mesh."""
     return MeshRenderer(mesh).render(camera, cam_from_world, [shading])[shading]
 
 

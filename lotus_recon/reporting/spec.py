@@ -77,7 +77,7 @@ def _load(folder: Path) -> ReportResult:
 
 REPORT: StageSpec[SceneJob, ReportResult] = StageSpec(
     name="report",
-    summary="a page with pictures, figures and warnings of all stages",
+    summary="a page with images, figures and warnings of all stages",
     run=_run,
     load=_load,
     options=lambda job: [options_of(job.config, ReportConfig), options_of(job.config, AlignmentConfig).holdout],

@@ -1,4 +1,4 @@
-"""The report stage: report.json, pictures/ and index.html from what the other stages wrote."""
+"""The report stage: report.json, images/ and index.html from what the other stages wrote."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lotus_recon.workspace import write_atomically, write_json
 
 log = logging.getLogger(__name__)
 
-REPORT_FILE, PAGE_FILE, PICTURE_FOLDER = "report.json", "index.html", "pictures"
+REPORT_FILE, PAGE_FILE, IMAGE_FOLDER = "report.json", "index.html", "images"
 _JPEG_QUALITY = 90
 _LIBRARIES = ("numpy", "scipy", "torch", "diffusers", "pycolmap", "open3d", "opencv-python-headless")
 
@@ -73,8 +73,8 @@ class ReportResult:
 
 
 def run(inputs: Inputs, config: ReportConfig, out_dir: Path) -> ReportResult:
-    """Write report.json, the pictures and index.html. Raises InputError when a file that exists cannot be read."""
-    shown = _view_pictures(inputs, config, out_dir)
+    """Write report.json, the images and index.html. Raises InputError when a file that exists cannot be read."""
+    shown = _view_images(inputs, config, out_dir)
     content = {
         "title": inputs.title,
         "versions": _versions(),
@@ -129,30 +129,30 @@ def _warnings(stages: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 @dataclass(frozen=True)
-class _ViewPictures:
-    rows: list[dict[str, Any]]  # view, pictures by label
+class _ViewImages:
+    rows: list[dict[str, Any]]  # view, images by label
     notes: list[str]  # what the predictions say of themselves (``note`` in meta)
     aligned_near_far: tuple[float, float] | None  # depth at the ends of the colours, the same for all views
 
 
-def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _ViewPictures:
+def _view_images(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _ViewImages:
     """Pictures of some views."""
     chosen = _spread(_views_with_maps(inputs), config.report_views)
     aligned = {view.name: _aligned(inputs, view) for view in chosen}
     limits = visualization.depth_limits([depth for depth in aligned.values() if depth is not None])
     rows, notes = [], []
-    for number, view in enumerate(track(chosen, "pictures of views", len(chosen)), 1):
+    for number, view in enumerate(track(chosen, "images of views", len(chosen)), 1):
         prediction = _maps(inputs.prediction_dir, view)
         if prediction is not None and "note" in prediction.meta:
             notes.append(str(prediction.meta["note"]))
         shown = _maps_of_view(inputs, view, prediction, aligned[view.name], limits)
-        row: dict[str, Any] = {"view": view.name, "pictures": {}}
-        for label, picture in shown.items():
-            name = f"{PICTURE_FOLDER}/view_{number:02d}_{label.replace(' ', '_')}.jpg"
-            write_jpeg(out_dir / name, visualization.fitted(picture, config.advanced.picture_width), _JPEG_QUALITY)
-            row["pictures"][label] = name
+        row: dict[str, Any] = {"view": view.name, "images": {}}
+        for label, image in shown.items():
+            name = f"{IMAGE_FOLDER}/view_{number:02d}_{label.replace(' ', '_')}.jpg"
+            write_jpeg(out_dir / name, visualization.fitted(image, config.advanced.picture_width), _JPEG_QUALITY)
+            row["images"][label] = name
         rows.append(row)
-    return _ViewPictures(rows, notes, limits if any(depth is not None for depth in aligned.values()) else None)
+    return _ViewImages(rows, notes, limits if any(depth is not None for depth in aligned.values()) else None)
 
 
 def _views_with_maps(inputs: Inputs) -> list[View]:
@@ -185,14 +185,14 @@ def _maps_of_view(
         shown["aligned depth"] = visualization.colorize_depth(aligned, limits)
     refined = _maps(inputs.refinement_dir, view)
     if refined is not None and aligned is not None:
-        shown |= _refined_pictures(inputs, view, refined, aligned, limits)
+        shown |= _refined_images(inputs, view, refined, aligned, limits)
     checked = _maps(inputs.consistency_dir, view)
     if checked is not None:
         shown["confidence"] = visualization.colorize_confidence(checked.weight, checked.required_depth.valid)
     return shown
 
 
-def _refined_pictures(
+def _refined_images(
     inputs: Inputs, view: View, refined: ViewMaps, aligned: DepthMap, limits: tuple[float, float]
 ) -> dict[str, visualization.RgbImage]:
     """The refined depth, its change, what the photos decide, and its error at sparse points."""
@@ -235,10 +235,10 @@ def _renders(inputs: Inputs, config: ReportConfig, out_dir: Path) -> list[dict[s
     places = viewpoints(inputs.scene, renderer, config.advanced.render_width)
     rows = []
     for number, place in enumerate(track(places, "rendering the mesh", len(places)), 1):
-        row: dict[str, Any] = {"place": place.label, "pictures": {}}
-        for shading, picture in renderer.render(place.camera, place.cam_from_world, shadings).items():
-            name = f"{PICTURE_FOLDER}/mesh_{number}_{shading}.jpg"
-            write_jpeg(out_dir / name, picture, _JPEG_QUALITY)
-            row["pictures"][shading] = name
+        row: dict[str, Any] = {"place": place.label, "images": {}}
+        for shading, image in renderer.render(place.camera, place.cam_from_world, shadings).items():
+            name = f"{IMAGE_FOLDER}/mesh_{number}_{shading}.jpg"
+            write_jpeg(out_dir / name, image, _JPEG_QUALITY)
+            row["images"][shading] = name
         rows.append(row)
     return rows

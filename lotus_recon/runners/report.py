@@ -1,4 +1,4 @@
-"""batch_report.json, .csv and .html: what became of every scene. Written scene by scene, however many there are."""
+"""batch_report.json, .csv and .html: the outcome of every scene. Written scene by scene, to need little memory."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _COLUMNS = ("name", "kind", "status", "seconds", "peak_memory_mb", "attempts", "
 
 
 def write_report(out: Path, name: str, jobs: Sequence[SceneJob], counts: Mapping[str, int]) -> Path:
-    """Write the three files; the path of the page. A full disk is said, and leaves the files that were there."""
+    """Write the three files; returns the path of the page. On a full disk, logs an error and keeps the old files."""
     page = out / f"{name}.html"
     try:
         write_atomically(out / f"{name}.json", lambda part: _write_json(part, out, jobs, counts))
         write_atomically(out / f"{name}.csv", lambda part: _write_csv(part, out, jobs))
         write_atomically(page, lambda part: _write_html(part, out, jobs, counts))
     except OSError as error:
-        log.error("the report in %s cannot be written: %s", out, error.strerror)
+        log.error("cannot write the report in %s: %s", out, error.strerror)
     return page
 
 
@@ -57,7 +57,7 @@ def _write_csv(path: Path, out: Path, jobs: Sequence[SceneJob]) -> None:
 
 
 def _harmless(cell: Any) -> Any:
-    """Text that a spreadsheet would take for a formula, marked as text."""
+    """A cell value, quoted where a spreadsheet would interpret it as a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
 
 
@@ -72,6 +72,6 @@ def _write_html(path: Path, out: Path, jobs: Sequence[SceneJob], counts: Mapping
 
 
 def _links(out: Path, scene: str) -> tuple[str | None, str]:
-    """Thumbnail of a scene, if there is one, and its report or else its folder, relative to the batch's folder."""
+    """Thumbnail of a scene or None, and its report or else its folder, relative to the folder of the batch."""
     thumbnail, page = f"{scene}/{THUMBNAIL}", f"{scene}/report/index.html"
     return thumbnail if (out / thumbnail).is_file() else None, page if (out / page).is_file() else f"{scene}/"

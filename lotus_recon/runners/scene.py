@@ -95,11 +95,11 @@ def run(task: Task, begin: Begin, step: str | None = None) -> Finished:
 
 
 def write_thumbnail(folder: Path) -> None:
-    """A small picture of the scene: of its mesh, or of the first depth map. None is no failure."""
-    pictures = [*sorted((folder / "report" / "pictures").glob("mesh*.*")), *sorted(folder.rglob("depth.png"))]
-    pictures += sorted((folder / "report" / "pictures").glob("*"))
-    for picture in pictures[:1]:
-        with contextlib.suppress(OSError), Image.open(picture) as image:
+    """Write a small image of the scene: of its mesh, or of the first depth map, if there is any."""
+    paths = [*sorted((folder / "report" / "images").glob("mesh*.*")), *sorted(folder.rglob("depth.png"))]
+    paths += sorted((folder / "report" / "images").glob("*"))
+    for path in paths[:1]:
+        with contextlib.suppress(OSError), Image.open(path) as image:
             small = image.convert("RGB")
             small.thumbnail(_THUMBNAIL_PX)
             write_atomically(folder / THUMBNAIL, lambda part, small=small: small.save(part, quality=85))  # type: ignore[misc]

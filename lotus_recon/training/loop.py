@@ -232,7 +232,7 @@ class Run:
         self.folder.add_metrics(done, "validation", result.scores)
         tracker.scalars(done, {f"validation/{name}": value for name, value in result.scores.items()})
         if result.image is not None:
-            write_png(self.folder.pictures / f"step_{done:08d}.png", result.image)
+            write_png(self.folder.images / f"step_{done:08d}.png", result.image)
             tracker.image(done, "validation", result.image)
         log.info("validation after step %d: %s", done, _headline(result.scores))
 

@@ -4,7 +4,7 @@ config.yaml                 every option
 checkpoints/step_00000500/  all that is needed to resume
 model/                      the trained network, as load_model takes it
 metrics.jsonl               losses and validation scores, one JSON object per line
-pictures/step_00000500.png  validation samples
+images/step_00000500.png  validation samples
 tensorboard/, log.txt
 """
 
@@ -45,7 +45,7 @@ class RunFolder:
         self.checkpoints = root / "checkpoints"
         self.model = root / "model"
         self.metrics = root / "metrics.jsonl"
-        self.pictures = root / "pictures"
+        self.images = root / "images"
 
     def check(self, config: TrainConfig) -> None:
         """Raise InputError when the folder was not written by this program, or by a run with other options."""

@@ -12,8 +12,8 @@ import pytest
 
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig
+from lotus_recon.evaluation.error_images import write_worst
 from lotus_recon.evaluation.metrics import depth_metrics, normal_metrics
-from lotus_recon.evaluation.pictures import write_worst
 from lotus_recon.evaluation.pooled import AnglePool
 from lotus_recon.evaluation.predict import claim, crop, indices_of, pad, padding, parse_shard, predict_set
 from lotus_recon.evaluation.score import score_set

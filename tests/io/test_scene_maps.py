@@ -77,7 +77,7 @@ def test_a_map_without_a_valid_pixel_is_a_map(tmp_path: Path) -> None:
 
 
 def save_small(path: Path) -> None:
-    SceneMaps(path).save(VIEWS[0], DepthMap(np.ones((3, 4)), np.ones((3, 4), bool), DepthKind.SCENE))
+    SceneMaps(path).save(VIEWS[0], DepthMap(np.ones((3, 4), np.float32), np.ones((3, 4), bool), DepthKind.SCENE))
 
 
 def save_confidence_of_another_size(path: Path) -> None:

@@ -121,5 +121,5 @@ def test_contact_sheet() -> None:
     assert (sheet[-60:, :80] == 30).all()
     with pytest.raises(InputError, match="3 images, 1 labels"):
         contact_sheet([plain(3, 3, 1)] * 3, ["a"], 2)
-    with pytest.raises(InputError, match="0 pictures"):
+    with pytest.raises(InputError, match="not 0 images"):
         contact_sheet([], [], 2)

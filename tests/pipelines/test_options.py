@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from lotus_recon.config import load_config, overlaid
-from lotus_recon.datasets.rgbd_folder import FolderFacts
+from lotus_recon.datasets.rgbd_folder import FolderSpec
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig
 from lotus_recon.integration.config import IntegrationConfig
@@ -62,7 +62,7 @@ def test_every_number_states_its_limits(pipeline: str) -> None:
             assert math.isfinite(option.limits.high), f"{option.name}: C++ libraries take 32 bits"
 
 
-@pytest.mark.parametrize("kind", [IntegrationConfig, FolderFacts])
+@pytest.mark.parametrize("kind", [IntegrationConfig, FolderSpec])
 def test_groups_outside_of_the_pipelines_state_their_limits_too(kind: Any) -> None:
     assert all(option.limits is not None for option in leaf_options(kind) if option.is_number)
 

@@ -70,7 +70,7 @@ def test_the_refined_mesh_is_nearer_to_the_truth(tmp_path: Path) -> None:
     assert not (tmp_path / "plain/refinement").exists()
     report = json.loads((tmp_path / "refined/report/report.json").read_text())
     assert [row["status"] for row in report["figures"]["refinement of each view"]] == ["refined"] * 5
-    assert {"refined depth", "photo agreement", "error at points, red 3%"} <= set(report["views"][0]["pictures"])
+    assert {"refined depth", "photo agreement", "error at points, red 3%"} <= set(report["views"][0]["images"])
 
 
 @pytest.mark.parametrize(

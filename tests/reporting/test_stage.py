@@ -1,4 +1,4 @@
-"""The report of a small made-up run: all figures are in the file and on the page, all pictures exist."""
+"""The report of a small made-up run: all figures are in the file and on the page, all images exist."""
 
 from __future__ import annotations
 
@@ -128,15 +128,15 @@ def test_every_picture_exists_and_shows_its_view(inputs: stage.Inputs, tmp_path:
     content = stage.run(inputs, CONFIG, out).content
     assert [row["view"] for row in content["views"]] == list(NAMES[:3])
     for row in content["views"]:
-        assert list(row["pictures"]) == ["input", "depth", "normals", "aligned depth", "confidence"]
-        assert {Image.open(out / name).size for name in row["pictures"].values()} == {(24, 18)}
-    pixel = Image.open(out / content["views"][0]["pictures"]["normals"]).getpixel((9, 9))
+        assert list(row["images"]) == ["input", "depth", "normals", "aligned depth", "confidence"]
+        assert {Image.open(out / name).size for name in row["images"].values()} == {(24, 18)}
+    pixel = Image.open(out / content["views"][0]["images"]["normals"]).getpixel((9, 9))
     assert pixel == pytest.approx((128, 128, 255), abs=6)
     assert len(content["renders"]) == 3
     for row in content["renders"]:
-        assert set(row["pictures"]) == {"color", "shaded"}
-        assert {Image.open(out / name).size for name in row["pictures"].values()} == {(40, 30)}
-    center = np.asarray(Image.open(out / content["renders"][0]["pictures"]["color"]))[15, 20]
+        assert set(row["images"]) == {"color", "shaded"}
+        assert {Image.open(out / name).size for name in row["images"].values()} == {(40, 30)}
+    center = np.asarray(Image.open(out / content["renders"][0]["images"]["color"]))[15, 20]
     assert center == pytest.approx([70, 70, 70], abs=4)
 
 
@@ -178,7 +178,7 @@ def test_views_are_spread_evenly_and_those_with_maps_come_first(inputs: stage.In
 def test_a_run_that_ended_early_has_a_report_too(inputs: stage.Inputs, tmp_path: Path) -> None:
     early = stage.Inputs(inputs.scene, inputs.images_dir, inputs.photos)
     content = stage.run(early, CONFIG, tmp_path / "report").content
-    assert [list(row["pictures"]) for row in content["views"]] == [["input"]] * 3
+    assert [list(row["images"]) for row in content["views"]] == [["input"]] * 3
     assert content["renders"] == []
     assert content["aligned_near_far"] is None
     assert "none" in (tmp_path / "report" / stage.PAGE_FILE).read_text()

@@ -57,6 +57,7 @@ def write_textured(root: Path, name: str) -> dict[str, Any]:
     """A multi-view scene that has every stage: textured photos, affine depth and normals; its entry in a manifest."""
     write_textured_scene(root / name, with_normals=True)
     fast = {"sfm": {"triangulate": True}, "refinement": {"sources": 4}, "fusion": {"fusion": "normal"}}
+    fast |= {"integration": {"integration_scale": 0.1}}  # trying several takes minutes on one thread
     options = {**_OPTIONS, **fast, "alignment": {"align": "auto"}}
     return {
         "name": name, "kind": "multi_view", "images": f"{name}/photos", "predictions": f"{name}/maps",

@@ -209,5 +209,5 @@ def test_impossible_options_are_refused() -> None:
 
     impossible: list[tuple[str, Any]] = [("workers", 0), ("threads", 0), ("retries", -1), ("timeout", 0.0)]
     for option, value in [*impossible, ("memory_limit", -5)]:
-        with pytest.raises(InputError, match=f"--{option.replace('_', '-')} "):
+        with pytest.raises(InputError, match=f"{option} "):
             local_shape(BatchConfig(replace(RunnerConfig(), **{option: value})), deterministic=False)

@@ -59,7 +59,7 @@ def _oasis(source: Source, path: str, size: tuple[int, int]) -> Maps:
 
 @dataclass(frozen=True)
 class NormalLayout:
-    """The spec of one set."""
+    """The spec and layout of one set."""
 
     spec: BenchmarkSpec
     folder: str
@@ -145,10 +145,10 @@ def read_exr(source: Source, path: str) -> NDArray[np.float32]:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """A pickle can run any code; one of arrays needs nothing but numpy's own names."""
+    """Unpickles arrays only: a pickle can run any code, but arrays need only names of numpy."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The object, if it is one that arrays are made of."""
+        """The object, if arrays consist of it."""
         if (module, name) not in _PICKLED:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which arrays have no use for")
         return super().find_class(module, name)

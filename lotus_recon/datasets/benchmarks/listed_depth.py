@@ -22,7 +22,7 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class DepthLayout:
-    """The spec of one such set. Everything else is the same for all."""
+    """The spec and layout of one such set."""
 
     spec: BenchmarkSpec
     read: Callable[[Source, str], NDArray[np.float32]]  # file of depth -> (H, W), unit of the set, 0 where missing
@@ -100,10 +100,10 @@ class ListedDepthSet:
 
 
 def millimetres(source: Source, path: str) -> NDArray[np.float32]:
-    """Depth in metres of a PNG in millimetres."""
+    """(H, W) depth in metres of a PNG in millimetres."""
     return scaled_png(source, path, 1000)
 
 
 def scaled_png(source: Source, path: str, counts_per_metre: float) -> NDArray[np.float32]:
-    """Depth in metres of a PNG of 16 bits."""
+    """(H, W) depth in metres of a 16-bit PNG."""
     return np.asarray(source.png16(path) / counts_per_metre, np.float32)

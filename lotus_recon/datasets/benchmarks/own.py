@@ -1,4 +1,4 @@
-"""Sets of this project's own readers as benchmarks: what can be trained on, HoloLens, and single photos with depth."""
+"""Benchmarks from the readers of this project: training sets, HoloLens, and single photos with depth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SENSOR_RADIUS_PX = 4
 
 
 class TrainingSetBenchmark:
-    """Any set that can be trained on, such as a folder of one's own photos with depth or normals."""
+    """A training set as a benchmark, such as a folder of photos with depth or normals."""
 
     def __init__(self, samples: TrainingSet, title: str) -> None:
         self.spec = BenchmarkSpec(title, "your own")
@@ -89,17 +89,17 @@ class SensorSet:
 
     def truth(self, index: int) -> Truth:
         """Depth inside the range of the sensor, and normals where a plane fits."""
-        depth, seen = self._depth(index)
+        depth, measured = self._depth(index)
         low, high = self.spec.min_depth, self.spec.max_depth
-        valid = seen & (depth > (low or 0)) & (depth < (np.inf if high is None else high))
+        valid = measured & (depth > (low or 0)) & (depth < (np.inf if high is None else high))
         camera = self._camera(index)
         if camera is None:
             return Truth(depth, valid)
-        normals, known = plane_normals(depth, valid, np.linalg.inv(camera.K), radius=_SENSOR_RADIUS_PX)
-        return Truth(depth, valid, normals, known)
+        normals, normals_valid = plane_normals(depth, valid, np.linalg.inv(camera.K), radius=_SENSOR_RADIUS_PX)
+        return Truth(depth, valid, normals, normals_valid)
 
     def missing(self) -> list[str]:
-        """Nothing: what is missing is found when the set is opened."""
+        """Empty: opening the set finds missing files."""
         return []
 
 

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The network of nano: an ImageNet encoder, a shared neck, a decoder conditioned on the task. B images of HxW."""
-=======
 """The network of nano: an ImageNet encoder, a shared neck and a decoder conditioned on the task. B images (H, W)."""
->>>>>>> h/libraries
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lotus_recon.synthetic.rooms.scene import Credit, Material
 from lotus_recon.types import Mesh
 
-# What a piece of furniture is for: a layout picks by these. On the floor unless said otherwise.
+# Groups of furniture by purpose, which layouts pick from. On the floor unless noted.
 GROUPS = (
     "bed",
     "bedside",
@@ -84,7 +84,7 @@ Model = tuple[ModelPart, ...]
 
 @dataclass(frozen=True)
 class Texture:
-    """A picture of a surface that repeats."""
+    """A repeating image of a surface."""
 
     id: str
     category: str  # one of TEXTURE_CATEGORIES

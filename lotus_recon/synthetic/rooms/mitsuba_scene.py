@@ -1,7 +1,7 @@
 """Rooms and cameras in the terms of Mitsuba 3.
 
 Border rules, each with a test. Mitsuba's camera looks along +z with x to the LEFT and y up; its principal point offset
-is a share of the film, against the axes of the image. Its bitmaps have v down, ours have v up.
+is a share of the film, against the axes of the image. Its bitmaps have v down; those of catalogs have v up.
 
 Mitsuba compiles a kernel (seconds) for each new structure of a scene, and finds it again on disk for a known one. So
 all rooms are given one structure: three kinds of surface, a bitmap for each shape, a round number of shapes.

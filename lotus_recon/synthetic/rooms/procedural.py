@@ -80,10 +80,14 @@ class ProceduralCatalog:
 
     def bitmap(self, texture: Texture) -> NDArray[np.uint8]:
         """(h, w, 3) sRGB of one repetition."""
-        return self._bitmap(texture.id)
+        return self._cached_bitmap(texture.id)
 
     @cachedmethod(attrgetter("_bitmaps"))
+    def _cached_bitmap(self, name: str) -> NDArray[np.uint8]:
+        return self._bitmap(name)
+
     def _bitmap(self, name: str) -> NDArray[np.uint8]:
+        """(h, w, 3) sRGB, computed."""
         return PATTERNS[name].bitmap()
 
     def _add(self, group: str, number: int, variant: int, design: Design) -> Furniture:
@@ -105,7 +109,7 @@ class ProceduralCatalog:
             return Finish(Material(stuff, (r, g, b), gloss=gloss, roughness=roughness, metal=stuff == "mirror"))
         name = str(random.choice([name for name in PATTERNS if name.startswith(kinds[choice])]))
         return Finish(
-            Material(name, texture=self._bitmap(name), gloss=gloss, roughness=roughness), PATTERNS[name].size_m
+            Material(name, texture=self._cached_bitmap(name), gloss=gloss, roughness=roughness), PATTERNS[name].size_m
         )
 
 

@@ -102,13 +102,13 @@ class Archives:
 
 def find_archives(*folders: Path) -> Archives:
     """The archives in these folders and below; of those with the same name the first one found."""
-    found: dict[str, Path] = {}
+    archives: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             if path.suffix == ".sh3f" or path.name == JAR:
-                found.setdefault(path.name, path)
-    jar = found.pop(JAR, None)
-    return Archives(tuple(found[name] for name in sorted(found)), jar)
+                archives.setdefault(path.name, path)
+    jar = archives.pop(JAR, None)
+    return Archives(tuple(archives[name] for name in sorted(archives)), jar)
 
 
 @dataclass(frozen=True)
@@ -267,18 +267,18 @@ def _placed(triangles: list[Triangles], rotation: str | None, furniture: Furnitu
 def _normals(triangles: list[Triangles]) -> list[NDArray[np.float64]]:
     """Unit normals (T, 3, 3) of each piece: those of the file where they are sane, else smooth over small angles."""
     points = np.concatenate([piece.points for piece in triangles])
-    own = np.concatenate([piece.normals for piece in triangles])
+    stored = np.concatenate([piece.normals for piece in triangles])
     computed = corner_normals(points, _SMOOTH_BELOW_DEG)
     faces = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])[:, None]
-    length = np.linalg.norm(own, axis=-1, keepdims=True) * np.linalg.norm(faces, axis=-1, keepdims=True)
-    cosine = (own * faces).sum(-1, keepdims=True) / np.maximum(length, 1e-12)
+    length = np.linalg.norm(stored, axis=-1, keepdims=True) * np.linalg.norm(faces, axis=-1, keepdims=True)
+    cosine = (stored * faces).sum(-1, keepdims=True) / np.maximum(length, 1e-12)
     sane = np.abs(cosine) > np.cos(np.radians(_SANE_NORMAL_DEG))  # not where NaN: no normal
-    result = np.where(sane, normalized(own) * np.sign(cosine), computed)
+    result = np.where(sane, normalized(stored) * np.sign(cosine), computed)
     return np.split(result, np.cumsum([len(piece.points) for piece in triangles])[:-1])
 
 
 def _texture(archive: Path, path: str, name: str | None) -> NDArray[np.uint8] | None:
-    """The picture that a material names: by its path, else by its file name beside the model (some paths are stale)."""
+    """The image that a material names: by its path, else by its file name beside the model (some paths are stale)."""
     if name is None:
         return None
     folder = posixpath.dirname(path)
@@ -287,7 +287,7 @@ def _texture(archive: Path, path: str, name: str | None) -> NDArray[np.uint8] | 
             return _decoded(_read(archive, posixpath.normpath(posixpath.join(folder, candidate))), name)
         except InputError:
             continue
-    log.debug("%s: %s has no picture %s", archive, path, name)
+    log.debug("%s: %s has no image %s", archive, path, name)
     return None
 
 
@@ -298,7 +298,7 @@ def _decoded(data: bytes, name: str) -> NDArray[np.uint8]:
             image.draft("RGB", (_TEXTURE_SIDE, _TEXTURE_SIDE))
             rgb = _opaque(image)
     except (UnidentifiedImageError, OSError) as error:
-        raise InputError(f"picture {name} cannot be read: {error}") from None
+        raise InputError(f"image {name} cannot be read: {error}") from None
     rgb.thumbnail((_TEXTURE_SIDE, _TEXTURE_SIDE))
     return np.asarray(rgb)
 

@@ -1,7 +1,7 @@
 """A data set of rooms on disk: one folder per room, resumable, parallel by room.
 
 A room is written into a scratch folder and renamed when it is whole, so what exists is complete. It depends on the
-settings, the seed of the data set and its own number only, not on who made which room before.
+settings, the seed of the data set and its number only, not on the process or the order of generation.
 """
 
 from __future__ import annotations
@@ -77,23 +77,23 @@ _ROOM, _SHOTS, _RENDER, _DEVELOP, _JPEG = range(5)  # what a seed is for
 
 @dataclass(frozen=True)
 class Made:
-    """What a run did."""
+    """The rooms of a finished run."""
 
     made: tuple[int, ...]  # numbers of rooms
-    refused: tuple[int, ...]  # rooms that cannot be: without a place for a camera, say
+    refused: tuple[int, ...]  # impossible rooms, for instance without a place for a camera
     failed: tuple[int, ...]
-    there: int  # rooms that were there before
+    existing: int  # rooms that existed before
 
 
 def check_config(config: RoomsConfig) -> RoomsConfig:
     """The config with every ``auto`` resolved. Raises InputError for options that cannot be used."""
     image_size(config)
-    found: dict[str, Any] = {
+    resolved: dict[str, Any] = {
         "catalog": _catalog(config.catalog, config.assets).name,
         "renderer": resolved_renderer(config.renderer),
     }
-    warn_of_slow_renderer(found["renderer"])
-    return replace(config, **found)
+    warn_of_slow_renderer(resolved["renderer"])
+    return replace(config, **resolved)
 
 
 def image_size(config: RoomsConfig) -> tuple[int, int]:
@@ -113,14 +113,14 @@ def _catalog(name: str, folder: Path | None) -> Catalog:
         return ProceduralCatalog()
     catalog = load_catalog(folder)
     if name not in ("auto", catalog.name):
-        raise InputError(f"--catalog {name} is not installed; `make assets` installs it, or say --catalog procedural")
+        raise InputError(f"--catalog {name} is not installed; run `make assets`, or use --catalog procedural")
     return catalog
 
 
 def claim(root: Path, config: RoomsConfig) -> None:
-    """Write down what the rooms in ``root`` are made with; ``config`` comes from ``check_config``.
+    """Record the settings of the rooms in ``root``; ``config`` comes from ``check_config``.
 
-    Raises InputError when there are rooms that were made with other settings, or by another version of what makes them.
+    Raises InputError when rooms exist that were generated with other settings or by another version of the generator.
     """
     path = root / DATASET_FILE
     settings = {name: value for name, value in to_plain(config).items() if name not in _NOT_SETTINGS}
@@ -128,16 +128,17 @@ def claim(root: Path, config: RoomsConfig) -> None:
     described = _described(path)
     if described is None and finished_scenes(root):
         raise InputError(
-            f"{root} has rooms but no {DATASET_FILE}: not a data set of this program; choose another --out"
+            f"{root} has rooms but no {DATASET_FILE}, so it was not written by this program; choose another --out"
         )
     if described is not None:
-        known = {**dict.fromkeys(versions, 1), **described, **described["settings"]}
-        wanted = {**settings, **versions}
+        before, now = {**dict.fromkeys(versions, 1), **described, **described["settings"]}, {**settings, **versions}
         differences = "; ".join(
-            f"{name} {known.get(name)} there, {value} now" for name, value in wanted.items() if known.get(name) != value
+            f"{name} {before.get(name)}, now {value}" for name, value in now.items() if before.get(name) != value
         )
         if differences:
-            raise InputError(f"{root} holds rooms that were made otherwise ({differences}); choose another --out")
+            raise InputError(
+                f"{root} holds rooms generated with different settings ({differences}); choose another --out"
+            )
     description = {"version": LAYOUT_VERSION, "depth_unit_m": DEPTH_UNIT_M, "made_by": _MADE_BY, **versions}
     write_json(path, {**description, "settings": settings})
 
@@ -185,7 +186,7 @@ def make_rooms(root: Path, config: RoomsConfig) -> Made:
 def remove_scratch(root: Path) -> None:
     """Remove rooms that were not finished.
 
-    A process of a killed run may still be at one and would make its files again: the folder is taken from it first.
+    A process of a killed run may still write into one and would create its files again: the folder is renamed first.
     """
     for path in root.glob(f"{_SCRATCH}*"):
         taken = root / f"{_SCRATCH}{uuid.uuid4().hex}"
@@ -194,14 +195,14 @@ def remove_scratch(root: Path) -> None:
 
 
 def make_scene(root: Path, config: RoomsConfig, number: int) -> str:
-    """Make the room ``number`` and say how long it took. Raises StopError when the disk is full."""
+    """Generate the room ``number``; returns its timing. Raises StopError when the disk is full."""
     start = time.monotonic()
     try:
         with _committed(SceneFolder.of_number(root, number)) as folder:
             _write_scene(folder, config, number)
     except OSError as error:
         if error.errno in _DISK_IS_FULL:
-            message = f"no space left for room {number} in {root}; the same command goes on where it stopped"
+            message = f"no space left for room {number} in {root}; free some space, and the same command resumes"
             raise StopError(message) from None
         raise
     seconds = (time.monotonic() - start) / config.views
@@ -238,7 +239,7 @@ def _write_scene(folder: SceneFolder, config: RoomsConfig, number: int) -> None:
     if config.mesh:
         surface = room.mesh
         write_ply(folder.mesh, Mesh(surface.vertices, surface.triangles))
-    write_json(folder.facts, _facts(config, number, room, shots, renderer))
+    write_json(folder.metadata, _metadata(config, number, room, shots, renderer))
 
 
 def seed_of(*parts: int) -> int:
@@ -268,7 +269,7 @@ def _write_poses(folder: SceneFolder, shots: Sequence[Shot]) -> None:
     write_transforms(folder.transforms, cameras, poses, photos_folder="images")
 
 
-def _facts(
+def _metadata(
     config: RoomsConfig, number: int, room: Room, shots: Iterable[Shot], renderer: RoomRenderer
 ) -> dict[str, Any]:
     return {
@@ -281,12 +282,12 @@ def _facts(
         "room_size_m": [round(float(side), 4) for side in room.size],
         "parts": len(room.parts),
         "triangles": sum(len(part.mesh.triangles) for part in room.parts),
-        "views": [_view_facts(view_name(index), shot) for index, shot in enumerate(shots)],
+        "views": [_view_metadata(view_name(index), shot) for index, shot in enumerate(shots)],
         "credits": [dataclasses.asdict(credit) for credit in room.credits],
     }
 
 
-def _view_facts(name: str, shot: Shot) -> dict[str, Any]:
+def _view_metadata(name: str, shot: Shot) -> dict[str, Any]:
     center = -shot.cam_from_world[:3, :3].T @ shot.cam_from_world[:3, 3]
     return {
         "file": f"images/{name}.jpg",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lotus_recon.synthetic.rooms.materials import Finishes
+from lotus_recon.synthetic.rooms.occupancy import LevelSurfaces, Occupancy
 from lotus_recon.synthetic.rooms.plan import Ceiling, Opening, Plan
 from lotus_recon.synthetic.rooms.solids import box_between
-from lotus_recon.synthetic.rooms.staging import LevelSurfaces, Stage
 from lotus_recon.synthetic.rooms.things import Thing, made
 from tests.synthetic.rooms.plain_rooms import CATALOG
 
@@ -26,25 +26,25 @@ def block(width: float, depth: float, height: float) -> Thing:
 
 
 def test_doors_and_columns_stay_free() -> None:
-    stage = Stage(PLAN, 1000)
+    occupancy = Occupancy(PLAN, 1000)
     door = PLAN.walls[0].point(0.95, 0.4)
-    assert stage.put(block(0.5, 0.5, 1.0), float(door[0]), float(door[1]), 0.0) is None
-    assert stage.put(block(0.5, 0.5, 1.0), 4.5, 0.6, 0.0) is None  # the missing corner
-    assert stage.put(block(0.5, 0.5, 1.0), 2.5, 2.0, 0.3) is not None
+    assert occupancy.put(block(0.5, 0.5, 1.0), float(door[0]), float(door[1]), 0.0) is None
+    assert occupancy.put(block(0.5, 0.5, 1.0), 4.5, 0.6, 0.0) is None  # the missing corner
+    assert occupancy.put(block(0.5, 0.5, 1.0), 2.5, 2.0, 0.3) is not None
 
 
 def test_turned_boxes_collide_only_where_they_meet() -> None:
-    stage = Stage(PLAN, 1000)
-    assert stage.put(block(1.0, 1.0, 1.0), 2.0, 2.0, np.pi / 4)
-    assert stage.put(block(0.4, 0.4, 1.0), 2.6, 2.6, 0.0)  # beside the slanted edge, within its bounding box
-    assert stage.put(block(0.4, 0.4, 1.0), 2.6, 2.0, 0.0) is None
-    assert stage.put(block(0.4, 0.4, 0.4), 2.0, 2.0, 0.0, z=1.0)  # above
+    occupancy = Occupancy(PLAN, 1000)
+    assert occupancy.put(block(1.0, 1.0, 1.0), 2.0, 2.0, np.pi / 4)
+    assert occupancy.put(block(0.4, 0.4, 1.0), 2.6, 2.6, 0.0)  # beside the slanted edge, within its bounding box
+    assert occupancy.put(block(0.4, 0.4, 1.0), 2.6, 2.0, 0.0) is None
+    assert occupancy.put(block(0.4, 0.4, 0.4), 2.0, 2.0, 0.0, z=1.0)  # above
 
 
 def test_nothing_is_placed_beyond_the_budget() -> None:
-    stage = Stage(PLAN, 20)
-    assert stage.put(block(0.3, 0.3, 0.3), 1.0, 3.0, 0.0)
-    assert stage.put(block(0.3, 0.3, 0.3), 3.0, 3.0, 0.0) is None
+    occupancy = Occupancy(PLAN, 20)
+    assert occupancy.put(block(0.3, 0.3, 0.3), 1.0, 3.0, 0.0)
+    assert occupancy.put(block(0.3, 0.3, 0.3), 3.0, 3.0, 0.0) is None
 
 
 def test_surfaces_finds_every_board_of_a_shelf() -> None:

@@ -72,7 +72,7 @@ class Zones:
         self.owners.append(owner)
 
     def hits(self, footprint: tuple[float, float, float, float, float], low: float, high: float) -> NDArray[np.intp]:
-        """Indices of the boxes that a box overlaps by more than the slack (separating axes)."""
+        """(N,) indices of the boxes that a box overlaps by more than the slack (separating axes)."""
         if not self.centers:
             return np.zeros(0, np.intp)
         x, y, turn, width, depth = footprint
@@ -95,8 +95,8 @@ def _axes(turns: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([np.stack([c, s], -1), np.stack([-s, c], -1)], -2)
 
 
-class Stage:
-    """A room being furnished: knows what is free."""
+class Occupancy:
+    """The placed things of a room and its free space."""
 
     def __init__(self, plan: Plan, triangles: int) -> None:
         self.plan = plan
@@ -116,9 +116,9 @@ class Stage:
         high: float,
         beside: tuple[Placed | None, ...] = (),
     ) -> bool:
-        """Whether a box (x, y, turn, width, depth; from ``low`` to ``high``) is in the room and hits nothing.
+        """Whether a box (x, y, turn, width, depth; from ``low`` to ``high``) is in the room and overlaps nothing.
 
-        What belongs to ``beside`` does not count.
+        Things ``beside`` are ignored.
         """
         x, y, turn, width, depth = footprint
         signs = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (width / 2 - 0.002, depth / 2 - 0.002)
@@ -214,7 +214,7 @@ class LevelSurfaces:
         lowest: float = 0.0,
         near: tuple[float, float] | None = None,
     ) -> tuple[float, float, float] | None:
-        """A spot (x, y, z) in the axes of the thing for a box of ``size`` turned by ``turn``; None: none was found.
+        """A spot (x, y, z) in the axes of the thing for a box of ``size`` turned by ``turn``, or None.
 
         With ``near`` (x, y) on the uppermost surface around there, else on any surface above ``lowest``.
         """
