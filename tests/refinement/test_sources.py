@@ -76,6 +76,20 @@ def test_a_photo_of_the_same_scale_is_preferred() -> None:
     assert choose(scene, 1, one) == [0]
 
 
+def test_a_longer_lens_farther_away_has_the_same_scale() -> None:
+    """Beside one as near with the same lens that magnifies twice."""
+    seen = views(3, step=0.5)
+    longer = replace(seen[0].camera, fx=2 * seen[0].camera.fx, fy=2 * seen[0].camera.fy)
+    center = np.array([0.0, 0.0, np.median(true_depth(seen[1]))])  # of the scene, for the camera in the middle
+    away = invert_rigid(seen[2].cam_from_world)
+    target = transform(invert_rigid(seen[1].cam_from_world), center)
+    away[:3, 3] = target + 2 * (away[:3, 3] - target)
+    farther = replace(seen[2], cam_from_world=invert_rigid(away), camera=longer)
+    scene = Scene((replace(seen[0], camera=longer), seen[1], farther), SparsePoints.empty())
+    one = replace(CONFIG, advanced=replace(CONFIG.advanced, sources=1, best_sources=1))
+    assert choose(scene, 1, one) == [2]
+
+
 def test_only_allowed_photos_are_chosen() -> None:
     seen = views(4)
     allowed = np.array([True, False, True, False])

@@ -106,6 +106,9 @@ def test_a_wrong_pose_among_good_ones_is_excluded_with_a_warning(
     assert [report.status for report in result.views].count("excluded") == 1
     assert not result.depth_file(seen[2].name).exists()
     assert [record.getMessage().split(" is excluded")[0] for record in caplog.records] == [seen[2].name]
+    shares = [report.agreement for report in result.views if report.agreement is not None]
+    assert f"it shows {100 * shares[2]:.0f} % of" in caplog.text
+    assert f"(median of this scene: {100 * np.median(shares):.0f} %)" in caplog.text
     for view in (*seen[:2], *seen[3:]):
         error, confidence = errors(result, view)
         assert np.median(error[confidence > 0.7]) < 0.25 * before(view)
