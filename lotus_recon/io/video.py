@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,18 +148,17 @@ def _reduced_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     """(H, W, 3) upright RGB of every frame. Raises InputError at the first that cannot be decoded."""
+    turns = _quarter_turns(path)
     with _errors_named(path):
-        turns = _quarter_turns(iio.immeta(path, plugin="pyav", index=0))
         for frame in iio.imiter(path, plugin="pyav", thread_type="FRAME"):
             yield np.ascontiguousarray(np.rot90(frame, turns))
 
 
-def _quarter_turns(frame_metadata: Mapping[str, Any]) -> int:
-    """Counter-clockwise turns to display a frame, from its matrix in 16.16 fixed point (ISO 14496-12, 8.3.2)."""
-    if "DISPLAYMATRIX" not in frame_metadata:
-        return 0
-    a, b = np.frombuffer(frame_metadata["DISPLAYMATRIX"], np.int32)[:2]
-    return -round(math.atan2(b, a) / (math.pi / 2))
+def _quarter_turns(path: Path) -> int:
+    """Counter-clockwise turns to display the frames; from PyAV, as imageio cannot read metadata of a frame of PyAV 19."""
+    with _opened(path) as container:
+        first = next(container.decode(_video_stream(container, path)), None)
+        return 0 if first is None else round(first.rotation / 90)
 
 
 @contextmanager
