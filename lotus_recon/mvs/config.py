@@ -21,6 +21,8 @@ class SearchConfig:
     min_parallax_deg: float = 3.0
     # radius of a window in pixels
     window_radius: int = 4
+    # 1: all pixels of a window are compared, 2: every second, as on a chessboard
+    window_stride: int = 2
     # difference in grey value (0 to 1) from the centre at which a pixel of a window counts a quarter
     window_contrast: float = 0.1
     # depth range beyond that of the sparse points, as a factor

@@ -9,9 +9,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from lotus_recon.mvs.sources import Floats, Sources
+from lotus_recon.mvs.sources import (
+    FOCAL,
+    CENTER,
+    HEIGHT,
+    MAP_HEIGHT,
+    MAP_START,
+    MAP_WIDTH,
+    SHIFT,
+    START,
+    WIDTH,
+    Floats,
+    Sources,
+)
 
 # Sums may be reordered; not-a-number stays what it is.
 FAST = {"fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"}, "error_model": "numpy", "cache": True}
@@ -22,131 +33,148 @@ NO_MATCH = F(1.0)  # cost of what does not correlate at all, or is out of sight
 _NOISE = F(0.008**2)  # variance that every window is taken to have: one with less contrast correlates with nothing
 _ZERO, _ONE, _HALF = F(0), F(1), F(0.5)
 _MARGIN = F(1.0)  # pixels from the border of a source
+X, Y, WEIGHT, VALUE = 0, 1, 2, 3  # rows of a window
 
 
-class Window(NamedTuple):
-    """Samples of a window: offsets in pixels and weights by distance; those behind ``count`` only fill up."""
+class Goal(NamedTuple):
+    """What matching aims at."""
 
-    x: NDArray[np.int32]
-    y: NDArray[np.int32]
-    weight: Floats
-    contrast: float
-    radius: float
+    best_sources: int
+    contrast: float  # difference in grey value at which a pixel counts a quarter
+    radius: float  # of a window in pixels
+    geometric: float  # the most that a source's own depth adds to its cost
+    lost: float  # difference in pixels where it adds that much
 
 
-def window_of(radius: int, contrast: float, stride: int = 1) -> Window:
-    """A disc, its weights falling to a quarter at the rim."""
+def window_of(radius: int, stride: int = 1) -> Floats:
+    """(4, S) samples of a disc: offsets in pixels, weights that fall to a quarter at the rim, and room for values.
+
+    Filled up with samples of weight 0.
+    """
     side = np.arange(-radius, radius + 1)
     x, y = (each.ravel() for each in np.meshgrid(side, side))
     inside = x**2 + y**2 <= (radius + 0.3) ** 2
     if stride == 2:
         inside &= (x + y) % 2 == 0
     x, y = x[inside], y[inside]
-    filled = -len(x) % _LANES
     weight = np.exp(-np.log(4) * (x**2 + y**2) / radius**2)
-    x, y, weight = (np.concatenate([each, np.zeros(filled)]) for each in (x, y, weight))
-    return Window(x.astype(np.int32), y.astype(np.int32), weight.astype(np.float32), float(contrast), float(radius))
+    window = np.stack([x, y, weight, np.zeros(len(x))])
+    return np.pad(window, ((0, 0), (0, -len(x) % _LANES))).astype(np.float32)
 
 
 @njit(**FAST)
-def read_window(gray: Any, row: int, col: int, window: Window, values: Any, weights: Any) -> tuple[Any, Any]:
-    """Fill values and weights (S,) of the window around a pixel; mean, and deviation with noise.
+def read_window(gray: Any, row: int, col: int, window: Any, contrast: Any, samples: Any) -> Any:
+    """Fill ``samples`` with the window around a pixel, its weights summing to 1 and its values to 0; their deviation.
 
     Weights fall with the difference from the centre: what is another surface mostly looks different (bilateral).
     """
     H, W = gray.shape
     center = gray[row, col]
-    scale = F(1 / window.contrast)
+    scale = _ONE / contrast
     total = _ZERO
-    for s in range(len(window.x)):
-        y, x = row + window.y[s], col + window.x[s]
-        inside = (y >= 0) and (y < H) and (x >= 0) and (x < W)
-        value = gray[min(max(y, 0), H - 1), min(max(x, 0), W - 1)]
-        step = (value - center) * scale
-        fall = _ONE + step * step
-        weight = window.weight[s] / (fall * fall)
-        weight = weight if inside else _ZERO
-        values[s] = value
-        weights[s] = weight
+    mean = _ZERO
+    for s in range(window.shape[1]):
+        y, x = row + int(window[Y, s]), col + int(window[X, s])
+        value = gray[min(max(y, 0), H - 1), min(max(x, 0), W - 1)] - center
+        fall = _ONE + value * value * scale * scale
+        weight = window[WEIGHT, s] / (fall * fall)
+        weight = weight if (y >= 0) and (y < H) and (x >= 0) and (x < W) else _ZERO
+        samples[VALUE, s] = value
+        samples[WEIGHT, s] = weight
         total += weight
-    mean = _ZERO
+        mean += weight * value
+    share = _ONE / total
+    mean *= share
     square = _ZERO
-    for s in range(len(window.x)):
-        weights[s] /= total
-        mean += weights[s] * values[s]
-    for s in range(len(window.x)):
-        values[s] -= mean
-        square += weights[s] * values[s] * values[s]
-    return mean, np.sqrt(square + _NOISE)
+    for s in range(window.shape[1]):
+        weight, value = samples[WEIGHT, s] * share, samples[VALUE, s] - mean
+        samples[WEIGHT, s] = weight
+        samples[VALUE, s] = value
+        square += weight * value * value
+    return np.sqrt(square + _NOISE)
 
 
-@njit(**FAST)
+@njit(inline="always", **FAST)
 def source_cost(
-    sources: Sources, j: int, x: Any, y: Any, w: Any, wx: Any, wy: Any,
-    window: Window, values: Any, weights: Any, deviation: Any, geometric: Any, lost: Any,
-) -> Any:  # fmt: skip
-    """1 - correlation of the window with source j under the plane, 0 to 1, and what its own depth adds.
-
-    ``values`` have mean zero. ``geometric``: the most that the source's depth adds, reached at a difference of ``lost``
-    pixels.
-    """
-    turn, shift = sources.turn[j], sources.shift[j]
-    X = turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] + shift[0] * w
-    Y = turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] + shift[1] * w
-    Z = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] + shift[2] * w
-    width, height = sources.size[j, 0], sources.size[j, 1]
-    if Z <= F(1e-6):
-        return NO_MATCH + geometric
-    u, v = X / Z, Y / Z
-    if not (u > _MARGIN and u < width - _MARGIN and v > _MARGIN and v < height - _MARGIN):
-        return NO_MATCH + geometric
-    Xx, Xy = turn[0, 0] + shift[0] * wx, turn[0, 1] + shift[0] * wy
-    Yx, Yy = turn[1, 0] + shift[1] * wx, turn[1, 1] + shift[1] * wy
-    Zx, Zy = turn[2, 0] + shift[2] * wx, turn[2, 1] + shift[2] * wy
-    if Z - F(window.radius) * (abs(Zx) + abs(Zy)) < F(0.2) * Z:
-        return NO_MATCH + geometric
-    first = sources.start[j]
-    gray = sources.gray
-    right, bottom = F(width) - F(1.001), F(height) - F(1.001)
-    mean = _ZERO
-    square = _ZERO
-    product = _ZERO
-    for s in range(len(values)):
-        dx, dy = F(window.x[s]), F(window.y[s])
-        inverse = _ONE / (Z + Zx * dx + Zy * dy)
-        px = min(max((X + Xx * dx + Xy * dy) * inverse - _HALF, _ZERO), right)
-        py = min(max((Y + Yx * dx + Yy * dy) * inverse - _HALF, _ZERO), bottom)
-        ix, iy = np.int32(px), np.int32(py)
-        fx, fy = px - F(ix), py - F(iy)
-        k = first + iy * width + ix
-        upper = gray[k] + (gray[k + 1] - gray[k]) * fx
-        lower = gray[k + width] + (gray[k + width + 1] - gray[k + width]) * fx
-        value = upper + (lower - upper) * fy
-        mean += weights[s] * value
-        square += weights[s] * value * value
-        product += weights[s] * value * values[s]
-    variance = max(square - mean * mean, _ZERO) + _NOISE
-    cost = min(max(_ONE - product / (deviation * np.sqrt(variance)), _ZERO), NO_MATCH)
-    if geometric > _ZERO:
-        move = np.hypot(shift[0] - u * shift[2], shift[1] - v * shift[2])
-        cost += geometric * depth_disagreement(sources, j, u, v, w / Z, move, lost)
+    sources: Sources, j: Any, x: Any, y: Any, w: Any, wx: Any, wy: Any, samples: Any, deviation: Any, goal: Goal
+) -> Any:
+    """1 - correlation of the window with source j under the plane, 0 to 1, and what its own depth adds."""
+    gray, at, place = sources.gray, sources.geometry, sources.place
+    X0 = at[j, 0] * x + at[j, 1] * y + at[j, 2] + at[j, SHIFT] * w
+    Y0 = at[j, 3] * x + at[j, 4] * y + at[j, 5] + at[j, SHIFT + 1] * w
+    Z0 = at[j, 6] * x + at[j, 7] * y + at[j, 8] + at[j, SHIFT + 2] * w
+    Zx, Zy = at[j, 6] + at[j, SHIFT + 2] * wx, at[j, 7] + at[j, SHIFT + 2] * wy
+    width, height = F(place[j, WIDTH]), F(place[j, HEIGHT])
+    cost = NO_MATCH + F(goal.geometric)
+    u, v = X0 / Z0, Y0 / Z0
+    inside = u > _MARGIN and u < width - _MARGIN and v > _MARGIN and v < height - _MARGIN
+    # A window may not reach far towards the plane of the camera.
+    if inside and Z0 > F(1e-6) and F(goal.radius) * (abs(Zx) + abs(Zy)) < F(0.8) * Z0:
+        Xx, Xy = at[j, 0] + at[j, SHIFT] * wx, at[j, 1] + at[j, SHIFT] * wy
+        Yx, Yy = at[j, 3] + at[j, SHIFT + 1] * wx, at[j, 4] + at[j, SHIFT + 1] * wy
+        step, first = place[j, WIDTH], place[j, START]
+        right, bottom = width - F(1.001), height - F(1.001)
+        mean = _ZERO
+        square = _ZERO
+        product = _ZERO
+        for s in range(samples.shape[1]):
+            dx, dy, weight = samples[X, s], samples[Y, s], samples[WEIGHT, s]
+            inverse = _ONE / (Z0 + Zx * dx + Zy * dy)
+            px = min(max((X0 + Xx * dx + Xy * dy) * inverse - _HALF, _ZERO), right)
+            py = min(max((Y0 + Yx * dx + Yy * dy) * inverse - _HALF, _ZERO), bottom)
+            ix, iy = np.int32(px), np.int32(py)
+            fx, fy = px - F(ix), py - F(iy)
+            k = first + iy * step + ix
+            upper = gray[k] + (gray[k + 1] - gray[k]) * fx
+            lower = gray[k + step] + (gray[k + step + 1] - gray[k + step]) * fx
+            value = upper + (lower - upper) * fy
+            mean += weight * value
+            square += weight * value * value
+            product += weight * value * samples[VALUE, s]
+        variance = max(square - mean * mean, _ZERO) + _NOISE
+        cost = min(max(_ONE - product / (deviation * np.sqrt(variance)), _ZERO), NO_MATCH)
+        if goal.geometric > 0:
+            move_x, move_y = at[j, SHIFT] - u * at[j, SHIFT + 2], at[j, SHIFT + 1] - v * at[j, SHIFT + 2]
+            scale = np.sqrt(move_x * move_x + move_y * move_y) / F(goal.lost)
+            cost += F(goal.geometric) * depth_disagreement(sources.maps, place, j, u / width, v / height, w / Z0, scale)
     return cost
 
 
-@njit(**FAST)
-def depth_disagreement(sources: Sources, j: int, u: Any, v: Any, w: Any, move: Any, lost: Any) -> Any:
-    """0 to 1: how far the surface of source j at its pixel (u, v) is from inverse depth w.
+@njit(inline="always", **FAST)
+def depth_disagreement(maps: Any, place: Any, j: Any, u: Any, v: Any, w: Any, scale: Any) -> Any:
+    """0 to 1: how far the surface of source j is from inverse depth w where (u, v) of its width and height lie.
 
-    ``move``: pixels per unit of inverse depth. In doubt in the middle, by the source's certainty.
+    ``scale``: what a unit of inverse depth counts. In doubt in the middle, by the source's certainty.
     """
-    width, height = sources.map_size[j, 0], sources.map_size[j, 1]
-    x = u * F(width) / F(sources.size[j, 0])
-    y = v * F(height) / F(sources.size[j, 1])
-    col, row = min(max(int(x), 0), width - 1), min(max(int(y), 0), height - 1)
-    k = sources.map_start[j] + row * width + col
-    own = sources.planes[k, 0]
-    if own <= _ZERO:
-        return _HALF
-    own += sources.planes[k, 1] * (x - F(col) - _HALF) + sources.planes[k, 2] * (y - F(row) - _HALF)
-    error = min(abs(own - w) * move / lost, _ONE)
-    return _HALF + sources.certainty[k] * (error - _HALF)
+    width, height = place[j, MAP_WIDTH], place[j, MAP_HEIGHT]
+    x, y = u * F(width), v * F(height)
+    col, row = min(max(np.int32(x), 0), width - 1), min(max(np.int32(y), 0), height - 1)
+    k = place[j, MAP_START] + row * width + col
+    own = maps[k, 0]
+    error = _HALF
+    if own > _ZERO:
+        own += maps[k, 1] * (x - F(col) - _HALF) + maps[k, 2] * (y - F(row) - _HALF)
+        error += maps[k, 3] * (min(abs(own - w) * scale, _ONE) - _HALF)
+    return error
+
+
+@njit(**FAST)
+def total_cost(
+    sources: Sources, chosen: Any, trust: Any, x: Any, y: Any, w: Any, wx: Any, wy: Any,
+    samples: Any, deviation: Any, goal: Goal, limit: Any,
+) -> Any:  # fmt: skip
+    """Mean cost over the chosen sources, weighted by trust; anything above ``limit`` once it is certain to be above."""
+    total = _ZERO
+    for i in range(len(chosen)):
+        if total < limit:
+            total += trust[i] * source_cost(sources, chosen[i], x, y, w, wx, wy, samples, deviation, goal)
+    return total
+
+
+@njit(**FAST)
+def each_cost(
+    sources: Sources, x: Any, y: Any, w: Any, wx: Any, wy: Any, samples: Any, deviation: Any, goal: Goal, costs: Any
+) -> None:
+    """Cost with every source."""
+    for j in range(len(costs)):
+        costs[j] = source_cost(sources, j, x, y, w, wx, wy, samples, deviation, goal)

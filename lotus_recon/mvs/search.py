@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.mvs.config import SearchConfig
-from lotus_recon.mvs.matching import window_of
+from lotus_recon.mvs.matching import Goal, window_of
 from lotus_recon.mvs.planes import resized
-from lotus_recon.mvs.sources import Floats, Photo, Sources, Surface, sources_of
+from lotus_recon.mvs.sources import Floats, Photo, Surface, pixels_per_inverse_depth, sources_of
 from lotus_recon.threads import thread_count
 from lotus_recon.mvs.sweep import Pinhole, Round, State, regions, score_starts, sweep
 
@@ -23,21 +23,6 @@ class Found:
     planes: Floats
     cost: Floats
     source_costs: Floats
-
-
-def pixels_per_inverse_depth(view: Photo, sources: Sources, w: float) -> float:
-    """Pixels that points move in the sources per unit of inverse depth: upper quartile of the sources' medians."""
-    H, W = view.gray.shape
-    y, x = np.mgrid[0.5 : H : max(1, H // 16), 0.5 : W : max(1, W // 16)]
-    pixels = np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
-    moves = []
-    for j in range(len(sources.start)):
-        q = sources.turn[j] @ pixels + sources.shift[j][:, None] * w
-        q = q[:, q[2] > 1e-6]
-        if q.shape[1]:
-            u = q[:2] / q[2]
-            moves.append(np.median(np.linalg.norm((sources.shift[j][:2, None] - u * sources.shift[j][2]) / q[2], axis=0)))
-    return float(max(np.percentile(moves, 75), 1e-12)) if moves else 1.0
 
 
 def _in_rows(H: int, kernel, *arguments) -> None:
@@ -57,7 +42,7 @@ def search(
 ) -> Found:
     """starts (S, H, W, 3)."""
     near, far = 1 / depth_range[0], 1 / depth_range[1]
-    window = window_of(config.window_radius, config.window_contrast)
+    window = window_of(config.window_radius, config.window_stride)
     around = regions()
     later = surfaces is not None
     rounds = config.later_rounds if later else config.rounds
@@ -76,14 +61,14 @@ def search(
         state = State(np.zeros((H, W, 3), np.float32), np.full((H, W), 2, np.float32), np.full((H, W, N), 2, np.float32))
         px = pixels_per_inverse_depth(here, sources, (near + far) / 2)
         geometric = config.geometric_weight if later else 0.0
-        common = dict(seed=seed, best_sources=min(config.best_sources, N), geometric=geometric, lost=config.geometric_px,
-                      near=near, far=far, pixels=px)
-        _in_rows(H, score_starts, here.gray, sources, camera, window, given, Round(number=number, reach_px=0.0, tilt=1.0, anywhere=True, **common), state)
+        matching = Goal(min(config.best_sources, N), config.window_contrast, float(config.window_radius), geometric, config.geometric_px)
+        common = dict(seed=seed, near=near, far=far, pixels=px)
+        _in_rows(H, score_starts, here.gray, sources, camera, window, given, matching, Round(number=number, reach_px=0.0, tilt=1.0, anywhere=True, **common), state)
         for i in range(count):
             number += 1
             first = before is None and not later
             goal = Round(number=number, reach_px=max(4.0 * 0.5**i, .5) if first else max(1.0*.5**i, .25), tilt=max(.5 * .6**i, .05) if first else max(.2*.5**i, .03), anywhere=first, **common)
             for colour in (0, 1):
-                _in_rows(H, sweep, here.gray, sources, camera, window, around, goal, colour, state)
+                _in_rows(H, sweep, here.gray, sources, camera, window, around, matching, goal, colour, state)
         before = state.planes
     return Found(state.planes, state.cost, state.source_costs)

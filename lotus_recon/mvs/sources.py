@@ -1,4 +1,4 @@
-"""The photos that a view is compared with, as flat arrays that compiled code reads."""
+"""The photos that a view is compared with, as a few flat arrays: compiled code passes few arguments fast."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from lotus_recon.geometry.pose import invert_rigid
 from lotus_recon.types import Camera, FloatArray
 
 Floats = NDArray[np.float32]
+
+# Columns of Sources.geometry and Sources.place.
+TURN, SHIFT, CENTER, FOCAL = 0, 9, 12, 15
+START, WIDTH, HEIGHT, MAP_START, MAP_WIDTH, MAP_HEIGHT = range(6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,53 +46,61 @@ class Surface:
 
 
 class Sources(NamedTuple):
-    """N photos seen from one view. Photos and maps lie row by row, one behind the other."""
+    """N photos seen from one view. Photos and maps lie row by row, one behind the other.
+
+    With K the intrinsics of the view, and K_j, R_j, t_j those of a source and its pose seen from the view:
+    """
 
     gray: Floats  # values of all photos
-    start: NDArray[np.int64]  # (N,) where each begins
-    size: NDArray[np.int32]  # (N, 2) width and height
-    turn: Floats  # (N, 3, 3) K_j R_j K^-1: pixel (x, y, 1) of the view to direction in pixels of the source
-    shift: Floats  # (N, 3) K_j t_j: what a pixel of inverse depth 1 adds
-    center: Floats  # (N, 3) camera centre in the view's camera axes
-    focal: Floats  # (N,) in pixels, as a multiple of the view's
-    planes: Floats  # (sum of sizes, 3) their surfaces, empty where there are none yet
-    certainty: Floats
-    map_start: NDArray[np.int64]  # (N,)
-    map_size: NDArray[np.int32]  # (N, 2)
+    maps: Floats  # (pixels of all maps, 4) planes and certainty; empty where there are none yet
+    # (N, 16) K_j R_j K^-1, which turns a pixel (x, y, 1) into a direction in pixels of the source, row by row; K_j t_j,
+    # what inverse depth 1 adds to it; the camera's centre in camera axes of the view; its focal length / the view's
+    geometry: Floats
+    place: NDArray[np.int32]  # (N, 6) first pixel, width and height of the photo, and of its map
 
 
 def sources_of(view: Photo, photos: Sequence[Photo], surfaces: Sequence[Surface] | None) -> Sources:
     """The photos as sources of a view; ``surfaces`` of the same photos, of any size."""
-    world_from_view = invert_rigid(view.cam_from_world)
-    pose = np.stack([photo.cam_from_world @ world_from_view for photo in photos])
-    K = np.stack([photo.camera.K for photo in photos])
-    sizes = np.array([photo.camera.size for photo in photos], np.int32)
-    turned, shift = pose[:, :3, :3], pose[:, :3, 3]
-    maps = surfaces or [Surface(np.zeros((0, 0, 3), np.float32), np.zeros((0, 0), np.float32)) for _ in photos]
-    map_sizes = np.array([each.certainty.shape[::-1] for each in maps], np.int32)
+    maps = [] if surfaces is None else [np.dstack([each.planes, each.certainty]) for each in surfaces]
+    sizes = [photo.camera.size for photo in photos]
+    map_sizes = [each.shape[1::-1] for each in maps] or [(0, 0)] * len(photos)
     return Sources(
-        gray=_flat([photo.gray for photo in photos], 1)[:, 0].copy(),
-        start=_starts(sizes),
-        size=sizes,
-        turn=_floats(K @ turned @ np.linalg.inv(view.camera.K)),
-        shift=_floats((K @ shift[..., None])[..., 0]),
-        center=_floats(-(turned.transpose(0, 2, 1) @ shift[..., None])[..., 0]),
-        focal=_floats(np.array([photo.camera.fx / view.camera.fx for photo in photos])),
-        planes=_flat([each.planes for each in maps], 3),
-        certainty=_flat([each.certainty for each in maps], 1)[:, 0].copy(),
-        map_start=_starts(map_sizes),
-        map_size=map_sizes,
+        gray=np.concatenate([photo.gray.ravel() for photo in photos]),
+        maps=np.concatenate([np.zeros((0, 4), np.float32), *(each.reshape(-1, 4) for each in maps)]),
+        geometry=np.stack([_geometry(view, photo) for photo in photos]).astype(np.float32),
+        place=np.hstack([_places(sizes), _places(map_sizes)]).astype(np.int32),
     )
 
 
-def _floats(values: FloatArray) -> Floats:
-    return np.ascontiguousarray(values, np.float32)
+def _geometry(view: Photo, photo: Photo) -> NDArray[np.float64]:
+    source_from_view = photo.cam_from_world @ invert_rigid(view.cam_from_world)
+    R, t = source_from_view[:3, :3], source_from_view[:3, 3]
+    K = photo.camera.K
+    turn = K @ R @ np.linalg.inv(view.camera.K)
+    return np.concatenate([turn.ravel(), K @ t, -R.T @ t, [photo.camera.fx / view.camera.fx]])
 
 
-def _flat(maps: Sequence[FloatArray], channels: int) -> Floats:
-    return np.concatenate([np.asarray(each, np.float32).reshape(-1, channels) for each in maps])
+def _places(sizes: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """(N, 3) first pixel, width and height."""
+    size = np.array(sizes, np.int64)
+    count = size.prod(1)
+    return np.column_stack([np.cumsum(count) - count, size])
 
 
-def _starts(sizes: NDArray[np.int32]) -> NDArray[np.int64]:
-    count = sizes.astype(np.int64).prod(1)
-    return np.cumsum(count) - count
+def pixels_per_inverse_depth(view: Photo, sources: Sources, inverse_depth: float) -> float:
+    """Pixels that points move in the sources per unit of inverse depth: upper quartile of the sources' medians."""
+    H, W = view.gray.shape
+    y, x = np.mgrid[0.5 : H : max(1, H // 16), 0.5 : W : max(1, W // 16)]
+    pixels = np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
+    medians = [_median_move(geometry, pixels, inverse_depth) for geometry in sources.geometry.astype(np.float64)]
+    return float(max(np.percentile(medians, 75), 1e-12))
+
+
+def _median_move(geometry: FloatArray, pixels: FloatArray, inverse_depth: float) -> float:
+    shift = geometry[SHIFT:CENTER, None]
+    image = geometry[TURN:SHIFT].reshape(3, 3) @ pixels + shift * inverse_depth
+    image = image[:, image[2] > 0]
+    if image.shape[1] == 0:
+        return 0.0
+    moves = (shift[:2] - image[:2] / image[2] * shift[2]) / image[2]
+    return float(np.median(np.linalg.norm(moves, axis=0)))

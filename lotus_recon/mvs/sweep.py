@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from lotus_recon.mvs.matching import FAST, NO_MATCH, F, Window, read_window, source_cost
-from lotus_recon.mvs.sources import Floats, Sources
+from lotus_recon.mvs.matching import FAST, F, Goal, each_cost, read_window, total_cost
+from lotus_recon.mvs.sources import CENTER, FOCAL, Floats, Sources
 
 _ZERO, _ONE, _HALF = F(0), F(1), F(0.5)
 _SPREAD = F(0.3)  # cost of a source that still says it sees the pixel (Xu and Tao, eq. 4)
@@ -30,9 +30,6 @@ class Round(NamedTuple):
 
     number: int  # of all rounds of the view: no two draw the same random numbers
     seed: int
-    best_sources: int
-    geometric: float
-    lost: float
     near: float  # inverse depth: range of the search
     far: float
     pixels: float  # that a point moves in the sources per unit of inverse depth
@@ -90,30 +87,14 @@ def source_prior(sources: Sources, j: Any, rx: Any, ry: Any, w: Any, best_cosine
     """0 to 1: how well source j could see a point, by its angle and resolution."""
     z = _ONE / w
     px, py, pz = rx * z, ry * z, z
-    sx, sy, sz = px - sources.center[j, 0], py - sources.center[j, 1], pz - sources.center[j, 2]
+    at = sources.geometry
+    sx, sy, sz = px - at[j, CENTER], py - at[j, CENTER + 1], pz - at[j, CENTER + 2]
     there = np.sqrt(sx * sx + sy * sy + sz * sz)
     here = np.sqrt(px * px + py * py + pz * pz)
     cosine = (px * sx + py * sy + pz * sz) / (there * here)
     angle = min((_ONE - cosine) / (_ONE - best_cosine), _ONE)
-    scale = sources.focal[j] * here / there
+    scale = at[j, FOCAL] * here / there
     return np.sqrt(max(angle, _ZERO)) * min(scale, _ONE / scale)
-
-
-@njit(**FAST)
-def total_cost(
-    sources: Sources, chosen: Any, trust: Any, count: int, x: Any, y: Any, w: Any, wx: Any, wy: Any,
-    window: Window, values: Any, weights: Any, deviation: Any, goal: Round, limit: Any,
-) -> Any:  # fmt: skip
-    """Weighted mean cost over the chosen sources; anything above ``limit`` once it is certain to be above."""
-    total = _ZERO
-    for i in range(count):
-        cost = source_cost(
-            sources, chosen[i], x, y, w, wx, wy, window, values, weights, deviation, F(goal.geometric), F(goal.lost)
-        )
-        total += trust[i] * cost
-        if total >= limit:
-            break
-    return total
 
 
 @njit(**FAST)
@@ -158,7 +139,7 @@ def slope_of(nx: Any, ny: Any, nz: Any, rx: Any, ry: Any, w: Any, camera: Pinhol
 
 
 @njit(**FAST)
-def tilted(pixel: Any, first: Any, goal: Round, tilt: Any, rx: Any, ry: Any, w: Any, wx: Any, wy: Any,
+def tilted(pixel: Any, first: Any, turn: Round, tilt: Any, rx: Any, ry: Any, w: Any, wx: Any, wy: Any,
            camera: Pinhole) -> tuple[Any, Any]:  # fmt: skip
     """(wx, wy) with the normal turned by a random amount; ``tilt`` 1: any normal."""
     nx, ny = -F(camera.fx) * wx, -F(camera.fy) * wy
@@ -167,9 +148,9 @@ def tilted(pixel: Any, first: Any, goal: Round, tilt: Any, rx: Any, ry: Any, w: 
     keep = _ONE / length if tilt < _ONE else _ZERO
     ray = _ONE / np.sqrt(rx * rx + ry * ry + _ONE)
     away = _ZERO if tilt < _ONE else F(0.7)
-    a = F(2) * random_at(pixel, first, goal.number, goal.seed) - _ONE
-    b = F(2) * random_at(pixel, first + 1, goal.number, goal.seed) - _ONE
-    c = F(2) * random_at(pixel, first + 2, goal.number, goal.seed) - _ONE
+    a = F(2) * random_at(pixel, first, turn.number, turn.seed) - _ONE
+    b = F(2) * random_at(pixel, first + 1, turn.number, turn.seed) - _ONE
+    c = F(2) * random_at(pixel, first + 2, turn.number, turn.seed) - _ONE
     return slope_of(
         nx * keep + tilt * a - away * rx * ray, ny * keep + tilt * b - away * ry * ray,
         nz * keep + tilt * c - away * ray, rx, ry, w, camera,
@@ -178,17 +159,17 @@ def tilted(pixel: Any, first: Any, goal: Round, tilt: Any, rx: Any, ry: Any, w: 
 
 @njit(nogil=True, **FAST)
 def score_starts(
-    gray: Floats, sources: Sources, camera: Pinhole, window: Window, starts: Floats, goal: Round, state: State,
+    gray: Floats, sources: Sources, camera: Pinhole, window: Floats, starts: Floats, goal: Goal, turn: Round, state: State,
     first_row: int, end_row: int,
 ) -> None:  # fmt: skip
     """Give every pixel the start (S, H, W, 3) that the best of its sources agree on most, or a random one."""
     H, W = gray.shape
-    N, S = len(sources.start), len(window.x)
+    N = len(sources.place)
+    samples = window.copy()
     for row in range(first_row, end_row):
-        values, weights = np.empty(S, np.float32), np.empty(S, np.float32)
         costs, best_costs = np.empty(N, np.float32), np.empty(N, np.float32)
         for col in range(W):
-            _, deviation = read_window(gray, row, col, window, values, weights)
+            deviation = read_window(gray, row, col, window, F(goal.contrast), samples)
             pixel = row * W + col
             x, y = F(col) + _HALF, F(row) + _HALF
             rx, ry = (x - F(camera.cx)) / F(camera.fx), (y - F(camera.cy)) / F(camera.fy)
@@ -197,14 +178,11 @@ def score_starts(
                 if i < len(starts):
                     w, wx, wy = starts[i, row, col, 0], starts[i, row, col, 1], starts[i, row, col, 2]
                 else:
-                    w = F(goal.far) + random_at(pixel, 0, goal.number, goal.seed) * F(goal.near - goal.far)
-                    wx, wy = tilted(pixel, 1, goal, _ONE, rx, ry, w, _ZERO, _ZERO, camera)
+                    w = F(turn.far) + random_at(pixel, 0, turn.number, turn.seed) * F(turn.near - turn.far)
+                    wx, wy = tilted(pixel, 1, turn, _ONE, rx, ry, w, _ZERO, _ZERO, camera)
                 if w <= _ZERO:
                     continue
-                for j in range(N):
-                    costs[j] = source_cost(
-                        sources, j, x, y, w, wx, wy, window, values, weights, deviation, F(goal.geometric), F(goal.lost)
-                    )
+                each_cost(sources, x, y, w, wx, wy, samples, deviation, goal, costs)
                 total = _mean_of_least(costs, goal.best_sources, best_costs)
                 if total < least:
                     least = total
@@ -232,23 +210,23 @@ def _mean_of_least(costs: Any, count: int, scratch: Any) -> Any:
 
 @njit(nogil=True, **FAST)
 def sweep(
-    gray: Floats, sources: Sources, camera: Pinhole, window: Window, regions: NDArray[np.int32], goal: Round,
+    gray: Floats, sources: Sources, camera: Pinhole, window: Floats, regions: NDArray[np.int32], goal: Goal, turn: Round,
     colour: int, state: State, first_row: int, end_row: int,
 ) -> None:  # fmt: skip
     """Better planes for the pixels of one colour."""
     H, W = gray.shape
-    N, S = len(sources.start), len(window.x)
+    N = len(sources.place)
+    samples = window.copy()
     K = min(goal.best_sources, N)
-    pixels = F(goal.pixels)
-    best_cosine = F(np.cos(np.radians(goal.tilt * 0 + 3.0)))
+    pixels = F(turn.pixels)
+    best_cosine = F(np.cos(np.radians(turn.tilt * 0 + 3.0)))
     for row in range(first_row, end_row):
-        values, weights = np.empty(S, np.float32), np.empty(S, np.float32)
         support, trust = np.empty(N, np.float32), np.empty(K, np.float32)
         chosen = np.empty(K, np.int32)
         rows, cols = np.empty(_REGIONS, np.int32), np.empty(_REGIONS, np.int32)
         tw, tx, ty = np.empty(16, np.float32), np.empty(16, np.float32), np.empty(16, np.float32)
         for col in range((row + colour) % 2, W, 2):
-            _, deviation = read_window(gray, row, col, window, values, weights)
+            deviation = read_window(gray, row, col, window, F(goal.contrast), samples)
             pixel = row * W + col
             x, y = F(col) + _HALF, F(row) + _HALF
             rx, ry = (x - F(camera.cx)) / F(camera.fx), (y - F(camera.cy)) / F(camera.fy)
@@ -267,7 +245,7 @@ def sweep(
                 support[j] = (seen / n + _DOUBT) * (source_prior(sources, j, rx, ry, w, best_cosine) + _DOUBT)
             choose(support, N, K, chosen, trust)
             least = total_cost(
-                sources, chosen, trust, K, x, y, w, wx, wy, window, values, weights, deviation, goal, F(1e9)
+                sources, chosen, trust, x, y, w, wx, wy, samples, deviation, goal, F(1e9)
             )
             # 2. Planes of the surroundings.
             for r in range(_REGIONS):
@@ -275,24 +253,24 @@ def sweep(
                     continue
                 px, py = state.planes[rows[r], cols[r], 1], state.planes[rows[r], cols[r], 2]
                 pw = state.planes[rows[r], cols[r], 0] + px * F(col - cols[r]) + py * F(row - rows[r])
-                if pw < F(goal.far) or pw > F(goal.near):
+                if pw < F(turn.far) or pw > F(turn.near):
                     continue
                 change = abs(pw - w) + F(2) * (abs(px - wx) + abs(py - wy))
                 if change * pixels < _SAME_PX:
                     continue
                 cost = total_cost(
-                    sources, chosen, trust, K, x, y, pw, px, py, window, values, weights, deviation, goal, least
+                    sources, chosen, trust, x, y, pw, px, py, samples, deviation, goal, least
                 )
                 if cost < least:
                     least, w, wx, wy = cost, pw, px, py
             # 3. Perturbations
-            reach = F(goal.reach_px) / pixels
+            reach = F(turn.reach_px) / pixels
             count = 0
-            moved = w + reach * (F(2) * random_at(pixel, 10, goal.number, goal.seed) - _ONE)
+            moved = w + reach * (F(2) * random_at(pixel, 10, turn.number, turn.seed) - _ONE)
             tw[0] = moved
             tx[0], ty[0] = wx * moved / w, wy * moved / w
             tw[1] = w
-            tx[1], ty[1] = tilted(pixel, 11, goal, F(goal.tilt), rx, ry, w, wx, wy, camera)
+            tx[1], ty[1] = tilted(pixel, 11, turn, F(turn.tilt), rx, ry, w, wx, wy, camera)
             tw[2] = moved
             tx[2], ty[2] = tx[1] * moved / w, ty[1] * moved / w
             # the slope that its neighbours' depth has
@@ -303,20 +281,20 @@ def sweep(
             if row > 0 and row < H - 1:
                 ty[3] = _HALF * (state.planes[row + 1, col, 0] - state.planes[row - 1, col, 0])
             count = 4
-            if goal.anywhere:
-                anywhere = F(goal.far) + random_at(pixel, 14, goal.number, goal.seed) * F(goal.near - goal.far)
+            if turn.anywhere:
+                anywhere = F(turn.far) + random_at(pixel, 14, turn.number, turn.seed) * F(turn.near - turn.far)
                 tw[4] = anywhere
                 tx[4], ty[4] = wx * anywhere / w, wy * anywhere / w
                 tw[5] = anywhere
-                tx[5], ty[5] = tilted(pixel, 15, goal, _ONE, rx, ry, anywhere, wx, wy, camera)
+                tx[5], ty[5] = tilted(pixel, 15, turn, _ONE, rx, ry, anywhere, wx, wy, camera)
                 tw[6] = w
-                tx[6], ty[6] = tilted(pixel, 18, goal, _ONE, rx, ry, w, wx, wy, camera)
+                tx[6], ty[6] = tilted(pixel, 18, turn, _ONE, rx, ry, w, wx, wy, camera)
                 count = 7
             for i in range(count):
-                if tw[i] < F(goal.far) or tw[i] > F(goal.near):
+                if tw[i] < F(turn.far) or tw[i] > F(turn.near):
                     continue
                 cost = total_cost(
-                    sources, chosen, trust, K, x, y, tw[i], tx[i], ty[i], window, values, weights, deviation, goal,
+                    sources, chosen, trust, x, y, tw[i], tx[i], ty[i], samples, deviation, goal,
                     least,
                 )  # fmt: skip
                 if cost < least:
@@ -324,23 +302,20 @@ def sweep(
             # 4. parabola
             step = _STEP_PX / pixels
             before = total_cost(
-                sources, chosen, trust, K, x, y, w - step, wx, wy, window, values, weights, deviation, goal, F(1e9)
+                sources, chosen, trust, x, y, w - step, wx, wy, samples, deviation, goal, F(1e9)
             )
             after = total_cost(
-                sources, chosen, trust, K, x, y, w + step, wx, wy, window, values, weights, deviation, goal, F(1e9)
+                sources, chosen, trust, x, y, w + step, wx, wy, samples, deviation, goal, F(1e9)
             )
             curvature = before + after - F(2) * least
             if curvature > F(1e-4):
                 shift = min(max(_HALF * (before - after) / curvature, -_ONE), _ONE) * step
                 cost = total_cost(
-                    sources, chosen, trust, K, x, y, w + shift, wx, wy, window, values, weights, deviation, goal, least
+                    sources, chosen, trust, x, y, w + shift, wx, wy, samples, deviation, goal, least
                 )
                 if cost < least:
                     least = cost
                     w = w + shift
             state.planes[row, col, 0], state.planes[row, col, 1], state.planes[row, col, 2] = w, wx, wy
             state.cost[row, col] = least
-            for j in range(N):
-                state.source_costs[row, col, j] = source_cost(
-                    sources, j, x, y, w, wx, wy, window, values, weights, deviation, F(goal.geometric), F(goal.lost)
-                )
+            each_cost(sources, x, y, w, wx, wy, samples, deviation, goal, state.source_costs[row, col])
