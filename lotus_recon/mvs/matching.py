@@ -25,7 +25,9 @@ from lotus_recon.mvs.sources import (
 )
 
 # Sums may be reordered; not-a-number stays what it is.
-FAST = {"fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"}, "error_model": "numpy", "cache": True}
+KERNEL = {"fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"}, "error_model": "numpy", "cache": True}
+# What is called per pixel allocates nothing: counting references to its arrays would take as long as its work.
+LEAF = {**KERNEL, "_nrt": False}
 _LANES = 16  # samples of a window are filled up to a multiple: vector units work on so many at once
 
 F = np.float32
@@ -62,7 +64,7 @@ def window_of(radius: int, stride: int = 1) -> Floats:
     return np.pad(window, ((0, 0), (0, -len(x) % _LANES))).astype(np.float32)
 
 
-@njit(**FAST)
+@njit(**LEAF)
 def read_window(gray: Any, row: int, col: int, window: Any, contrast: Any, samples: Any) -> Any:
     """Fill ``samples`` with the window around a pixel, its weights summing to 1 and its values to 0; their deviation.
 
@@ -94,7 +96,7 @@ def read_window(gray: Any, row: int, col: int, window: Any, contrast: Any, sampl
     return np.sqrt(square + _NOISE)
 
 
-@njit(inline="always", **FAST)
+@njit(inline="always", **LEAF)
 def source_cost(
     sources: Sources, j: Any, x: Any, y: Any, w: Any, wx: Any, wy: Any, samples: Any, deviation: Any, goal: Goal
 ) -> Any:
@@ -140,7 +142,7 @@ def source_cost(
     return cost
 
 
-@njit(inline="always", **FAST)
+@njit(inline="always", **LEAF)
 def depth_disagreement(maps: Any, place: Any, j: Any, u: Any, v: Any, w: Any, scale: Any) -> Any:
     """0 to 1: how far the surface of source j is from inverse depth w where (u, v) of its width and height lie.
 
@@ -158,7 +160,7 @@ def depth_disagreement(maps: Any, place: Any, j: Any, u: Any, v: Any, w: Any, sc
     return error
 
 
-@njit(**FAST)
+@njit(**LEAF)
 def total_cost(
     sources: Sources, chosen: Any, trust: Any, x: Any, y: Any, w: Any, wx: Any, wy: Any,
     samples: Any, deviation: Any, goal: Goal, limit: Any,
@@ -171,7 +173,7 @@ def total_cost(
     return total
 
 
-@njit(**FAST)
+@njit(**LEAF)
 def each_cost(
     sources: Sources, x: Any, y: Any, w: Any, wx: Any, wy: Any, samples: Any, deviation: Any, goal: Goal, costs: Any
 ) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from lotus_recon.mvs.matching import FAST, F, Goal, each_cost, read_window, total_cost
+from lotus_recon.mvs.matching import KERNEL, LEAF, F, Goal, each_cost, read_window, total_cost
 from lotus_recon.mvs.sources import CENTER, FOCAL, Floats, Sources
 
 _ZERO, _ONE, _HALF = F(0), F(1), F(0.5)
@@ -69,7 +69,7 @@ def regions() -> NDArray[np.int32]:
     return np.stack(found).astype(np.int32)
 
 
-@njit(**FAST)
+@njit(**LEAF)
 def random_at(pixel: Any, draw: Any, number: Any, seed: Any) -> Any:
     """A number in [0, 1) that depends on nothing else: the mixing of MurmurHash3, twice."""
     x = np.uint32(np.uint32(pixel) * np.uint32(0x9E3779B1) ^ np.uint32(seed * 1000003 + number * 64 + draw))
@@ -82,7 +82,7 @@ def random_at(pixel: Any, draw: Any, number: Any, seed: Any) -> Any:
     return F(x >> np.uint32(8)) * F(1.0 / 16777216.0)
 
 
-@njit(**FAST)
+@njit(**LEAF)
 def source_prior(sources: Sources, j: Any, rx: Any, ry: Any, w: Any, best_cosine: Any) -> Any:
     """0 to 1: how well source j could see a point, by its angle and resolution."""
     z = _ONE / w
@@ -97,7 +97,7 @@ def source_prior(sources: Sources, j: Any, rx: Any, ry: Any, w: Any, best_cosine
     return np.sqrt(max(angle, _ZERO)) * min(scale, _ONE / scale)
 
 
-@njit(**FAST)
+@njit(**LEAF)
 def choose(support: Any, N: int, count: int, chosen: Any, trust: Any) -> None:
     """The ``count`` sources with the highest support, and their shares of it."""
     total = _ZERO
@@ -114,7 +114,7 @@ def choose(support: Any, N: int, count: int, chosen: Any, trust: Any) -> None:
         trust[i] /= total
 
 
-@njit(**FAST)
+@njit(**LEAF)
 def best_in_regions(cost: Any, regions: Any, row: int, col: int, rows: Any, cols: Any) -> None:
     """The pixel that costs least in each region; row -1 where the region lies outside."""
     H, W = cost.shape
@@ -129,7 +129,7 @@ def best_in_regions(cost: Any, regions: Any, row: int, col: int, rows: Any, cols
                 cols[r] = x
 
 
-@njit(**FAST)
+@njit(**LEAF)
 def slope_of(nx: Any, ny: Any, nz: Any, rx: Any, ry: Any, w: Any, camera: Pinhole) -> tuple[Any, Any]:
     """(wx, wy) of a plane with a normal that faces the camera; grazing ones are limited."""
     length = np.sqrt(nx * nx + ny * ny + nz * nz)
@@ -138,7 +138,7 @@ def slope_of(nx: Any, ny: Any, nz: Any, rx: Any, ry: Any, w: Any, camera: Pinhol
     return w * nx / (length * F(camera.fx) * toward), w * ny / (length * F(camera.fy) * toward)
 
 
-@njit(**FAST)
+@njit(**LEAF)
 def tilted(pixel: Any, first: Any, turn: Round, tilt: Any, rx: Any, ry: Any, w: Any, wx: Any, wy: Any,
            camera: Pinhole) -> tuple[Any, Any]:  # fmt: skip
     """(wx, wy) with the normal turned by a random amount; ``tilt`` 1: any normal."""
@@ -157,12 +157,13 @@ def tilted(pixel: Any, first: Any, turn: Round, tilt: Any, rx: Any, ry: Any, w: 
     )  # fmt: skip
 
 
-@njit(nogil=True, **FAST)
+@njit(nogil=True, **KERNEL)
 def score_starts(
     gray: Floats, sources: Sources, camera: Pinhole, window: Floats, starts: Floats, goal: Goal, turn: Round, state: State,
     first_row: int, end_row: int,
 ) -> None:  # fmt: skip
     """Give every pixel the start (S, H, W, 3) that the best of its sources agree on most, or a random one."""
+    planes, cost_map, source_costs = state.planes, state.cost, state.source_costs
     H, W = gray.shape
     N = len(sources.place)
     samples = window.copy()
@@ -186,13 +187,13 @@ def score_starts(
                 total = _mean_of_least(costs, goal.best_sources, best_costs)
                 if total < least:
                     least = total
-                    state.planes[row, col, 0], state.planes[row, col, 1], state.planes[row, col, 2] = w, wx, wy
-                    state.cost[row, col] = total
+                    planes[row, col, 0], planes[row, col, 1], planes[row, col, 2] = w, wx, wy
+                    cost_map[row, col] = total
                     for j in range(N):
-                        state.source_costs[row, col, j] = costs[j]
+                        source_costs[row, col, j] = costs[j]
 
 
-@njit(**FAST)
+@njit(**LEAF)
 def _mean_of_least(costs: Any, count: int, scratch: Any) -> Any:
     N = len(costs)
     for j in range(N):
@@ -208,12 +209,13 @@ def _mean_of_least(costs: Any, count: int, scratch: Any) -> Any:
     return total / F(min(count, N))
 
 
-@njit(nogil=True, **FAST)
+@njit(nogil=True, **KERNEL)
 def sweep(
     gray: Floats, sources: Sources, camera: Pinhole, window: Floats, regions: NDArray[np.int32], goal: Goal, turn: Round,
     colour: int, state: State, first_row: int, end_row: int,
 ) -> None:  # fmt: skip
     """Better planes for the pixels of one colour."""
+    planes, cost_map, source_costs = state.planes, state.cost, state.source_costs
     H, W = gray.shape
     N = len(sources.place)
     samples = window.copy()
@@ -230,16 +232,16 @@ def sweep(
             pixel = row * W + col
             x, y = F(col) + _HALF, F(row) + _HALF
             rx, ry = (x - F(camera.cx)) / F(camera.fx), (y - F(camera.cy)) / F(camera.fy)
-            w, wx, wy = state.planes[row, col, 0], state.planes[row, col, 1], state.planes[row, col, 2]
-            best_in_regions(state.cost, regions, row, col, rows, cols)
+            w, wx, wy = planes[row, col, 0], planes[row, col, 1], planes[row, col, 2]
+            best_in_regions(cost_map, regions, row, col, rows, cols)
             # 1. Which sources see the pixel?
             for j in range(N):
-                c = state.source_costs[row, col, j]
+                c = source_costs[row, col, j]
                 seen = np.exp(-c * c / (F(2) * _SPREAD * _SPREAD))
                 n = _ONE
                 for r in range(_REGIONS):
                     if rows[r] >= 0:
-                        c = state.source_costs[rows[r], cols[r], j]
+                        c = source_costs[rows[r], cols[r], j]
                         seen += np.exp(-c * c / (F(2) * _SPREAD * _SPREAD))
                         n += _ONE
                 support[j] = (seen / n + _DOUBT) * (source_prior(sources, j, rx, ry, w, best_cosine) + _DOUBT)
@@ -251,8 +253,8 @@ def sweep(
             for r in range(_REGIONS):
                 if rows[r] < 0:
                     continue
-                px, py = state.planes[rows[r], cols[r], 1], state.planes[rows[r], cols[r], 2]
-                pw = state.planes[rows[r], cols[r], 0] + px * F(col - cols[r]) + py * F(row - rows[r])
+                px, py = planes[rows[r], cols[r], 1], planes[rows[r], cols[r], 2]
+                pw = planes[rows[r], cols[r], 0] + px * F(col - cols[r]) + py * F(row - rows[r])
                 if pw < F(turn.far) or pw > F(turn.near):
                     continue
                 change = abs(pw - w) + F(2) * (abs(px - wx) + abs(py - wy))
@@ -277,9 +279,9 @@ def sweep(
             tw[3] = w
             tx[3], ty[3] = wx, wy
             if col > 0 and col < W - 1:
-                tx[3] = _HALF * (state.planes[row, col + 1, 0] - state.planes[row, col - 1, 0])
+                tx[3] = _HALF * (planes[row, col + 1, 0] - planes[row, col - 1, 0])
             if row > 0 and row < H - 1:
-                ty[3] = _HALF * (state.planes[row + 1, col, 0] - state.planes[row - 1, col, 0])
+                ty[3] = _HALF * (planes[row + 1, col, 0] - planes[row - 1, col, 0])
             count = 4
             if turn.anywhere:
                 anywhere = F(turn.far) + random_at(pixel, 14, turn.number, turn.seed) * F(turn.near - turn.far)
@@ -316,6 +318,6 @@ def sweep(
                 if cost < least:
                     least = cost
                     w = w + shift
-            state.planes[row, col, 0], state.planes[row, col, 1], state.planes[row, col, 2] = w, wx, wy
-            state.cost[row, col] = least
-            each_cost(sources, x, y, w, wx, wy, samples, deviation, goal, state.source_costs[row, col])
+            planes[row, col, 0], planes[row, col, 1], planes[row, col, 2] = w, wx, wy
+            cost_map[row, col] = least
+            each_cost(sources, x, y, w, wx, wy, samples, deviation, goal, source_costs[row, col])
