@@ -24,7 +24,7 @@ class SearchConfig:
     # 1: all pixels of a window are compared, 2: every second, as on a chessboard
     window_stride: int = 2
     # difference in grey value (0 to 1) from the centre at which a pixel of a window counts a quarter
-    window_contrast: float = 0.1
+    window_contrast: float = 0.15
     # depth range beyond that of the sparse points, as a factor
     depth_margin: float = 1.3
     # weight of the agreement with the sources' depth from the second pass on, beside that of their photos
