@@ -12,9 +12,9 @@ class SearchConfig:
     # scales, each half the size of the one before; the search starts at the smallest
     scales: int = 3
     # rounds of propagation and perturbation at the smallest scale, at those between, and at full size
-    rounds: tuple[int, int, int] = (6, 3, 3)
+    rounds: tuple[int, int, int] = (5, 2, 1)
     # the same in later passes, which start from the pass before; 0: the scale is left out
-    later_rounds: tuple[int, int, int] = (0, 2, 2)
+    later_rounds: tuple[int, int, int] = (0, 1, 1)
     # of the sources of a view, those that count at a pixel: others may not see it
     best_sources: int = 4
     # angle in degrees between viewing rays from which a source counts fully
