@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# Test files spread over workers, one per core; a test that aborts is one failure, and the others still run.
+PARALLEL := -n auto --dist loadfile --max-worker-restart 100 --continue-on-collection-errors
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check lint types bench acceptance sample assets clean
+.PHONY: help demo test test-all check lint types bench acceptance docs sample assets clean
 
 help:
 	@echo "make demo        reconstruct the sample scene in data/"
@@ -14,10 +16,11 @@ help:
 	@echo "make check       ruff, mypy, import layers"
 	@echo "make bench       speed and memory, against the named peers"
 	@echo "make acceptance  accuracy on real photos (needs ../shared/data)"
+	@echo "make docs        print the tables in docs/ anew"
 	@echo "make sample      render the sample scene in data/ again"
 	@echo "make assets      install the furniture and textures that rooms are made of (apt)"
 
-$(READY): pyproject.toml constraints.txt scripts/setup.sh
+$(READY): pyproject.toml constraints.txt scripts/setup.sh scripts/apt.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) bash scripts/setup.sh
 	@touch $@
 
@@ -25,10 +28,10 @@ demo: $(READY)
 	$(RUN) -m pipelines.multi_view data/sample/images --out out/demo --preset fast
 
 test: $(READY)
-	$(RUN) -m pytest -m "not slow and not acceptance"
+	$(RUN) -m pytest $(PARALLEL) -m "not slow and not acceptance"
 
 test-all: $(READY)
-	$(RUN) -m pytest -m "not acceptance"
+	$(RUN) -m pytest $(PARALLEL) -m "not acceptance"
 
 check: lint types
 	$(RUN) -m pytest tests/test_layers.py
@@ -45,6 +48,9 @@ bench: $(READY)
 
 acceptance: $(READY)
 	$(RUN) -m tests.acceptance
+
+docs: $(READY)
+	$(RUN) -m scripts.docs_tables
 
 sample: $(READY)
 	$(RUN) -c "from pathlib import Path; from lotus_recon.synthetic.sample import write_sample; write_sample(Path('data/sample'))"

@@ -231,6 +231,18 @@ class SparsePoints:
         """(P,) number of views that see each point."""
         return np.bincount(self.obs_point, minlength=len(self.xyz)).astype(np.int64)
 
+    @cached_property
+    def _by_view(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows of the observations ordered by view, and the views in that order."""
+        order = np.argsort(self.obs_view, kind="stable")
+        return order, self.obs_view[order]
+
+    def rows_of(self, view: int) -> NDArray[np.int64]:
+        """(N,) rows of the observations in the view with this index, ascending."""
+        order, views = self._by_view
+        first, last = np.searchsorted(views, [view, view + 1])
+        return order[first:last]
+
     @classmethod
     def empty(cls) -> SparsePoints:
         """No points at all."""

@@ -15,24 +15,46 @@ import hashlib
 import json
 import logging
 import os
+import re
 import resource
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
 
 log = logging.getLogger(__name__)
-Result = TypeVar("Result")
 
 STAGE_FILE = "stage.json"
 OWNERS_FILE = ".owners.json"  # marks an output folder of ours: what lies in it is no input
 _LOCK_FILE = ".lock"
 _SCRATCH_FOLDER = ".scratch"
+_UNFINISHED = re.compile(r"\.[0-9a-f]{8}-")  # begins the names of files that are being written
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stage keeps its files: a folder in the output folder, its own or, with ``part``, one it adds files to.
+
+    ``folder`` may have parts (``prediction/lotus-d``). When the stage that owns a folder runs again, what others added
+    goes with the old content.
+    """
+
+    folder: str
+    part: str = ""  # name of the stage that adds files to the folder of another
+
+    @property
+    def info_file(self) -> str:
+        """The stage.json, relative to the output folder."""
+        return f"{self.folder}/{self.part}.{STAGE_FILE}" if self.part else f"{self.folder}/{STAGE_FILE}"
+
+    def __str__(self) -> str:
+        return self.part or self.folder
 
 
 class FolderInUseError(InputError):
@@ -55,9 +77,9 @@ class Workspace:
         """Upright, undistorted photos."""
         return self.root / "images"
 
-    def stage(self, name: str) -> Path:
-        """The final folder of a stage; a name may have parts (``prediction/lotus-d``)."""
-        return self.root / name
+    def stage(self, place: Place) -> Path:
+        """The final folder of a stage."""
+        return self.root / place.folder
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -80,61 +102,56 @@ class Workspace:
             os.close(handle)
 
     def run_stage(
-        self,
-        name: str,
-        run: Callable[[Path], Result],
-        load: Callable[[Path], Result],
-        config: Any,
-        inputs: Mapping[str, str],
-        resumable: bool = False,
-    ) -> Result:
-        """Result of stage ``name``: loaded when it is there with the same hashes, otherwise computed and committed.
+        self, label: str, place: Place, run: Callable[[Path], object], wanted: Hashes, resumable: bool = False
+    ) -> None:
+        """Compute and commit the stage at ``place``, called ``label`` in the log, unless it is there with these hashes.
 
-        ``inputs`` maps the name of each thing the stage reads to a fingerprint (``stage_fingerprint``,
-        ``file_fingerprint``). ``run`` gets the folder to write to and raises on failure. A ``resumable`` stage finds
-        there what a killed run of the same configuration left, so it must write each file atomically; any other stage
-        gets an empty folder.
+        ``run`` gets the folder to write to and raises on failure. A ``resumable`` stage finds there what a killed run
+        of the same configuration left, so it must write each file atomically; any other stage gets an empty folder.
         """
-        final = self.stage(name)
-        wanted = _hashes(config, inputs)
-        if _is_done(final, wanted):
-            log.info("%s: up to date", name)
-            return load(final)
-        scratch = self._scratch(name, wanted)
-        if not _is_done(scratch, wanted):
-            log.info("%s: running", name)
-            if not resumable:
+        if self.is_current(place, wanted):
+            log.info("%s: up to date", label)
+            return
+        scratch = self._scratch(place, wanted)
+        if not wanted.are_in(scratch / STAGE_FILE):
+            log.info("%s: running", label)
+            if resumable:
+                _remove_unfinished(scratch)
+            else:
                 shutil.rmtree(scratch)
                 scratch.mkdir()
             _execute(scratch, run, wanted)
-        self._commit(name, scratch)
-        return load(final)
+        if place.part:
+            self._add(place, scratch)
+        else:
+            self._replace(place, scratch)
 
-    def is_current(self, name: str, config: Any, inputs: Mapping[str, str]) -> bool:
+    def is_current(self, place: Place, wanted: Hashes) -> bool:
         """Whether ``run_stage`` with the same arguments would only load."""
-        return _is_done(self.stage(name), _hashes(config, inputs))
+        return wanted.are_in(self.root / place.info_file)
 
-    def is_finished(self, name: str) -> bool:
+    def is_finished(self, place: Place) -> bool:
         """Whether the stage has ever been finished, with whatever configuration."""
-        return (self.stage(name) / STAGE_FILE).is_file()
+        return (self.root / place.info_file).is_file()
 
-    def invalidate(self, name: str) -> None:
+    def invalidate(self, place: Place) -> None:
         """Make the stage run again although nothing changed."""
-        (self.stage(name) / STAGE_FILE).unlink(missing_ok=True)
+        (self.root / place.info_file).unlink(missing_ok=True)
 
-    def _scratch(self, name: str, wanted: Mapping[str, str]) -> Path:
+    def _scratch(self, place: Place, wanted: Hashes) -> Path:
         """Scratch folder of a stage; what other configurations left of the same stage is removed."""
-        parent = self.root / _SCRATCH_FOLDER / name.replace("/", "--")
-        scratch = parent / fingerprint(dict(wanted))[:16]
+        name = place.folder.replace("/", "--") + (f"--{place.part}" if place.part else "")
+        parent = self.root / _SCRATCH_FOLDER / name
+        scratch = parent / wanted.key
         for other in parent.glob("*"):
             if other != scratch:
                 shutil.rmtree(other)
         scratch.mkdir(parents=True, exist_ok=True)
         return scratch
 
-    def _commit(self, name: str, scratch: Path) -> None:
+    def _replace(self, place: Place, scratch: Path) -> None:
         """Put a finished scratch folder in its place. A kill in between is mended by the next run."""
-        final = self.stage(name)
+        final = self.stage(place)
         final.parent.mkdir(parents=True, exist_ok=True)
         old = scratch.with_name("replaced")
         if final.exists():
@@ -143,39 +160,81 @@ class Workspace:
         scratch.rename(final)
         shutil.rmtree(old, ignore_errors=True)
 
-    def stage_info(self, name: str) -> dict[str, Any]:
+    def _add(self, place: Place, scratch: Path) -> None:
+        """Move finished files into the folder of another stage, their stage.json last."""
+        final, info = self.stage(place), self.root / place.info_file
+        if info.exists():
+            names = self.stage_info(place)["files"]
+            info.unlink()
+            for name in names:
+                _remove(final / name)
+        for path in sorted(scratch.iterdir()):
+            if path.name != STAGE_FILE:
+                _remove(final / path.name)
+                path.rename(final / path.name)
+        (scratch / STAGE_FILE).rename(info)
+        scratch.rmdir()
+
+    def stage_info(self, place: Place) -> dict[str, Any]:
         """The stage.json of a finished stage. Raises InputError when the stage has not been run."""
-        path = self.stage(name) / STAGE_FILE
+        path = self.root / place.info_file
         if not path.is_file():
-            raise InputError(f"stage {name!r} has not been run in {self.root}: {path} does not exist")
+            raise InputError(f"stage {str(place)!r} has not been run in {self.root}: {path} does not exist")
         info: dict[str, Any] = json.loads(path.read_text())
         return info
 
-    def stage_fingerprint(self, name: str) -> str:
+    def stage_fingerprint(self, place: Place) -> str:
         """Changes whenever the stage is run again, so that the stages after it follow."""
-        return str(self.stage_info(name)["run_id"])
+        return str(self.stage_info(place)["run_id"])
 
 
-def _hashes(config: Any, inputs: Mapping[str, str]) -> dict[str, str]:
-    return {"config_hash": fingerprint(to_plain(config)), "input_hash": fingerprint(dict(inputs))}
+@dataclass(frozen=True)
+class Hashes:
+    """What a stage was, or is to be, made with."""
+
+    config_hash: str
+    input_hash: str
+    also: tuple[str, ...] = ()  # hashes of configurations whose results serve as well
+
+    @classmethod
+    def of(cls, config: Any, inputs: Mapping[str, str], also: Sequence[Any] = ()) -> Hashes:
+        """From the options, and a fingerprint of each thing that the stage reads (``file_fingerprint``)."""
+        served = tuple(fingerprint(to_plain(other)) for other in also)
+        return cls(fingerprint(to_plain(config)), fingerprint(dict(inputs)), served)
+
+    @property
+    def key(self) -> str:
+        """A short name for folders."""
+        return fingerprint([self.config_hash, self.input_hash])[:16]
+
+    def are_in(self, stage_file: Path) -> bool:
+        """Whether a stage.json tells of a stage that was made with these."""
+        try:
+            info = json.loads(stage_file.read_text())
+        except (OSError, json.JSONDecodeError):
+            return False
+        configs = (self.config_hash, *self.also)
+        return info.get("input_hash") == self.input_hash and info.get("config_hash") in configs
 
 
-def _is_done(folder: Path, wanted: Mapping[str, str]) -> bool:
-    try:
-        info = json.loads((folder / STAGE_FILE).read_text())
-    except (OSError, json.JSONDecodeError):
-        return False
-    return all(info.get(key) == value for key, value in wanted.items())
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
-def _execute(scratch: Path, run: Callable[[Path], Any], wanted: Mapping[str, str]) -> None:
+def _execute(scratch: Path, run: Callable[[Path], Any], wanted: Hashes) -> None:
     """Run a stage in its scratch folder and write its stage.json last."""
     start = time.monotonic()
     _reset_peak_memory()
     with warnings_logged() as messages:
         run(scratch)
     info = {
-        **wanted,
+        "config_hash": wanted.config_hash,
+        "input_hash": wanted.input_hash,
+        "files": sorted(path.name for path in scratch.iterdir()),
         "run_id": uuid.uuid4().hex,
         "version": __version__,
         "seconds": round(time.monotonic() - start, 3),
@@ -271,7 +330,7 @@ def write_json(path: Path, value: Any) -> None:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path`` (same suffix), then rename it; a failure leaves nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    part = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")  # matches _UNFINISHED
     try:
         write(part)
         part.replace(path)
@@ -279,18 +338,25 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         part.unlink(missing_ok=True)
 
 
-def to_plain(value: Any) -> Any:
-    """Dataclasses, enums, paths, tuples and numpy scalars as plain JSON values."""
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed within ``write_atomically`` left below a folder."""
+    for path in folder.rglob(".????????-*"):
+        if _UNFINISHED.match(path.name) and path.is_file():
+            path.unlink()
+
+
+def to_plain(value: Any, paths: bool = True) -> Any:
+    """Dataclasses, enums, paths, tuples and numpy scalars as plain JSON values; without ``paths``, paths are None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: to_plain(getattr(value, f.name), paths) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item, paths) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
+        return [to_plain(item, paths) for item in value]
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, Path):
-        return str(value)
+        return str(value) if paths else None
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         return value.item()
     return value

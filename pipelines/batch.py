@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
 from lotus_recon.errors import InputError
 from lotus_recon.logs import log_file
+from lotus_recon.options import nested
 from lotus_recon.runners.config import BatchConfig
 from pipelines.command_line import CommonArguments, main, on_screen, parse
 
@@ -32,6 +33,11 @@ class Arguments(CommonArguments):
     takes a YAML file with the options of the batch itself; those of the scenes stand in the manifest, or in --set.
     """
 
+    COMMON: ClassVar = (
+        "out", "kind", "preset", "model", "set", "dry-run", "runner", "workers", "address", "memory-limit", "timeout",
+        "retries", "shard", "failed", "only", "force", "config", "quiet", "verbose",
+    )  # fmt: skip
+
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MANIFEST|FOLDER|-")] = tyro.MISSING
     """YAML manifest, CSV table, folder whose sub-folders are scenes, or - for standard input."""
     kind: Annotated[str | None, tyro.conf.arg(metavar="{single_view,multi_view}")] = None
@@ -41,7 +47,7 @@ class Arguments(CommonArguments):
     model: str | None = None
     """Which model predicts depth and normals, for every scene."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="GROUP.OPTION=VALUE")] = ()
-    """Options of the scenes, which win over the manifest: fusion.voxel_size=0.01 runtime.device=cuda."""
+    """Options of the scenes, which win over the manifest: tsdf.voxel_size=0.01 runtime.device=cuda."""
     deterministic: bool = False
     """Repeat a run bit for bit, at the price of speed."""
     dry_run: bool = False
@@ -71,18 +77,21 @@ def _jobs(arguments: Arguments) -> list[SceneJob]:
 
 
 def _defaults(arguments: Arguments) -> Defaults:
-    from lotus_recon.runners.bounded_yaml import load_bounded
+    from lotus_recon.bounded_yaml import load_bounded
     from lotus_recon.runners.building import Defaults
 
-    options: dict[str, Any] = {}
+    leaves: dict[tuple[str, ...], Any] = {}
     for one in arguments.set:
         name, separator, text = one.partition("=")
-        group, dot, option = name.partition(".")
-        if not (separator and dot and group and option):
-            raise InputError(f"--set {one}: must be GROUP.OPTION=VALUE, such as fusion.voxel_size=0.01")
-        options.setdefault(group, {})[option] = load_bounded(text, f"--set {one}")
+        path = tuple(name.split("."))
+        if not (separator and len(path) > 1 and all(path)):
+            raise InputError(f"--set {one}: must be GROUP.OPTION=VALUE, such as tsdf.voxel_size=0.01")
+        if path in leaves:
+            raise InputError(f"--set {one}: {name} is set twice")
+        leaves[path] = load_bounded(text, f"--set {one}")
     if arguments.deterministic:
-        options.setdefault("runtime", {})["deterministic"] = True
+        leaves["runtime", "deterministic"] = True
+    options = nested(leaves.items())
     said = {"kind": arguments.kind, "preset": arguments.preset, "model": arguments.model, "options": options or None}
     return Defaults(PRESETS_FOLDER).with_final({key: value for key, value in said.items() if value is not None})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-import math
 import os
 import signal
 import sys
@@ -13,15 +12,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import tyro
 
 from lotus_recon import __version__, progress
-from lotus_recon.config import list_of_configs, load_config, nearest, parse_yaml
+from lotus_recon.config import load_config, nearest
 from lotus_recon.errors import InputError, ReconError
 from lotus_recon.logs import handled_by
-from lotus_recon.workspace import to_plain
+from lotus_recon.options import Options
+from pipelines.parsing import parse_arguments, take_old_options
 
 # Threads that wait must sleep: those of OpenMP spin by default, and beside another busy process the many small steps of
 # alignment and consistency then take ten times as long. Read when torch is loaded.
@@ -40,11 +40,13 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class CommonArguments:
+class CommonArguments(Options):
     """Options that every pipeline has."""
 
+    COMMON: ClassVar[tuple[str, ...]] = ()  # the options that --help shows, without the hyphens; none: all
+
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("out")
-    """Output folder; an interrupted run goes on in it."""
+    """Output folder; an interrupted run resumes in it."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
     """YAML laid over the defaults, those of the preset too; options on the command line win over both."""
     quiet: bool = False
@@ -75,19 +77,13 @@ def parse(
 
     ``arguments`` builds the defaults around an instance of the config. Configs of the types ``in_yaml``, and lists of
     configs, are one option each, which takes YAML. ``recipes`` is the folder in configs/ that a bare name is looked up
-    in; None is that of the pipeline. tyro exits with status 2 on an unknown option. Raises InputError for a config file
-    that cannot be used.
+    in; None is that of the pipeline. Raises InputError for a config file or a command line that cannot be used.
     """
     file = _early_option("--config", argv, Path)
-    defaults = arguments(load_config(type(base), file and _config_file(file, recipes or pipeline), base=base))
-    return tyro.cli(
-        type(defaults),
-        default=defaults,
-        args=list(argv),
-        prog=f"python -m pipelines.{pipeline}",
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
-        registry=_yaml_options(in_yaml),
-    )
+    config = load_config(type(base), file and _config_file(file, recipes or pipeline), base=base)
+    config, rest = take_old_options(config, argv)
+    defaults = arguments(config)
+    return parse_arguments(defaults, rest, f"python -m pipelines.{pipeline}", in_yaml, type(defaults).COMMON)
 
 
 def _config_file(file: Path, pipeline: str) -> Path:
@@ -98,32 +94,6 @@ def _config_file(file: Path, pipeline: str) -> Path:
     if file.name not in recipes:
         raise InputError(f"--config {file}: there is no such file, and no recipe{nearest(file.name, [*recipes])}")
     return recipes[file.name]
-
-
-def _yaml_options(kinds: Sequence[type[Any]]) -> tyro.constructors.ConstructorRegistry:
-    """Rules for options that have no single value: lists of configs, and configs of the types ``kinds``."""
-    registry = tyro.constructors.ConstructorRegistry()
-
-    @registry.primitive_rule
-    def rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
-        kind: Any = info.type
-        if kind not in kinds and list_of_configs(kind) is None:
-            return None
-        return tyro.constructors.PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="YAML",
-            instance_from_str=lambda text: parse_yaml(kind, text[0]),
-            is_instance=lambda value: isinstance(value, get_origin(kind) or kind),
-            str_from_instance=lambda value: [_in_one_line(value)],
-        )
-
-    return registry
-
-
-def _in_one_line(value: Any) -> str:
-    import yaml
-
-    return yaml.safe_dump(to_plain(value), default_flow_style=True, sort_keys=False, width=math.inf).strip()
 
 
 def preset(config_type: type[Config], pipeline: str, argv: Sequence[str]) -> Config:
@@ -155,7 +125,7 @@ def main(run: Callable[[Sequence[str]], int]) -> None:
         _say_error(error)
         status = REFUSED
     except KeyboardInterrupt:
-        _say_error("interrupted; the same command goes on where it stopped")
+        _say_error("interrupted; the same command resumes")
         status = 130
     sys.exit(status)
 

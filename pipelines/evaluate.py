@@ -136,7 +136,7 @@ def _shown(task: str, arguments: CommonArguments, run_in: Callable[[Path], objec
 
 def _held_out(scene: Any, share: float, seed: int) -> Any:
     """The points that alignment kept apart: its own rule, which evaluation may not import."""
-    from lotus_recon.alignment.anchors import held_out_points
+    from lotus_recon.alignment.control_points import held_out_points
 
     return held_out_points(scene, share, seed)
 

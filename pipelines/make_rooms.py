@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
+from annotated_types import Interval
 
+from lotus_recon import native
 from lotus_recon.logs import log_file
 from lotus_recon.synthetic.rooms.config import RoomsConfig
 from pipelines.command_line import DONE, FAILED, CommonArguments, main, on_screen, parse, status_of
@@ -24,7 +26,7 @@ class Arguments(CommonArguments):
 
     sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
     """Write a picture of random views: photo, depth, normals."""
-    sheet_views: int = 24
+    sheet_views: Annotated[int, Interval(ge=1, le=10_000)] = 24
     """Views in that picture."""
     options: RoomsConfig = field(default_factory=RoomsConfig)
 
@@ -32,24 +34,23 @@ class Arguments(CommonArguments):
 def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
     arguments = parse(lambda options: Arguments(options=options), RoomsConfig(), "make_rooms", argv)
+    native.require(["open3d", "pycolmap"])
     from lotus_recon.synthetic.rooms.writing import check_config, claim
     from lotus_recon.workspace import Workspace
 
     with on_screen(arguments.quiet, arguments.verbose):
         config = check_config(arguments.options)
-        check_sheet(arguments.sheet, arguments.sheet_views)
+        check_sheet(arguments.sheet)
         with Workspace(arguments.out).locked(), log_file(arguments.out):
             claim(arguments.out, config)
             return status_of(lambda: _work(arguments, config))
 
 
-def check_sheet(sheet: Path | None, views: int) -> None:
+def check_sheet(sheet: Path | None) -> None:
     """Raise InputError when the picture could not be written."""
     from lotus_recon.errors import InputError
     from lotus_recon.workspace import make_folder
 
-    if views < 1:
-        raise InputError(f"--sheet-views {views}: must be 1 or more")
     if sheet is None:
         return
     if sheet.suffix.lower() != ".png":
@@ -67,14 +68,14 @@ def _work(arguments: Arguments, config: RoomsConfig) -> int:
         print(summary(arguments.out, config, made, time.monotonic() - start))
     if arguments.sheet is not None:
         write_sheet(arguments.out, arguments.sheet, arguments.sheet_views, config.seed)
-    return FAILED if made.failed or not (made.made or made.there) else DONE
+    return FAILED if made.failed or not (made.made or made.existing) else DONE
 
 
 def summary(out: Path, config: RoomsConfig, made: Made, seconds: float) -> str:
     """One line: how many rooms, how fast, and which are missing."""
     from lotus_recon.synthetic.rooms.files import SceneFolder
 
-    parts = [f"{len(made.made)} rooms made with {config.renderer} and {config.catalog}", f"{made.there} were there"]
+    parts = [f"{len(made.made)} rooms made with {config.renderer} and {config.catalog}", f"{made.existing} existed"]
     if made.made:
         parts.append(f"{seconds / (len(made.made) * config.views):.2f} s a view")
     for what, numbers in (("left out", made.refused), ("failed", made.failed)):

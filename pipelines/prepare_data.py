@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+from annotated_types import Interval
 
+from lotus_recon.limits import Workers
+from lotus_recon.options import Options
 from pipelines.command_line import DONE, FAILED, main, on_screen, show_table, status_of
+from pipelines.parsing import parse_arguments
 
 if TYPE_CHECKING:
     from lotus_recon.datasets.samples import TrainingSet
@@ -18,12 +22,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(Options):
     """Prepare a data set for training and say, by name, what of it is missing, half extracted or broken."""
 
-    kind: Annotated[str, tyro.conf.Positional]
+    kind: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="KIND")] = tyro.MISSING
     """hypersim, hypersim_all_cameras, vkitti2, rooms or folder."""
-    root: Annotated[Path, tyro.conf.Positional]
+    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="ROOT")] = tyro.MISSING
     """Folder of the data set (docs/data.md has the layouts)."""
     split: Literal["train", "val", "all"] = "all"
     """Part of the data set."""
@@ -33,9 +37,9 @@ class Arguments:
     """vkitti2: write the normals here, not into ROOT; DIR is then what a training config names as root."""
     prepare: bool = True
     """Compute what is computed once (normals of vkitti2); --no-prepare only looks."""
-    workers: int = os.cpu_count() or 1
+    workers: Workers = os.cpu_count() or 1
     """Samples that are worked on at a time."""
-    show: int = 3
+    show: Annotated[int, Interval(ge=0, le=1_000_000)] = 3
     """Problems named per scene or folder; the rest is counted. 0 names all."""
     quiet: bool = False
     """Show problems and errors only."""
@@ -45,7 +49,7 @@ class Arguments:
 
 def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``: 0 all is well, 1 something is missing or broken, 2 refused."""
-    arguments = tyro.cli(Arguments, args=list(argv), prog="python -m pipelines.prepare_data")
+    arguments = parse_arguments(Arguments(), argv, "python -m pipelines.prepare_data")
     with on_screen(arguments.quiet, arguments.verbose):
         training_set = _open(arguments)
         return status_of(lambda: _work(arguments, training_set))
@@ -57,8 +61,6 @@ def _open(arguments: Arguments) -> TrainingSet:
     from lotus_recon.datasets.vkitti2 import make_cache
     from lotus_recon.errors import InputError
 
-    if arguments.workers < 1 or arguments.show < 0:
-        raise InputError(f"--workers {arguments.workers}, --show {arguments.show}: at least 1 and 0")
     if arguments.cache is None:
         return open_training_set(arguments.kind, arguments.root, arguments.split)
     if arguments.kind != "vkitti2":

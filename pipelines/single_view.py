@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
 from lotus_recon.logs import log_file
 from lotus_recon.recipes.config import SingleViewConfig
+from lotus_recon.recipes.table import SINGLE_VIEW
 from pipelines.command_line import (
     DONE,
     FAILED,
@@ -27,12 +28,24 @@ if TYPE_CHECKING:
     from lotus_recon.recipes.single_view import Outcome
 
 
+_STAGES = ", ".join(stage.name for stage in SINGLE_VIEW)
+
+
 @dataclass(frozen=True)
 class Arguments(PhotoArguments):
     """Depth, normals, camera, point cloud and mesh of each photo."""
 
+    COMMON: ClassVar = (
+        "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "focal-px", "focal-35mm",
+        "intrinsics", "estimate-camera", "depth-range-ratio", "surface", "edge-jump", "processing-res", "only", "from",
+        "force", "seed", "config", "quiet", "verbose",
+    )  # fmt: skip
+
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")] = ()
     """Photos, folders of photos, or patterns in quotes."""
+    only: Annotated[str | None, tyro.conf.arg(metavar="STAGE", help=f"Run this stage alone: {_STAGES}.")] = None
+    from_stage: Annotated[str | None, tyro.conf.arg(name="from", metavar="STAGE")] = None
+    """Run this stage and those after it again, even if nothing changed."""
     options: SingleViewConfig = field(default_factory=SingleViewConfig)
 
 
@@ -40,17 +53,20 @@ def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
     base = preset(SingleViewConfig, "single_view", argv)
     arguments = parse(lambda options: Arguments(options=options), base, "single_view", argv)
+    from lotus_recon.recipes.engine import check_stage_names
     from lotus_recon.recipes.output_folder import claim
-    from lotus_recon.recipes.single_view import check_job, run_job
+    from lotus_recon.recipes.single_view import PhotoSelection, check_job, run_job
     from lotus_recon.workspace import Workspace
 
+    check_stage_names(SINGLE_VIEW, arguments.only, arguments.from_stage)
+    selection = PhotoSelection(arguments.only, arguments.from_stage)
     workspace = Workspace(arguments.out)
     with on_screen(arguments.quiet, arguments.verbose):
         job = check_job(arguments.photos, arguments.options, arguments.out)
         with workspace.locked(), log_file(arguments.out):
-            owners = {photo.stem: str(photo.path.resolve()) for photo in job.photos}
+            owners = {one.photo.stem: str(one.photo.path.resolve()) for one in job.photos}
             claim(workspace, arguments.options, owners, arguments.force)
-            return status_of(lambda: _report(run_job(job, workspace), arguments))
+            return status_of(lambda: _report(run_job(job, workspace, selection), arguments))
 
 
 def _report(outcomes: Sequence[Outcome], arguments: Arguments) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from lotus_recon.logs import log_file
 from lotus_recon.training.config import TrainConfig, UNetSize, VaeSize
@@ -22,8 +22,14 @@ class Arguments(CommonArguments):
     """Train a network to predict depth, normals or both in one step.
 
     --config names a recipe of configs/train or a file. The trained model is the folder "model" in the output folder. An
-    interrupted run goes on when the same command is given again. Several GPUs: accelerate launch -m pipelines.train ...
+    interrupted run resumes when the same command is given again. Several GPUs: accelerate launch -m pipelines.train ...
     """
+
+    COMMON: ClassVar = (
+        "config", "out", "family", "checkpoint", "mode", "tasks", "sets", "validation", "learning-rate", "schedule",
+        "warmup-steps", "steps", "total-batch", "accumulation", "precision", "gradient-checkpointing", "eight-bit",
+        "ema-decay", "checkpoint-every", "validate-every", "tracker", "seed", "quiet", "verbose",
+    )  # fmt: skip
 
     options: TrainConfig = field(default_factory=TrainConfig)
 

@@ -37,14 +37,15 @@ has_library() {
     grep -Eq "$1" <<<"$(PATH=$PATH:/usr/sbin:/sbin ldconfig -p)"
 }
 
+# LLVM before 17 cannot compile for AVX-512 what Mitsuba emits. Versions are installed beside each other.
 has_llvm() {
-    has_library 'libLLVM(-|\.so\.)(1[5-9]|2[0-9])'
+    has_library 'libLLVM(-|\.so\.)(1[7-9]|2[0-9])'
 }
 
 # The package with the LLVM library that Mitsuba compiles with: version 19, which this was tested with, else the newest
-# that apt knows; nothing when there is none.
+# that apt knows, 17 at least (libllvm17t64 on Ubuntu 24.04); nothing when there is none.
 llvm_package() {
     local packages
-    packages=$(apt-cache search --names-only '^libllvm(1[5-9]|2[0-9])$' 2>/dev/null | awk '{print $1}' | sort -V)
+    packages=$(apt-cache search --names-only '^libllvm(1[7-9]|2[0-9])(t64)?$' 2>/dev/null | awk '{print $1}' | sort -V)
     [ -z "$packages" ] || grep -x libllvm19 <<<"$packages" || tail -n 1 <<<"$packages"
 }

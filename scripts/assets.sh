@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what furnished rooms are made of: Sweet Home 3D's furniture (apt), the textures in its jar (unpacked into the
-# work folder, since installing the program would pull in Java), and the LLVM library that Mitsuba compiles with.
+# work folder, since installing the program would pull in Java), and the LLVM library (17 or later) that Mitsuba compiles with.
 set -euo pipefail
 
 NAME=assets

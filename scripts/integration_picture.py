@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from lotus_recon.datasets.diligent import ObjectNormals, read_object
 from lotus_recon.integration import IntegrationResult, integrate_normals
 from lotus_recon.io.images import write_png
-from lotus_recon.reporting.pictures import contact_sheet
+from lotus_recon.io.visualization import contact_sheet
 from lotus_recon.reporting.rendering import MeshRenderer
 from lotus_recon.types import Camera, Mesh
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from lotus_recon.io.images import read_rgb, write_png
+from lotus_recon.io.visualization import colorize_depth, colorize_normals, contact_sheet
 from lotus_recon.models import load_model
-from lotus_recon.reporting.pictures import contact_sheet, depth_picture, normals_picture
 
 OUT = Path("docs/nano.png")
 
@@ -21,7 +21,7 @@ def main(photos: list[str], model: str = "nano", out: Path = OUT) -> None:
         prediction = estimator.predict(rgb)
         assert prediction.depth is not None
         assert prediction.normals is not None
-        pictures += [rgb, depth_picture(prediction.depth), normals_picture(prediction.normals)]
+        pictures += [rgb, colorize_depth(prediction.depth), colorize_normals(prediction.normals)]
         labels += [Path(photo).stem, "depth", "normals"]
     write_png(out, contact_sheet(pictures, labels, columns=3, cell_width=300))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.images import read_rgb, write_png
 from lotus_recon.io.meshes import read_mesh
-from lotus_recon.reporting.pictures import contact_sheet
+from lotus_recon.io.visualization import contact_sheet
 from lotus_recon.reporting.rendering import MeshRenderer
 
 SAMPLE = Path("out/sample")

@@ -11,7 +11,7 @@ from pathlib import Path
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.images import read_rgb, write_png
 from lotus_recon.io.meshes import read_mesh
-from lotus_recon.reporting.pictures import contact_sheet
+from lotus_recon.io.visualization import contact_sheet
 from lotus_recon.reporting.rendering import MeshRenderer
 
 REFINED, ALIGNED = Path("out/sample"), Path("out/sample-aligned")
@@ -25,7 +25,7 @@ def main() -> None:
     for label, folder in (("mesh of the aligned depth", ALIGNED), ("mesh of the refined depth", REFINED)):
         scene = read_colmap_scene(folder / "sfm/sparse")
         view = scene.views[scene.index[f"{VIEW}.jpg"]]
-        renderer = MeshRenderer(read_mesh(folder / "fusion/tsdf/mesh.ply"))
+        renderer = MeshRenderer(read_mesh(folder / "mesh/mesh.ply"))
         camera = view.camera.resized(WIDTH, WIDTH * 3 // 4)
         pictures[label] = renderer.render(camera, view.cam_from_world, ["shaded"])["shaded"]
     write_png(Path("docs/refinement.png"), contact_sheet(list(pictures.values()), list(pictures), 3, cell_width=480))

@@ -14,8 +14,8 @@ from PIL import Image
 
 from lotus_recon.datasets.rooms import RoomsSet
 from lotus_recon.io.images import resize_rgb
-from lotus_recon.recipes.rooms_sheet import view_pictures
-from lotus_recon.reporting.pictures import Picture, side_by_side, stacked_rows
+from lotus_recon.io.visualization import RgbImage, side_by_side, stacked_rows
+from lotus_recon.recipes.rooms_sheet import view_images
 from lotus_recon.synthetic.rooms.attribution import credits_of
 from lotus_recon.synthetic.rooms.files import SceneFolder
 from lotus_recon.synthetic.rooms.scene import Credit
@@ -44,8 +44,8 @@ def main(root: Path) -> None:
     rooms = RoomsSet(root, "all")
     index = {rooms.name(i): i for i in range(len(rooms))}
 
-    def pictures(room: int, view: int) -> list[Picture]:
-        shown = view_pictures(rooms, index[f"scene_{room:06d}/{view:03d}"])
+    def pictures(room: int, view: int) -> list[RgbImage]:
+        shown = view_images(rooms, index[f"scene_{room:06d}/{view:03d}"])
         return [resize_rgb(picture, *CELL) for picture in shown]
 
     rows = [[pictures(*place)[0] for place in row] for row in PHOTOS]

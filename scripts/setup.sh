@@ -27,13 +27,13 @@ mapfile -t packages < <(missing_packages)
 if [ ${#packages[@]} -gt 0 ]; then
     install_system_packages "${packages[@]}"
 fi
-# Without it Mitsuba traces paths too slowly to test, and rooms take hours: good to have, not needed.
+# Without it rooms are path traced four times as slowly, too slowly for tests: good to have, not needed.
 install_llvm() {
     local package
     update_lists && package=$(llvm_package) && [ -n "$package" ] && install_system_packages "$package"
 }
 if ! has_llvm && ! { can_install && (install_llvm); }; then
-    say "no LLVM library for Mitsuba: the tests that need it are left out (libllvm19 is the package, where apt has it)"
+    say "no LLVM 17 or later for Mitsuba: the tests that need it are skipped (libllvm19 is the package, where apt has it)"
 fi
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 say "installing Python packages into $VENV"

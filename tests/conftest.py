@@ -1,15 +1,41 @@
-"""Fixtures of the whole suite."""
+"""Fixtures of the whole suite, and how it shares a machine between workers (make test: pytest-xdist)."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 import pipelines.command_line  # noqa: F401  sets how threads wait, as in every run of a user
+from tests.crashes import (  # noqa: F401  hooks
+    pytest_configure,
+    pytest_configure_node,
+    pytest_testnodedown,
+    pytest_unconfigure,
+)
+
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _WORKERS > 1:
+    # Read by numerical libraries when they are loaded, which is later; processes that tests start have it from here.
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(_name, str(max(1, _CORES // _WORKERS)))
 
 SHARED = Path(os.environ.get("LOTUS_RECON_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+_WORKER_GB = 2.0  # peak of a worker and of what its tests start
+_MOST_WORKERS = 8
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers that `-n auto` stands for: as many as there are cores, and memory for."""
+    chosen = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    if chosen:
+        return int(chosen)
+    by_memory = int(psutil.virtual_memory().available / (_WORKER_GB * 1e9))
+    return max(1, min(_CORES, by_memory, _MOST_WORKERS))
 
 
 @pytest.fixture(scope="session")

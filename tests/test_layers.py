@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import graphlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,43 +12,48 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# From the top to the bottom. A room may import any room on a lower line.
-LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"pipelines"}),
-    frozenset({"runners"}),
-    frozenset({"recipes"}),
-    frozenset(
-        [
-            "models",
-            "sfm",
-            "alignment",
-            "refinement",
-            "consistency",
-            "fusion",
-            "meshing",
-            "normal_integration",
-            "calibration",
-            "synthetic",
-            "datasets",
-            "evaluation",
-            "training",
-            "reporting",
-        ]
-    ),
-    frozenset({"integration", "io"}),
-    frozenset({"workspace", "config", "logs", "progress", "threads"}),
-    frozenset({"geometry"}),
-    frozenset({"types", "errors"}),
+# From the top to the bottom: what stands on a line may import what stands below it, and nothing else. The ``config.py``
+# of a room imports no room, so it counts as the bottom.
+LAYERS = (
+    "pipelines",
+    "runners",
+    "training",
+    "evaluation",
+    "recipes",
+    "reporting",
+    "meshing",
+    "fusion",
+    "consistency",
+    "normal_integration",
+    "refinement",
+    "alignment",
+    "calibration",
+    "models",
+    "sfm",
+    "frames",
+    "datasets",
+    "synthetic",
+    "scene_job",
+    "photo_job",
+    "stages",
+    "integration",
+    "io",
+    "logs",
+    "config",
+    "renamed",
+    "options",
+    "bounded_yaml",
+    "workspace",
+    "progress",
+    "threads",
+    "processes",
+    "geometry",
+    "native",
+    "cache",
+    "limits",
+    "types",
+    "errors",
 )
-SIBLINGS_ALLOWED = {
-    "fusion": {"meshing"},
-    "training": {"models", "datasets", "evaluation.metrics", "reporting"},
-    "evaluation": {"models", "datasets"},
-    "datasets": {"synthetic"},
-    "workspace": {"config", "progress"},
-    "config": {"workspace"},
-    "types": {"errors"},
-}
 FENCES = {
     "pycolmap": ("lotus_recon/sfm/", "lotus_recon/io/cameras.py"),
     "open3d": (
@@ -86,21 +93,14 @@ def room(dotted: str) -> str | None:
     return parts[1] if parts[0] == "lotus_recon" and len(parts) > 1 else None
 
 
-def level(name: str) -> int | None:
-    return next((i for i, names in enumerate(LAYERS) if name in names), None)
-
-
 def allowed(source: str, dotted: str) -> bool:
     target = room(dotted)
-    if target is None or target == source:
+    if target is None or target == source or target.startswith("__"):  # __version__ is a name of the package itself
         return True
-    below, here = level(target), level(source)
-    if below is None:  # a name of the package itself, such as __version__
-        return target.startswith("__")
-    assert here is not None, f"room {source!r} has no place in LAYERS"
-    names = SIBLINGS_ALLOWED.get(source, set())
-    sibling = any(dotted.removeprefix("lotus_recon.").startswith(name) for name in names)
-    return below > here or (below == here and sibling)
+    assert source in LAYERS, f"room {source!r} has no place in LAYERS"
+    assert target in LAYERS, f"room {target!r} has no place in LAYERS"
+    is_options = dotted.removeprefix(f"lotus_recon.{target}.").startswith("config.")
+    return is_options or LAYERS.index(target) > LAYERS.index(source)
 
 
 def room_of_file(path: Path) -> str:
@@ -128,24 +128,50 @@ def test_large_libraries_stay_in_their_rooms(library: str) -> None:
     assert not outside, f"{library} may only be imported in {FENCES[library]}"
 
 
-def test_stage_configs_import_only_the_standard_library() -> None:
-    import sys
-
-    files = [p for p in (ROOT / "lotus_recon").glob("*/config.py") if p.parent.name != "recipes"]
+def test_options_import_only_the_standard_library_and_their_bounds() -> None:
+    light = (*sys.stdlib_module_names, "annotated_types")
+    files = [p for p in (ROOT / "lotus_recon").glob("*/*config.py") if p.parent.name != "recipes"]
     foreign = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in files
         for name in imports(path)
-        if name.split(".")[0] not in sys.stdlib_module_names
+        if name.split(".")[0] not in light and not name.startswith(("lotus_recon.limits", "lotus_recon.options"))
     }
     assert files
     assert not foreign
 
 
+def import_graph() -> dict[str, set[str]]:
+    """Which of our files each of them imports, also inside functions and for type checkers; names with dots."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in modules()
+    }
+    graph: dict[str, set[str]] = {}
+    for name, path in files.items():
+        found = {next((n for n in (dotted, dotted.rpartition(".")[0]) if n in files), "") for dotted in imports(path)}
+        graph[name] = found - {"", name}
+    return graph
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """The files of a circle of imports, in order; empty when there is none."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circle_in(import_graph()) == []
+
+
 def test_the_rules_catch_what_they_forbid() -> None:
     assert not allowed("geometry", "lotus_recon.io.maps")
-    assert not allowed("sfm", "lotus_recon.fusion.tsdf")
-    assert not allowed("evaluation", "lotus_recon.fusion")
-    assert allowed("training", "lotus_recon.evaluation.metrics")
-    assert not allowed("training", "lotus_recon.evaluation.protocols")
-    assert allowed("recipes", "lotus_recon.sfm.stage")
+    assert not allowed("sfm", "lotus_recon.fusion.stage")
+    assert not allowed("alignment", "lotus_recon.consistency.stage")
+    assert allowed("alignment", "lotus_recon.sfm.stage")
+    assert allowed("alignment", "lotus_recon.consistency.config.ConsistencyConfig")
+    assert not allowed("evaluation", "lotus_recon.training.loop")
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}})
+    assert not circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()})

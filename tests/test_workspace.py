@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import subprocess
 import sys
-import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
-from lotus_recon.recipes.engine import Results, Stage, run_stages
-from lotus_recon.workspace import Workspace, make_folder, write_atomically, write_json
+from lotus_recon.recipes.engine import run_stages
+from lotus_recon.stages import Context, StageSpec
+from lotus_recon.workspace import Hashes, Place, Workspace, make_folder, write_atomically, write_json
+from tests.killing import kill_when
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the stages below are run with, by name."""
+
+    values: dict[str, int] = field(default_factory=dict)
+    runtime: Runtime = field(default_factory=Runtime)
+
+
+@dataclass(frozen=True)
+class Job:
+    config: Options = field(default_factory=Options)
+    label: str = ""
+
+
+Spec = StageSpec[Job, str]
 
 
 class Recorder:
@@ -23,24 +43,33 @@ class Recorder:
     def __init__(self, root: Path) -> None:
         self.workspace = Workspace(root)
         self.ran: list[str] = []
+        a = self.stage("a", ())
+        b = self.stage("b", (a,))
+        self.table = [a, b, self.stage("c", (b,))]
 
-    def stages(self, **values: int) -> list[Stage]:
-        return [
-            self._stage(name, values.get(name, 0), after) for name, after in (("a", ()), ("b", ("a",)), ("c", ("b",)))
-        ]
-
-    def _stage(self, name: str, value: int, after: tuple[str, ...]) -> Stage:
-        def run(results: Results, folder: Path) -> None:
+    def stage(self, name: str, reads: tuple[Spec, ...], **more: Any) -> Spec:
+        def run(context: Context[Job], folder: Path) -> str:
             self.ran.append(name)
-            (folder / "value.txt").write_text(f"{name}{value}" + "".join(results[n] for n in after))
+            value = context.job.config.values.get(name, 0)
+            (folder / f"{name}.txt").write_text(f"{name}{value}" + "".join(context[read] for read in reads))
+            return ""
 
-        return Stage(
-            name, f"deep/{name}", {"value": value}, run, lambda folder: (folder / "value.txt").read_text(), after
+        return Spec(
+            name=name,
+            summary="",
+            run=run,
+            load=lambda folder: (folder / f"{name}.txt").read_text(),
+            options=lambda job: job.config.values.get(name, 0),
+            reads=reads,
+            **{"folder": lambda job: f"deep/{name}", **more},
         )
 
-    def run(self, only: str | None = None, from_stage: str | None = None, **values: int) -> Results:
+    def run(self, only: str | None = None, from_stage: str | None = None, **values: int) -> Context[Job]:
         self.ran.clear()
-        return run_stages(self.workspace, self.stages(**values), only, from_stage)
+        return run_stages(self.workspace, self.table, Job(Options(values)), only, from_stage)
+
+    def last(self, **values: int) -> str:
+        return self.run(None, None, **values)[self.table[2]]
 
 
 @pytest.fixture
@@ -49,21 +78,21 @@ def recorder(tmp_path: Path) -> Recorder:
 
 
 def test_a_second_run_does_nothing_and_gives_the_same(recorder: Recorder) -> None:
-    assert recorder.run()["c"] == "c0b0a0"
+    assert recorder.last() == "c0b0a0"
     assert recorder.ran == ["a", "b", "c"]
-    assert recorder.run()["c"] == "c0b0a0"
+    assert recorder.last() == "c0b0a0"
     assert recorder.ran == []
 
 
 def test_a_changed_config_repeats_that_stage_and_those_after_it(recorder: Recorder) -> None:
     recorder.run()
-    assert recorder.run(b=5)["c"] == "c0b5a0"
+    assert recorder.last(b=5) == "c0b5a0"
     assert recorder.ran == ["b", "c"]
 
 
 def test_a_deleted_stage_file_repeats_that_stage_and_those_after_it(recorder: Recorder) -> None:
     recorder.run()
-    (recorder.workspace.stage("deep/b") / "stage.json").unlink()
+    (recorder.workspace.root / "deep/b" / "stage.json").unlink()
     recorder.run()
     assert recorder.ran == ["b", "c"]
 
@@ -90,17 +119,16 @@ def test_an_unknown_stage_names_the_nearest(recorder: Recorder) -> None:
 def test_a_failed_stage_leaves_no_folder_and_the_old_result_survives(recorder: Recorder) -> None:
     recorder.run()
 
-    def full(results: Results, folder: Path) -> None:
+    def full(context: Context[Job], folder: Path) -> str:
         (folder / "half.txt").write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    stages = recorder.stages(b=1)
-    stages[1] = Stage("b", "deep/b", {"value": 1}, full, stages[1].load, ("a",))
+    table = [recorder.table[0], replace(recorder.table[1], run=full)]
     with pytest.raises(OSError, match="No space"):
-        run_stages(recorder.workspace, stages)
-    assert (recorder.workspace.stage("deep/b") / "value.txt").read_text() == "b0a0"
-    assert recorder.run(b=1)["c"] == "c0b1a0"
-    assert not (recorder.workspace.stage("deep/b") / "half.txt").exists()
+        run_stages(recorder.workspace, table, Job(Options({"b": 1})))
+    assert (recorder.workspace.root / "deep/b" / "b.txt").read_text() == "b0a0"
+    assert recorder.last(b=1) == "c0b1a0"
+    assert not (recorder.workspace.root / "deep/b" / "half.txt").exists()
 
 
 def test_kill_between_the_two_renames_of_a_commit_is_mended(
@@ -118,14 +146,14 @@ def test_kill_between_the_two_renames_of_a_commit_is_mended(
     with pytest.raises(KeyboardInterrupt):
         recorder.run(b=3)
     monkeypatch.undo()
-    assert recorder.run(b=3)["c"] == "c0b3a0"
+    assert recorder.last(b=3) == "c0b3a0"
     assert recorder.ran == ["c"], "the finished scratch folder is committed, not computed again"
 
 
 KILLED = """
 import sys, time
 from pathlib import Path
-from lotus_recon.workspace import Workspace
+from lotus_recon.workspace import Hashes, Place, Workspace
 workspace = Workspace(Path(sys.argv[1]))
 def run(folder):
     for i in range(20):
@@ -134,20 +162,35 @@ def run(folder):
             part.write_text(str(i))
             time.sleep(0.02)
 with workspace.locked():
-    workspace.run_stage("s", run, lambda folder: None, {}, {}, resumable=True)
+    workspace.run_stage("s", Place("s"), run, Hashes.of({}, {}), resumable=True)
 """
 
 
-def test_kill_9_at_any_moment_then_the_same_result(tmp_path: Path) -> None:
-    for delay in (0.15, 0.3, 0.45):
+def test_kill_9_half_way_then_the_same_result(tmp_path: Path) -> None:
+    for number in (0, 7, 15):
         process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)])
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kill_when(process, lambda n=number: any(tmp_path.glob(f".scratch/s/*/{n}.txt")))  # type: ignore[misc]
+        assert not (tmp_path / "s").exists(), "half done"
     subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=True)
     assert sorted(p.name for p in (tmp_path / "s").iterdir()) == sorted(
         [f"{i}.txt" for i in range(20)] + ["stage.json"]
     )
+
+
+def test_a_resumed_stage_finds_no_half_written_files(tmp_path: Path) -> None:
+    place, wanted = Place("s"), Hashes.of({}, {})
+
+    def killed(folder: Path) -> None:
+        (folder / "sub").mkdir()
+        for name in ("a.txt", ".0123abcd-b.txt", "sub/.0123abcd-c.txt", ".hidden-d.txt"):
+            (folder / name).touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Workspace(tmp_path).run_stage("s", place, killed, wanted, resumable=True)
+    Workspace(tmp_path).run_stage("s", place, lambda folder: None, wanted, resumable=True)
+    left = sorted(path.relative_to(tmp_path / "s").as_posix() for path in (tmp_path / "s").rglob("*"))
+    assert left == [".hidden-d.txt", "a.txt", "stage.json", "sub"]
 
 
 def test_two_runs_cannot_share_an_output_folder(tmp_path: Path) -> None:

@@ -1,29 +1,43 @@
-"""The local corrections of all views: first from the sparse points, then towards what overlapping maps agree on."""
+"""The local corrections of all views: first from the sparse points, then towards what overlapping maps agree on.
+
+The corrections lie in the working maps. Each pass takes one view after the other: it writes down the depth of all
+samples first, so that a view is compared with what the others were before the pass.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.alignment.aligned import AlignedView, Layer
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.fit import robust_sigma
-from lotus_recon.alignment.local import LocalField, Residuals, Smoothing, choose_smoothing, drop_outliers
-from lotus_recon.alignment.overlap import Carried, Disagreement, carried_pixels, disagreement, matched
+from lotus_recon.alignment.local import (
+    NONE,
+    CrossValidation,
+    DepthDiscontinuities,
+    LocalField,
+    Matched,
+    Residuals,
+    Smoothing,
+    drop_outliers,
+)
+from lotus_recon.alignment.overlap import Disagreement, Reprojected, sources_of
+from lotus_recon.alignment.views import AlignedMap, AlignedView, Layer, PixelSamples
+from lotus_recon.alignment.work import WorkingMaps
 from lotus_recon.geometry.camera import project
 from lotus_recon.geometry.pose import transform
+from lotus_recon.progress import track
 from lotus_recon.types import BoolArray, Scene
 
 _OUTLIER_SIGMAS = 4.0  # of the residuals of a view, beyond which a point does not correct it
-_LENT_WEIGHT = 0.3  # of a point that a view sees but in which it was not matched, against one that was
-_OVERLAP_WEIGHT = 0.1  # of the agreement of maps in a cell, against a point
-_OVERLAP_NEIGHBOURS = 12
-_OVERLAP_SMOOTHING = Smoothing(near=0.02, far=1.0, strength=1.0)
-_OVERLAP_CELLS = 32  # per longer side of a picture
-_SAMPLES_FACTOR = 4  # more pixels are compared here than for scale and shift
+_PROJECTED_WEIGHT = 0.3  # of a point that a view sees but in which it was not matched, against one that was
+_CONSENSUS_WEIGHT = 0.1  # of the consensus of the maps in a cell, against a point
+_CONSENSUS_NEIGHBOURS = 12
+_CONSENSUS_SMOOTHING = Smoothing(near=0.02, far=1.0, strength=1.0)
+_CONSENSUS_CELLS = 32  # per longer side of an image
 _GATE_SIGMAS = 3.0  # of the disagreement between maps, beyond which they do not see the same surface
 
 
@@ -32,124 +46,200 @@ def correct_locally(
     neighbours: Sequence[NDArray[np.int64]],
     scene: Scene,
     usable: BoolArray,
+    maps: WorkingMaps,
     config: AlignmentConfig,
-) -> tuple[list[AlignedView], Smoothing]:
-    """The views with their corrections, and how the residuals of the points were spread.
+) -> Smoothing:
+    """Write the corrections of the views; how the residuals of the points are spread.
 
     ``usable`` (P,) marks the sparse points that may be used. Points correct only as far as it makes points predict each
-    other and does not tear apart maps that agree (see ``choose_smoothing``).
+    other and does not make maps disagree that agreed (see ``CrossValidation.best_strength``).
     """
-    fields = [point_field(view, config) for view in views]
-    carried = carried_pixels(views, neighbours, config.overlap_samples)
-    smoothing = choose_smoothing(fields, matched(carried, views, fields, config.overlap_gate))
+    overlaps = _Overlaps(views, sources_of(neighbours), maps)
+    residuals = [_prepared(view, maps, config) for view in views]
+    smoothing = _choose_smoothing(overlaps, residuals, config)
     if smoothing.strength == 0:
         # The maps are better than the points: nothing would hold them while they drift towards each other.
-        return list(views), smoothing
-    fields = [drop_outliers(field, smoothing) for field in fields]
-    current = [replace(v, layers=(Layer(f, smoothing),)) for v, f in zip(views, fields, strict=True)]
-    gate = _agreement_gate(carried, current, config)
-    fields = [drop_outliers(lend_points(view, scene, usable, gate), smoothing) for view in current]
-    current = [replace(v, layers=(Layer(f, smoothing),)) for v, f in zip(views, fields, strict=True)]
-    if config.joint:
-        dense = carried_pixels(views, neighbours, _SAMPLES_FACTOR * config.overlap_samples)
-        for _ in range(config.overlap_rounds):
-            current = _towards_agreement(current, dense, gate, smoothing.strength)
-    return current, smoothing
+        return smoothing
+    for view, points in zip(views, residuals, strict=True):
+        field = LocalField(points, maps.discontinuities(view.view), config.advanced.local_neighbours)
+        maps.save_layers(view.view, [Layer(drop_outliers(field, smoothing), smoothing)])
+    gate = _agreement_gate(overlaps, config)
+    for view in track(views, "correct depth by sparse points", len(views)):
+        field = drop_outliers(with_projected_points(view, maps.map(view), scene, usable, gate), smoothing)
+        maps.save_layers(view.view, [Layer(field, smoothing)])
+    if config.advanced.joint:
+        _reach_consensus(overlaps, gate, smoothing.strength, config.advanced.overlap_rounds)
+    return smoothing
 
 
-def point_field(view: AlignedView, config: AlignmentConfig) -> LocalField:
+def _prepared(view: AlignedView, maps: WorkingMaps, config: AlignmentConfig) -> Residuals:
+    """Write the discontinuities of a view without corrections; what its fit left at the sparse points."""
+    depth, valid = maps.fitted_map(view).fitted_depth()
+    maps.save_discontinuities(view.view, DepthDiscontinuities.of(depth, valid, view.view.camera))
+    maps.save_layers(view.view, [])
+    return point_residuals(view, config)
+
+
+def point_residuals(view: AlignedView, config: AlignmentConfig) -> Residuals:
     """What the global fit left at the sparse points, without those that are clearly wrong."""
-    anchors = view.anchors
-    with np.errstate(invalid="ignore"):
-        log_ratio = np.log(anchors.depth) - np.log(view.fit.depth(anchors.value))
+    points = view.points
+    log_ratio = np.log(points.depth) - view.fit.log_depth(points.value)
     finite = np.isfinite(log_ratio)
     limit = max(config.inlier_threshold, _OUTLIER_SIGMAS * robust_sigma(log_ratio[finite]))
     keep = finite & (np.abs(np.where(finite, log_ratio, 0)) < limit)
-    sigma = anchors.sigma[keep]
+    sigma = points.sigma[keep]
     weight = 1 / (1 + (sigma / np.median(sigma)) ** 2) if len(sigma) else sigma
-    residuals = Residuals(anchors.xy[keep], log_ratio[keep], weight)
-    return LocalField(residuals, view.barriers(), config.local_neighbours)
+    return Residuals(points.xy[keep], log_ratio[keep], weight)
 
 
-def lend_points(view: AlignedView, scene: Scene, usable: BoolArray, gate: float) -> LocalField:
-    """The view's field with further points: seen by other views, and at the depth of this one's map within ``gate``."""
-    field = view.layers[0].field
+@dataclass(frozen=True, eq=False)
+class _Overlaps:
+    """The views, which of them are compared in which, and their maps."""
+
+    views: Sequence[AlignedView]
+    sources: Sequence[NDArray[np.int64]]  # per view
+    maps: WorkingMaps
+
+    def compared(
+        self, index: int, samples: Sequence[PixelSamples], log_depth: Sequence[NDArray[np.float64]]
+    ) -> Reprojected:
+        """The samples of the sources of a view, whose log depth (N,) is given, in that view."""
+        target = self.views[index].view
+        return Reprojected.joined(
+            [Reprojected.of(self.views[i].view, samples[i], log_depth[i], target) for i in self.sources[index]]
+        )
+
+    @property
+    def targets(self) -> list[int]:
+        """The views in which others are compared."""
+        return [index for index, some in enumerate(self.sources) if len(some)]
+
+
+def _choose_smoothing(overlaps: _Overlaps, residuals: Sequence[Residuals], config: AlignmentConfig) -> Smoothing:
+    """How residuals spread, by cross-validation of the points and the agreement of the maps."""
+    views, maps = overlaps.views, overlaps.maps
+
+    def field(index: int) -> LocalField:
+        discontinuities = maps.discontinuities(views[index].view)
+        return LocalField(residuals[index], discontinuities, config.advanced.local_neighbours)
+
+    validation = CrossValidation(map(field, range(len(views))))
+    shape = validation.best_shape()
+    if shape is None:
+        return NONE
+    samples = [view.predicted.sparse for view in views]
+    log_depth = [view.fit.log_depth(some.value) for view, some in zip(views, samples, strict=True)]
+    corrections = [field(i).near(some.xy).correction(shape) for i, some in enumerate(samples)]
+    matched = []
+    for index in overlaps.targets:
+        found = Disagreement.of(overlaps.compared(index, samples, log_depth), maps.fitted_map(views[index]))
+        keep = np.abs(found.log_ratio) < config.advanced.overlap_gate
+        source = np.concatenate([corrections[i] for i in overlaps.sources[index]])[keep]
+        target = field(index).near(found.xy[keep]).correction(shape)
+        matched.append(Matched(found.log_ratio[keep], source, target))
+    return validation.best_strength(shape, matched)
+
+
+def _agreement_gate(overlaps: _Overlaps, config: AlignmentConfig) -> float:
+    """Log ratio of depth up to which two maps see one surface: a few spreads of their disagreement, within bounds."""
+    samples = [view.predicted.sparse for view in overlaps.views]
+    log_depth = [overlaps.maps.map(v).log_depth_of(s) for v, s in zip(overlaps.views, samples, strict=True)]
+    ratios = [np.zeros(0)]
+    for index in overlaps.targets:
+        target = overlaps.maps.map(overlaps.views[index])
+        ratio = Disagreement.of(overlaps.compared(index, samples, log_depth), target).log_ratio
+        ratios.append(ratio[np.abs(ratio) < config.advanced.overlap_gate])
+    together = np.concatenate(ratios)
+    if not len(together):
+        return config.inlier_threshold
+    return float(np.clip(_GATE_SIGMAS * robust_sigma(together), 1e-3, config.inlier_threshold))
+
+
+def with_projected_points(
+    aligned: AlignedView, map_: AlignedMap, scene: Scene, usable: BoolArray, gate: float
+) -> LocalField:
+    """The view's field with points projected from other views, where they lie at the depth of its map within ``gate``.
+
+    ``usable`` (P,) marks the sparse points that may be used.
+    """
+    field, view = map_.layers[0].field, aligned.view
     candidates = usable.copy()
-    candidates[view.anchors.point] = False
-    in_cam = transform(view.view.cam_from_world, scene.points.xyz[candidates])
-    xy = project(in_cam, view.view.camera)
+    candidates[aligned.points.point] = False
+    in_cam = transform(view.cam_from_world, scene.points.xyz[candidates])
+    xy = project(in_cam, view.camera)
     front = np.isfinite(xy).all(axis=1)
     xy, depth = xy[front], in_cam[front, 2]
     with np.errstate(invalid="ignore"):
-        keep = np.abs(np.log(depth) - view.log_depth_at(xy)) < gate
-    log_ratio = np.log(depth[keep]) - replace(view, layers=()).log_depth_at(xy[keep])
+        keep = np.abs(np.log(depth) - map_.log_depth_at(xy)) < gate
+    log_ratio = np.log(depth[keep]) - map_.fitted_log_depth_at(xy[keep])
     r = field.residuals
     extended = Residuals(
         np.concatenate([r.xy, xy[keep]]),
         np.concatenate([r.log_ratio, log_ratio]),
-        np.concatenate([r.weight, np.full(int(keep.sum()), _LENT_WEIGHT)]),
+        np.concatenate([r.weight, np.full(int(keep.sum()), _PROJECTED_WEIGHT)]),
     )
-    return LocalField(extended, field.barriers, field.neighbours)
+    return LocalField(extended, field.discontinuities, field.neighbours)
 
 
-def _agreement_gate(carried: Sequence[Carried], views: Sequence[AlignedView], config: AlignmentConfig) -> float:
-    """Log ratio of depth up to which two maps see one surface: a few spreads of their disagreement, within bounds."""
-    found = [disagreement(c, views).log_ratio for c in carried]
-    ratios = np.concatenate(found) if found else np.zeros(0)
-    ratios = ratios[np.abs(ratios) < config.overlap_gate]
-    if not len(ratios):
-        return config.inlier_threshold
-    return float(np.clip(_GATE_SIGMAS * robust_sigma(ratios), 1e-3, config.inlier_threshold))
+def _reach_consensus(overlaps: _Overlaps, gate: float, point_weight: float, rounds: int) -> None:
+    """In every round each view moves half-way to what the others say, smoothly, held in place by its points."""
+    samples = [view.predicted.dense for view in overlaps.views]
+    maps = overlaps.maps
+    log_depth = [maps.map(v).log_depth_of(s) for v, s in zip(overlaps.views, samples, strict=True)]
+    for _ in track(range(rounds), "consensus of aligned depth", rounds):
+        before = list(log_depth)
+        for index in overlaps.targets:
+            view = overlaps.views[index]
+            map_ = maps.map(view)
+            found = Disagreement.of(overlaps.compared(index, samples, before), map_)
+            layer = _consensus_layer(map_, found, gate, point_weight)
+            moved = replace(map_, layers=(map_.layers[0], layer))
+            maps.save_layers(view.view, moved.layers)
+            log_depth[index] = moved.log_depth_of(samples[index])
 
 
-def _towards_agreement(
-    views: Sequence[AlignedView], carried: Sequence[Carried], gate: float, point_weight: float
-) -> list[AlignedView]:
-    """One round: every view moves half-way to what the others say, smoothly, held in place by its points."""
-    moved = list(views)
-    for c in carried:
-        view = views[c.target]
-        found = disagreement(c, views)
-        field = view.layers[1].field if len(view.layers) > 1 else _agreement_field(view, found, gate, point_weight)
-        step = _left_at(view, field, found, gate)
-        # Corrections by one set of points add up, so that all rounds together cost one look-up per pixel.
-        residuals = replace(field.residuals, log_ratio=field.residuals.log_ratio + step)
-        layer = Layer(LocalField(residuals, field.barriers, field.neighbours), _OVERLAP_SMOOTHING)
-        moved[c.target] = replace(view, layers=(view.layers[0], layer))
-    return moved
+def _consensus_layer(map_: AlignedMap, found: Disagreement, gate: float, point_weight: float) -> Layer:
+    """The correction of the consensus after one more round."""
+    has_one = len(map_.layers) > 1
+    field = map_.layers[1].field if has_one else _consensus_field(map_, found, gate, point_weight)
+    step = _left_at(map_, field, found, gate)
+    # Corrections by one set of points add up, so that all rounds together cost one look-up per pixel.
+    residuals = replace(field.residuals, log_ratio=field.residuals.log_ratio + step)
+    return Layer(LocalField(residuals, field.discontinuities, field.neighbours), _CONSENSUS_SMOOTHING)
 
 
-def _agreement_field(view: AlignedView, found: Disagreement, gate: float, point_weight: float) -> LocalField:
-    """A field without corrections yet: the view's points, then one pixel per cell of the picture that others see."""
-    points = view.layers[0].field.residuals
+def _consensus_field(map_: AlignedMap, found: Disagreement, gate: float, point_weight: float) -> LocalField:
+    """A field without corrections yet: the view's points, then one pixel per cell of the image that others see."""
+    points = map_.layers[0].field
     keep = np.flatnonzero(np.abs(found.log_ratio) < gate)
-    cell = _cell_of(found.xy[keep], view)
+    cell = _cell_of(found.xy[keep], map_.prediction.shape)
     _, first = np.unique(cell, return_index=True)
-    xy = np.concatenate([points.xy, found.xy[keep[first]]])
-    weight = np.concatenate([point_weight * points.weight, np.full(len(first), _OVERLAP_WEIGHT)])
-    return LocalField(Residuals(xy, np.zeros(len(xy)), weight), view.layers[0].field.barriers, _OVERLAP_NEIGHBOURS)
+    xy = np.concatenate([points.residuals.xy, found.xy[keep[first]]])
+    weight = np.concatenate([point_weight * points.residuals.weight, np.full(len(first), _CONSENSUS_WEIGHT)])
+    return LocalField(Residuals(xy, np.zeros(len(xy)), weight), points.discontinuities, _CONSENSUS_NEIGHBOURS)
 
 
-def _left_at(view: AlignedView, field: LocalField, found: Disagreement, gate: float) -> NDArray[np.float64]:
-    """What the points of the agreement field still ask for: sparse points in full, cells half their median."""
-    points = view.layers[0].field.residuals
+def _left_at(map_: AlignedMap, field: LocalField, found: Disagreement, gate: float) -> NDArray[np.float64]:
+    """What the points of the consensus field still ask for: sparse points in full, cells half their median."""
+    points = map_.layers[0].field.residuals
     count = len(points.xy)
-    done = view.log_depth_at(points.xy) - replace(view, layers=()).log_depth_at(points.xy)
+    done = map_.log_depth_at(points.xy) - map_.fitted_log_depth_at(points.xy)
     left = np.zeros(len(field.residuals.xy))
     left[:count] = np.nan_to_num(points.log_ratio - done)
     keep = np.abs(found.log_ratio) < gate
-    cells, medians = _cell_medians(_cell_of(found.xy[keep], view), found.log_ratio[keep])
-    own = _cell_of(field.residuals.xy[count:], view)
+    cells, medians = _cell_medians(_cell_of(found.xy[keep], map_.prediction.shape), found.log_ratio[keep])
+    own = _cell_of(field.residuals.xy[count:], map_.prediction.shape)
     place = np.clip(np.searchsorted(cells, own), 0, max(len(cells) - 1, 0))
     if len(cells):
         left[count:] = np.where(cells[place] == own, 0.5 * medians[place], 0.0)
     return left
 
 
-def _cell_of(xy: NDArray[np.float64], view: AlignedView) -> NDArray[np.int64]:
-    size = max(view.view.camera.size) / _OVERLAP_CELLS
+def _cell_of(xy: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.int64]:
+    """(N,) number of the cell of an image (H, W) that pixels (N, 2) lie in."""
+    size = max(shape) / _CONSENSUS_CELLS
     column, row = (xy / size).astype(np.int64).T
-    return np.asarray(row * _OVERLAP_CELLS + column, np.int64)
+    return np.asarray(row * _CONSENSUS_CELLS + column, np.int64)
 
 
 def _cell_medians(

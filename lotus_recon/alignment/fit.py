@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.alignment.anchors import Anchors
 from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.control_points import ControlPoints
+from lotus_recon.geometry.points import MAD_TO_SIGMA
 from lotus_recon.types import DepthKind, FloatArray
 
 _IRLS_STEPS = 20
-_MAD_TO_SIGMA = 1.4826
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class DepthFit:
         target = self.scale * np.asarray(values, np.float64) + self.shift
         target = np.where(target > 0, target, np.nan)
         return 1.0 / target if self.inverse else target
+
+    def log_depth(self, values: FloatArray) -> NDArray[np.float64]:
+        """Logarithm of the depth of predicted values; NaN where it would not be positive."""
+        with np.errstate(invalid="ignore"):
+            return np.log(self.depth(values))
 
 
 def target_of(kind: DepthKind, depth: FloatArray) -> NDArray[np.float64]:
@@ -71,50 +76,53 @@ class FitOutcome:
 
 
 def fit_view(
-    kind: DepthKind, anchors: Anchors, limits: Limits, config: AlignmentConfig, rng: np.random.Generator
+    kind: DepthKind, points: ControlPoints, limits: Limits, config: AlignmentConfig, rng: np.random.Generator
 ) -> FitOutcome:
     """Robust fit of one view: RANSAC, then reweighted least squares, both on relative error in the model's own space.
 
     Falls back to the scale alone when the points are few or lie at one depth.
     """
-    if len(anchors) < config.min_points_scale:
-        return FitOutcome(None, reason=f"too few sparse points: {len(anchors)} where depth is predicted")
-    x, target = anchors.value, target_of(kind, anchors.depth)
-    spread = np.subtract(*np.percentile(np.log(anchors.depth), [90, 10]))
-    affine = has_shift(kind) and len(anchors) >= config.min_points and spread >= config.min_depth_spread
+    if len(points) < config.advanced.min_points_scale:
+        return FitOutcome(None, reason=f"too few sparse points: {len(points)} where depth is predicted")
+    x, target = points.value, target_of(kind, points.depth)
+    spread = np.subtract(*np.percentile(np.log(points.depth), [90, 10]))
+    affine = (
+        has_shift(kind) and len(points) >= config.advanced.min_points and spread >= config.advanced.min_depth_spread
+    )
     if affine:
         start = _ransac(x, target, limits, kind, config, rng)
         if start is None:
             return FitOutcome(
                 None, reason="no positive scale: the map does not grow with the depth of the sparse points"
             )
-        scale, shift = _refine_affine(x, target, anchors.sigma, start, limits.low, limits.floor(kind), config)
+        scale, shift = _refine_affine(x, target, points.sigma, start, limits.low, limits.floor(kind), config)
     else:
         if not (x > 0).any():
             return FitOutcome(
                 None,
                 reason="no shift: too few or too flat sparse points, and the predicted values there are not positive",
             )
-        scale, shift = _refine_scale(x, target, anchors.sigma, config), 0.0
-    return judged(DepthFit(kind, scale, shift), anchors, not affine and has_shift(kind), config)
+        scale, shift = _refine_scale(x, target, points.sigma, config), 0.0
+    return judged(DepthFit(kind, scale, shift), points, not affine and has_shift(kind), config)
 
 
-def judged(fit: DepthFit, anchors: Anchors, scale_only: bool, config: AlignmentConfig) -> FitOutcome:
+def judged(fit: DepthFit, points: ControlPoints, scale_only: bool, config: AlignmentConfig) -> FitOutcome:
     """The outcome of a fit: rejected when too few points agree with it."""
-    error = relative_error(fit, anchors)
+    error = relative_error(fit, points)
     inliers = int((error < config.inlier_threshold).sum())
-    if inliers < config.min_inlier_share * len(anchors) or not np.isfinite([fit.scale, fit.shift]).all():
+    if inliers < config.advanced.min_inlier_ratio * len(points) or not np.isfinite([fit.scale, fit.shift]).all():
         reason = (
-            f"sparse points disagree: {inliers} of {len(anchors)} are within {config.inlier_threshold:.0%} of the map, "
-            f"not {config.min_inlier_share:.0%} of them (--min-inlier-share)"
+            f"sparse points disagree: {inliers} of {len(points)} are within "
+            f"{config.inlier_threshold:.0%} of the map, "
+            f"not {config.advanced.min_inlier_ratio:.0%} of them (alignment.advanced.min_inlier_ratio)"
         )
         return FitOutcome(None, inliers, scale_only, reason)
     return FitOutcome(fit, inliers, scale_only)
 
 
-def relative_error(fit: DepthFit, anchors: Anchors) -> NDArray[np.float64]:
+def relative_error(fit: DepthFit, points: ControlPoints) -> NDArray[np.float64]:
     """(N,) |depth of the map / depth of the point - 1|; infinite where the map has no positive depth."""
-    error = np.abs(fit.depth(anchors.value) / anchors.depth - 1)
+    error = np.abs(fit.depth(points.value) / points.depth - 1)
     return np.where(np.isfinite(error), error, np.inf)
 
 
@@ -127,7 +135,7 @@ def _ransac(
     rng: np.random.Generator,
 ) -> tuple[float, float] | None:
     """The (scale, shift) through two points that most points agree with (truncated squared error, as in MSAC)."""
-    first, second = rng.integers(len(x), size=(2, config.ransac_iterations))
+    first, second = rng.integers(len(x), size=(2, config.advanced.ransac_iterations))
     run = x[first] - x[second]
     usable = np.abs(run) > 1e-3 * np.ptp(x)
     scale = (target[first] - target[second])[usable] / run[usable]
@@ -160,7 +168,7 @@ def _refine_affine(
     costs = [_robust_cost(x, target, fit, config) for fit in (free, bound)]
     # Where the points clearly contradict the bound (a sky that the model puts nearer than infinity would allow), the
     # fit follows the points, and pixels beyond the limits become invalid instead.
-    return bound if costs[1] <= config.guard_tolerance * costs[0] else free
+    return bound if costs[1] <= config.advanced.positivity_tolerance * costs[0] else free
 
 
 def _robust_cost(x: FloatArray, target: FloatArray, fit: tuple[float, float], config: AlignmentConfig) -> float:
@@ -210,9 +218,9 @@ def robust_weights(error: FloatArray, sigma: FloatArray, config: AlignmentConfig
     spread = robust_sigma(error)
     own = np.maximum(spread**2 - np.median(sigma) ** 2, (0.5 * spread) ** 2)
     expected = np.sqrt(own + sigma**2) + 1e-9
-    return 1.0 / expected**2 / (1.0 + (error / (config.cauchy_scale * expected)) ** 2)
+    return 1.0 / expected**2 / (1.0 + (error / (config.advanced.cauchy_scale * expected)) ** 2)
 
 
 def robust_sigma(values: FloatArray) -> float:
     """Standard deviation about zero, from the median of absolute values."""
-    return float(_MAD_TO_SIGMA * np.median(np.abs(values))) if len(values) else 0.0
+    return float(MAD_TO_SIGMA * np.median(np.abs(values))) if len(values) else 0.0

@@ -2,14 +2,15 @@
 
 Inverse-distance weighting of the log residuals of the nearest points (Shepard, 1968), with three parameters that the
 points themselves choose by leave-one-out cross-validation over all views: a distance below which points are averaged
-(noise), a distance beyond which the correction fades to nothing, and its strength. Points across a depth edge do not
-count.
+(noise), a distance beyond which the correction fades to nothing, and its strength. Points across a depth discontinuity
+do not count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -19,9 +20,9 @@ from scipy.spatial import cKDTree
 from lotus_recon.geometry.camera import pixel_index
 from lotus_recon.types import BoolArray, Camera, FloatArray
 
-# Surfaces seen at a smaller angle than this are taken for the two sides of a depth edge.
+# Surfaces seen at a smaller angle than this are taken for the two sides of a depth discontinuity.
 _EDGE_ANGLE_DEG = 6.0
-# Candidates of the cross-validation.
+# Candidates of the cross-validation; each length about twice the one before.
 _NEAR = (0.003, 0.006, 0.012, 0.025, 0.05, 0.1)
 _FAR = (0.05, 0.1, 0.2, 0.4, 1.0)
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -42,21 +43,21 @@ NONE = Smoothing(near=0.01, far=0.1, strength=0.0)
 
 
 @dataclass(frozen=True, eq=False)
-class Barriers:
-    """Depth edges between pixels, summed along rows and columns, so that crossings are counted by differences.
+class DepthDiscontinuities:
+    """Depth discontinuities between pixels, summed along rows and columns, so that two look-ups tell of any between.
 
-    ``across`` (H, W): edges passed on the way from column 0 to a column of the same row; ``down``: from row 0.
+    ``across`` (H, W): discontinuities from column 0 to a column of the same row; ``down``: from row 0.
     """
 
-    across: NDArray[np.int32]
-    down: NDArray[np.int32]
+    across: NDArray[np.unsignedinteger]
+    down: NDArray[np.unsignedinteger]
 
     @classmethod
-    def of(cls, depth: FloatArray, valid: BoolArray, camera: Camera) -> Barriers:
-        """Edges where depth changes, from one pixel to the next, as only a surface seen edge-on would."""
+    def of(cls, depth: FloatArray, valid: BoolArray, camera: Camera) -> DepthDiscontinuities:
+        """Where depth (H, W) changes, from one pixel to the next, as only a surface seen edge-on would."""
         steepest = 1.0 / np.tan(np.radians(_EDGE_ANGLE_DEG))
         log_depth = np.log(np.where(valid, depth, 1.0))
-        across, down = np.zeros(depth.shape, np.int32), np.zeros(depth.shape, np.int32)
+        across, down = np.zeros((2, *depth.shape), np.min_scalar_type(max(depth.shape)))
         both = valid[:, 1:] & valid[:, :-1]
         np.cumsum(both & (np.abs(np.diff(log_depth, axis=1)) > steepest / camera.fx), axis=1, out=across[:, 1:])
         both = valid[1:] & valid[:-1]
@@ -64,7 +65,7 @@ class Barriers:
         return cls(across, down)
 
     def between(self, row: NDArray, col: NDArray, other_row: NDArray, other_col: NDArray) -> BoolArray:
-        """Whether both of the two rectangular ways from one pixel to the other cross an edge."""
+        """Whether both of the two rectangular ways from one pixel to the other cross a discontinuity."""
         rows_first = (self.down[row, col] != self.down[other_row, col]) | (
             self.across[other_row, col] != self.across[other_row, other_col]
         )
@@ -85,11 +86,11 @@ class Residuals:
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """The points near each of Q positions, as far as no depth edge lies between: K columns, nearest first."""
+    """The points near each of Q positions, if no depth discontinuity lies between: K columns, nearest first."""
 
     squared: NDArray[np.float64]  # (Q, K) squared distance, as a share of the longer side
     log_ratio: NDArray[np.float64]  # (Q, K)
-    weight: NDArray[np.float64]  # (Q, K), 0 across an edge
+    weight: NDArray[np.float64]  # (Q, K), 0 across a discontinuity
 
     def correction(self, smoothing: Smoothing) -> NDArray[np.float64]:
         """(Q,) correction of log depth: 0 far from all points."""
@@ -99,14 +100,18 @@ class Nearest:
 
 
 class LocalField:
-    """The points of one view and its depth edges: looks up what is near any position."""
+    """The points of one view and its depth discontinuities: looks up what is near any position."""
 
-    def __init__(self, residuals: Residuals, barriers: Barriers, neighbours: int) -> None:
+    def __init__(self, residuals: Residuals, discontinuities: DepthDiscontinuities, neighbours: int) -> None:
         self.residuals = residuals
-        self.barriers = barriers
+        self.discontinuities = discontinuities
         self.neighbours = neighbours
-        self.shape = barriers.across.shape
+        self.shape = discontinuities.across.shape
         self.row, self.col = pixel_index(residuals.xy, *self.shape)
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(self.residuals.xy)
 
     def near(self, xy: FloatArray) -> Nearest:
         """The nearest points of positions (Q, 2)."""
@@ -125,12 +130,12 @@ class LocalField:
         if count == 0:
             return np.zeros((len(xy), 0)), np.zeros((len(xy), 0), np.int64)
         nearest = range(1, count + 1)  # a range keeps the axis of length 1 that a single neighbour would lose
-        distance, index = cKDTree(self.residuals.xy).query(xy, k=nearest, workers=-1)
+        distance, index = self._tree.query(xy, k=nearest, workers=-1)
         return np.asarray(distance), np.asarray(index)
 
     def _gather(self, xy: FloatArray, distance: FloatArray, index: NDArray[np.int64]) -> Nearest:
         row, col = (a[:, None] for a in pixel_index(xy, *self.shape))
-        blocked = self.barriers.between(row, col, self.row[index], self.col[index])
+        blocked = self.discontinuities.between(row, col, self.row[index], self.col[index])
         weight = np.where(blocked, 0.0, self.residuals.weight[index])
         return Nearest((distance / max(self.shape)) ** 2, self.residuals.log_ratio[index], weight)
 
@@ -138,47 +143,54 @@ class LocalField:
         """The field without some of its points."""
         r = self.residuals
         kept = Residuals(r.xy[~drop], r.log_ratio[~drop], r.weight[~drop])
-        return LocalField(kept, self.barriers, self.neighbours)
+        return LocalField(kept, self.discontinuities, self.neighbours)
 
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """Pixels of overlapping views that show the same surface: how much their depth disagrees, and what is near both."""
+    """Pixels of overlapping views that show the same surface, and the corrections at full strength in both views."""
 
-    log_ratio: NDArray[np.float64]  # (N,) log(depth carried over from the source / depth of the target)
-    source: Nearest
-    target: Nearest
+    log_ratio: NDArray[np.float64]  # (N,) log(depth reprojected from the source / depth of the target)
+    source: NDArray[np.float64]  # (N,) correction of log depth in the source
+    target: NDArray[np.float64]  # (N,) correction of log depth in the target
 
-    def disagreement(self, smoothing: Smoothing) -> NDArray[np.float64]:
+    def disagreement(self, strength: float) -> NDArray[np.float64]:
         """(N,) the log ratio after both views were corrected."""
-        return self.log_ratio + self.source.correction(smoothing) - self.target.correction(smoothing)
+        return self.log_ratio + strength * self.source - strength * self.target
 
 
-def choose_smoothing(fields: Sequence[LocalField], matched: Sequence[Matched]) -> Smoothing:
-    """The parameters that predict points best from other points, at the strength at which views also agree best.
+class CrossValidation:
+    """Points of all views predicted from the points around them."""
 
-    Points alone would not do: their errors repeat between neighbouring views, so that a correction that follows them
-    may tear apart maps that agree. The strength minimises the sum of the logarithms of both spreads, the likelihood of
-    Laplace-distributed residuals with unknown scales.
-    """
-    near = [field.near_others() for field in fields if len(field.residuals.xy) > 1]
-    if not near:
-        return NONE
-    truth = np.concatenate([field.residuals.log_ratio for field in fields if len(field.residuals.xy) > 1])
+    def __init__(self, fields: Iterable[LocalField]) -> None:
+        near_others = [(f.near_others(), f.residuals.log_ratio) for f in fields if len(f.residuals.xy) > 1]
+        self._near = [near for near, _ in near_others]
+        self._truth = np.concatenate([log_ratio for _, log_ratio in near_others]) if near_others else np.zeros(0)
 
-    def points_left(smoothing: Smoothing) -> float:
-        return _spread(truth - np.concatenate([n.correction(smoothing) for n in near]))
+    def error(self, smoothing: Smoothing) -> float:
+        """Mean absolute log residual that a correction leaves at the points, outliers clipped."""
+        return _spread(self._truth - np.concatenate([near.correction(smoothing) for near in self._near]))
 
-    shapes = [Smoothing(a, b, 1.0) for a, b in product(_NEAR, _FAR)]
-    best = min(shapes, key=points_left)
+    def best_shape(self) -> Smoothing | None:
+        """The lengths, at full strength, that predict points best from other points; None without two points."""
+        shapes = [Smoothing(near, far, 1.0) for near, far in product(_NEAR, _FAR)]
+        return min(shapes, key=self.error) if self._near else None
 
-    overlaps = [m for m in matched if len(m.log_ratio)]
+    def best_strength(self, shape: Smoothing, matched: Sequence[Matched]) -> Smoothing:
+        """The shape at the strength at which points predict each other and views agree best.
 
-    def cost(smoothing: Smoothing) -> float:
-        between = [m.disagreement(smoothing) for m in overlaps]
-        return np.log(points_left(smoothing)) + (np.log(_spread(np.concatenate(between))) if between else 0.0)
+        Points alone would not do: their errors repeat between neighbouring views, so that a correction that follows
+        them may make maps disagree that agreed. The strength minimises the sum of the logarithms of both spreads, the
+        likelihood of Laplace-distributed residuals with unknown scales.
+        """
+        overlaps = [m for m in matched if len(m.log_ratio)]
 
-    return min((replace(best, strength=s) for s in _STRENGTHS), key=cost)
+        def cost(smoothing: Smoothing) -> float:
+            between = [m.disagreement(smoothing.strength) for m in overlaps]
+            apart = np.log(_spread(np.concatenate(between))) if between else 0.0
+            return float(np.log(self.error(smoothing)) + apart)
+
+        return min((replace(shape, strength=strength) for strength in _STRENGTHS), key=cost)
 
 
 def _spread(values: FloatArray) -> float:

@@ -41,6 +41,18 @@ class ViewAlignment:
 
 
 @dataclass(frozen=True)
+class HeldOutErrors:
+    """The errors of one view at held-out sparse points; the fields mean what those of ``ViewAlignment`` do."""
+
+    held_out: int
+    median_before: float
+    p90_before: float
+    median_after: float
+    p90_after: float
+    own_p90_after: float
+
+
+@dataclass(frozen=True)
 class Medians:
     """Medians over the views of their held-out errors; None where nothing was held out."""
 
@@ -89,6 +101,11 @@ class AlignmentResult:
         """Write alignment.json."""
         report = {"local_strength": self.local_strength, "medians": self.medians, "views": self.views}
         write_json(self.folder / REPORT, report)
+
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether a folder holds alignment.json."""
+        return (folder / REPORT).is_file()
 
     @classmethod
     def load(cls, folder: Path) -> AlignmentResult:

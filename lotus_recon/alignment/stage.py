@@ -1,35 +1,44 @@
-"""The alignment stage: predicted depth in, depth in the unit of the poses out."""
+"""The alignment stage: predicted depth in, depth in the unit of the poses out.
+
+What it reads of the maps again and again lies in working files, one per view, so that no more than a few maps are in
+memory. A run continues where a killed one ended: after the held-out errors, after the fits, or after the last map.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import logging
+import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.alignment.aligned import AlignedView
-from lotus_recon.alignment.anchors import Anchors, SceneAnchors, held_out_points
 from lotus_recon.alignment.config import AlignmentConfig
-from lotus_recon.alignment.fit import relative_error
-from lotus_recon.alignment.results import AlignmentResult, Medians, ViewAlignment
+from lotus_recon.alignment.control_points import ControlPoints, Observations, held_out_points
+from lotus_recon.alignment.fit import DepthFit, relative_error
+from lotus_recon.alignment.results import AlignmentResult, HeldOutErrors, Medians, ViewAlignment
 from lotus_recon.alignment.solve import Solution, solve
-from lotus_recon.alignment.start import Start, depth_range
+from lotus_recon.alignment.start import Start
+from lotus_recon.alignment.views import AlignedMap, AlignedView, PixelSamples, PredictedView, edge_jump
+from lotus_recon.alignment.work import WorkingMaps
 from lotus_recon.config import Runtime
 from lotus_recon.errors import AlignmentError, InputError
-from lotus_recon.geometry.consistency import grid_samples
 from lotus_recon.geometry.points import P90_SIGMAS
-from lotus_recon.io.maps import load_prediction, save_prediction
+from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.progress import track
-from lotus_recon.types import BoolArray, DepthKind, DepthMap, Prediction, Scene
+from lotus_recon.types import BoolArray, DepthKind, DepthMap, Scene, View
+from lotus_recon.workspace import write_json
 
 log = logging.getLogger(__name__)
 
 _FAR_SAMPLES = 2000  # pixels per view that make the percentile of far_percentile
-_DOUBTFUL = 0.2  # relative error of a tenth of the points held out from which a view is warned of
+_WORK = "work"  # folder for what a killed run leaves to the next; removed when the stage is done
+_DOUBTFUL = 0.2  # relative: 90th percentile of the held-out errors from which a view is warned of
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,150 +53,153 @@ class Inputs:
 def run(inputs: Inputs, config: AlignmentConfig, out_dir: Path) -> AlignmentResult:
     """Align every predicted view; writes ``<stem>.npz`` and alignment.json.
 
-    Raises InputError for predictions or options that cannot be used, AlignmentError when no view can be aligned.
+    Continues with the files of a killed run of the same inputs and options in ``out_dir``. Raises InputError for
+    predictions or options that cannot be used, AlignmentError when no view can be aligned.
     """
-    check_config(config)
-    predictions = _load_predictions(inputs)
+    predictions = SceneMaps(inputs.prediction_dir, ("depth",))
     if config.align == "none":
         return _pass_through(inputs.scene, predictions, out_dir)
-    observed = SceneAnchors.of(inputs.scene)
-    held = held_out_points(inputs.scene, config.holdout, inputs.runtime.seed)
-    scored = solve(inputs.scene, predictions, observed, ~held, config, inputs.runtime.seed)
-    final, usable = scored, ~held
-    if held.any() and not config.holdout_strict:
-        usable = np.ones_like(held)
-        final = solve(inputs.scene, predictions, observed, usable, config, inputs.runtime.seed)
-    _check_any(inputs.scene, final)
-    views = _reports(inputs.scene, final, scored, observed, held, config)
-    _warn(views)
-    _write_maps(final, depth_range(observed, usable, config.max_depth_factor), config, out_dir)
-    strength = final.smoothing.strength if final.smoothing else 0.0
-    result = AlignmentResult(out_dir, views, Medians.of(views), strength)
-    result.save()
+    maps = WorkingMaps(out_dir / _WORK)
+    observed = Observations.of(inputs.scene)
+    if not AlignmentResult.is_in(out_dir):
+        _solve(inputs, predictions, observed, maps, config, out_dir).save()
+    result = AlignmentResult.load(out_dir)
+    _warn(result.views)
+    _write_maps(inputs, result, observed, maps, config)
+    shutil.rmtree(maps.folder)
     return result
 
 
-def check_config(config: AlignmentConfig) -> None:
-    """Raise InputError for values outside their range."""
-    if config.align not in ("auto", "none"):
-        raise InputError(f"--align {config.align}: allowed: auto, none")
-    if not 0 <= config.holdout < 1:
-        raise InputError(f"--holdout {config.holdout}: allowed: 0 (no score) to below 1")
-    if config.far_percentile is not None and not 0 < config.far_percentile <= 100:
-        raise InputError(f"--far-percentile {config.far_percentile}: allowed: above 0, at most 100")
+def _solve(
+    inputs: Inputs,
+    predictions: SceneMaps,
+    observed: Observations,
+    maps: WorkingMaps,
+    config: AlignmentConfig,
+    out_dir: Path,
+) -> AlignmentResult:
+    """Fit all views, first without the held-out points, then with all: their errors are of the first solution."""
+    scene, seed = inputs.scene, inputs.runtime.seed
+    views = list(_read_predictions(inputs, predictions, observed, maps, config))
+    held = held_out_points(scene, config.holdout, seed)
+    scores_file = maps.folder / "held_out.json"
+    is_final = config.holdout_strict or not held.any()
+    solution = None
+    if is_final or not scores_file.is_file():
+        solution = solve(views, observed, ~held, maps, config, seed)
+        write_json(scores_file, _held_out_errors(solution, held, maps))
+    scores = {name: HeldOutErrors(**row) for name, row in json.loads(scores_file.read_text()).items()}
+    if solution is None or not is_final:
+        solution = solve(views, observed, np.ones_like(held), maps, config, seed)
+    _check_any(scene, solution)
+    reports = _reports(scene, solution, scores, config)
+    strength = solution.smoothing.strength if solution.smoothing else 0.0
+    return AlignmentResult(out_dir, reports, Medians.of(reports), strength)
 
 
-def _load_predictions(inputs: Inputs) -> dict[int, DepthMap]:
-    """Depth by view index. Raises InputError when there is none at all or one has the wrong size."""
-    predictions, missing = {}, []
-    for index, view in enumerate(track(inputs.scene.views, "read predictions", len(inputs.scene.views))):
-        path = inputs.prediction_dir / f"{view.stem}.npz"
-        depth = load_prediction(path).depth if path.is_file() else None
-        if depth is None:
-            missing.append(view.name)
-            continue
-        height, width = depth.shape
-        if (width, height) != view.camera.size:
-            size = "{}x{}".format(*view.camera.size)
-            raise InputError(f"{path} has depth of {width}x{height} pixels, the photo {view.name} {size}: must agree")
-        predictions[index] = depth
-    if not predictions:
-        raise InputError(f"no depth predictions in {inputs.prediction_dir} for the {len(missing)} registered photos")
-    if missing:
-        log.info("%d of %d photos have no depth prediction", len(missing), len(inputs.scene.views))
-    return predictions
+def _read_predictions(
+    inputs: Inputs, predictions: SceneMaps, observed: Observations, maps: WorkingMaps, config: AlignmentConfig
+) -> Iterator[PredictedView]:
+    """What is kept of each prediction. Raises InputError when there is none at all or one has the wrong size."""
+    views, found = inputs.scene.views, 0
+    with_file = [view for view in views if predictions.has(view)]
+    stored = track(predictions.stream(with_file), "read predictions", len(with_file))
+    for view, prediction in zip(with_file, stored, strict=True):
+        if prediction.depth is not None and prediction.depth.valid.any():
+            found += 1
+            maps.add_prediction(view, prediction.depth)
+            index, samples = inputs.scene.index[view.name], config.advanced.overlap_samples
+            yield PredictedView.of(index, view, prediction.depth, observed, samples)
+    if not found:
+        raise InputError(f"no depth predictions in {predictions.folder} for the {len(views)} registered photos")
+    if found < len(views):
+        log.info("%d of %d photos have no depth prediction", len(views) - found, len(views))
 
 
-def _pass_through(scene: Scene, predictions: Mapping[int, DepthMap], out_dir: Path) -> AlignmentResult:
+def _pass_through(scene: Scene, predictions: SceneMaps, out_dir: Path) -> AlignmentResult:
     """Metric maps in a metric scene stay as they are."""
     if not scene.metric:
         raise InputError(
             "--align none keeps metric depth, but the poses are not known to be in metres: add --pose-unit m"
         )
-    views = []
-    for index, view in enumerate(scene.views):
-        if index not in predictions:
-            views.append(ViewAlignment(view.name, "no_prediction", reason="no depth prediction"))
+    aligned, reports = SceneMaps(out_dir), []
+    for view in scene.views:
+        depth = predictions.load(view).depth if predictions.has(view) else None
+        if depth is None:
+            reports.append(ViewAlignment(view.name, "no_prediction", reason="no depth prediction"))
             continue
-        depth = predictions[index]
         if depth.kind is not DepthKind.METRIC:
             raise InputError(f"--align none needs METRIC depth; that of {view.name} is {depth.kind.value}")
-        save_prediction(out_dir / f"{view.stem}.npz", Prediction(depth, None))
-        views.append(ViewAlignment(view.name, "passed_through", 1.0, 0.0))
-    result = AlignmentResult(out_dir, tuple(views), Medians.of(views), 0.0)
+        if not aligned.has(view):
+            aligned.save(view, depth)
+        reports.append(ViewAlignment(view.name, "passed_through", 1.0, 0.0))
+    if not any(report.usable for report in reports):
+        raise InputError(f"no depth predictions in {predictions.folder} for the {len(scene.views)} registered photos")
+    result = AlignmentResult(out_dir, tuple(reports), Medians.of(reports), 0.0)
     result.save()
     return result
 
 
 def _check_any(scene: Scene, solution: Solution) -> None:
-    if solution.corrected:
+    if solution.fitted:
         return
     reasons = Counter(start.outcome.reason.split(":")[0] for start in solution.starts.values())
-    said = ", ".join(f"{reason} ({count} views)" for reason, count in reasons.most_common())
+    listed = ", ".join(f"{reason} ({count} views)" for reason, count in reasons.most_common())
     raise AlignmentError(
         f"none of {len(solution.starts)} predicted views could be aligned to {len(scene.points.xyz)} sparse points: "
-        f"{said}. More or sharper photos give more points; metric depth with metric poses needs none "
+        f"{listed}. More or sharper photos give more points; metric depth with metric poses needs none "
         "(--align none --pose-unit m)"
     )
 
 
 def _reports(
-    scene: Scene, final: Solution, scored: Solution, observed: SceneAnchors, held: BoolArray, config: AlignmentConfig
+    scene: Scene, solution: Solution, scores: Mapping[str, HeldOutErrors], config: AlignmentConfig
 ) -> tuple[ViewAlignment, ...]:
     reports = []
     for index, view in enumerate(scene.views):
-        start = final.starts.get(index)
+        start = solution.starts.get(index)
         if start is None:
             reports.append(ViewAlignment(view.name, "no_prediction", reason="no depth prediction"))
-        elif index not in final.corrected:
-            points = len(start.view.anchors)
+        elif index not in solution.fitted:
+            points = len(start.aligned.points)
             reports.append(ViewAlignment(view.name, "rejected", points=points, reason=start.outcome.reason))
         else:
-            report = _aligned_report(final.fitted[index], start, config)
-            reports.append(_with_scores(report, index, scored, observed, held))
+            score = dataclasses.asdict(scores[view.name]) if view.name in scores else {}
+            reports.append(dataclasses.replace(_aligned_report(solution.fitted[index], start, config), **score))
     return tuple(reports)
 
 
 def _aligned_report(view: AlignedView, start: Start, config: AlignmentConfig) -> ViewAlignment:
-    inliers = int((relative_error(view.fit, view.anchors) < config.inlier_threshold).sum())
+    inliers = int((relative_error(view.fit, view.points) < config.inlier_threshold).sum())
     status = "overlap" if start.source == "overlap" else "scale_only" if start.outcome.scale_only else "points"
-    return ViewAlignment(view.view.name, status, view.fit.scale, view.fit.shift, len(view.anchors), inliers)
+    return ViewAlignment(view.view.name, status, view.fit.scale, view.fit.shift, len(view.points), inliers)
 
 
-def _with_scores(
-    report: ViewAlignment, index: int, scored: Solution, observed: SceneAnchors, held: BoolArray
-) -> ViewAlignment:
-    """The report with the errors at held-out points, of the solution that did not use them."""
-    if index not in scored.corrected:
-        return report
-    before, after = scored.fitted[index], scored.corrected[index]
-    anchors = observed.in_view(index, before.prediction, before.jump)
-    anchors = anchors.where(held[anchors.point])
-    if not len(anchors):
-        return report
-    error_before, error_after = (_errors(view, anchors) for view in (before, after))
-    median_before, p90_before = np.percentile(error_before, [50, 90]).tolist()
-    median_after, p90_after = np.percentile(error_after, [50, 90]).tolist()
-    return replace(
-        report,
-        held_out=len(anchors),
-        median_before=median_before,
-        p90_before=p90_before,
-        median_after=median_after,
-        p90_after=p90_after,
-        own_p90_after=_own_p90(error_after, anchors),
-    )
+def _held_out_errors(solution: Solution, held: BoolArray, maps: WorkingMaps) -> dict[str, HeldOutErrors]:
+    """By name of the view the errors at the held-out points (P,), of the solution that did not use them."""
+    errors = {}
+    for view in solution.fitted.values():
+        points = view.predicted.points.where(held[view.predicted.points.point])
+        if len(points):
+            before, after = (_errors(map_, points) for map_ in (maps.fitted_map(view), maps.map(view)))
+            (median_before, p90_before), (median_after, p90_after) = (
+                np.percentile(error, [50, 90]).tolist() for error in (before, after)
+            )
+            errors[view.view.name] = HeldOutErrors(
+                len(points), median_before, p90_before, median_after, p90_after, _own_p90(after, points)
+            )
+    return errors
 
 
-def _errors(view: AlignedView, anchors: Anchors) -> NDArray[np.float64]:
+def _errors(map_: AlignedMap, points: ControlPoints) -> NDArray[np.float64]:
     """(N,) relative errors; a point where the map has no positive depth counts as 1."""
-    error = np.abs(np.exp(view.log_depth_at(anchors.xy)) / anchors.depth - 1)
+    error = np.abs(np.exp(map_.log_depth_at(points.xy)) / points.depth - 1)
     return np.nan_to_num(error, nan=1.0)
 
 
-def _own_p90(error: NDArray[np.float64], anchors: Anchors) -> float:
+def _own_p90(error: NDArray[np.float64], points: ControlPoints) -> float:
     """90th percentile of the map's own error: variances add up, so that of a point is taken from what was measured."""
-    of_point = P90_SIGMAS * anchors.sigma
+    of_point = P90_SIGMAS * points.sigma
     return float(np.percentile(np.sqrt(np.maximum(error**2 - of_point**2, 0)), 90))
 
 
@@ -198,31 +210,45 @@ def _warn(views: Sequence[ViewAlignment]) -> None:
     doubtful = [view.name for view in views if view.p90_after is not None and view.p90_after > _DOUBTFUL]
     if doubtful:
         log.warning(
-            "a tenth of the sparse points that were left aside is off by more than %.0f %% in %s: the predicted depth "
-            "has another shape than the scene there",
+            "90th-percentile held-out depth error above %.0f %% in %s: the predicted geometry is unreliable there",
             100 * _DOUBTFUL,
             ", ".join(doubtful[:5]) + (f" and {len(doubtful) - 5} more" if len(doubtful) > 5 else ""),
         )
 
 
-def _write_maps(solution: Solution, believed: tuple[float, float], config: AlignmentConfig, out_dir: Path) -> None:
-    """One map per aligned view, invalid where depth lies outside of what is believed of the scene."""
-    nearest, farthest = believed
-    if config.far_percentile is not None:
-        farthest = min(farthest, _far_percentile(solution, config.far_percentile))
-    for view in track(solution.corrected.values(), "align", len(solution.corrected)):
-        depth, valid = view.depth()
+def _write_maps(
+    inputs: Inputs, result: AlignmentResult, observed: Observations, maps: WorkingMaps, config: AlignmentConfig
+) -> None:
+    """Write the map of each aligned view that has none yet, invalid beyond the plausible depth of the scene."""
+    scene, target = inputs.scene, SceneMaps(result.folder)
+    aligned = [(scene.views[scene.index[report.name]], report) for report in result.views if report.usable]
+    missing = [(view, report) for view, report in aligned if not target.has(view)]
+    held = held_out_points(scene, config.holdout, inputs.runtime.seed)
+    usable = ~held if config.holdout_strict else np.ones_like(held)
+    nearest, farthest = observed.depth_range(usable, config.advanced.max_depth_factor)
+    if missing and config.far_percentile is not None:
+        farthest = min(farthest, _far_percentile(aligned, maps, config.far_percentile))
+    for view, report in track(missing, "align", len(missing)):
+        depth, valid = _map(view, report, maps).depth()
         valid &= (depth > nearest) & (depth <= farthest)
         if not valid.any():
-            log.warning("%s: all aligned depth lies beyond what is kept of the scene", view.view.name)
-        aligned = DepthMap(np.where(valid, depth, 0).astype(np.float32), valid, DepthKind.SCENE)
-        save_prediction(out_dir / f"{view.view.stem}.npz", Prediction(aligned, None))
+            log.warning("%s: all aligned depth lies beyond the plausible depth of the scene", view.name)
+        target.save(view, DepthMap(np.where(valid, depth, 0).astype(np.float32), valid, DepthKind.SCENE))
 
 
-def _far_percentile(solution: Solution, percentile: float) -> float:
+def _map(view: View, report: ViewAlignment, maps: WorkingMaps) -> AlignedMap:
+    """The map of an aligned view, as its report and its corrections say."""
+    assert report.scale is not None  # of every usable view
+    assert report.shift is not None
+    prediction = maps.prediction(view)
+    fit = DepthFit(prediction.kind, report.scale, report.shift)
+    return AlignedMap(prediction, fit, edge_jump(prediction), maps.layers(view))
+
+
+def _far_percentile(aligned: Sequence[tuple[View, ViewAlignment]], maps: WorkingMaps, percentile: float) -> float:
     """Percentile of the depth of all aligned maps together."""
     logs = []
-    for view in solution.corrected.values():
-        row, col = grid_samples(view.prediction.valid, _FAR_SAMPLES)
-        logs.append(view.log_depth_at(np.stack([col + 0.5, row + 0.5], axis=1)))
+    for view, report in aligned:
+        map_ = _map(view, report, maps)
+        logs.append(map_.log_depth_of(PixelSamples.of(map_.prediction, _FAR_SAMPLES)))
     return float(np.exp(np.nanpercentile(np.concatenate(logs), percentile)))

@@ -2,120 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lotus_recon.alignment.aligned import AlignedView
-from lotus_recon.alignment.anchors import Anchors, SceneAnchors
 from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.control_points import ControlPoints, Observations
 from lotus_recon.alignment.fit import DepthFit, FitOutcome, Limits, fit_view, judged
-from lotus_recon.alignment.overlap import aligned_log_depth, carried_pixels
-from lotus_recon.alignment.sampling import sample_without_jumps, value_range
-from lotus_recon.types import BoolArray, DepthMap, Scene
+from lotus_recon.alignment.overlap import Reprojected
+from lotus_recon.alignment.sampling import sample_without_jumps
+from lotus_recon.alignment.views import AlignedView, PredictedView
+from lotus_recon.alignment.work import WorkingMaps
+from lotus_recon.types import BoolArray
 
-# Predicted values that differ by more than this share of their range lie on two sides of an edge.
-_JUMP = 0.05
-# Nearer than this share of the near points (their 2nd percentile) nothing is expected.
-_NEAREST = 0.1
-_LENT_SIGMA = 0.02  # relative error of a depth that another view lends, before the views are refined together
-_MIN_LENT = 50  # pixels that other views must lend for a fit
-_MIN_LENT_SHARE = 0.5  # of them that must agree with it; the rest may be hidden from the view
+_REPROJECTED_SIGMA = 0.02  # relative error of a depth from another view, before the views are refined together
+_MIN_REPROJECTED = 50  # pixels of other views that a fit needs
+_MIN_AGREEING = 0.5  # share of them that must agree with it; the rest may be hidden from the view
+_MAX_SOURCES = 64  # views, those with the most pixels in sight: more cost time and add nothing
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
     """A view and what its sparse points gave: ``outcome.fit`` is None where they gave nothing."""
 
-    index: int  # in Scene.views
-    view: AlignedView  # holds a placeholder fit where there is none
+    aligned: AlignedView  # holds a placeholder fit where there is none
     limits: Limits
     outcome: FitOutcome
     source: str = "points"  # or "overlap"
 
+    @property
+    def index(self) -> int:
+        """Of the view in Scene.views."""
+        return self.aligned.predicted.index
 
-def depth_range(anchors: SceneAnchors, usable: BoolArray, max_depth_factor: float) -> tuple[float, float]:
-    """(nearest, farthest) depth that is believed, from the ``usable`` (P,) sparse points as the views see them."""
-    depth = anchors.depth[(anchors.depth > 0) & usable[anchors.scene.points.obs_point]]
-    if not len(depth):
-        return 0.0, np.inf
-    near, far = np.percentile(depth, [2, 98])
-    return float(near * _NEAREST), float(far * max_depth_factor)
+    @property
+    def is_complete(self) -> bool:
+        """Whether scale and shift are known."""
+        return self.outcome.fit is not None and not self.outcome.scale_only
 
 
 def starts_from_points(
-    scene: Scene,
-    predictions: Mapping[int, DepthMap],
-    observed: SceneAnchors,
-    usable: BoolArray,
-    config: AlignmentConfig,
-    seed: int,
+    views: Sequence[PredictedView], observed: Observations, usable: BoolArray, config: AlignmentConfig, seed: int
 ) -> list[Start]:
-    """One start per predicted view, from the points (P,) marked ``usable``."""
-    nearest, farthest = depth_range(observed, usable, config.max_depth_factor)
+    """One start per view, from the points (P,) marked ``usable``."""
+    nearest, farthest = observed.depth_range(usable, config.advanced.max_depth_factor)
     starts = []
-    for index, prediction in predictions.items():
-        jump = _JUMP * value_range(prediction.values, prediction.valid)
-        anchors = observed.in_view(index, prediction, jump)
-        anchors = anchors.where(usable[anchors.point])
-        low, high = np.percentile(prediction.values[prediction.valid], [1, 99])
-        limits = Limits(float(low), float(high), nearest, farthest)
-        outcome = fit_view(prediction.kind, anchors, limits, config, np.random.default_rng([seed, index]))
-        fit = outcome.fit or DepthFit(prediction.kind, 1.0, 0.0)
-        view = AlignedView(scene.views[index], prediction, jump, anchors, fit)
-        starts.append(Start(index, view, limits, outcome))
+    for view in views:
+        points = view.points.where(usable[view.points.point])
+        limits = Limits(view.low, view.high, nearest, farthest)
+        outcome = fit_view(view.kind, points, limits, config, np.random.default_rng([seed, view.index]))
+        aligned = AlignedView(view, points, outcome.fit or DepthFit(view.kind, 1.0, 0.0))
+        starts.append(Start(aligned, limits, outcome))
     return starts
 
 
-def with_overlap(starts: Sequence[Start], config: AlignmentConfig, seed: int) -> list[Start]:
-    """The starts, those without scale and shift fitted to the maps of views that have them, as far as that reaches.
+def with_overlap(starts: Sequence[Start], maps: WorkingMaps, config: AlignmentConfig, seed: int) -> list[Start]:
+    """The starts, those without scale and shift fitted to the maps of views that have them, one after the other.
 
-    Works outwards: a view fitted this way serves the next round.
+    Works outwards: a view fitted this way serves the next round. A view is tried again only when a new one is in its
+    sight, so that the work grows with the pairs of views that overlap.
     """
     current = list(starts)
-    while True:
-        fixed = [s for s in current if s.outcome.fit is not None and not s.outcome.scale_only]
-        open_ones = [k for k, s in enumerate(current) if s.outcome.fit is None or s.outcome.scale_only]
-        found = {k: fit for k in open_ones if (fit := _fit_to_overlap(current[k], fixed, config, seed)) is not None}
-        if not found:
-            return current
-        for k, start in found.items():
-            current[k] = start
+    sources: dict[int, dict[int, int]] = {k: {} for k, start in enumerate(current) if not start.is_complete}
+    new = [k for k, start in enumerate(current) if start.is_complete]
+    while new:
+        candidates = [k for k in sources if _add_sources(sources[k], current, k, new)]
+        fits = {k: _fit_to_overlap(current, k, sorted(sources[k]), maps, config, seed) for k in candidates}
+        new = []
+        for k, start in fits.items():
+            if start is not None:
+                current[k] = start
+                del sources[k]
+                new.append(k)
+    return current
 
 
-def _fit_to_overlap(start: Start, fixed: Sequence[Start], config: AlignmentConfig, seed: int) -> Start | None:
-    lent = _lent_by(fixed, start, config)
-    if len(lent) < _MIN_LENT:
+def _add_sources(known: dict[int, int], starts: Sequence[Start], target: int, new: Sequence[int]) -> bool:
+    """Add the ``new`` views that have pixels in sight of the target, with their number; whether there are any."""
+    view = starts[target].aligned.view
+    added = {}
+    for k in new:
+        seen = _reprojected(starts[k], starts[target])
+        inside = ((seen.xy >= 0) & (seen.xy < view.camera.size)).all(axis=1)
+        if inside.any():
+            added[k] = int(inside.sum())
+    known |= added
+    for k in sorted(known, key=lambda k: (-known[k], k))[_MAX_SOURCES:]:
+        del known[k]
+    return not known.keys().isdisjoint(added)
+
+
+def _fit_to_overlap(
+    starts: Sequence[Start], index: int, sources: Sequence[int], maps: WorkingMaps, config: AlignmentConfig, seed: int
+) -> Start | None:
+    start = starts[index]
+    others = _points_from([starts[k] for k in sources], start, maps)
+    if len(others) < _MIN_REPROJECTED:
         return None
     rng = np.random.default_rng([seed, start.index, 1])
-    outcome = fit_view(start.view.prediction.kind, lent, start.limits, config, rng)
-    if outcome.fit is None or outcome.scale_only or outcome.inliers < _MIN_LENT_SHARE * len(lent):
+    outcome = fit_view(start.aligned.predicted.kind, others, start.limits, config, rng)
+    if outcome.fit is None or outcome.scale_only or outcome.inliers < _MIN_AGREEING * len(others):
         return None
-    own = start.view.anchors
-    if len(own) >= config.min_points and judged(outcome.fit, own, False, config).fit is None:
+    own = start.aligned.points
+    if len(own) >= config.advanced.min_points and judged(outcome.fit, own, False, config).fit is None:
         return None  # neighbours do not overrule the sparse points
-    return replace(start, view=replace(start.view, fit=outcome.fit), outcome=outcome, source="overlap")
+    return replace(start, aligned=replace(start.aligned, fit=outcome.fit), outcome=outcome, source="overlap")
 
 
-def _lent_by(lenders: Sequence[Start], start: Start, config: AlignmentConfig) -> Anchors:
-    """Pixels of other views, carried into this one, as points of known depth."""
-    views = [lender.view for lender in lenders]
-    target = len(views)
-    neighbours = [np.array([target])] * target + [np.zeros(0, np.int64)]
-    depth, value, xy = [np.zeros(0)], [np.zeros(0)], [np.zeros((0, 2))]
-    for carried in carried_pixels([*views, start.view], neighbours, config.overlap_samples):
-        where, carried_log = carried.project(aligned_log_depth(carried, views), start.view.view.camera)
-        xy.append(where)
-        depth.append(np.exp(carried_log))
-        prediction = start.view.prediction
-        value.append(sample_without_jumps(prediction.values, prediction.valid, where, start.view.jump))
-    count = sum(len(d) for d in depth)
-    every = Anchors(
-        np.full(count, -1),
-        np.concatenate(xy),
-        np.concatenate(depth),
-        np.full(count, _LENT_SIGMA),
-        np.concatenate(value),
-    )
-    return every.where(np.isfinite(every.depth) & np.isfinite(every.value))
+def _points_from(sources: Sequence[Start], target: Start, maps: WorkingMaps) -> ControlPoints:
+    """Samples of other views, reprojected into this one, as points of known depth."""
+    seen = Reprojected.joined([_reprojected(source, target) for source in sources])
+    prediction = maps.prediction(target.aligned.view)
+    value = sample_without_jumps(prediction.values, prediction.valid, seen.xy, target.aligned.predicted.jump)
+    depth = np.exp(seen.log_depth)
+    count = len(depth)
+    every = ControlPoints(np.full(count, -1), seen.xy, depth, np.full(count, _REPROJECTED_SIGMA), value)
+    return every.where(np.isfinite(depth) & np.isfinite(value))
+
+
+def _reprojected(source: Start, target: Start) -> Reprojected:
+    samples = source.aligned.predicted.sparse
+    log_depth = source.aligned.fit.log_depth(samples.value)
+    return Reprojected.of(source.aligned.view, samples, log_depth, target.aligned.view)

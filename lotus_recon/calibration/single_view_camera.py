@@ -49,8 +49,8 @@ class CameraEstimate:
     fov_deg: float  # horizontal
     fov_deg_90: float
     shift_from: Source
-    far_over_near: float  # depth of the 98th over that of the 2nd percentile: says the shift whatever the scale
-    far_over_near_90: tuple[float, float]
+    depth_range_ratio: float  # depth of the 98th over that of the 2nd percentile: says the shift whatever the scale
+    depth_range_ratio_90: tuple[float, float]
     normals_angle_deg: float | None = None  # median between the normals given and those of the depth
     smooth_error: float | None = None  # of the map, rms over its range
     reason: str = ""  # why a default was taken
@@ -65,12 +65,12 @@ class SingleView:
 
 
 def estimate_camera(
-    depth: DepthMap, normals: NormalMap, camera: Camera, focal_known: bool, far_over_near: float
+    depth: DepthMap, normals: NormalMap, camera: Camera, focal_known: bool, depth_range_ratio: float
 ) -> SingleView:
     """Focal length and shift at which the normals of the unprojected ``depth`` agree with ``normals`` (same photo).
 
     ``camera`` is the given one (``focal_known``: then the shift alone is estimated) or the default, which is kept where
-    the maps do not decide; so is ``far_over_near``. METRIC, SCENE and SCALE_FREE depth has no shift to estimate.
+    the maps do not decide; so is ``depth_range_ratio``. METRIC, SCENE and SCALE_FREE depth has no shift to estimate.
 
     Raises InputError when the sizes of the maps and the camera differ.
     """
@@ -81,21 +81,23 @@ def estimate_camera(
         )
     usable = depth.valid & normals.valid
     # Where nothing can be estimated the given is kept, and its uncertainty is what it is without any map.
-    prior = _prior(depth, camera, focal_known, far_over_near)
+    prior = _prior(depth, camera, focal_known, depth_range_ratio)
     estimate, fit = _fitted(depth, normals, usable, camera, prior)
     if fit is None or estimate.shift_from != "normals":
         return SingleView(estimate, depth)
     span = np.percentile(depth.values[usable], RANGE_PERCENTILES).astype(np.float64)
     values = (depth.values - np.ptp(span) * fit.smooth_error).astype(np.float32)
     corrected = np.percentile(values[depth.valid], RANGE_PERCENTILES).astype(np.float64)
-    ratio, least, most = (_ratio_of(r, span, corrected) for r in (estimate.far_over_near, *estimate.far_over_near_90))
-    estimate = replace(estimate, far_over_near=ratio, far_over_near_90=(least, most))
+    ratio, least, most = (
+        _ratio_of(r, span, corrected) for r in (estimate.depth_range_ratio, *estimate.depth_range_ratio_90)
+    )
+    estimate = replace(estimate, depth_range_ratio=ratio, depth_range_ratio_90=(least, most))
     return SingleView(estimate, DepthMap(values, depth.valid, depth.kind))
 
 
-def _ratio_of(far_over_near: float, span: FloatArray, corrected: FloatArray) -> float:
-    """The ratio of the ends of ``corrected`` at the shift that gives ``far_over_near`` to those of ``span``."""
-    shift = span[0] - (span[1] - span[0]) / (far_over_near - 1)
+def _ratio_of(depth_range_ratio: float, span: FloatArray, corrected: FloatArray) -> float:
+    """The ratio of the ends of ``corrected`` at the shift that gives ``depth_range_ratio`` to those of ``span``."""
+    shift = span[0] - (span[1] - span[0]) / (depth_range_ratio - 1)
     return float((corrected[1] - shift) / max(corrected[0] - shift, _LEAST_OFFSET * (span[1] - span[0])))
 
 
@@ -115,14 +117,14 @@ def _fitted(
     return _estimated(cells, depth.kind, camera, prior)
 
 
-def _prior(depth: DepthMap, camera: Camera, focal_known: bool, far_over_near: float) -> Prior:
+def _prior(depth: DepthMap, camera: Camera, focal_known: bool, depth_range_ratio: float) -> Prior:
     """What is known before the maps are compared. The offset is 1 / (far over near - 1) of the range."""
     affine = depth.kind in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY)
     if not affine and depth.valid.any():
         low, high = np.percentile(depth.values[depth.valid], RANGE_PERCENTILES)
-        far_over_near = float(high / low)
+        depth_range_ratio = float(high / low)
     center = (camera.cx - camera.width / 2) / camera.width, (camera.cy - camera.height / 2) / camera.width
-    mean = np.array([np.log(camera.fx), -np.log(max(far_over_near - 1, 1e-9)), *center])
+    mean = np.array([np.log(camera.fx), -np.log(max(depth_range_ratio - 1, 1e-9)), *center])
     return Prior(mean, np.array([not focal_known, affine, not focal_known, not focal_known]))
 
 
@@ -170,8 +172,8 @@ def _told(
         _fov_deg(focal, camera),
         _fov_deg_90(focal, _TWO_SIDED_90 * focal_sigma, camera),
         shift_from,
-        _far_over_near(log_offset),
-        (_far_over_near(log_offset + half), _far_over_near(log_offset - half)),
+        _depth_range_ratio(log_offset),
+        (_depth_range_ratio(log_offset + half), _depth_range_ratio(log_offset - half)),
         fit.angle_deg,
         float(np.sqrt(np.mean(fit.smooth_error**2))),
         reason,
@@ -193,13 +195,13 @@ def _kept(camera: Camera, prior: Prior, reason: str) -> CameraEstimate:
         _fov_deg(camera.fx, camera),
         _fov_deg_90(camera.fx, _TWO_SIDED_90 * focal * PRIOR_SIGMA[LOG_FOCAL], camera),
         "default" if shift else "given",
-        _far_over_near(log_offset),
-        (_far_over_near(log_offset + half), _far_over_near(log_offset - half)),
+        _depth_range_ratio(log_offset),
+        (_depth_range_ratio(log_offset + half), _depth_range_ratio(log_offset - half)),
         reason=reason,
     )
 
 
-def _far_over_near(log_offset: float) -> float:
+def _depth_range_ratio(log_offset: float) -> float:
     return 1 + float(np.exp(-log_offset))
 
 

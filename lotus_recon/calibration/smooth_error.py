@@ -49,7 +49,7 @@ class SmoothBasis:
         return np.stack([self.slope_x @ coefficients, self.slope_y @ coefficients], axis=-1)
 
     def first_variance(self) -> NDArray[np.float64]:
-        """(bands,) prior variance of a coefficient to start from."""
+        """(B,) per band, the prior variance of a coefficient to start from."""
         return np.full(len(_BANDS) - 1, _FIRST_RMS**2 / (0.25 * max(self.size, 1)))
 
     def updated_variance(self, coefficients: FloatArray, variance: FloatArray) -> NDArray[np.float64]:
@@ -63,7 +63,7 @@ class SmoothBasis:
         return np.clip(found, _SMALLEST, _LARGEST_RMS**2 / (0.25 * np.maximum(members, 1)))
 
     def image(self, coefficients: FloatArray, width: int, height: int) -> NDArray[np.float64]:
-        """(height, width) the sum of the cosines at every pixel of the photo."""
+        """(H, W) the sum of the cosines at every pixel of the photo."""
         waves = self.waves
         table = np.zeros((int(waves.j.max()) + 1, int(waves.i.max()) + 1))
         table[waves.j, waves.i] = coefficients

@@ -1,1 +1,1 @@
-"""Drops depth that other views contradict, and says how far the rest can be trusted."""
+"""Drops depth that other views contradict, and gives the rest a confidence."""

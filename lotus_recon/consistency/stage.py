@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
+from cachetools import LRUCache, cached
 from numpy.typing import NDArray
 
 from lotus_recon.config import Runtime
@@ -18,6 +21,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.geometry.consistency import (
     DepthTensors,
     Votes,
+    coarse_samples,
     count_votes,
     covisible,
     disagreement,
@@ -25,14 +29,16 @@ from lotus_recon.geometry.consistency import (
 from lotus_recon.geometry.depth import depth_edges, grazing
 from lotus_recon.geometry.devices import pick_device
 from lotus_recon.geometry.normals import normals_from_depth
-from lotus_recon.io.maps import load_weighted_depth, save_weighted_depth
+from lotus_recon.geometry.points import MAD_TO_SIGMA
+from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, ViewMaps
 from lotus_recon.progress import track
-from lotus_recon.types import BoolArray, DepthKind, DepthMap, Scene, View
+from lotus_recon.types import BoolArray, DepthKind, Scene, View
 from lotus_recon.workspace import write_json
 
 log = logging.getLogger(__name__)
 
 REPORT = "consistency.json"
+_WORK = "work"  # folder for what is compared; removed when the stage is done
 _SPREAD_SAMPLES = 2000  # pixels per view that measure how well maps agree
 _PRIOR = 1.0  # votes that the confidence of an unseen pixel counts for
 
@@ -96,134 +102,150 @@ def run(inputs: Inputs, config: ConsistencyConfig, out_dir: Path) -> Consistency
 
     Raises InputError when there is no map, or one is neither SCENE nor METRIC.
     """
-    loaded = _load(inputs)
-    if not _wanted(config, loaded[0].depth.kind):
-        return _kept_whole(loaded, out_dir)
-    device = pick_device(inputs.runtime.device)
-    tensors = [
-        DepthTensors.of(m.view, m.depth.values, _without_flying(m, config), torch.device("cpu"), m.confidence)
-        for m in loaded
-    ]
-    neighbours = covisible(tensors, config.check_neighbours, config.min_parallax_deg)
-    agreement = _measured_agreement(tensors, neighbours, config)
-    reports = []
-    for i, map_ in enumerate(track(loaded, "check depth against other views", len(loaded))):
-        others = [tensors[j].to(device) for j in neighbours[i]]
-        keep, confidence, report = _checked(map_, tensors[i].to(device), others, agreement, config)
-        kept = DepthMap(map_.depth.values, keep, map_.depth.kind)
-        save_weighted_depth(out_dir / f"{map_.view.stem}.npz", kept, confidence * map_.confidence)
-        reports.append(report)
+    maps = SceneMaps(inputs.depth_dir, ("depth", "confidence"), POSED_DEPTH)
+    views = [view for view in inputs.scene.views if maps.has(view)]
+    if not views:
+        raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
+    kind = maps.load(views[0]).required_depth.kind
+    if not _is_checked(config, kind):
+        return _finished(ConsistencyResult(out_dir, kind, 0.0, _kept_whole(maps, views, out_dir)))
+    work = out_dir / _WORK
+    compared = _Compared.of(maps, views, pick_device(inputs.runtime.device), config, work)
+    agreement = _measured_agreement(compared, config)
+    reports = tuple(_check(compared, i, agreement, config, out_dir) for i in _tracked(views))
+    shutil.rmtree(work)
     _warn(reports)
-    result = ConsistencyResult(out_dir, loaded[0].depth.kind, agreement, tuple(reports))
+    return _finished(ConsistencyResult(out_dir, kind, agreement, reports))
+
+
+def _finished(result: ConsistencyResult) -> ConsistencyResult:
     result.save()
     return result
 
 
-def _wanted(config: ConsistencyConfig, kind: DepthKind) -> bool:
+def _tracked(views: Sequence[View]) -> Iterator[int]:
+    return track(range(len(views)), "check depth against other views", len(views))
+
+
+def _is_checked(config: ConsistencyConfig, kind: DepthKind) -> bool:
     if config.check_depth == "auto":
         return kind is not DepthKind.METRIC
     return config.check_depth == "on"
 
 
-def _kept_whole(loaded: Sequence[_Loaded], out_dir: Path) -> ConsistencyResult:
-    """Every valid pixel, with the confidence it has."""
-    for one in loaded:
-        save_weighted_depth(out_dir / f"{one.view.stem}.npz", one.depth, one.confidence * one.depth.valid)
-    views = tuple(ViewConsistency(one.view.name, 0, 0.0, 1.0, 0.0, 0.0) for one in loaded)
-    result = ConsistencyResult(out_dir, loaded[0].depth.kind, 0.0, views)
-    result.save()
-    return result
+def _kept_whole(maps: SceneMaps, views: Sequence[View], out_dir: Path) -> tuple[ViewConsistency, ...]:
+    """Write every valid pixel with the confidence it has."""
+    checked = SceneMaps(out_dir)
+    for view, one in zip(views, maps.stream(views), strict=True):
+        depth = one.required_depth
+        checked.save(view, depth, one.weight * depth.valid)
+    return tuple(ViewConsistency(view.name, 0, 0.0, 1.0, 0.0, 0.0) for view in views)
 
 
 @dataclass(frozen=True, eq=False)
-class _Loaded:
-    view: View
-    depth: DepthMap
-    confidence: NDArray[np.float32]  # (H, W), 1 where the file has none
+class _Compared:
+    """What is compared of the maps of V views: depth without flying pixels, on disk, the last few in memory."""
+
+    views: Sequence[View]
+    maps: SceneMaps
+    valid_pixels: Sequence[int]  # of each view, before flying pixels were dropped
+    neighbours: Sequence[NDArray[np.int64]]  # of each view the views that it is checked against, best first
+    tensors: Callable[[View], DepthTensors]
+
+    @classmethod
+    def of(
+        cls, maps: SceneMaps, views: Sequence[View], device: torch.device, config: ConsistencyConfig, work: Path
+    ) -> _Compared:
+        """Read every map once and leave in ``work`` what of it is compared."""
+        solid_maps = SceneMaps(work, ("depth", "confidence"), POSED_DEPTH, compressed=False)
+        valid_pixels, samples = [], []
+        for view, one in zip(views, track(maps.stream(views), "read depth", len(views)), strict=True):
+            depth, solid = one.required_depth, _without_flying(view, one, config)
+            valid_pixels.append(int(depth.valid.sum()))
+            samples.append(coarse_samples(depth.values, solid))
+            solid_maps.save(view, replace(depth, valid=solid), one.confidence)
+        count = config.advanced.check_neighbours
+        neighbours = covisible(views, samples, count, config.advanced.min_parallax_deg)
+
+        @cached(LRUCache(2 * (count + 1)), key=attrgetter("name"))
+        def tensors(view: View) -> DepthTensors:
+            one = solid_maps.load(view)
+            depth = one.required_depth
+            return DepthTensors.of(view, depth.values, depth.valid, device, one.confidence)
+
+        return cls(views, solid_maps, valid_pixels, neighbours, tensors)
+
+    def pairs(self) -> Iterator[tuple[DepthTensors, DepthTensors]]:
+        """Every map with each of its neighbours."""
+        for view, others in zip(self.views, self.neighbours, strict=True):
+            for j in others:
+                yield self.tensors(view), self.tensors(self.views[j])
 
 
-def _load(inputs: Inputs) -> list[_Loaded]:
-    loaded = []
-    for view in inputs.scene.views:
-        path = inputs.depth_dir / f"{view.stem}.npz"
-        depth, confidence = load_weighted_depth(path) if path.is_file() else (None, None)
-        if depth is None or confidence is None:
-            continue
-        if depth.kind not in (DepthKind.SCENE, DepthKind.METRIC):
-            raise InputError(f"{path} has {depth.kind.value} depth; allowed: SCENE, METRIC (align it first)")
-        if depth.shape != (view.camera.height, view.camera.width):
-            raise InputError(f"{path} has depth of size {depth.shape}, its camera {view.camera.size[::-1]}: must agree")
-        loaded.append(_Loaded(view, depth, confidence))
-    if not loaded:
-        raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
-    return loaded
-
-
-def _without_flying(map_: _Loaded, config: ConsistencyConfig) -> BoolArray:
-    """Valid pixels away from depth edges and from surfaces seen edge-on, where there is any confidence."""
-    view, depth = map_.view, map_.depth
+def _without_flying(view: View, maps: ViewMaps, config: ConsistencyConfig) -> BoolArray:
+    """(H, W) valid pixels away from depth edges and from surfaces seen edge-on, where there is any confidence."""
+    depth, advanced = maps.required_depth, config.advanced
     normals, known = normals_from_depth(depth.values, depth.valid, view.camera)
-    edges = depth_edges(depth.values, depth.valid, config.edge_jump)
-    flat = known & grazing(normals, view.camera, config.min_grazing_deg)
-    return depth.valid & ~edges & ~flat & (map_.confidence > 0)
+    edges = depth_edges(depth.values, depth.valid, advanced.edge_jump)
+    flat = known & grazing(normals, view.camera, advanced.min_grazing_deg)
+    solid = depth.valid & ~edges & ~flat
+    return solid if maps.confidence is None else solid & (maps.confidence > 0)
 
 
-def _measured_agreement(
-    tensors: Sequence[DepthTensors], neighbours: Sequence[NDArray[np.int64]], config: ConsistencyConfig
-) -> float:
-    """Relative difference up to which maps agree: some standard deviations of what pixels of one surface show."""
-    pairs = ((this, tensors[j]) for this, others in zip(tensors, neighbours, strict=True) for j in others)
-    median = disagreement(pairs, _SPREAD_SAMPLES)
+def _measured_agreement(compared: _Compared, config: ConsistencyConfig) -> float:
+    """Relative difference up to which maps agree: some standard deviations of what one surface shows in two maps."""
+    advanced = config.advanced
+    median = disagreement(compared.pairs(), _SPREAD_SAMPLES)
     if median is None:
-        return config.max_agreement
-    sigma = 1.4826 * median
-    return float(np.clip(config.agreement_sigmas * sigma, config.min_agreement, config.max_agreement))
+        return advanced.max_agreement
+    sigma = MAD_TO_SIGMA * median
+    return float(np.clip(advanced.agreement_sigmas * sigma, advanced.min_agreement, advanced.max_agreement))
 
 
-def _checked(
-    map_: _Loaded,
-    this: DepthTensors,
-    others: Sequence[DepthTensors],
-    agreement: float,
-    config: ConsistencyConfig,
-) -> tuple[BoolArray, NDArray[np.float32], ViewConsistency]:
-    """Pixels to keep, their confidence, and the report of one view."""
+def _check(
+    compared: _Compared, index: int, agreement: float, config: ConsistencyConfig, out_dir: Path
+) -> ViewConsistency:
+    """Write the checked map of one view, and say what became of its pixels."""
+    view = compared.views[index]
+    this = compared.tensors(view)
+    others = [compared.tensors(compared.views[j]) for j in compared.neighbours[index]]
     row, col = this.every(1)
-    votes = count_votes(this, row, col, others, agreement, config.hidden_widths * agreement)
+    votes = count_votes(this, row, col, others, agreement, config.advanced.occlusion_tolerance * agreement)
     wanted, confidence = judge(votes, config)
-    shape = map_.depth.shape
-    keep, weight = np.zeros(shape, bool), np.zeros(shape, np.float32)
-    rows, cols = row.cpu().numpy(), col.cpu().numpy()
-    keep[rows, cols] = wanted.cpu().numpy()
-    weight[rows, cols] = torch.where(wanted, confidence, 0.0).cpu().numpy()
-    total = max(int(map_.depth.valid.sum()), 1)
+    maps = compared.maps.load(view)
+    keep, weight = np.zeros(maps.weight.shape, bool), np.zeros(maps.weight.shape, np.float32)
+    pixels = row.cpu().numpy(), col.cpu().numpy()
+    keep[pixels] = wanted.cpu().numpy()
+    weight[pixels] = torch.where(wanted, confidence, 0.0).cpu().numpy()
+    SceneMaps(out_dir).save(view, replace(maps.required_depth, valid=keep), weight * maps.weight)
+    total = max(compared.valid_pixels[index], 1)
     unseen = int(((votes.confirmed + votes.contradicted) == 0).sum())
-    report = ViewConsistency(
-        map_.view.name,
+    return ViewConsistency(
+        view.name,
         len(others),
         confirmed=(int(wanted.sum()) - unseen) / total,
         unseen=unseen / total,
         contradicted=int((~wanted).sum()) / total,
-        flying=(total - len(rows)) / total,
+        flying=(total - len(row)) / total,
     )
-    return keep, weight, report
 
 
 def judge(votes: Votes, config: ConsistencyConfig) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) which pixels stay, and their confidence in [0, 1].
 
-    The confidence is the mean agreement of the views with a say, drawn to ``unseen_confidence`` where they are few.
+    The confidence is the mean agreement of the views with a say, closer to ``single_view_confidence`` the
+    fewer they are.
     """
     seen = votes.confirmed + votes.contradicted
-    enough = votes.confirmed >= torch.clamp(seen, max=config.min_confirmations)
-    keep = enough & (votes.confirmed >= config.min_confirmed_share * seen)
-    confidence = (votes.agreement + _PRIOR * config.unseen_confidence) / (seen + _PRIOR)
+    enough = votes.confirmed >= torch.clamp(seen, max=config.min_consistent_views)
+    keep = enough & (votes.confirmed >= config.min_consistent_ratio * seen)
+    confidence = (votes.agreement + _PRIOR * config.advanced.single_view_confidence) / (seen + _PRIOR)
     return keep, confidence
 
 
 def _warn(reports: Sequence[ViewConsistency]) -> None:
     for report in reports:
         if report.neighbours == 0:
-            log.warning("%s shares nothing with another view: its depth is kept unchecked", report.name)
+            log.warning("%s overlaps no other view: its depth is kept unchecked", report.name)
         elif report.confirmed + report.unseen < 0.1:
             log.warning("%s: other views contradict %.0f %% of its depth", report.name, 100 * report.contradicted)

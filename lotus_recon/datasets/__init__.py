@@ -1,1 +1,1 @@
-"""Readers of data sets, one file each, holding only its facts: what lies where, in which unit and which axes."""
+"""Readers of data sets, one file each, which holds only its layout, units and axes."""

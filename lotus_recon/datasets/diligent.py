@@ -38,8 +38,8 @@ def read_object(folder: Path) -> ObjectNormals:
             raise InputError(
                 f"{folder} has no {name}; needed: normal_map.png, mask.png, and K.txt, depth_gt.npz if known"
             )
-    normals, known = read_normals_png(folder / "normal_map.png")
-    mask = (read_rgb(folder / "mask.png")[..., 0] > 127) & known
+    normals, normals_valid = read_normals_png(folder / "normal_map.png")
+    mask = (read_rgb(folder / "mask.png")[..., 0] > 127) & normals_valid
     return ObjectNormals(
         folder.name, normals * np.array([1.0, -1.0, -1.0]), mask, _K(folder / "K.txt"), _depth(folder / "depth_gt.npz")
     )

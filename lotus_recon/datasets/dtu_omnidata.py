@@ -40,10 +40,10 @@ def write_poses(source: Path, out: Path) -> None:
 def write_predictions(source: Path, out: Path) -> None:
     """Write the 17 cues as predictions ``out/<view>.npz``, valid on the object only."""
     for cue in sorted((source / "cues").glob("*.npz")):
-        seen = foreground(read_rgb(source / PHOTOS / f"{cue.stem}.png"))
+        mask = foreground(read_rgb(source / PHOTOS / f"{cue.stem}.png"))
         arrays = load_arrays(cue)
-        depth = DepthMap(arrays["depth"].astype(np.float32), seen, DepthKind.AFFINE)
+        depth = DepthMap(arrays["depth"].astype(np.float32), mask, DepthKind.AFFINE)
         normals = normalized(arrays["normal"].astype(np.float64))
-        known = seen & (np.abs(normals).sum(-1) > 0)
-        prediction = Prediction(depth, NormalMap(normals.astype(np.float32), known), {"model": "omnidata"})
+        normals_valid = mask & (np.abs(normals).sum(-1) > 0)
+        prediction = Prediction(depth, NormalMap(normals.astype(np.float32), normals_valid), {"model": "omnidata"})
         save_prediction(out / f"{cue.stem}.npz", prediction)

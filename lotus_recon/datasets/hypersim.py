@@ -32,7 +32,7 @@ from lotus_recon.datasets.reading import (
     read_table,
     require_file,
     require_shape,
-    require_some,
+    require_valid,
 )
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.errors import InputError
@@ -89,7 +89,7 @@ class HypersimSet:
         self._scenes = [scene for scene in scenes if scene not in set(self.left_out)]
         self._frames = _frames_of_split(root, split, self._scenes)
         if not self._frames:
-            raise InputError(f"{root}: the {len(self._scenes)} scenes that are there have no frame of split {split!r}")
+            raise InputError(f"{root}: the {len(self._scenes)} scenes in the folder have no frame of split {split!r}")
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -104,7 +104,7 @@ class HypersimSet:
         notes = []
         if not self._cameras:
             notes.append(
-                f"no {CAMERA_TABLE} in {self.root}: tilt-shift cameras cannot be told, all are taken as standard"
+                f"no {CAMERA_TABLE} in {self.root}: tilt-shift cameras cannot be recognised and are treated as standard"
             )
         without = sorted(set(self._scenes) - {frame.scene for frame in self._frames})
         if without:
@@ -123,31 +123,31 @@ class HypersimSet:
         frame = self._frames[index]
         depth_file, normals_file = self._geometry(frame, "depth_meters"), self._geometry(frame, "normal_cam")
         distance = read_hdf5(depth_file).astype(np.float32)
-        seen = np.isfinite(distance) & (distance > 0) & self._has_geometry(frame, distance.shape)
-        require_some(seen, depth_file, "depth")
-        rgb = self._rgb(frame, seen)
+        rendered = np.isfinite(distance) & (distance > 0) & self._has_geometry(frame, distance.shape)
+        require_valid(rendered, depth_file, "depth")
+        rgb = self._rgb(frame, rendered)
         require_shape(distance, rgb.shape[:2], depth_file)
 
         ray_from_pixel = pixel_rays(self._cameras.get(frame.scene, STANDARD_CAMERA), rgb.shape[1], rgb.shape[0])
         rays = _rays(ray_from_pixel.tobytes(), *rgb.shape[:2])
-        factor = np.where(seen, distance, 0) / np.linalg.norm(rays, axis=-1)  # the surface is at factor * ray
+        factor = np.where(rendered, distance, 0) / np.linalg.norm(rays, axis=-1)  # the surface is at factor * ray
         raw = read_hdf5(normals_file).astype(np.float32)
         require_shape(raw, rgb.shape, normals_file)
-        normals, known = camera_normals(raw, rays)
-        known &= seen & ~contradicted(normals, known & seen, factor, ray_from_pixel)
-        require_some(known, normals_file, "normals that agree with the depth")
+        normals, normals_valid = camera_normals(raw, rays)
+        normals_valid &= rendered & ~contradicted(normals, normals_valid & rendered, factor, ray_from_pixel)
+        require_valid(normals_valid, normals_file, "normals that agree with the depth")
         return Sample(
             name=frame.name,
             rgb=rgb,
             depth=(factor * rays[..., 2]).astype(np.float32),
-            depth_valid=seen,
+            depth_valid=rendered,
             sky=None,
-            normals=np.where(known[..., None], normals, 0).astype(np.float32),
-            normals_valid=known,
+            normals=np.where(normals_valid[..., None], normals, 0).astype(np.float32),
+            normals_valid=normals_valid,
         )
 
     def _photo(self, frame: Frame) -> Path:
-        """The tone-mapped photo, or the linear one when only that is there."""
+        """The file of the tone-mapped photo, or of the linear one if only that exists."""
         images = self.root / frame.scene / "images"
         preview = images / f"scene_{frame.camera}_final_preview" / f"frame.{frame.index:04d}.tonemap.jpg"
         linear = images / f"scene_{frame.camera}_final_hdf5" / f"frame.{frame.index:04d}.color.hdf5"
@@ -158,7 +158,7 @@ class HypersimSet:
         return folder / f"frame.{frame.index:04d}.{what}.hdf5"
 
     def _has_geometry(self, frame: Frame, shape: tuple[int, ...]) -> BoolArray:
-        """Where some object was rendered; everywhere when the file that says so was not downloaded."""
+        """(H, W) mask of rendered objects; True everywhere when its file was not downloaded."""
         path = self._geometry(frame, "render_entity_id")
         if not path.is_file():
             return np.ones(shape, bool)
@@ -166,14 +166,14 @@ class HypersimSet:
         require_shape(entities, shape, path)
         return np.asarray(entities != -1)
 
-    def _rgb(self, frame: Frame, seen: BoolArray) -> NDArray[np.uint8]:
+    def _rgb(self, frame: Frame, rendered: BoolArray) -> NDArray[np.uint8]:
         path = self._photo(frame)
         require_file(path)
         if path.suffix != ".hdf5":
             return read_rgb(path)
         radiance = read_hdf5(path).astype(np.float32)
-        require_shape(radiance, (*seen.shape, 3), path)
-        return tone_mapped(radiance, seen)
+        require_shape(radiance, (*rendered.shape, 3), path)
+        return tone_mapped(radiance, rendered)
 
 
 def read_cameras(root: Path) -> dict[str, NDArray[np.float64]]:
@@ -192,7 +192,7 @@ def read_cameras(root: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def is_unusual(cam_from_uv: FloatArray | None) -> bool:
-    """Whether some ray of a scene's camera is off the standard camera's by more than a degree."""
+    """Whether the camera (3, 3) of a scene has a ray more than a degree off that of the standard camera."""
     if cam_from_uv is None:
         return False
     uv = np.array([[u, v, 1.0] for u in (-1, 0, 1) for v in (-1, 0, 1)])
@@ -217,17 +217,19 @@ def _rays(ray_from_pixel: bytes, height: int, width: int) -> NDArray[np.float64]
 
 
 def camera_normals(raw: FloatArray, rays: FloatArray) -> tuple[NDArray[np.float64], BoolArray]:
-    """Unit normals (H, W, 3) in OpenCV axes, turned towards the camera, and where there are any; ``raw``: as stored."""
+    """Unit normals (H, W, 3) in OpenCV axes, facing the camera, and their validity (H, W), from ``raw`` as stored."""
     finite = np.asarray(np.isfinite(raw).all(axis=-1))
     normals = normalized(np.where(finite[..., None], raw, 0) * _OPENCV_FROM_OPENGL)
     facing = (normals * rays).sum(-1)
     return np.where(facing[..., None] > 0, -normals, normals), finite & (facing != 0)
 
 
-def contradicted(normals: FloatArray, known: BoolArray, factor: FloatArray, ray_from_pixel: FloatArray) -> BoolArray:
-    """(H, W) where normals are grossly off the planes that the depth shows, found on a grid of pixels.
+def contradicted(
+    normals: FloatArray, normals_valid: BoolArray, factor: FloatArray, ray_from_pixel: FloatArray
+) -> BoolArray:
+    """(H, W) mask of normals that grossly contradict planes fitted to the depth, tested on a grid of pixels.
 
-    ``factor`` (H, W): what rays are multiplied by to reach the surface. Where depth jumps, nothing is said.
+    ``factor`` (H, W): the distance to the surface along each ray. Pixels at depth discontinuities are not tested.
     """
     step = CHECK_STEP_PX
     grid = slice(step // 2, None, step)
@@ -235,30 +237,30 @@ def contradicted(normals: FloatArray, known: BoolArray, factor: FloatArray, ray_
     pixel_from_grid = np.array(
         [[step, 0, 0.5 - step / 2 + step // 2], [0, step, 0.5 - step / 2 + step // 2], [0, 0, 1]]
     )
-    coarse_known = known[grid, grid]
-    measured, measurable = plane_normals(factor[grid, grid], coarse_known, ray_from_pixel @ pixel_from_grid, radius=1)
+    coarse_valid = normals_valid[grid, grid]
+    measured, measurable = plane_normals(factor[grid, grid], coarse_valid, ray_from_pixel @ pixel_from_grid, radius=1)
     wrong = measurable & (angle_deg(measured, normals[grid, grid]) > MAX_NORMAL_CONTRADICTION_DEG)
     rows, columns = (
         np.minimum(np.arange(full) // step, max(coarse - 1, 0))
-        for full, coarse in zip(known.shape, wrong.shape, strict=True)
+        for full, coarse in zip(normals_valid.shape, wrong.shape, strict=True)
     )
     return np.asarray(wrong[np.ix_(rows, columns)])
 
 
-def tone_mapped(radiance: FloatArray, seen: BoolArray) -> NDArray[np.uint8]:
+def tone_mapped(radiance: FloatArray, rendered: BoolArray) -> NDArray[np.uint8]:
     """8-bit photo of linear radiance (H, W, 3): the 90th percentile of luma becomes 0.8 after a gamma of 2.2.
 
     The rule of Hypersim's own previews (scene_generate_images_tonemap.py).
     """
     radiance = np.nan_to_num(np.asarray(radiance, np.float32), posinf=1e6)
     luma = radiance @ np.array([0.3, 0.59, 0.11], np.float32)
-    bright = float(np.percentile(luma[seen], 90)) if seen.any() else 1.0
+    bright = float(np.percentile(luma[rendered], 90)) if rendered.any() else 1.0
     exposed = np.clip(radiance * (0.8**2.2 / max(bright, 1e-4)), 0, 1)
     return np.asarray(np.round(255 * exposed ** (1 / 2.2)), np.uint8)
 
 
 def _frames_of_split(root: Path, split: str, scenes: list[str]) -> list[Frame]:
-    """Frames of the split in scenes that are on disk: by the table where there is one, else all that are found."""
+    """Frames of the split in scenes that are on disk: by the table of splits if present, else all that are found."""
     table = root / SPLIT_TABLE
     if table.is_file():
         return _frames_of_table(table, split, set(scenes))
@@ -282,7 +284,7 @@ def _frames_of_table(table: Path, split: str, scenes: set[str]) -> list[Frame]:
 
 
 def _frames_on_disk(root: Path, scene: str) -> set[Frame]:
-    """Frames of which at least one file is there, so that half extracted ones are found too."""
+    """Frames with at least one file, so that incompletely extracted ones are found too."""
     images = root / scene / "images"
     folders = [(path, _FOLDER.fullmatch(path.name)) for path in images.iterdir()] if images.is_dir() else []
     return {

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lotus_recon.datasets.hypersim import is_unusual, read_cameras
-from lotus_recon.datasets.reading import check_split, require_file, require_shape, require_some
+from lotus_recon.datasets.reading import check_split, require_file, require_shape, require_valid
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.errors import InputError
 from lotus_recon.io.images import read_png16, read_rgb
@@ -68,7 +68,7 @@ class ProcessedHypersimSet:
         counts = read_png16(depth_file)
         require_shape(counts, rgb.shape[:2], depth_file)
         valid = counts > 0
-        require_some(valid, depth_file, "depth")
+        require_valid(valid, depth_file, "depth")
         depth = (counts * METRES_PER_COUNT).astype(np.float32)
         return Sample(self.name(index), rgb, depth, valid, None, None, None)
 

@@ -1,4 +1,4 @@
-"""What readers of training sets share: files that must be there, HDF5, maps that must hold something."""
+"""Helpers of training set readers: required files, HDF5, tables, checks of arrays."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def require_file(path: Path) -> None:
         raise InputError(f"{path} is empty (0 bytes)")
 
 
-def require_some(valid: BoolArray, path: Path, what: str) -> None:
-    """Raise InputError naming the file when no pixel of a map is valid."""
+def require_valid(valid: BoolArray, path: Path, what: str) -> None:
+    """Raise InputError naming the file when no pixel of the mask ``valid`` (H, W) is set."""
     if not valid.any():
         raise InputError(f"{path} holds no valid {what}")
 
 
 def require_shape(values: NDArray[Any], shape: tuple[int, ...], path: Path) -> None:
-    """Raise InputError naming the file when an array has another shape than its photo."""
+    """Raise InputError naming the file unless an array has ``shape``: (H, W), (H, W, 3) or another."""
     if values.shape != shape:
         raise InputError(f"{path} has shape {values.shape}; allowed, as its photo: {shape}")
 
 
 def read_hdf5(path: Path, name: str = "dataset") -> NDArray[Any]:
-    """An array of an HDF5 file. Raises InputError naming the file when it is missing, truncated or holds no such."""
+    """An array (any shape) of an HDF5 file. Raises InputError naming the file when it is missing or truncated."""
     require_file(path)
     try:
         with h5py().File(path, "r") as file:

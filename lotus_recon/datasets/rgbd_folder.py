@@ -1,24 +1,25 @@
-"""A user's own photos with depth, normals or both.
+"""A folder of photos with depth, normals or both.
 
 - ``rgb/NAME.jpg`` (any photo format, also in sub-folders);
 - ``depth/NAME.png`` (16 bit) or ``.npy`` or ``.npz`` (array ``depth``): z-depth; 0, negative and NaN are invalid;
 - ``normals/NAME.png`` (8 or 16 bit, as in ``io/normal_maps``) or ``.npy`` or ``.npz`` (array ``normals``), optional;
 - ``mask/NAME.png``, optional: black pixels are not used;
 - ``train.txt`` and ``val.txt``, optional: a NAME per line. Without them everything is for training;
-- ``dataset.yaml``: ``FolderFacts``; needed where there is depth.
+- ``dataset.yaml``: ``FolderSpec``; needed where there is depth.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Interval, Unit
 from numpy.typing import NDArray
 
 from lotus_recon.config import load_config
-from lotus_recon.datasets.reading import check_folder, check_split, require_file, require_shape, require_some
+from lotus_recon.datasets.reading import check_folder, check_split, require_file, require_shape, require_valid
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import rays_in_cam
@@ -27,35 +28,36 @@ from lotus_recon.geometry.plane_normals import plane_normals
 from lotus_recon.io.images import Photo, list_photos, read_mask, read_png16, read_rgb
 from lotus_recon.io.maps import load_arrays
 from lotus_recon.io.normal_maps import read_normals_png
+from lotus_recon.limits import FocalPx, Positive
+from lotus_recon.options import Options
 from lotus_recon.types import BoolArray, Camera, FloatArray
 
-FACTS_FILE = "dataset.yaml"
+SPEC_FILE = "dataset.yaml"
 # OpenCV axes from those of the file; lotus: x left, y up, z to the camera, as the released checkpoints give them.
 AXES = {"opencv": (1.0, 1.0, 1.0), "opengl": (1.0, -1.0, -1.0), "lotus": (-1.0, -1.0, -1.0)}
 _MAP_SUFFIXES = (".png", ".npy", ".npz")
 
 
 @dataclass(frozen=True)
-class FolderFacts:
+class FolderSpec(Options):
     """What ``dataset.yaml`` says."""
 
     # Metres per count of the depth files, such as 0.001 for millimetres; must be given where there is depth.
-    depth_unit_m: float | None = None
+    depth_unit_m: Positive | None = None
     # Depth from which on a pixel is sky, in metres; none: there is no sky.
-    sky_from_m: float | None = None
+    sky_from_m: Positive | None = None
     # Camera axes of the normals: opencv (x right, y down, z forward), opengl (x right, y up, z back), lotus.
     normal_convention: Literal["opencv", "opengl", "lotus"] = "opencv"
     # Compute normals from depth where there is no file for them; needs the camera.
     normals_from_depth: bool = False
     # Camera of all photos in pixels, first pixel centre at (0.5, 0.5); the principal point is the middle by default.
-    fx: float | None = None
-    fy: float | None = None
-    cx: float | None = None
-    cy: float | None = None
+    fx: FocalPx | None = None
+    fy: FocalPx | None = None
+    cx: Annotated[float, Interval(), Unit("pixels")] | None = None
+    cy: Annotated[float, Interval(), Unit("pixels")] | None = None
 
     def __post_init__(self) -> None:
-        if self.depth_unit_m is not None and not self.depth_unit_m > 0:
-            raise InputError(f"depth_unit_m {self.depth_unit_m}: must be positive")
+        super().__post_init__()
         if self.normals_from_depth and self.fx is None:
             raise InputError("normals_from_depth needs the camera: fx (and fy, cx, cy where they are not the usual)")
 
@@ -68,7 +70,7 @@ class FolderFacts:
 
 
 class FolderSet:
-    """Photos below ``root``/rgb. Raises InputError when the folder, its facts or its split cannot be used."""
+    """Photos below ``root``/rgb. Raises InputError when the folder, its spec or its split cannot be used."""
 
     def __init__(self, root: Path, split: str) -> None:
         check_split(split)
@@ -78,10 +80,10 @@ class FolderSet:
             raise InputError(
                 f"{root} has no truth: a folder depth or normals (NAME.png, .npy or .npz) is needed beside rgb"
             )
-        self.facts = read_facts(root)
-        if self._has_depth and self.facts.depth_unit_m is None:
+        self.spec = read_spec(root)
+        if self._has_depth and self.spec.depth_unit_m is None:
             raise InputError(
-                f"{root / FACTS_FILE} must say what a count of depth is: 'depth_unit_m: 0.001' for millimetres"
+                f"{root / SPEC_FILE} must specify the unit of depth, such as 'depth_unit_m: 0.001' for millimetres"
             )
         self._photos = _split(root, list_photos(root / "rgb"), split)
 
@@ -114,21 +116,21 @@ class FolderSet:
         height, width = rgb.shape[:2]
         used = self._mask(photo, width, height)
         depth, finite = self._depth(photo, rgb.shape[:2])
-        sky = None if depth is None or self.facts.sky_from_m is None else finite & (depth >= self.facts.sky_from_m)
+        sky = None if depth is None or self.spec.sky_from_m is None else finite & (depth >= self.spec.sky_from_m)
         valid = None if depth is None else finite & used & (True if sky is None else ~sky)
-        normals, known = self._normals(photo, rgb.shape, depth, valid)
-        known = None if known is None else known & used
-        for mask, what in ((valid, "depth"), (known, "normals")):
+        normals, normals_valid = self._normals(photo, rgb.shape, depth, valid)
+        normals_valid = None if normals_valid is None else normals_valid & used
+        for mask, what in ((valid, "depth"), (normals_valid, "normals")):
             if mask is not None:
-                require_some(mask, photo.path, what)
-        return Sample(photo.stem, rgb, depth, valid, None if sky is None else sky & used, normals, known)
+                require_valid(mask, photo.path, what)
+        return Sample(photo.stem, rgb, depth, valid, None if sky is None else sky & used, normals, normals_valid)
 
     @property
     def _has_depth(self) -> bool:
         return (self.root / "depth").is_dir()
 
     def _map(self, kind: str, photo: Photo) -> Path | None:
-        """The file that belongs to a photo in the folder ``kind``, if there is one."""
+        """The file of a photo in the folder ``kind``, or None."""
         paths = (self.root / kind / f"{photo.stem}{suffix}" for suffix in _MAP_SUFFIXES)
         return next((path for path in paths if path.is_file()), None)
 
@@ -145,10 +147,10 @@ class FolderSet:
             raise InputError(f"{self.root / 'depth' / photo.stem}.png is missing (also as .npy or .npz)")
         counts = read_png16(path) if path.suffix == ".png" else read_array(path, "depth")
         require_shape(counts, shape, path)
-        assert self.facts.depth_unit_m is not None  # by __init__
-        depth = counts.astype(np.float32) * np.float32(self.facts.depth_unit_m)
+        assert self.spec.depth_unit_m is not None  # by __init__
+        depth = counts.astype(np.float32) * np.float32(self.spec.depth_unit_m)
         valid = np.isfinite(depth) & (depth > 0)
-        require_some(valid, path, "depth")
+        require_valid(valid, path, "depth")
         return np.where(valid, depth, 0).astype(np.float32), valid
 
     def _normals(
@@ -156,25 +158,25 @@ class FolderSet:
     ) -> tuple[NDArray[np.float32] | None, BoolArray | None]:
         path = self._map("normals", photo)
         if path is not None:
-            return read_normals(path, shape, self.facts)
-        if not self.facts.normals_from_depth or depth is None or valid is None:
+            return read_normals(path, shape, self.spec)
+        if not self.spec.normals_from_depth or depth is None or valid is None:
             return None, None
-        return plane_normals(depth, valid, np.linalg.inv(self.facts.camera(shape[1], shape[0]).K))
+        return plane_normals(depth, valid, np.linalg.inv(self.spec.camera(shape[1], shape[0]).K))
 
 
-def read_facts(root: Path) -> FolderFacts:
-    """What ``dataset.yaml`` says, or the defaults where there is none. Raises InputError when it is wrong."""
-    path = root / FACTS_FILE
+def read_spec(root: Path) -> FolderSpec:
+    """The spec in ``dataset.yaml``, or the defaults without one. Raises InputError when it is invalid."""
+    path = root / SPEC_FILE
     if not path.is_file():
-        return FolderFacts()
+        return FolderSpec()
     try:
-        return load_config(FolderFacts, path)
+        return load_config(FolderSpec, path)
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
 
 
-def read_normals(path: Path, shape: tuple[int, ...], facts: FolderFacts) -> tuple[NDArray[np.float32], BoolArray]:
-    """Unit normals (H, W, 3) in OpenCV axes, turned towards the camera where that is given, and where they are known.
+def read_normals(path: Path, shape: tuple[int, ...], spec: FolderSpec) -> tuple[NDArray[np.float32], BoolArray]:
+    """Unit normals (H, W, 3) in OpenCV axes, facing the camera if its intrinsics are given, and their validity.
 
     Raises InputError naming the file when it is broken, of another size than ``shape``, or all of it is invalid.
     """
@@ -186,16 +188,16 @@ def read_normals(path: Path, shape: tuple[int, ...], facts: FolderFacts) -> tupl
         length = np.linalg.norm(raw, axis=-1)
         valid = np.isfinite(length) & (length > 0.5)
     require_shape(raw, shape, path)
-    require_some(valid, path, "normals")
-    normals = normalized(np.where(valid[..., None], raw, 0) * AXES[facts.normal_convention])
-    if facts.fx is not None:
-        rays = rays_in_cam(facts.camera(shape[1], shape[0]))
+    require_valid(valid, path, "normals")
+    normals = normalized(np.where(valid[..., None], raw, 0) * AXES[spec.normal_convention])
+    if spec.fx is not None:
+        rays = rays_in_cam(spec.camera(shape[1], shape[0]))
         normals = np.where((normals * rays).sum(-1, keepdims=True) > 0, -normals, normals)
     return normals.astype(np.float32), valid
 
 
 def read_array(path: Path, name: str) -> NDArray[Any]:
-    """The array of an npy file, or the one called ``name`` of an npz file. Raises InputError when there is none."""
+    """The array (any shape) of an npy file, or the array ``name`` of an npz file. Raises InputError without one."""
     require_file(path)
     if path.suffix == ".npz":
         arrays = load_arrays(path)

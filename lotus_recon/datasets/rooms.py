@@ -1,6 +1,6 @@
 """Rooms that ``pipelines.make_rooms`` rendered: photos with exact z-depth, normals, cameras, poses and surface.
 
-Facts: one folder per room (lotus_recon/synthetic/rooms/files.py has names, units and encodings); metres, OpenCV axes;
+Layout: one folder per room (lotus_recon/synthetic/rooms/files.py has names, units and encodings); metres, OpenCV axes;
 every 20th room is for validation.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lotus_recon.datasets.posed import Frame
-from lotus_recon.datasets.reading import check_split, require_file, require_some
+from lotus_recon.datasets.reading import check_split, require_file, require_valid
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.errors import InputError
 from lotus_recon.io import transforms
@@ -39,9 +39,9 @@ class RoomsSet:
         rooms = [room for room in finished if split == "all" or split == split_of(room.number)]
         self._views = [(room, view) for room in rooms for view in room.view_names()]
         if not self._views:
-            having = f"has no rooms for {split!r}" if root.is_dir() else "is not there"
+            problem = f"has no rooms for {split!r}" if root.is_dir() else "does not exist"
             rule = f"every {VALIDATION_EVERY}th is for 'val'"
-            raise InputError(f"{root} {having}; make some with python -m pipelines.make_rooms ({rule})")
+            raise InputError(f"{root} {problem}; generate rooms with python -m pipelines.make_rooms ({rule})")
 
     def __len__(self) -> int:
         return len(self._views)
@@ -65,7 +65,7 @@ class RoomsSet:
         rgb = read_rgb(room.photo(view))
         depth = decode_depth(read_png16(room.depth(view)))
         normals, normals_valid = read_normals_png(room.normals(view))
-        require_some(depth.valid, room.depth(view), "depth")
+        require_valid(depth.valid, room.depth(view), "depth")
         sky = _read_sky(room.sky(view), *depth.shape)
         return Sample(self.name(index), rgb, depth.values, depth.valid, sky, normals, normals_valid)
 
@@ -88,7 +88,7 @@ def _read_sky(path: Path, height: int, width: int) -> BoolArray:
 
 
 def frames(scene: Path) -> list[Frame]:
-    """The posed photos of one room (metres, OpenCV axes). Raises InputError when the folder is none."""
+    """The posed photos of one room (metres, OpenCV axes). Raises InputError when the folder is not a room."""
     return [
         Frame(frame.path, View(frame.path.name, _pinhole(frame), frame.cam_from_world))
         for frame in transforms.read_transforms(SceneFolder(scene).transforms)
@@ -101,7 +101,7 @@ def _pinhole(frame: transforms.Frame) -> Camera:
 
 
 def mesh_file(scene: Path) -> Path:
-    """The true surface of one room. Raises InputError when it was made without."""
+    """The true surface of one room. Raises InputError when the room was generated without one."""
     path = SceneFolder(scene).mesh
     if not path.is_file():
         raise InputError(f"{path} does not exist: the rooms were made with --no-mesh")

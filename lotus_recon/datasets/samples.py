@@ -1,4 +1,4 @@
-"""What data sets to train on hand out, one photo with its truth at a time."""
+"""Samples of training sets: a photo with its ground truth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lotus_recon.types import BoolArray
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A photo and what is true of it, all at one size; depth or normals may be missing as a whole."""
+    """A photo and its ground truth, all of one size; depth or normals may be missing as a whole."""
 
     name: str  # unique in its data set, for messages
     rgb: NDArray[np.uint8]  # (H, W, 3)
@@ -33,10 +33,10 @@ class Sample:
 
 
 class TrainingSet(Protocol):
-    """A data set on disk. Building one lists its files and raises InputError when the folder cannot be it."""
+    """A data set on disk. Opening one lists its files and raises InputError when the folder does not hold it."""
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """Number of samples."""
         ...
 
     def name(self, index: int) -> str:

@@ -54,6 +54,6 @@ def _measured(root: Path, rgb: str, depth: str, scale: float, K: tuple[float, ..
     metres = np.asarray(read_png16(root / depth) / np.float32(scale), np.float32)
     photo = read_rgb(root / rgb)
     height, width = photo.shape[:2]
-    # Half a pixel between integer pixel centres and ours.
+    # Half a pixel between integer pixel centres and centres at 0.5.
     camera = None if K is None else Camera(width, height, K[0], K[1], K[2] + 0.5, K[3] + 0.5)
     return MeasuredPhoto(Path(rgb).stem.removesuffix("_rgb"), photo, metres, metres > 0, camera)

@@ -74,7 +74,7 @@ def check_samples(training_set: TrainingSet, workers: int) -> list[Problem]:
 
 
 def prepare(training_set: TrainingSet, skip: frozenset[str], workers: int) -> tuple[int, list[Problem]]:
-    """Compute what is stored once, for samples where it is not there yet and whose name is not in ``skip``.
+    """Compute and store derived data of the samples that lack it and whose name is not in ``skip``.
 
     Returns how many were computed and the ones that failed.
     """
@@ -127,7 +127,7 @@ def _prepare_problem(training_set: TrainingSet, index: int) -> str | None:
 
 
 def _reason(work: Callable[[Argument], object], argument: Argument) -> str | None:
-    """Why some work refuses its input, if it does."""
+    """The message of the InputError that some work raises, or None."""
     try:
         work(argument)
     except InputError as error:
@@ -142,7 +142,7 @@ def _by_processes(
     workers: int,
     what: str,
 ) -> list[Problem]:
-    """Problems of the samples ``indices``, found by several processes; by this one alone if one is asked for."""
+    """Problems of the samples ``indices``, found by several processes, or in this process if ``processes`` is 1."""
     bound = functools.partial(check, training_set)
     if workers == 1 or len(indices) <= _CHUNK:
         return _problems(training_set, indices, bound, None, what)

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.datasets.reading import check_folder, check_split, require_file, require_shape, require_some
+from lotus_recon.datasets.reading import check_folder, check_split, require_file, require_shape, require_valid
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.plane_normals import plane_normals
@@ -123,18 +123,18 @@ class Vkitti2Set:
         depth = read_depth(depth_file)
         require_shape(depth, rgb.shape[:2], depth_file)
         valid, sky = (depth > 0) & (depth < FAR_M), depth >= FAR_M
-        normals, known = self._normals(index, rgb.shape)
-        require_some(known & valid, depth_file, "normals")
-        return Sample(self.name(index), rgb, depth, valid, sky, normals, known & valid)
+        normals, normals_valid = self._normals(index, rgb.shape)
+        require_valid(normals_valid & valid, depth_file, "normals")
+        return Sample(self.name(index), rgb, depth, valid, sky, normals, normals_valid & valid)
 
     def _normals(self, index: int, shape: tuple[int, ...]) -> tuple[NDArray[np.float32], BoolArray]:
         if not self.is_prepared(index):
             # Coded and decoded, so that results do not depend on whether the set was prepared.
             return decode_normals(encode_normals(*self._computed_normals(index), NORMALS_BITS))
         path = self._normals_file(index)
-        normals, known = read_normals_png(path)
+        normals, normals_valid = read_normals_png(path)
         require_shape(normals, shape, path)
-        return normals, known
+        return normals, normals_valid
 
     def _computed_normals(self, index: int) -> tuple[NDArray[np.float32], BoolArray]:
         _, depth_file, intrinsics_file = self.files(index)
@@ -166,7 +166,7 @@ def read_depth(path: Path) -> NDArray[np.float32]:
     if counts.ndim != 2:
         raise InputError(f"{path} has {counts.shape[2]} channels; allowed: one")
     depth = (counts * METRES_PER_COUNT).astype(np.float32)
-    require_some((depth > 0) & (depth < FAR_M), path, f"depth below {FAR_M:g} m")
+    require_valid((depth > 0) & (depth < FAR_M), path, f"depth below {FAR_M:g} m")
     return depth
 
 
@@ -209,7 +209,7 @@ def _split_of(scene: str) -> str:
 
 
 def _frames_on_disk(root: Path, scene: str) -> set[Frame]:
-    """Frames of which the photo or the depth is there or that the cameras' table names, so that none is overlooked."""
+    """Frames with a photo, a depth map or a row in the table of cameras, so that none is overlooked."""
     frames = set()
     for variation in (path for path in (root / scene).iterdir() if path.is_dir()):
         for camera in _CAMERAS:

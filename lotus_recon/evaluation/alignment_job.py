@@ -1,4 +1,4 @@
-"""The task alignment: the aligned depth of a reconstruction at held-out sparse points, or against a sensor."""
+"""The task alignment: aligned depth of a reconstruction against held-out sparse points or a sensor."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from lotus_recon.geometry.pose import transform
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.maps import load_prediction
 from lotus_recon.progress import track
+from lotus_recon.recipes.table import MULTI_VIEW
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, Scene
 from lotus_recon.workspace import write_atomically, write_json
 
-STAGES = ("alignment", "refinement", "integration", "consistency")
+STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)
 LIMITS = (0.01, 0.02, 0.05)  # relative errors whose shares are reported
 
-HeldOut = Callable[[Scene, float, int], BoolArray]  # scene, share, seed -> (P,) the points that alignment kept apart
+HeldOut = Callable[[Scene, float, int], BoolArray]  # scene, share, seed -> (P,) the held-out points
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,22 +38,20 @@ class AlignmentJob:
     maps: Mapping[str, Path]  # aligned depth by name of the view
     sensor: Mapping[str, Path]  # sensor depth by name of the view
     held_out: BoolArray  # (P,)
-    strict: bool  # whether the held-out points were kept from the alignment itself
+    strict: bool  # whether the alignment itself did not use the held-out points
 
 
 def check_job(config: AlignmentEvalConfig, held_out: HeldOut) -> AlignmentJob:
-    """Find what there is to compare. Raises InputError when the folder is no finished run, or nothing was held out."""
+    """Collect the maps to compare. Raises InputError for a folder without a finished run or without held-out points."""
     if config.scene is None:
         raise InputError("alignment needs --scene, an output folder of multi_view")
     if config.stage not in STAGES:
         raise InputError(f"--stage {config.stage}: allowed are {', '.join(STAGES)}")
-    if not config.metres_per_unit > 0:
-        raise InputError(f"--metres-per-unit {config.metres_per_unit}: must be positive")
     scene = read_colmap_scene(config.scene / "sfm/sparse")
     files = {view.name: config.scene / config.stage / f"{view.stem}.npz" for view in scene.views}
     maps = {name: path for name, path in files.items() if path.is_file()}
     if not maps:
-        raise InputError(f"{config.scene / config.stage} holds no depth of any of the {len(files)} views")
+        raise InputError(f"{config.scene / config.stage} holds no depth for any of the {len(files)} views")
     if config.sensor is not None:
         return AlignmentJob(config, scene, maps, _sensor_files(config.sensor, list(maps)), np.zeros(0, bool), False)
     share, seed, strict = _holdout(config.scene)
@@ -67,11 +66,11 @@ def _sensor_files(folder: Path, names: list[str]) -> dict[str, Path]:
     if not files:
         raise InputError(f"{folder} holds no sensor depth (<view>.npz)")
     by_stem = {str(PurePosixPath(name).with_suffix("")): name for name in names}
-    return {by_stem[ours]: files[theirs] for ours, theirs in match_names(list(by_stem), list(files)).items()}
+    return {by_stem[stem]: files[name] for stem, name in match_names(list(by_stem), list(files)).items()}
 
 
 def _holdout(scene: Path) -> tuple[float, int, bool]:
-    """Share, seed and strictness that the run was made with, from its config.yaml."""
+    """Share, seed and strictness of the holdout of the run, from its config.yaml."""
     import yaml
 
     path = scene / "config.yaml"
@@ -80,7 +79,7 @@ def _holdout(scene: Path) -> tuple[float, int, bool]:
         alignment = stored["alignment"]
         return float(alignment["holdout"]), int(stored["runtime"]["seed"]), bool(alignment["holdout_strict"])
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} does not say what was held out: {error}") from None
+        raise InputError(f"{path} does not specify the holdout: {error}") from None
 
 
 def run_job(job: AlignmentJob, out: Path) -> dict[str, float]:
@@ -93,7 +92,7 @@ def run_job(job: AlignmentJob, out: Path) -> dict[str, float]:
         if len(errors):
             per_view[name] = errors
     if not per_view:
-        raise InputError("no view has anything to compare")
+        raise InputError("no view has valid depth at a held-out point or sensor pixel")
     scores = summarized(per_view)
     what = "sensor depth" if job.sensor else f"held-out points ({'strict' if job.strict else 'used by later stages'})"
     views = {name: {"median": float(np.median(e)), "p90": float(np.percentile(e, 90)), "count": len(e)}
@@ -110,7 +109,7 @@ def run_job(job: AlignmentJob, out: Path) -> dict[str, float]:
 
 
 def summarized(per_view: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
-    """median and p90 of a view, each as its median over the views, and shares of all values below ``LIMITS``."""
+    """Medians over the views of the median and p90 of errors (N,), and the shares of all errors below ``LIMITS``."""
     everything = np.concatenate(list(per_view.values()))
     scores = {
         "median": float(np.median([np.median(errors) for errors in per_view.values()])),
@@ -119,10 +118,10 @@ def summarized(per_view: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     return scores | {f"share_below_{100 * limit:g}%": float((everything < limit).mean()) for limit in LIMITS}
 
 
-def at_points(scene: Scene, name: str, depth: DepthMap, chosen: BoolArray) -> NDArray[np.float64]:
-    """(N,) |depth of the map / depth of the point - 1| at the ``chosen`` points that the view observes."""
+def at_points(scene: Scene, name: str, depth: DepthMap, scored: BoolArray) -> NDArray[np.float64]:
+    """(N,) |depth of the map / depth of the point - 1| at the ``scored`` (P,) points that the view observes."""
     view, points = scene.views[scene.index[name]], scene.points
-    rows = np.flatnonzero((points.obs_view == scene.index[name]) & chosen[points.obs_point])
+    rows = np.flatnonzero((points.obs_view == scene.index[name]) & scored[points.obs_point])
     z = transform(view.cam_from_world, points.xyz[points.obs_point[rows]])[:, 2]
     row, column = pixel_index(points.obs_xy[rows], *depth.shape)
     usable = depth.valid[row, column] & (z > 0)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval, MinLen, Unit
+
+from lotus_recon.limits import BatchSize, Edge, Many, Positive, Seed, Workers
+from lotus_recon.options import Options
 
 
 @dataclass(frozen=True)
-class SetConfig:
+class SetConfig(Options):
     """A set to score on."""
 
     # What it is: nyuv2, kitti, kitti_garg, eth3d, scannet, diode; nyuv2_normals, scannet_normals, ibims_normals,
@@ -20,42 +25,42 @@ class SetConfig:
     file_list: Path | None = None
     # Which part of a set that can be trained on: train, val or all.
     split: str = "all"
-    # Longer edge in pixels at which networks work on this set; 0 = that of the photo; None = the model's own.
-    processing_res: int | None = None
-    # Only the first so many photos. None takes all.
-    first: int | None = None
+    # Longer edge at which networks work on this set; 0: that of the photo; none: the model's own.
+    processing_res: Edge | None = None
+    # Only this many photos, the first ones. None: all.
+    first: Many | None = None
 
 
 @dataclass(frozen=True)
-class MapsConfig:
+class MapsConfig(Options):
     """Options of the tasks depth and normals: what to score, on what, how."""
 
     # Sets to score on, such as [{kind: folder, root: mine}].
     sets: list[SetConfig] = field(default_factory=list)
     # Folder that the roots of the sets are relative to.
     data: Path = Path(".")
-    # Folder that the file lists are relative to; None = that of --data.
+    # Folder that the file lists are relative to; none: that of --data.
     lists: Path | None = None
     # A model of the registry: a name, a Hub id, a folder, or DEPTH,NORMAL.
     model: str = "nano"
-    # What a checkpoint of unknown name predicts. Known ones need not be told.
+    # What a checkpoint of unknown name predicts.
     task: Literal["depth", "normal"] | None = None
-    # What the depth of a checkpoint of unknown name is affine in. Known ones need not be told.
+    # What the depth of a checkpoint of unknown name is affine in.
     depth_space: Literal["disparity", "depth"] | None = None
-    # Branch, tag or commit of a Hub id. None takes its main branch.
+    # Branch, tag or commit of a Hub id. None: its main branch.
     revision: str | None = None
     # Score the maps in this folder instead, one <name>.npz per photo, in <set>/ where several sets are scored.
     predictions: Path | None = None
-    # What the row is called. None takes the name of the model or of the folder.
+    # What the row is called. None: the name of the model or of the folder.
     label: str | None = None
-    # auto | cpu | cuda | mps
+    # Where to compute: auto, cpu, cuda or mps.
     device: str = "auto"
-    # auto | float32 | float16 | bfloat16, for the network
+    # Of the network: auto, float32, float16 or bfloat16.
     dtype: str = "auto"
     # Seed of models that take noise.
-    seed: int = 0
-    # Photos per network call; None = 4 on a GPU, 1 elsewhere.
-    images_per_batch: int | None = None
+    seed: Seed = 0
+    # Photos per network call; none: 4 on a GPU, 1 elsewhere.
+    images_per_batch: BatchSize | None = None
     # Do one of both loops: predict writes maps, score reads them.
     only: Literal["predict", "score"] | None = None
     # Part of the photos to predict, such as 2/8 on the second of eight machines; scoring is left to a later run.
@@ -64,18 +69,18 @@ class MapsConfig:
     protocol: Literal["papers", "robust", "both"] = "papers"
     # How the papers' protocol aligns depth. auto: in disparity what is affine disparity, all else in depth.
     align: Literal["auto", "none", "scale", "affine", "affine_disparity"] = "auto"
-    # Where the terms of the robust alignment stop to grow, relative to depth; None = nowhere, as in MoGe's evaluation.
-    truncation: float | None = None
-    # Pixels that have ground truth and no prediction: an error, or left out (their share is reported).
-    holes: Literal["refuse", "leave_out"] = "refuse"
+    # Where the terms of the robust alignment stop to grow, relative to depth; none: nowhere, as in MoGe's evaluation.
+    truncation: Positive | None = None
+    # Missing predictions, where there is ground truth: an error, or skipped (their share is reported).
+    holes: Literal["refuse", "skip"] = "refuse"
     # Pictures of this many of the worst photos of each set.
-    worst: int = 10
+    worst: Annotated[int, Interval(ge=0, le=1_000_000)] = 10
     # Threads that read and score.
-    workers: int = 2
+    workers: Workers = 2
 
 
 @dataclass(frozen=True)
-class SurfaceConfig:
+class SurfaceConfig(Options):
     """Options of the task reconstruction. Lengths have the unit of the reference."""
 
     # Mesh or point cloud to score (PLY; meshes also OBJ, STL).
@@ -85,17 +90,17 @@ class SurfaceConfig:
     # Cameras of reference depth maps: transforms.json or a COLMAP model.
     reference_poses: Path | None = None
     # Distances at which precision, recall and F-score are taken.
-    thresholds: list[float] = field(default_factory=list)
-    # Distance between samples: meshes are sampled and clouds thinned to it. None = half of the smallest threshold.
-    spacing: float | None = None
+    thresholds: list[Positive] = field(default_factory=list)
+    # Distance between samples: meshes are sampled and clouds thinned to it. None: half of the smallest threshold.
+    spacing: Positive | None = None
     # Thin the reference too; off scores it as it is, as DTU does with its scans.
     thin_reference: bool = True
     # Measure to the triangles of a mesh; off measures to its samples, as the benchmarks do.
     exact: bool = True
-    # Larger distances are left out of means and medians (DTU: 20 mm). None keeps all.
-    max_distance: float | None = None
+    # Larger distances are left out of means and medians (DTU: 20 mm). None: keep all.
+    max_distance: Positive | None = None
     # Box that both sides are cut to: x0, y0, z0, x1, y1, z1, in the frame of the reference.
-    box: list[float] = field(default_factory=list)
+    box: list[Annotated[float, Interval()]] = field(default_factory=list)
     # Crop volume of Tanks and Temples (JSON with a polygon), in the frame of the reference.
     crop: Path | None = None
     # DTU's ObsMask*.mat: the prediction is cut to its surroundings, and judged inside the observed volume only.
@@ -110,26 +115,28 @@ class SurfaceConfig:
     pred_poses: Path | None = None
     # Then refine by ICP: none, rigid, or similarity (with scale).
     icp: Literal["none", "rigid", "similarity"] = "none"
-    # Farthest pairs that ICP matches. None = ten times the largest threshold.
-    icp_distance: float | None = None
+    # Farthest pairs that ICP matches. None: ten times the largest threshold.
+    icp_distance: Positive | None = None
     # Seed of what is sampled.
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
-class PosesConfig:
+class PosesConfig(Options):
     """Options of the task poses."""
 
     # Poses to score: a COLMAP model, transforms.json, or a multi_view output folder.
     pred: Path | None = None
     # Given poses: a COLMAP model, transforms.json, or a cameras.json (file, K, w2c per frame).
     reference: Path | None = None
-    # Degrees at which the area under the curve of relative pose errors is taken.
-    auc_deg: list[float] = field(default_factory=lambda: [5.0, 10.0, 20.0])
+    # Limits at which the area under the curve of relative pose errors is taken.
+    auc_deg: Annotated[list[Annotated[float, Interval(gt=0, le=180), Unit("degrees")]], MinLen(1)] = field(
+        default_factory=lambda: [5.0, 10.0, 20.0]
+    )
 
 
 @dataclass(frozen=True)
-class AlignmentEvalConfig:
+class AlignmentEvalConfig(Options):
     """Options of the task alignment."""
 
     # Output folder of multi_view.
@@ -139,4 +146,4 @@ class AlignmentEvalConfig:
     # Folder of sensor depth, one <view>.npz per view in metres; None scores the held-out sparse points.
     sensor: Path | None = None
     # Metres per unit of the scene, where the scene is not metric.
-    metres_per_unit: float = 1.0
+    metres_per_unit: Positive = 1.0

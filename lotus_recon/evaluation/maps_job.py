@@ -1,4 +1,4 @@
-"""The tasks depth and normals as a whole: check, predict, score, write."""
+"""The tasks depth and normals: check, predict, score, write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lotus_recon.datasets.benchmarks.base import Benchmark
 from lotus_recon.datasets.benchmarks.registry import describe, open_benchmark
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig, SetConfig
-from lotus_recon.evaluation.pictures import write_worst
+from lotus_recon.evaluation.error_images import write_worst
 from lotus_recon.evaluation.predict import claim, indices_of, parse_shard, predict_set
 from lotus_recon.evaluation.score import SetScores, Task, refuse_missing, score_set
 from lotus_recon.evaluation.tables import write_results
@@ -22,7 +22,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Part:
-    """A set to score, and where its maps are."""
+    """A set to score, and the folder of its maps."""
 
     config: SetConfig
     benchmark: Benchmark
@@ -30,13 +30,13 @@ class Part:
 
     @property
     def count(self) -> int:
-        """How many of its photos are used."""
+        """Number of its photos that are used."""
         return len(self.benchmark) if self.config.first is None else min(len(self.benchmark), self.config.first)
 
 
 @dataclass(frozen=True)
 class MapsJob:
-    """What a run does; made by ``check_job``."""
+    """A checked run; created by ``check_job``."""
 
     task: Task
     config: MapsConfig
@@ -51,30 +51,26 @@ class MapsJob:
 
 
 def check_job(task: Task, config: MapsConfig, out: Path) -> MapsJob:
-    """Everything that can be said before any work.
+    """Check options and sets before any work.
 
-    Raises InputError for sets that cannot be opened or lack files (with where they come from), options that contradict
-    each other, and a model that does not predict what is asked.
+    Raises InputError for sets that cannot be opened or lack files (naming their origin), options that contradict each
+    other, and a model that does not predict the task.
     """
     if not config.sets:
-        raise InputError("no set to score on: name a config (--config) or --sets '[{kind: folder, root: DIR}]'")
-    if config.workers < 1 or config.worst < 0:
-        raise InputError(f"--workers {config.workers}, --worst {config.worst}: at least 1 and 0")
-    if config.truncation is not None and not config.truncation > 0:
-        raise InputError(f"--truncation {config.truncation}: must be positive, or none")
+        raise InputError("no set to score on; give a config (--config) or --sets '[{kind: folder, root: DIR}]'")
     parse_shard(config.shard)
     if config.predictions is not None and (config.only == "predict" or config.shard != "1/1"):
-        raise InputError("--predictions names maps that are there already: --only predict and --shard have no use")
+        raise InputError("--predictions gives existing maps, so --only predict and --shard cannot be used with it")
     model = None if config.predictions is not None else _checked_model(task, config)
     label = config.label or (model if model is not None else _folder_name(config))
     kinds = [part.kind for part in config.sets]
     if twice := {kind for kind in kinds if kinds.count(kind) > 1}:
-        raise InputError(f"set {twice.pop()!r} is named twice; score its parts in runs of their own")
+        raise InputError(f"set {twice.pop()!r} is given twice; score its parts in separate runs")
     parts = tuple(_opened(part, config, out, model) for part in config.sets)
     if config.predictions is not None or config.only == "score":
         for part in parts:
             names = [part.benchmark.name(i) for i in range(part.count)]
-            refuse_missing(part.folder, names, part.benchmark.facts.title)
+            refuse_missing(part.folder, names, part.benchmark.spec.title)
     return MapsJob(task, config, parts, label, out)
 
 
@@ -107,8 +103,6 @@ def _opened(part: SetConfig, config: MapsConfig, out: Path, model: str | None) -
     lists = config.data if config.lists is None else config.lists
     file_list = None if part.file_list is None else lists / part.file_list
     benchmark = open_benchmark(part.kind, config.data / part.root, file_list, part.split)
-    if part.first is not None and part.first < 1:
-        raise InputError(f"set {part.kind}: first {part.first} must be 1 or more")
     if missing := benchmark.missing():
         listed = "\n".join(f"  {name}" for name in missing[:_SHOWN])
         more = f"\n  and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
@@ -118,12 +112,12 @@ def _opened(part: SetConfig, config: MapsConfig, out: Path, model: str | None) -
     if config.predictions is None:
         assert model is not None  # by check_job
         return Part(part, benchmark, out / "prediction" / model / part.kind)
-    own = config.predictions / part.kind
-    return Part(part, benchmark, own if own.is_dir() or len(config.sets) > 1 else config.predictions)
+    folder = config.predictions / part.kind
+    return Part(part, benchmark, folder if folder.is_dir() or len(config.sets) > 1 else config.predictions)
 
 
 def run_job(job: MapsJob) -> dict[str, SetScores]:
-    """Both loops, or one; scores by kind of the set, none where only maps were predicted."""
+    """Run both loops or one of them; scores by kind of the set, empty when only maps were predicted."""
     if job.config.predictions is None and job.config.only != "score":
         predict(job, lambda part: _model(job.config, part))
     return {} if job.only_predicts else score(job)
@@ -134,7 +128,7 @@ def _model(config: MapsConfig, part: SetConfig) -> Model:
 
 
 def predict(job: MapsJob, model_of: Callable[[SetConfig], Model]) -> int:
-    """The first loop over all sets; returns how many photos were predicted. ``model_of`` makes the model of a set."""
+    """The first loop over all sets; returns the number of predicted photos. ``model_of`` creates the model of a set."""
     shard, done = parse_shard(job.config.shard), 0
     models: dict[int | None, Model] = {}
     for part in job.parts:
@@ -147,7 +141,7 @@ def predict(job: MapsJob, model_of: Callable[[SetConfig], Model]) -> int:
                 "fingerprint": model_fingerprint(job.config.model, _options(job.config, resolution)),
                 "processing_res": resolution,
                 "seed": job.config.seed,
-                "padding": part.benchmark.facts.padding,
+                "padding": part.benchmark.spec.padding,
             },
         )
         if resolution not in models:
@@ -158,7 +152,7 @@ def predict(job: MapsJob, model_of: Callable[[SetConfig], Model]) -> int:
 
 
 def score(job: MapsJob) -> dict[str, SetScores]:
-    """The second loop: scores, tables and pictures of all sets."""
+    """The second loop: scores, tables and error images of all sets."""
     results: dict[str, SetScores] = {}
     out = job.out / job.task
     for part in job.parts:
@@ -170,14 +164,14 @@ def score(job: MapsJob) -> dict[str, SetScores]:
 
 
 def protocol_of(job: MapsJob) -> Mapping[str, object]:
-    """What a reader must know to make the same figures."""
+    """The settings that reproduce the figures."""
     config = job.config
     sets = {
         part.config.kind: {
-            "min_depth": part.benchmark.facts.min_depth,
-            "max_depth": part.benchmark.facts.max_depth,
-            "alignment_resolution": part.benchmark.facts.alignment_resolution,
-            "padding": part.benchmark.facts.padding,
+            "min_depth": part.benchmark.spec.min_depth,
+            "max_depth": part.benchmark.spec.max_depth,
+            "alignment_resolution": part.benchmark.spec.alignment_resolution,
+            "padding": part.benchmark.spec.padding,
             "processing_res": part.config.processing_res,
         }
         for part in job.parts

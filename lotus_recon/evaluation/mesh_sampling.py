@@ -12,13 +12,13 @@ from lotus_recon.types import FloatArray, Mesh
 
 
 def sample_mesh(mesh: Mesh, count: int, seed: int) -> NDArray[np.float64]:
-    """(count, 3) points spread uniformly by area over a mesh (Osada et al., "Shape distributions", 2002, eq. 1).
+    """(N, 3) points sampled uniformly by area on a mesh, N = ``count``.
 
-    Raises InputError when the mesh has no area.
+    Osada et al., "Shape distributions", 2002, eq. 1. Raises InputError when the mesh has no area.
     """
     areas = triangle_areas(mesh)
     if areas.sum() <= 0:
-        raise InputError("the mesh has no area: it cannot be sampled")
+        raise InputError("the mesh has no area and cannot be sampled")
     random = np.random.default_rng(seed)
     corners = mesh.vertices.astype(np.float64)[mesh.triangles[random.choice(len(areas), count, p=areas / areas.sum())]]
     root, along = np.sqrt(random.random(count)), random.random(count)
@@ -37,7 +37,7 @@ def point_to_mesh_distance(points: FloatArray, mesh: Mesh) -> NDArray[np.float64
     import open3d as o3d
 
     if len(mesh.triangles) == 0:
-        raise InputError("distance to a mesh that has no triangles")
+        raise InputError("cannot measure the distance to a mesh without triangles")
     scene, origin = _ray_scene(mesh)
     query = o3d.core.Tensor.from_numpy((np.asarray(points, np.float64) - origin).astype(np.float32))
     return np.asarray(scene.compute_distance(query).numpy(), np.float64)

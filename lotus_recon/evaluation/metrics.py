@@ -2,8 +2,8 @@
 
 The same rules for every score: pixels without ground truth (``valid`` False, a value that is not finite, or depth that
 is not positive) are left out. A prediction that is NaN or infinite where ground truth exists raises InputError, because
-a method must not score better by not answering; take such pixels out of ``valid`` when they shall not count. Nothing
-left to compare raises InputError.
+a method must not score better by leaving pixels out; exclude such pixels from ``valid`` if they should not count. An
+empty comparison raises InputError.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ def aligned_depth(
     """The map (H, W) that ``depth_metrics`` scores: ``pred`` after the fit and the limits, NaN where not compared."""
     counted = _counted(pred, gt, valid, "depth", positive=True)
     fitted = fitted_columns(counted.shape, alignment_resolution)[np.nonzero(counted)[1]]
-    chosen, truth = _compared(pred, gt, counted, "depth")
+    predicted, truth = _compared(pred, gt, counted, "depth")
     depth = np.full(counted.shape, np.nan)
-    depth[counted] = np.maximum(np.clip(_aligned(chosen, truth, fitted, align), min_depth, max_depth), _MIN_DEPTH)
+    depth[counted] = np.maximum(np.clip(_aligned(predicted, truth, fitted, align), min_depth, max_depth), _MIN_DEPTH)
     return depth
 
 
 def depth_errors(depth: NDArray[np.float64], gt: NDArray[np.float64]) -> dict[str, float]:
-    """The scores of ``depth_metrics`` of positive depths (N,) that need no alignment any more."""
+    """The scores of ``depth_metrics`` of positive, aligned depths (N,)."""
     difference = depth - gt
     log_difference = np.log(depth) - np.log(gt)
     ratio = np.maximum(depth / gt, gt / depth)
@@ -125,8 +125,8 @@ def _counted(pred: FloatArray, gt: FloatArray, valid: BoolArray, what: str, posi
     pred, gt, valid = np.asarray(pred), np.asarray(gt), np.asarray(valid, bool)
     if pred.shape != gt.shape or valid.shape != gt.shape[: valid.ndim] or valid.ndim != 2:
         raise InputError(f"{what}: pred {pred.shape}, gt {gt.shape} and valid {valid.shape} must have the same size")
-    known = np.isfinite(gt) if gt.ndim == 2 else np.isfinite(gt).all(-1)
-    counted: BoolArray = valid & known & (gt > 0) if positive else valid & known
+    finite = np.isfinite(gt) if gt.ndim == 2 else np.isfinite(gt).all(-1)
+    counted: BoolArray = valid & finite & (gt > 0) if positive else valid & finite
     if not counted.any():
         raise InputError(f"{what}: no valid pixel with ground truth to compare")
     return counted
@@ -136,16 +136,16 @@ def _compared(
     pred: FloatArray, gt: FloatArray, counted: BoolArray, what: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The values of both maps at the pixels that count, (N,) or (N, 3)."""
-    chosen = np.asarray(pred)[counted].astype(np.float64)
-    if not np.isfinite(chosen).all():
+    predicted = np.asarray(pred)[counted].astype(np.float64)
+    if not np.isfinite(predicted).all():
         raise InputError(f"{what}: pred is NaN or infinite at pixels that have ground truth; take them out of 'valid'")
-    return chosen, np.asarray(gt)[counted].astype(np.float64)
+    return predicted, np.asarray(gt)[counted].astype(np.float64)
 
 
 def _aligned(
     pred: NDArray[np.float64], gt: NDArray[np.float64], fitted: BoolArray, align: DepthAlignment
 ) -> NDArray[np.float64]:
-    """``pred`` (N,) aligned to ``gt`` (N,) by what the pixels ``fitted`` (N,) say."""
+    """``pred`` (N,) aligned to ``gt`` (N,) by a fit to the pixels ``fitted`` (N,)."""
     if align == "none":
         return pred
     if not fitted.any():
@@ -168,7 +168,7 @@ def _aligned(
 def _affine(values: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """``values`` under the scale and shift that map ``x`` (N,) to ``y`` (N,) best in the sense of least squares.
 
-    Values that are all equal say nothing of the scale: they become the mean of ``y``.
+    Values that are all equal do not determine the scale: they become the mean of ``y``.
     """
     mean_x, mean_y = x.mean(), y.mean()
     centered = x - mean_x
@@ -201,20 +201,20 @@ def normal_errors_deg(pred: FloatArray, gt: FloatArray, valid: BoolArray) -> NDA
     gt = np.asarray(gt, np.float64)
     if gt.ndim != 3 or gt.shape[-1] != 3:
         raise InputError(f"normals: gt has shape {gt.shape}; allowed: (H, W, 3)")
-    known = np.linalg.norm(np.nan_to_num(gt), axis=-1) > 0
-    if known.shape != np.shape(valid):
+    nonzero = np.linalg.norm(np.nan_to_num(gt), axis=-1) > 0
+    if nonzero.shape != np.shape(valid):
         raise InputError(f"normals: valid has shape {np.shape(valid)}, gt {gt.shape}: must have the same size")
-    counted = _counted(pred, gt, known & np.asarray(valid, bool), "normals")
-    chosen, truth = _compared(pred, gt, counted, "normals")
-    if (np.linalg.norm(chosen, axis=-1) == 0).any():
+    counted = _counted(pred, gt, nonzero & np.asarray(valid, bool), "normals")
+    predicted, truth = _compared(pred, gt, counted, "normals")
+    if (np.linalg.norm(predicted, axis=-1) == 0).any():
         raise InputError("normals: pred has length zero at pixels that have ground truth; take them out of 'valid'")
-    return angle_deg(normalized(chosen), normalized(truth))
+    return angle_deg(normalized(predicted), normalized(truth))
 
 
 def mesh_metrics(
     pred_points_or_mesh: Mesh | FloatArray, gt_points_or_mesh: Mesh | FloatArray, threshold: float
 ) -> dict[str, float]:
-    """How near two surfaces are; ``threshold`` and the distances have the unit of the points.
+    """Distances between two surfaces; ``threshold`` and the distances have the unit of the points.
 
     Arrays (N, 3) are used as they are. A Mesh is sampled uniformly by area, 16 points per threshold^2 (at least 10,000,
     at most 2,000,000; fixed seed); distances TO a Mesh are exact, to its triangles: no sampling noise in them.
@@ -252,8 +252,8 @@ def _surface(surface: Mesh | FloatArray, what: str) -> Mesh | NDArray[np.float64
 def _samples(surface: Mesh | NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
     if not isinstance(surface, Mesh):
         return surface
-    wanted = triangle_areas(surface).sum() / threshold**2 * _SAMPLES_PER_SQUARE_THRESHOLD
-    return sample_mesh(surface, int(np.clip(wanted, *_SAMPLES_ALLOWED)), _SAMPLING_SEED)
+    count = triangle_areas(surface).sum() / threshold**2 * _SAMPLES_PER_SQUARE_THRESHOLD
+    return sample_mesh(surface, int(np.clip(count, *_SAMPLES_ALLOWED)), _SAMPLING_SEED)
 
 
 def _distances(points: NDArray[np.float64], surface: Mesh | NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The task poses: found camera poses against given ones."""
+"""The task poses: estimated camera poses against reference poses."""
 
 from __future__ import annotations
 
@@ -37,8 +37,6 @@ def check_job(config: PosesConfig) -> PosesJob:
     """Read and match both sides. Raises InputError when one is missing or broken, or fewer than 3 photos match."""
     if config.pred is None or config.reference is None:
         raise InputError("poses needs --pred and --reference")
-    if not config.auc_deg or any(not 0 < limit <= 180 for limit in config.auc_deg):
-        raise InputError(f"--auc-deg {config.auc_deg}: each must be above 0 and at most 180 degrees")
     pred, reference = read_poses(config.pred), read_poses(config.reference)
     names = match_names(list(pred), list(reference))
     if len(names) < 3:
@@ -73,49 +71,54 @@ def relative_pose_auc(
 ) -> dict[str, float]:
     """``auc_<limit>``: area under the recall of relative poses up to each limit in degrees, divided by the limit.
 
-    Over all pairs of photos of ``gt`` (cam_from_world by name); a pair that ``pred`` lacks a photo of fails. The error
-    of a pair is the larger of the rotation angle and of the angle between the directions of translation (Sarlin et al.,
-    SuperGlue, CVPR 2020, section 5.1). Poses have signs, so opposite directions are 180 degrees apart; where cameras of
-    ``gt`` share a centre only the rotation counts.
+    Over all pairs of photos of ``gt``, (4, 4) cam_from_world by name; pairs with a photo that ``pred`` lacks fail. The
+    error of a pair is the larger of the rotation angle and of the angle between the directions of translation (Sarlin
+    et al., SuperGlue, CVPR 2020, section 5.1). Poses have signs, so opposite directions are 180 degrees apart; where
+    cameras of ``gt`` share a centre only the rotation counts.
     """
     errors = np.sort(relative_pose_errors_deg(pred, gt))
     return {f"auc_{limit:g}": _area(errors, limit) for limit in limits_deg}
 
 
 def relative_pose_errors_deg(pred: Mapping[str, FloatArray], gt: Mapping[str, FloatArray]) -> NDArray[np.float64]:
-    """(N (N - 1) / 2,) errors of all pairs in degrees; infinite where ``pred`` lacks a photo. Raises for N < 2."""
+    """Errors in degrees of all pairs of N poses, (M,) with M = N (N - 1) / 2; infinite where ``pred`` lacks a photo.
+
+    ``pred`` and ``gt``: (4, 4) cam_from_world by name. Raises InputError for N < 2.
+    """
     names = sorted(gt)
     if len(names) < 2:
         raise InputError(f"relative poses need 2 or more photos; there are {len(names)}")
     both = [name for name in names if name in pred]
     total = len(names) * (len(names) - 1) // 2
     errors = []
-    found, given = (np.stack([poses[name] for name in both]) if both else np.zeros((0, 4, 4)) for poses in (pred, gt))
+    estimated, true = (
+        np.stack([poses[name] for name in both]) if both else np.zeros((0, 4, 4)) for poses in (pred, gt)
+    )
     for i in range(len(both) - 1):
-        errors.append(_pair_errors(found[i], found[i + 1 :], given[i], given[i + 1 :]))
-    known = np.concatenate(errors) if errors else np.zeros(0)
-    return np.concatenate([known, np.full(total - len(known), np.inf)])
+        errors.append(_pair_errors(estimated[i], estimated[i + 1 :], true[i], true[i + 1 :]))
+    finite = np.concatenate(errors) if errors else np.zeros(0)
+    return np.concatenate([finite, np.full(total - len(finite), np.inf)])
 
 
-def _pair_errors(found: FloatArray, found_others: FloatArray, given: FloatArray, given_others: FloatArray) -> NDArray:
+def _pair_errors(pose: FloatArray, others: FloatArray, true_pose: FloatArray, true_others: FloatArray) -> NDArray:
     """(M,) errors of the pairs of one photo with M others."""
-    rotation, translation = _relative(found, found_others)
-    true_rotation, true_translation = _relative(given, given_others)
+    rotation, translation = _relative(pose, others)
+    true_rotation, true_translation = _relative(true_pose, true_others)
     difference = np.einsum("mij,mkj->mik", rotation, true_rotation)
     sine = np.stack([difference[:, 2, 1] - difference[:, 1, 2], difference[:, 0, 2] - difference[:, 2, 0],
                      difference[:, 1, 0] - difference[:, 0, 1]], axis=1)  # fmt: skip
     cosine = (np.trace(difference, axis1=1, axis2=2) - 1) / 2
-    turned = np.arctan2(np.linalg.norm(sine, axis=1) / 2, cosine)
+    rotation_error = np.arctan2(np.linalg.norm(sine, axis=1) / 2, cosine)
     cross = np.linalg.norm(np.cross(translation, true_translation), axis=1)
-    off = np.arctan2(cross, (translation * true_translation).sum(1))
+    direction_error = np.arctan2(cross, (translation * true_translation).sum(1))
     apart = np.linalg.norm(true_translation, axis=1) > 1e-12
-    return np.degrees(np.where(apart, np.maximum(turned, off), turned))
+    return np.degrees(np.where(apart, np.maximum(rotation_error, direction_error), rotation_error))
 
 
-def _relative(one: FloatArray, others: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Rotations (M, 3, 3) and translations (M, 3) that take camera axes of ``one`` to those of ``others``."""
-    rotation = others[:, :3, :3] @ one[:3, :3].T
-    return rotation, others[:, :3, 3] - rotation @ one[:3, 3]
+def _relative(pose: FloatArray, others: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Rotations (M, 3, 3) and translations (M, 3) that take camera axes of ``pose`` to those of ``others``."""
+    rotation = others[:, :3, :3] @ pose[:3, :3].T
+    return rotation, others[:, :3, 3] - rotation @ pose[:3, 3]
 
 
 def _area(errors: NDArray[np.float64], limit: float) -> float:

@@ -1,4 +1,4 @@
-"""The first of both loops: maps of every photo of a set, written to disk; scoring never needs the model again."""
+"""The first loop: predict the maps of every photo of a set and write them; scoring does not need the model."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _MADE_BY = "made_by.json"
 
 def parse_shard(text: str) -> tuple[int, int]:
     """(number, count) of a shard "2/8", numbered from 1. Raises InputError for anything else."""
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
-    number, count = (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    number, count = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= number <= count:
         raise InputError(f"--shard {text}: allowed is NUMBER/COUNT with 1 <= NUMBER <= COUNT, such as 2/8")
     return number, count
@@ -40,30 +40,30 @@ def indices_of(total: int, shard: tuple[int, int]) -> range:
 def predict_set(benchmark: Benchmark, model: Model, folder: Path, indices: Sequence[int], seed: int) -> int:
     """Write ``folder/<name>.npz`` for the photos ``indices`` that have none yet; returns how many were predicted.
 
-    Each file appears whole or not at all, so an interrupted loop goes on, and several may work on one folder. Raises
+    Files are written by rename, so an interrupted loop resumes, and several processes may share a folder. Raises
     InputError when a photo cannot be read, ModelError when the network fails.
     """
     todo = [i for i in indices if not prediction_file(folder, benchmark.name(i)).is_file()]
     size = model.batch_size
     batches = [todo[start : start + size] for start in range(0, len(todo), size)]
-    for batch in track(batches, f"predicting {benchmark.facts.title}", len(batches)):
+    for batch in track(batches, f"predicting {benchmark.spec.title}", len(batches)):
         photos = [benchmark.photo(i) for i in batch]
-        padded = [pad(photo, benchmark.facts.padding) for photo in photos]
+        padded = [pad(photo, benchmark.spec.padding) for photo in photos]
         names = [benchmark.name(i) for i in batch]
-        found = model.predict_batch(padded, seed, [f"{name}.png" for name in names])
-        for name, photo, prediction in zip(names, photos, found, strict=True):
+        predictions = model.predict_batch(padded, seed, [f"{name}.png" for name in names])
+        for name, photo, prediction in zip(names, photos, predictions, strict=True):
             cropped = crop(prediction, photo.shape[0], photo.shape[1])
             save_prediction(prediction_file(folder, name), cropped)
     return len(todo)
 
 
 def prediction_file(folder: Path, name: str) -> Path:
-    """Where the maps of a photo are."""
+    """The file with the maps of a photo."""
     return folder / f"{name}.npz"
 
 
 def claim(folder: Path, made_by: dict[str, Any]) -> None:
-    """Note in ``folder`` what its maps are made by. Raises InputError when they were made by something else."""
+    """Record in ``folder`` the settings of its maps. Raises InputError when they were generated with other settings."""
     path = folder / _MADE_BY
     if not path.is_file():
         write_json(path, made_by)
@@ -74,8 +74,11 @@ def claim(folder: Path, made_by: dict[str, Any]) -> None:
         raise InputError(f"{path} cannot be read: {error}") from None
     differing = sorted(key for key in before.keys() | made_by if before.get(key) != made_by.get(key))
     if differing:
-        said = ", ".join(f"{key} {before.get(key)!r}, now {made_by.get(key)!r}" for key in differing)
-        raise InputError(f"{folder} holds maps made otherwise ({said}); choose another --out, or remove the folder")
+        changes = ", ".join(f"{key} {before.get(key)!r}, now {made_by.get(key)!r}" for key in differing)
+        raise InputError(
+            f"{folder} holds maps generated with different settings ({changes}); choose another --out or remove the "
+            "folder"
+        )
 
 
 def padding(height: int, width: int, multiple: int) -> tuple[int, int, int, int]:

@@ -41,7 +41,7 @@ def from_cameras(pred: Poses, reference: Poses) -> Registered:
 
 
 def by_icp(prediction: Points, reference: Points, max_distance: float, with_scale: bool, seed: int) -> Registered:
-    """Point-to-point ICP from where the prediction is (Besl and McKay, PAMI 1992), over pairs up to ``max_distance``.
+    """Point-to-point ICP of points (N, 3) to (M, 3) (Besl and McKay, PAMI 1992), over pairs up to ``max_distance``.
 
     Reports the share of matched points (fitness), their rms distance before and after, and the motion that was added.
     Raises InputError when hardly any point has a partner.

@@ -81,7 +81,7 @@ def _of_disparity(disparity: Vector, gt: Vector) -> Vector:
 
 
 def grid_sample(valid: BoolArray, size: int = GRID) -> NDArray[np.int64]:
-    """Flat indices of the valid pixels that MoGe's evaluation fits, for ``size`` x ``size`` points spread over the map.
+    """(N,) flat indices of the valid pixels (H, W) that MoGe's evaluation fits, at ``size`` x ``size`` grid points.
 
     Around each point a window as large as the spacing, rounded up, is searched for the valid pixel nearest to it.
     Points without one give none. Windows overlap where sizes do not divide, so a pixel can come up more than once.
@@ -95,8 +95,8 @@ def grid_sample(valid: BoolArray, size: int = GRID) -> NDArray[np.int64]:
     usable = usable & valid.ravel()[np.where(usable, index, 0)]
     squared = np.where(usable, off_y[:, None, :, None] ** 2 + off_x[None, :, None, :] ** 2, np.float32(np.inf))
     nearest = squared.reshape(size * size, -1).argmin(1)
-    chosen = index.reshape(size * size, -1)[np.arange(size * size), nearest]
-    return np.asarray(chosen[usable.reshape(size * size, -1).any(1)], np.int64)
+    sampled = index.reshape(size * size, -1)[np.arange(size * size), nearest]
+    return np.asarray(sampled[usable.reshape(size * size, -1).any(1)], np.int64)
 
 
 def _windows(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

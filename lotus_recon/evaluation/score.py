@@ -1,4 +1,4 @@
-"""The second of both loops: stored maps against ground truth, photo by photo and as a set."""
+"""The second loop: scores of stored maps against ground truth, per photo and per set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.datasets.benchmarks.base import Benchmark, Facts, Truth
+from lotus_recon.datasets.benchmarks.base import Benchmark, BenchmarkSpec, Truth
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig
 from lotus_recon.evaluation.metrics import DepthAlignment, aligned_depth, depth_metrics, normal_errors_deg
@@ -22,7 +22,7 @@ from lotus_recon.io.maps import load_prediction
 from lotus_recon.progress import track
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, NormalMap, Prediction
 
-# How bad a photo is, for the pictures of the worst: the first of these that it has.
+# The score that ranks photos for the error images: the first of these that a photo has.
 _BADNESS = ("abs_rel", "mean", "metric_rel", "scale_rel", "affine_rel", "disparity_rel")
 _SHOWN = 5
 
@@ -52,7 +52,7 @@ class _Scored:
     scores: dict[str, float]
     angles_deg: NDArray[np.float64] | None
     compared: int
-    known: int  # pixels with ground truth
+    total: int  # pixels with ground truth
 
 
 def score_set(benchmark: Benchmark, task: Task, folder: Path, count: int, config: MapsConfig) -> SetScores:
@@ -62,23 +62,23 @@ def score_set(benchmark: Benchmark, task: Task, folder: Path, count: int, config
     maps are missing (before any is read), or one does not fit its ground truth.
     """
     names = [benchmark.name(i) for i in range(count)]
-    refuse_missing(folder, names, benchmark.facts.title)
+    refuse_missing(folder, names, benchmark.spec.title)
     score = _score_depth if task == "depth" else _score_normals
 
-    def one(index: int) -> _Scored:
-        return _in_context(names[index], lambda: score(*_pair(benchmark, index, folder, task), benchmark.facts, config))
+    def scored_photo(index: int) -> _Scored:
+        return _in_context(names[index], lambda: score(*_pair(benchmark, index, folder, task), benchmark.spec, config))
 
     photos: dict[str, dict[str, float]] = {}
-    pool, compared, known = AnglePool(), 0, 0
+    pool, compared, total = AnglePool(), 0, 0
     with ThreadPoolExecutor(max(1, config.workers)) as threads:
-        results = track(threads.map(one, range(count)), f"scoring {benchmark.facts.title}", count)
+        results = track(threads.map(scored_photo, range(count)), f"scoring {benchmark.spec.title}", count)
         for name, scored in zip(names, results, strict=True):
             photos[name] = scored.scores
-            compared, known = compared + scored.compared, known + scored.known
+            compared, total = compared + scored.compared, total + scored.total
             if scored.angles_deg is not None:
                 pool.add(scored.angles_deg)
     overall = pool.scores() if task == "normals" else _means(list(photos.values()))
-    return SetScores(benchmark.facts.title, overall, photos, compared, compared / known)
+    return SetScores(benchmark.spec.title, overall, photos, compared, compared / total)
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:
@@ -106,7 +106,7 @@ def _pair(benchmark: Benchmark, index: int, folder: Path, task: Task) -> tuple[P
 
 
 def depth_pair(prediction: Prediction, truth: Truth, config: MapsConfig) -> tuple[DepthMap, NDArray, BoolArray, int]:
-    """Predicted depth, true depth, pixels to compare and how many of them have no prediction."""
+    """Predicted depth, true depth (H, W), pixels to compare (H, W), and the number of pixels without prediction."""
     if prediction.depth is None or truth.depth is None or truth.depth_valid is None:
         raise InputError(f"the {'prediction' if prediction.depth is None else 'data set'} has no depth")
     compared, holes = _compared(truth.depth_valid, prediction.depth.valid, config)
@@ -114,10 +114,10 @@ def depth_pair(prediction: Prediction, truth: Truth, config: MapsConfig) -> tupl
 
 
 def normals_pair(prediction: Prediction, truth: Truth, config: MapsConfig) -> tuple[NormalMap, NDArray, BoolArray, int]:
-    """Predicted normals, true normals, pixels to compare and how many of them have no prediction.
+    """Predicted normals, true normals (H, W, 3), pixels to compare (H, W), and the number without prediction.
 
-    A pixel that the model has a direction for is compared although it marks it as unusable, as those that look away
-    from the camera are: the protocol counts every pixel of the ground truth.
+    Pixels with a direction are compared even if the model marks them invalid, such as those that face away from the
+    camera: the protocol counts every pixel of the ground truth.
     """
     if prediction.normals is None or truth.normals is None or truth.normals_valid is None:
         raise InputError(f"the {'prediction' if prediction.normals is None else 'data set'} has no normals")
@@ -126,16 +126,16 @@ def normals_pair(prediction: Prediction, truth: Truth, config: MapsConfig) -> tu
     return prediction.normals, truth.normals, compared, holes
 
 
-def _compared(known: BoolArray, predicted: BoolArray, config: MapsConfig) -> tuple[BoolArray, int]:
-    if known.shape != predicted.shape:
-        raise InputError(f"the prediction is {predicted.shape}, the ground truth {known.shape}: sizes must agree")
-    holes = int((known & ~predicted).sum())
+def _compared(true_valid: BoolArray, predicted: BoolArray, config: MapsConfig) -> tuple[BoolArray, int]:
+    if true_valid.shape != predicted.shape:
+        raise InputError(f"the prediction is {predicted.shape}, the ground truth {true_valid.shape}: sizes must agree")
+    holes = int((true_valid & ~predicted).sum())
     if holes and config.holes == "refuse":
-        raise InputError(f"{holes} of {known.sum()} pixels with ground truth have no prediction; see --holes leave_out")
-    return known & predicted, holes
+        raise InputError(f"{holes} of {true_valid.sum()} pixels with ground truth have no prediction; see --holes skip")
+    return true_valid & predicted, holes
 
 
-def _score_depth(prediction: Prediction, truth: Truth, facts: Facts, config: MapsConfig) -> _Scored:
+def _score_depth(prediction: Prediction, truth: Truth, spec: BenchmarkSpec, config: MapsConfig) -> _Scored:
     depth, gt, compared, holes = depth_pair(prediction, truth, config)
     scores: dict[str, float] = {}
     if config.protocol != "robust":
@@ -144,9 +144,9 @@ def _score_depth(prediction: Prediction, truth: Truth, facts: Facts, config: Map
             gt,
             compared,
             alignment_of(depth.kind, config),
-            facts.min_depth,
-            facts.max_depth,
-            facts.alignment_resolution,
+            spec.min_depth,
+            spec.max_depth,
+            spec.alignment_resolution,
         )
     if config.protocol != "papers":
         scores |= robust_metrics(depth.values, gt, compared, depth.kind, config.truncation)
@@ -154,7 +154,7 @@ def _score_depth(prediction: Prediction, truth: Truth, facts: Facts, config: Map
     return _Scored(scores, None, count, count + holes)
 
 
-def _score_normals(prediction: Prediction, truth: Truth, facts: Facts, config: MapsConfig) -> _Scored:
+def _score_normals(prediction: Prediction, truth: Truth, spec: BenchmarkSpec, config: MapsConfig) -> _Scored:
     normals, gt, compared, holes = normals_pair(prediction, truth, config)
     angles = normal_errors_deg(normals.values, gt, compared)
     pool = AnglePool()
@@ -163,23 +163,25 @@ def _score_normals(prediction: Prediction, truth: Truth, facts: Facts, config: M
 
 
 def alignment_of(kind: DepthKind, config: MapsConfig) -> DepthAlignment:
-    """How the papers' protocol aligns depth of this kind."""
+    """The alignment that the papers' protocol uses for depth of this kind."""
     if config.align != "auto":
         return config.align
     return "affine_disparity" if kind is DepthKind.AFFINE_DISPARITY else "affine"
 
 
-def depth_error_map(prediction: Prediction, truth: Truth, facts: Facts, config: MapsConfig) -> NDArray[np.float64]:
-    """(H, W) |d - g| / g of the depth that the papers' protocol scores; NaN where nothing is compared."""
+def depth_error_map(
+    prediction: Prediction, truth: Truth, spec: BenchmarkSpec, config: MapsConfig
+) -> NDArray[np.float64]:
+    """(H, W) |d - g| / g of the depth that the papers' protocol scores; NaN at pixels that are not compared."""
     depth, gt, compared, _ = depth_pair(prediction, truth, config)
     kind = alignment_of(depth.kind, config)
-    limits = (facts.min_depth, facts.max_depth, facts.alignment_resolution)
+    limits = (spec.min_depth, spec.max_depth, spec.alignment_resolution)
     aligned = aligned_depth(depth.values, gt, compared, kind, *limits)
     return np.asarray(np.abs(aligned - gt) / np.where(gt > 0, gt, np.nan))
 
 
 def normals_error_map(prediction: Prediction, truth: Truth, config: MapsConfig) -> NDArray[np.float64]:
-    """(H, W) angles in degrees; NaN where nothing is compared."""
+    """(H, W) angles in degrees; NaN at pixels that are not compared."""
     normals, gt, compared, _ = normals_pair(prediction, truth, config)
     angles = np.full(compared.shape, np.nan)
     angles[compared & (np.linalg.norm(gt, axis=-1) > 0)] = normal_errors_deg(normals.values, gt, compared)

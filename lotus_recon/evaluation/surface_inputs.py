@@ -9,7 +9,7 @@ import numpy as np
 
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.pose_files import match_names, read_views
-from lotus_recon.evaluation.surfaces import Points, Surface, thinned
+from lotus_recon.evaluation.surfaces import Points, Surface, subsampled
 from lotus_recon.geometry.camera import unproject
 from lotus_recon.geometry.pose import invert_rigid, transform
 from lotus_recon.io.cameras import is_colmap_model, read_colmap_model
@@ -28,7 +28,7 @@ def read_surface(path: Path) -> Surface:
     """
     if path.is_dir():
         if not is_colmap_model(path):
-            raise InputError(f"{path} is a folder without a COLMAP model; name a mesh or a cloud (PLY)")
+            raise InputError(f"{path} is a folder without a COLMAP model; give a mesh or a point cloud (PLY)")
         points = read_colmap_model(path).points.xyz
         if len(points) == 0:
             raise InputError(f"the COLMAP model {path} has no points")
@@ -44,7 +44,7 @@ def read_surface(path: Path) -> Surface:
 def read_posed_maps(folder: Path, poses: Path) -> list[PosedMap]:
     """Depth maps ``<view>.npz`` of a folder with the cameras of ``poses``, matched by name.
 
-    Raises InputError when a map is not METRIC or SCENE, has another size than its camera, or none has a camera.
+    Raises InputError when a map is not METRIC or SCENE, differs in size from its camera, or none has a camera.
     """
     files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.npz"))}
     if not files:
@@ -62,12 +62,12 @@ def read_posed_maps(folder: Path, poses: Path) -> list[PosedMap]:
 
 
 def points_of_maps(maps: Sequence[PosedMap], spacing: float) -> Points:
-    """(N, 3) world points of all valid pixels, thinned map by map so that millions of pixels need little memory."""
+    """(N, 3) world points of all valid pixels, subsampled map by map to limit memory."""
     parts = []
     for view, depth in maps:
         in_cam = unproject(np.where(depth.valid, depth.values, 1.0), view.camera)[depth.valid]
         if len(in_cam):
-            parts.append(thinned(transform(invert_rigid(view.cam_from_world), in_cam), spacing))
+            parts.append(subsampled(transform(invert_rigid(view.cam_from_world), in_cam), spacing))
     if not parts:
         raise InputError("the reference depth maps have no valid pixel")
-    return thinned(np.concatenate(parts), spacing)
+    return subsampled(np.concatenate(parts), spacing)

@@ -33,7 +33,7 @@ from lotus_recon.workspace import write_atomically, write_json
 
 @dataclass(frozen=True, eq=False)
 class SurfaceJob:
-    """What a run compares, read and checked."""
+    """The two sides of a run, read and checked."""
 
     config: SurfaceConfig
     pred: Surface
@@ -44,7 +44,7 @@ class SurfaceJob:
 
 @dataclass(frozen=True)
 class SurfaceScores:
-    """Scores of a surface: of distances, and a row per threshold; how it was aligned."""
+    """Scores of a surface: distances, a row per threshold, and the alignment."""
 
     distances: dict[str, float]
     table: list[dict[str, float]]
@@ -56,10 +56,8 @@ def check_job(config: SurfaceConfig) -> SurfaceJob:
     """Read both sides. Raises InputError for options that contradict each other and files that cannot be used."""
     if config.pred is None or config.reference is None:
         raise InputError("reconstruction needs --pred and --reference")
-    if not config.thresholds or any(not value > 0 for value in config.thresholds):
-        raise InputError(f"--thresholds {config.thresholds}: one or more positive lengths are needed")
-    if config.spacing is not None and not config.spacing > 0:
-        raise InputError(f"--spacing {config.spacing}: must be positive")
+    if not config.thresholds:
+        raise InputError("reconstruction needs --thresholds, one or more lengths")
     if config.align == "cameras" and (config.pred_poses is None or config.reference_poses is None):
         raise InputError("--align cameras needs --pred-poses and --reference-poses")
     if config.box:
@@ -70,8 +68,8 @@ def check_job(config: SurfaceConfig) -> SurfaceJob:
         raise InputError("--seen-only needs reference depth maps: --reference FOLDER with --reference-poses")
     reference = points_of_maps(maps, spacing) if maps else read_surface(config.reference)
     pred = read_surface(config.pred)
-    scale_known = config.align == "none"  # otherwise the area is not known before the cameras are compared
-    for path, surface, is_final in ((config.pred, pred, scale_known), (config.reference, reference, True)):
+    is_scaled = config.align == "none"  # otherwise the area depends on the alignment of the cameras
+    for path, surface, is_final in ((config.pred, pred, is_scaled), (config.reference, reference, True)):
         if isinstance(surface, Mesh) and is_final:
             samples_for(surface, spacing, str(path))
     return SurfaceJob(config, pred, reference, maps, spacing)
@@ -82,12 +80,12 @@ def _reference_maps(config: SurfaceConfig) -> list[PosedMap]:
     if not config.reference.is_dir() or is_colmap_model(config.reference):
         return []
     if config.reference_poses is None:
-        raise InputError(f"{config.reference} is a folder of depth maps: --reference-poses must name their cameras")
+        raise InputError(f"{config.reference} is a folder of depth maps; give their cameras with --reference-poses")
     return read_posed_maps(config.reference, config.reference_poses)
 
 
 def run_job(job: SurfaceJob, out: Path) -> SurfaceScores:
-    """Align, sample, mask, measure; write ``summary.json`` and ``table.md``."""
+    """Align, sample, mask and measure; write ``summary.json`` and ``table.md``."""
     scores = score(job)
     write_json(
         out / "summary.json",
@@ -118,7 +116,7 @@ def run_job(job: SurfaceJob, out: Path) -> SurfaceScores:
 
 
 def score(job: SurfaceJob) -> SurfaceScores:
-    """Scores of the prediction in the frame of the reference. Raises InputError when masks leave nothing of a side."""
+    """Scores of the prediction in the frame of the reference. Raises InputError when masks exclude all points."""
     config = job.config
     reference = _reference_samples(job)
     similarity, report = _aligned(job, reference)
@@ -127,15 +125,15 @@ def score(job: SurfaceJob) -> SurfaceScores:
     judged_pred, judged_reference = pred[_judged_pred(pred, job)], reference[_judged_reference(reference, config)]
     for what, points in (("prediction", judged_pred), ("reference", judged_reference)):
         if len(points) == 0:
-            raise InputError(f"the masks leave nothing of the {what}; are both sides in one frame?")
+            raise InputError(f"the masks exclude all points of the {what}; are both sides in the same frame?")
     whole = config.exact and not (config.box or config.crop or config.dtu_mask)  # what is cut has no triangles left
     to_pred = moved if whole and isinstance(moved, Mesh) else pred
     to_reference = job.reference if whole and isinstance(job.reference, Mesh) else reference
-    found = mixed_distances(judged_pred, judged_reference, to_pred, to_reference)
+    distances = mixed_distances(judged_pred, judged_reference, to_pred, to_reference)
     report["pred_to_reference"] = matrix_of(similarity).tolist()
-    table = tolerance_table(found, config.thresholds)
+    table = tolerance_table(distances, config.thresholds)
     counts = (len(judged_pred), len(judged_reference))
-    return SurfaceScores(summary(found, config.max_distance), table, report, counts)
+    return SurfaceScores(summary(distances, config.max_distance), table, report, counts)
 
 
 def _reference_samples(job: SurfaceJob) -> Points:
@@ -158,9 +156,9 @@ def _aligned(job: SurfaceJob, reference: Points) -> tuple[Similarity, dict[str, 
         samples = _cut(uniform_samples(_moved(job.pred, similarity), job.spacing, config.seed), config)
         samples, truth = samples[_judged_pred(samples, job)], reference[_judged_reference(reference, config)]
         if len(samples) == 0 or len(truth) == 0:
-            raise InputError("the masks leave nothing for ICP to match; are both sides in one frame?")
-        reach = config.icp_distance or 10 * max(config.thresholds)
-        refined = by_icp(samples, truth, reach, config.icp == "similarity", config.seed)
+            raise InputError("the masks exclude all points that ICP could match; are both sides in the same frame?")
+        max_distance = config.icp_distance or 10 * max(config.thresholds)
+        refined = by_icp(samples, truth, max_distance, config.icp == "similarity", config.seed)
         similarity, report = after(refined.similarity, similarity), report | refined.report
     return similarity, report
 
@@ -172,7 +170,7 @@ def _moved(surface: Surface, similarity: Similarity) -> Surface:
 
 
 def _cut(points: Points, config: SurfaceConfig, is_pred: bool = True) -> Points:
-    """The points of a side that exist at all for the scores: in the box and the crop, near DTU's volume."""
+    """The points of a side that take part in the scores: in the box and the crop, near DTU's volume."""
     kept = np.ones(len(points), bool)
     if config.box:
         kept &= masks.inside_box(points, config.box)
@@ -184,7 +182,7 @@ def _cut(points: Points, config: SurfaceConfig, is_pred: bool = True) -> Points:
 
 
 def _judged_pred(points: Points, job: SurfaceJob) -> BoolArray:
-    """(N,) the predicted points whose distance counts: what could be observed. All serve as neighbours."""
+    """(N,) mask of the observable predicted points, whose distances count. All points serve as neighbours."""
     judged = np.ones(len(points), bool)
     if job.config.dtu_mask is not None:
         judged &= masks.read_dtu_mask(job.config.dtu_mask).contains(points)
@@ -194,7 +192,7 @@ def _judged_pred(points: Points, job: SurfaceJob) -> BoolArray:
 
 
 def _judged_reference(points: Points, config: SurfaceConfig) -> BoolArray:
-    """(N,) the reference points whose distance counts: above DTU's table."""
+    """(N,) mask of the reference points above DTU's table, whose distances count."""
     if config.dtu_plane is None:
         return np.ones(len(points), bool)
     return masks.above_plane(points, masks.read_dtu_plane(config.dtu_plane))

@@ -1,4 +1,4 @@
-"""How near two surfaces are: distances in both directions, thinned, masked, and summed up as benchmarks do."""
+"""Distances between two surfaces in both directions, from uniform samples, summarised as in the benchmarks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Surface = Mesh | Points
 
 _MAX_SAMPLES = 20_000_000
 _POINTS_PER_CELL = 30
-# A uniform sample of density 1 / spacing^2 has gaps: four times as many points, thinned, have one in almost every cell.
+# A uniform sample of density 1 / spacing^2 has gaps; four times as many points have one in almost every cell.
 _SAMPLES_PER_CELL = 4.0
 
 
@@ -31,19 +31,19 @@ class Distances:
 
 
 def uniform_samples(surface: Surface, spacing: float, seed: int) -> Points:
-    """(N, 3) points of a surface about ``spacing`` apart: a mesh is sampled by area, then either side is thinned.
+    """(N, 3) points of a surface about ``spacing`` apart: a mesh is sampled by area, then subsampled.
 
     Raises InputError when there is nothing to sample, or the spacing would need more than 20 million samples.
     """
     if not spacing > 0:
         raise InputError(f"spacing {spacing}: must be positive")
     if not isinstance(surface, Mesh):
-        return thinned(surface, spacing)
-    return thinned(sample_mesh(surface, samples_for(surface, spacing), seed), spacing)
+        return subsampled(surface, spacing)
+    return subsampled(sample_mesh(surface, samples_for(surface, spacing), seed), spacing)
 
 
 def samples_for(surface: Mesh, spacing: float, what: str = "a mesh") -> int:
-    """How many samples of a mesh leave no hole when they are thinned to ``spacing``.
+    """Number of samples of a mesh that have no gaps after subsampling to ``spacing``.
 
     Raises InputError, which names the surface as ``what``, for more than 20 million.
     """
@@ -57,7 +57,7 @@ def samples_for(surface: Mesh, spacing: float, what: str = "a mesh") -> int:
     return max(1, round(wanted))
 
 
-def thinned(points: FloatArray, spacing: float) -> Points:
+def subsampled(points: FloatArray, spacing: float) -> Points:
     """(N, 3) the mean of the points in each voxel of side ``spacing``: dense scans do not count more than sparse ones.
 
     As Tanks and Temples thins (Knapitsch et al., 2017, section 4.2); DTU drops neighbours nearer than the spacing.
@@ -111,9 +111,9 @@ def _along_space(points: Points) -> NDArray[np.int64]:
 
 
 def mixed_distances(prediction: Points, reference: Points, to_prediction: Surface, to_reference: Surface) -> Distances:
-    """Distances of the points of each side that are judged to what the other side is: a mesh's triangles, or points.
+    """Distances of the judged points (N, 3), (M, 3) of each side to the other surface: triangles of a mesh, or points.
 
-    Distances to triangles have no sampling noise in them. Raises InputError as ``distances`` does.
+    Distances to triangles have no sampling noise. Raises InputError as ``distances`` does.
     """
     _check_sides(prediction, reference)
     return Distances(_to(prediction, to_reference), _to(reference, to_prediction))
@@ -123,24 +123,24 @@ def _to(points: Points, target: Surface) -> Points:
     return point_to_mesh_distance(points, target) if isinstance(target, Mesh) else nearest(points, target)
 
 
-def summary(found: Distances, max_distance: float | None = None) -> dict[str, float]:
+def summary(distances: Distances, max_distance: float | None = None) -> dict[str, float]:
     """accuracy and completeness as mean and median, and chamfer = (mean accuracy + mean completeness) / 2.
 
     DTU leaves distances above ``max_distance`` out of these (Jensen et al., CVPR 2014), and so does this; what share
     remains is returned as ``accuracy_share`` and ``completeness_share``. Raises InputError when nothing remains.
     """
     scores: dict[str, float] = {}
-    for name, values in (("accuracy", found.to_reference), ("completeness", found.to_prediction)):
+    for name, values in (("accuracy", distances.to_reference), ("completeness", distances.to_prediction)):
         kept = values if max_distance is None else values[values < max_distance]
         if len(kept) == 0:
-            raise InputError(f"{name}: all distances are above {max_distance}; are both sides in one frame?")
+            raise InputError(f"{name}: all distances are above {max_distance}; are both sides in the same frame?")
         scores |= {name: float(kept.mean()), f"{name}_median": float(np.median(kept))}
         scores[f"{name}_share"] = len(kept) / len(values)
     scores["chamfer"] = (scores["accuracy"] + scores["completeness"]) / 2
     return scores
 
 
-def tolerance_table(found: Distances, thresholds: Sequence[float]) -> list[dict[str, float]]:
+def tolerance_table(distances: Distances, thresholds: Sequence[float]) -> list[dict[str, float]]:
     """precision, recall and F-score at each threshold (Knapitsch et al., 2017, eq. 3-5; ETH3D's table of tolerances).
 
     Raises InputError for a threshold that is not positive.
@@ -149,8 +149,8 @@ def tolerance_table(found: Distances, thresholds: Sequence[float]) -> list[dict[
     for threshold in thresholds:
         if not threshold > 0:
             raise InputError(f"threshold {threshold}: must be positive")
-        precision = float((found.to_reference < threshold).mean())
-        recall = float((found.to_prediction < threshold).mean())
+        precision = float((distances.to_reference < threshold).mean())
+        recall = float((distances.to_prediction < threshold).mean())
         both = precision + recall
         fscore = 2 * precision * recall / both if both else 0.0
         rows.append({"threshold": threshold, "precision": precision, "recall": recall, "fscore": fscore})

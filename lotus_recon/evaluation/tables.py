@@ -23,7 +23,7 @@ UNITS: Mapping[str, str] = {
     **{f"{name}_rel": "1" for name in ("metric", "scale", "affine", "disparity")},
     **{f"{name}_delta1": "share" for name in ("metric", "scale", "affine", "disparity")},
 }  # fmt: skip
-# What a comparison shows of a set, as the papers do: title, score, factor.
+# Columns of a set in the comparison, as in the papers: title, score, factor.
 _COMPARED: Mapping[str, tuple[tuple[str, str, float], tuple[str, str, float]]] = {
     "depth": (("AbsRel %", "abs_rel", 100), ("delta1 %", "delta1", 100)),
     "normals": (("mean deg", "mean", 1), ("< 11.25 deg %", "pct_11_25", 1)),
@@ -32,7 +32,7 @@ _COMPARED: Mapping[str, tuple[tuple[str, str, float], tuple[str, str, float]]] =
 
 @dataclass(frozen=True)
 class Published:
-    """A row of somebody else's table: two figures per set."""
+    """A row of a published table: two figures per set."""
 
     model: str
     source: str  # citation
@@ -99,14 +99,14 @@ def _write_photos(path: Path, scores: SetScores) -> None:
 
 
 def comparison(label: str, task: str, results: Mapping[str, SetScores]) -> list[str]:
-    """Lines of the table with our row beside the published ones, and where these are from."""
+    """Lines of the table with the row of this run beside the published ones, and their sources."""
     columns = _COMPARED[task]
     kinds = [kind for kind, scores in results.items() if all(key in scores.overall for _, key, _ in columns)]
     if not kinds:
         return []
     header = ["model", *(f"{results[kind].title} {title}" for kind in kinds for title, _, _ in columns)]
-    ours = [f"{results[kind].overall[key] * factor:.1f}" for kind in kinds for _, key, factor in columns]
-    rows = [[f"**{label}** (this run)", *ours]]
+    figures = [f"{results[kind].overall[key] * factor:.1f}" for kind in kinds for _, key, factor in columns]
+    rows = [[f"**{label}** (this run)", *figures]]
     shown = [row for row in published(task) if any(kind in row.figures for kind in kinds)]
     for row in shown:
         pairs = (row.figures.get(kind) for kind in kinds)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import FusionError
-from lotus_recon.fusion.views import SAMPLE_STRIDE, Survey, worker_count
+from lotus_recon.fusion.views import SAMPLE_STRIDE, DepthScan, worker_count
 from lotus_recon.types import View
 
 BLOCK_RESOLUTION = 16  # voxels along the edge of a block
@@ -19,15 +19,15 @@ _MASK = 2**_BITS - 1
 _LIMIT = 2 ** (_BITS - 1)  # coordinates lie between -_LIMIT and _LIMIT
 
 
-def blocks_per_view(survey: Survey, voxel_size: float, truncation: float) -> list[NDArray[np.int64]]:
-    """For every view the packed coordinates, sorted, of the blocks that lie within ``truncation`` of its surface.
+def blocks_per_view(scan: DepthScan, voxel_size: float, truncation: float) -> list[NDArray[np.int64]]:
+    """For every view the packed coordinates (N,), sorted, of the blocks within ``truncation`` of its surface.
 
     Raises FusionError when the scene is too large for voxels this small.
     """
     block_size = voxel_size * BLOCK_RESOLUTION
     with ThreadPoolExecutor(worker_count()) as pool:
         touched = functools.partial(_touched, block_size=block_size, truncation=truncation)
-        return list(pool.map(touched, survey.views, survey.samples))
+        return list(pool.map(touched, scan.views, scan.samples))
 
 
 def _touched(view: View, sample: NDArray[np.float32], block_size: float, truncation: float) -> NDArray[np.int64]:

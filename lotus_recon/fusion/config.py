@@ -1,35 +1,34 @@
-"""Options of fusion. Standard library only: shown by --help."""
+"""Options of fusion, whichever back-end does it; those of a back-end stand in its file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated
 
-FusionName = Literal["tsdf", "normal"]
+from annotated_types import Gt, Interval, Unit
+
+from lotus_recon.limits import Positive
+from lotus_recon.options import Options
 
 
 @dataclass(frozen=True)
-class FusionConfig:
+class AdvancedFusion(Options):
+    """Options that few need to turn, in YAML only."""
+
+    # Pixels whose confidence is not above this are not fused.
+    min_fused_confidence: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+
+
+@dataclass(frozen=True)
+class FusionConfig(Options):
     """How aligned depth maps become one mesh."""
 
-    # tsdf: fuse the depth maps as they are; normal: first integrate each view's normals, with its depth as a guide
-    fusion: FusionName = "tsdf"
-    # Edge of a voxel in units of the scene (metres where the scene is metric); None: from the pixel footprint.
-    voxel_size: float | None = None
-    # Edge of a voxel in pixel footprints (depth / focal length, median over the pixels of all views).
-    voxel_footprints: float = 2.0
-    # Half width, in voxels, of the band around a surface that is averaged; wider than the depth noise.
-    truncation_voxels: float = 8.0
+    # Back-end. tsdf: fuse the depth maps as they are; normal: first integrate each view's normals, with its depth as a
+    # guide.
+    fusion: str = "tsdf"
     # Pixels farther than this many times the median depth of all maps are not fused. At 3, with voxels of 2 median
     # footprints, the footprint of the farthest pixels is 1.5 voxels; beyond, the surface would have holes.
-    max_fused_depth: float = 3.0
-    # Pixels whose confidence (0 to 1) is not above this are not fused.
-    min_fused_confidence: float = 0.0
-    # Surface is kept where the summed weight of its views is above this; a fully confident view counts 1.
-    min_fused_weight: float = 0.0
-    # Gigabytes (1e9 bytes) that fusion may take; voxels are coarsened to fit. None: 60 % of what is free.
-    memory_gb: float | None = None
-    # Separate pieces of surface with less than this share of the whole area are removed.
-    min_island_share: float = 0.0002
-    # The mesh is simplified (quadric error) to at most this many triangles; None: as it comes.
-    max_triangles: int | None = None
+    max_depth_ratio: Positive = 3.0
+    # Most memory that fusion takes (1e9 bytes); voxels are coarsened to fit. None: 60 % of what is free.
+    memory_gb: Annotated[float | None, Gt(0), Unit("gigabytes")] = None
+    advanced: AdvancedFusion = field(default_factory=AdvancedFusion)

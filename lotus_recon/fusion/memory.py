@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from lotus_recon.fusion.blocks import BLOCK_RESOLUTION
 
@@ -16,8 +17,7 @@ _EXTRACTION_BYTES = 16  # per voxel, Open3D's marching cubes: three vertex indic
 # Upper bounds seen on curved, noisy surface; a plane through the middle of a block has 256 and 512.
 _VERTICES, _TRIANGLES = 256, 512  # per block
 _VERTEX_BYTES, _TRIANGLE_BYTES = 36, 12  # position, normal, colour; three indices
-_CLEANING_BYTES = 160  # per triangle: edges, labels and sorting keys as 64-bit integers
-_DECIMATION_BYTES = 640  # per triangle: a quadric per vertex, the queue, two copies of the mesh
+_ORDERING_BYTES = 160  # per triangle: edges, labels and sorting keys as 64-bit integers
 _FRAME_BYTES = 72  # per pixel of one view: photo, its float copies, decoding
 _WORKER_BYTES = 16 << 20  # temporaries of one thread of the weighted integration
 _FIXED_BYTES = 40 << 20  # thread pools, code of the libraries, small arrays
@@ -28,19 +28,17 @@ class MemoryModel:
     """What the estimate depends on besides the number of blocks."""
 
     voxel_bytes: int
-    survey_bytes: int  # depth samples, held until the end
+    scan_bytes: int  # depth samples, held until the end
     frame_pixels: int
     workers: int  # threads of the weighted integration
-    decimates: bool
 
     def estimate_bytes(self, n_blocks: int) -> int:
         """Peak of the memory that fusing ``n_blocks`` blocks adds to the process."""
         grid = (n_blocks + INTEGRATION_STEP) * (_VOXELS * self.voxel_bytes + 256)
         extraction = n_blocks * (_VOXELS * _EXTRACTION_BYTES + _VERTICES * _VERTEX_BYTES + _TRIANGLES * _TRIANGLE_BYTES)
         integration = self.frame_pixels * _FRAME_BYTES + self.workers * _WORKER_BYTES  # freed late, by the allocator
-        per_triangle = _DECIMATION_BYTES if self.decimates else _CLEANING_BYTES
-        cleaning = n_blocks * _TRIANGLES * per_triangle
-        return _FIXED_BYTES + self.survey_bytes + max(grid + integration + extraction, cleaning)
+        ordering = n_blocks * _TRIANGLES * _ORDERING_BYTES
+        return _FIXED_BYTES + self.scan_bytes + max(grid + integration + extraction, ordering)
 
 
 def free_memory_bytes(device: str) -> int:
@@ -49,16 +47,8 @@ def free_memory_bytes(device: str) -> int:
         import torch
 
         return int(torch.cuda.mem_get_info()[0])
-    limits = [_system_free_bytes(), _container_free_bytes()]
+    limits = [psutil.virtual_memory().available, _container_free_bytes()]
     return min(limit for limit in limits if limit is not None)
-
-
-def _system_free_bytes() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):  # not Linux: what is free is not told, so half of what is built in
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def _container_free_bytes() -> int | None:
@@ -70,9 +60,6 @@ def _container_free_bytes() -> int | None:
         return None
 
 
-def resident_bytes() -> int | None:
-    """Memory the process holds now, where the system tells it (Linux)."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return None
+def resident_bytes() -> int:
+    """Memory the process holds now."""
+    return int(psutil.Process().memory_info().rss)

@@ -1,31 +1,25 @@
-"""The fusion stage: aligned depth maps in, one cleaned mesh in the frame of the poses out."""
+"""The fusion stage: aligned depth maps in, one mesh in the frame of the poses out."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
+from lotus_recon.fusion.backends import get_backend
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.memory import resident_bytes
-from lotus_recon.fusion.registry import get_backend
 from lotus_recon.fusion.views import FusionViews
-from lotus_recon.geometry.gravity import estimate_up
-from lotus_recon.io.meshes import GLTF_FROM_CAM, gltf_from_up, write_glb, write_ply
-from lotus_recon.meshing.cleaning import Cleaned, clean_mesh
-from lotus_recon.meshing.normal_guided import bent, read_view_normals
-from lotus_recon.types import Mesh, Scene, View
+from lotus_recon.geometry.triangles import canonical, triangle_area_vectors, vertex_normals
+from lotus_recon.io.meshes import write_ply
+from lotus_recon.types import Mesh, Scene
 from lotus_recon.workspace import peak_memory_mb, write_json
 
-_SNAP_DEG = 5.0
-MESH_FILE, GLB_FILE, FIGURES_FILE = "mesh.ply", "mesh.glb", "fusion.json"
+MESH_FILE, FIGURES_FILE = "mesh.ply", "fusion.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,24 +30,20 @@ class Inputs:
     depth_dir: Path
     images_dir: Path
     runtime: Runtime = field(default_factory=Runtime)
-    bending: Bending | None = None  # None: the mesh stays as it was fused
-
-
-@dataclass(frozen=True)
-class Bending:
-    """What a mesh is bent to: normals of ``<stem>.npz``, for shapes up to ``reach`` times the longer side of a map."""
-
-    prediction_dir: Path
-    reach: float
+    backend_options: Any = None  # of the type that the back-end names; None: its defaults
 
 
 @dataclass(frozen=True)
 class FusionResult:
-    """The mesh files and the figures of their making (lengths in units of the scene, see fusion.json)."""
+    """The mesh as it was fused, and the figures of its making (lengths in units of the scene, see fusion.json)."""
 
     mesh_path: Path
-    glb_path: Path
     figures: dict[str, Any]
+
+    @property
+    def pixel_footprint(self) -> float:
+        """Median width of a pixel on the surface, in units of the scene."""
+        return float(self.figures["pixel_footprint"])
 
     @classmethod
     def load(cls, out_dir: Path) -> FusionResult:
@@ -63,86 +53,29 @@ class FusionResult:
             figures = json.loads(path.read_text())
         except (OSError, json.JSONDecodeError) as error:
             raise InputError(f"{path} is not a readable result of fusion: {error}") from None
-        return cls(out_dir / MESH_FILE, out_dir / GLB_FILE, figures)
+        return cls(out_dir / MESH_FILE, figures)
 
 
 def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
-    """Fuse, clean and write mesh.ply, mesh.glb (y up) and fusion.json.
+    """Fuse and write mesh.ply, in canonical order and with vertex normals, and fusion.json.
 
     Raises FusionError for maps that are not aligned, too little memory or an empty volume; InputError for files that
     cannot be read.
     """
-    check_config(config)
-    fuse = get_backend(config.fusion)
-    resident_before = resident_bytes()  # with the libraries of the backend loaded
-    views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, config.min_fused_confidence)
-    raw, figures = fuse(views, config, inputs.runtime)
+    backend = get_backend(config.fusion)
+    import open3d  # noqa: F401  so that its size does not count as memory that fusion takes
+
+    resident_before = resident_bytes()
+    views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, config.advanced.min_fused_confidence)
+    options = inputs.backend_options or (backend.group and backend.group[1]())
+    raw, figures = backend.fuse(views, config, options, inputs.runtime)
     started = time.monotonic()
-    cleaned = clean_mesh(raw, config.min_island_share, config.max_triangles)
-    figures["seconds"]["cleaning"] = time.monotonic() - started
-    if inputs.bending is not None:
-        started = time.monotonic()
-        cleaned = replace(cleaned, mesh=_bent(cleaned.mesh, inputs, inputs.bending, figures["pixel_footprint"]))
-        figures["seconds"]["bending"] = time.monotonic() - started
-    started = time.monotonic()
-    write_ply(out_dir / MESH_FILE, cleaned.mesh)
-    write_glb(out_dir / GLB_FILE, cleaned.mesh, gltf_from_views(inputs.scene.views))
+    mesh = canonical(raw)
+    area_vectors = triangle_area_vectors(mesh)
+    write_ply(out_dir / MESH_FILE, Mesh(mesh.vertices, mesh.triangles, mesh.colors, vertex_normals(mesh, area_vectors)))
     figures["seconds"]["writing"] = time.monotonic() - started
     if resident_before is not None:
         figures["measured_memory_mb"] = peak_memory_mb() - resident_before / 2**20
-    write_json(out_dir / FIGURES_FILE, figures | _mesh_figures(cleaned))
+    counts = {"vertices": len(mesh.vertices), "triangles": len(mesh.triangles)}
+    write_json(out_dir / FIGURES_FILE, figures | counts)
     return FusionResult.load(out_dir)
-
-
-def _bent(mesh: Mesh, inputs: Inputs, bending: Bending, footprint: float) -> Mesh:
-    views = inputs.scene.views
-    longer_side_px = float(np.median([max(view.camera.size) for view in views]))
-    said = read_view_normals(views, inputs.depth_dir, bending.prediction_dir)
-    return bent(mesh, said, bending.reach * longer_side_px * footprint)
-
-
-def check_config(config: FusionConfig) -> None:
-    """Raise InputError for an option that is out of its range; cheap, so that it can be asked before any work."""
-    get_range = {
-        "voxel_size": (config.voxel_size, 0, np.inf),
-        "voxel_footprints": (config.voxel_footprints, 0, np.inf),
-        "truncation_voxels": (config.truncation_voxels, 1, np.inf),
-        "max_fused_depth": (config.max_fused_depth, 0, np.inf),
-        "memory_gb": (config.memory_gb, 0, np.inf),
-        "min_fused_confidence": (config.min_fused_confidence, -1e-9, 1),
-        "min_fused_weight": (config.min_fused_weight, -1e-9, np.inf),
-        "min_island_share": (config.min_island_share, -1e-9, 1),
-        "max_triangles": (config.max_triangles, 3, np.inf),
-    }
-    for name, (value, above, below) in get_range.items():
-        if value is not None and not above < value < below:
-            raise InputError(
-                f"--{name.replace('_', '-')} is {value}; allowed: above {max(above, 0):g} and below {below:g}"
-            )
-
-
-def gltf_from_views(views: tuple[View, ...]) -> NDArray[np.float64]:
-    """(3, 3) rotation from world axes to glTF's: up, estimated from the cameras, becomes y, the mean back of them z.
-
-    An estimate within 5 degrees of an axis of the world means that axis: given poses, and --gravity, have z up.
-    """
-    up = estimate_up([view.cam_from_world for view in views])
-    axis = np.sign(up) * (np.abs(up) == np.abs(up).max())
-    if up @ axis > np.cos(np.radians(_SNAP_DEG)):
-        up = axis
-    try:
-        return gltf_from_up(up, -np.mean([view.cam_from_world[2, :3] for view in views], axis=0))
-    except InputError:  # cameras that look every way, or straight up or down, define no front: stand as the first
-        return GLTF_FROM_CAM @ views[0].cam_from_world[:3, :3]
-
-
-def _mesh_figures(cleaned: Cleaned) -> dict[str, Any]:
-    vertices = cleaned.mesh.vertices
-    return {
-        "vertices": len(vertices),
-        "triangles": len(cleaned.mesh.triangles),
-        "area": cleaned.area,
-        "pieces": cleaned.islands_left,
-        "pieces_removed": cleaned.islands_removed,
-        "bounding_box": [vertices.min(0).tolist(), vertices.max(0).tolist()],
-    }

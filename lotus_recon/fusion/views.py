@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.errors import FusionError, InputError
+from lotus_recon.errors import FusionError
 from lotus_recon.io.images import read_rgb
-from lotus_recon.io.maps import load_arrays
+from lotus_recon.io.scene_maps import ANY_DEPTH, SceneMaps, read_ahead
 from lotus_recon.progress import track
 from lotus_recon.threads import thread_count
 from lotus_recon.types import DepthKind, Scene, View
 
-SAMPLE_STRIDE = 4  # the survey looks at every 4th pixel of every 4th row
+SAMPLE_STRIDE = 4  # the scan looks at every 4th pixel of every 4th row
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +51,13 @@ class Cuts:
     def _reasons(self) -> list[tuple[str, int]]:
         return [
             ("have no valid depth", self.invalid),
-            ("have too little confidence (--min-fused-confidence)", self.unconfident),
-            ("are too far away (--max-fused-depth)", self.far),
+            ("have too little confidence (fusion.advanced.min_fused_confidence)", self.unconfident),
+            ("are too far away (--max-depth-ratio)", self.far),
         ]
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class DepthScan:
     """Facts of all maps together, from one pass over them."""
 
     views: tuple[View, ...]  # those with a depth map
@@ -93,31 +91,29 @@ class FusionViews:
 
     def __init__(self, scene: Scene, depth_dir: Path, images_dir: Path, min_confidence: float) -> None:
         """Raises FusionError when no view has a depth map."""
-        self._scene, self._depth_dir, self._images_dir = scene, depth_dir, images_dir
+        self._scene, self._images_dir = scene, images_dir
+        self._maps = SceneMaps(depth_dir, parts=("depth", "confidence"), kinds=ANY_DEPTH)
         self._min_confidence = min_confidence
-        self.views = tuple(view for view in scene.views if self._path(view).is_file())
+        self.views = tuple(filter(self._maps.has, scene.views))
         if not self.views:
             raise FusionError(f"none of the {len(scene.views)} views of the scene has a depth map in {depth_dir}")
 
-    def _path(self, view: View) -> Path:
-        return self._depth_dir / f"{view.stem}.npz"
-
-    def survey(self, max_fused_depth: float) -> Survey:
-        """Look at all maps once; pixels beyond ``max_fused_depth`` times the median depth are cut.
+    def scan(self, max_depth_ratio: float) -> DepthScan:
+        """Look at all maps once; pixels beyond ``max_depth_ratio`` times the median depth are cut.
 
         Raises FusionError for maps of a wrong kind or size and when no pixel is left.
         """
-        with ThreadPoolExecutor(worker_count()) as pool:
-            summaries = list(track(pool.map(self._summary, self.views), "reading depth maps", len(self.views)))
+        ahead = read_ahead(self._summary, self.views, threads=worker_count())
+        summaries = list(track(ahead, "reading depth maps", len(self.views)))
         samples = tuple(summary.sample for summary in summaries)
         cuts = sum((summary.cuts for summary in summaries), Cuts())
         if not any(sample.any() for sample in samples):
             raise FusionError(f"no pixel is left to fuse: {cuts}")
-        max_depth = float(max_fused_depth * np.median(np.concatenate([_some(sample) for sample in samples])))
+        max_depth = float(max_depth_ratio * np.median(np.concatenate([_some(sample) for sample in samples])))
         n_far = sum(int(np.count_nonzero(sample > max_depth)) for sample in samples)
         for sample in samples:
             sample[sample > max_depth] = 0
-        return Survey(
+        return DepthScan(
             views=self.views,
             samples=samples,
             max_depth=max_depth,
@@ -128,7 +124,7 @@ class FusionViews:
         )
 
     def _summary(self, view: View) -> _Summary:
-        """What the survey keeps of a map; the map is read again when fused, all of them would take too much memory."""
+        """What the scan keeps of a map; the map is read again when fused, all of them would take too much memory."""
         loaded, cuts = self._load(view)
         start = SAMPLE_STRIDE // 2
         lowest = 1.0 if loaded.weight is None else float(loaded.weight.min(where=loaded.depth > 0, initial=1.0))
@@ -136,13 +132,8 @@ class FusionViews:
 
     def maps(self, max_depth: float) -> Iterator[tuple[View, FusionMap, NDArray[np.uint8]]]:
         """(view, map, rgb (H, W, 3)) of every view, pixels beyond ``max_depth`` cut; one is read ahead."""
-        with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(self._read, self.views[0], max_depth)
-            for following in track((*self.views[1:], None), "fusing depth maps", len(self.views)):
-                current = ahead.result()
-                if following is not None:
-                    ahead = pool.submit(self._read, following, max_depth)
-                yield current
+        ahead = read_ahead(lambda view: self._read(view, max_depth), self.views)
+        return track(ahead, "fusing depth maps", len(self.views))
 
     def _read(self, view: View, max_depth: float) -> tuple[View, FusionMap, NDArray[np.uint8]]:
         loaded = self._load(view)[0]
@@ -150,23 +141,15 @@ class FusionViews:
         return view, loaded, self._rgb(view)
 
     def _load(self, view: View) -> tuple[FusionMap, Cuts]:
-        arrays = load_arrays(self._path(view))
-        if "depth" not in arrays:
-            raise FusionError(f"view {view.name!r}: {self._path(view)} has no 'depth'")
-        self._check_kind(view, _kind(self._path(view), arrays))
-        for name in ("depth", "depth_valid", "confidence"):
-            if name in arrays:
-                _check_size(view, name, arrays[name].shape)
-        depth = arrays["depth"].astype(np.float32)
-        valid = np.isfinite(depth) & (depth > 0)
-        if "depth_valid" in arrays:
-            valid &= arrays["depth_valid"]
-        weight = arrays["confidence"].astype(np.float32) if "confidence" in arrays else None
-        used = valid if weight is None else valid & (weight > self._min_confidence)
-        n_valid = int(np.count_nonzero(valid))
-        cuts = Cuts(depth.size, depth.size - n_valid, n_valid - int(np.count_nonzero(used)))
-        depth[~used] = 0
-        return FusionMap(depth, weight), cuts
+        maps = self._maps.load(view)
+        depth = maps.required_depth
+        self._check_kind(view, depth.kind)
+        used = depth.valid & (depth.values > 0)
+        n_valid = int(np.count_nonzero(used))
+        if maps.confidence is not None:
+            used &= maps.confidence > self._min_confidence
+        cuts = Cuts(depth.values.size, depth.values.size - n_valid, n_valid - int(np.count_nonzero(used)))
+        return FusionMap(np.where(used, depth.values, np.float32(0)), maps.confidence), cuts
 
     def _check_kind(self, view: View, kind: DepthKind) -> None:
         if kind is DepthKind.SCENE or (kind is DepthKind.METRIC and self._scene.metric):
@@ -179,21 +162,10 @@ class FusionViews:
 
     def _rgb(self, view: View) -> NDArray[np.uint8]:
         rgb = read_rgb(self._images_dir / view.name)
-        _check_size(view, "photo", rgb.shape[:2])
+        if rgb.shape[1::-1] != view.camera.size:
+            found, expected = ("x".join(map(str, size)) for size in (rgb.shape[1::-1], view.camera.size))
+            raise FusionError(f"view {view.name!r}: photo is {found} pixels, its camera {expected}: must agree")
         return rgb
-
-
-def _check_size(view: View, what: str, shape: tuple[int, ...]) -> None:
-    if shape != (view.camera.height, view.camera.width):
-        found, expected = "x".join(map(str, shape[::-1])), "x".join(map(str, view.camera.size))
-        raise FusionError(f"view {view.name!r}: {what} is {found} pixels, its camera {expected}: must agree")
-
-
-def _kind(path: Path, arrays: dict[str, np.ndarray]) -> DepthKind:
-    try:
-        return DepthKind.parse(str(json.loads(str(arrays["meta"]))["kind"]))
-    except (KeyError, TypeError, json.JSONDecodeError):
-        raise InputError(f"{path}: 'meta' is missing or does not tell the 'kind' of depth") from None
 
 
 def _some(sample: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import FusionError
 from lotus_recon.fusion.blocks import blocks_per_view
-from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.memory import MemoryModel
-from lotus_recon.fusion.views import Survey
+from lotus_recon.fusion.views import DepthScan
+from lotus_recon.fusion.volume_config import TsdfConfig
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +30,19 @@ class VolumePlan:
     memory_bytes: int  # estimated
 
 
-def plan_volume(survey: Survey, config: FusionConfig, memory: MemoryModel, budget_bytes: int) -> VolumePlan:
+def plan_volume(scan: DepthScan, config: TsdfConfig, memory: MemoryModel, budget_bytes: int) -> VolumePlan:
     """The finest volume that fits the budget, at most as fine as asked for; a warning tells when it is coarser.
 
     Raises FusionError when even ``MAX_COARSENING`` times coarser voxels need more.
     """
-    asked = config.voxel_size or config.voxel_footprints * survey.footprint
-    first = plan = _plan(survey, asked, config, memory)
+    asked = config.voxel_size or config.voxel_footprints * scan.footprint
+    first = plan = _plan(scan, asked, config, memory)
     while plan.memory_bytes > budget_bytes:
         # Surface and band both scale with the voxel, so the number of blocks goes with its inverse square.
         voxel_size = plan.voxel_size * max(1.02, (plan.memory_bytes / budget_bytes) ** 0.5)
         if voxel_size > MAX_COARSENING * asked:
             raise FusionError(_refusal(asked, first.memory_bytes, budget_bytes))
-        plan = _plan(survey, voxel_size, config, memory)
+        plan = _plan(scan, voxel_size, config, memory)
     if plan is not first:
         log.warning(
             "voxels of %.4g would take %.1f GB, the budget is %.1f GB: coarser voxels of %.4g are used (--memory-gb)",
@@ -54,9 +54,9 @@ def plan_volume(survey: Survey, config: FusionConfig, memory: MemoryModel, budge
     return plan
 
 
-def _plan(survey: Survey, voxel_size: float, config: FusionConfig, memory: MemoryModel) -> VolumePlan:
-    truncation = config.truncation_voxels * voxel_size
-    of_view = blocks_per_view(survey, voxel_size, truncation)
+def _plan(scan: DepthScan, voxel_size: float, config: TsdfConfig, memory: MemoryModel) -> VolumePlan:
+    truncation = config.advanced.truncation_voxels * voxel_size
+    of_view = blocks_per_view(scan, voxel_size, truncation)
     blocks = np.unique(np.concatenate(of_view))
     return VolumePlan(voxel_size, truncation, of_view, blocks, memory.estimate_bytes(len(blocks)))
 
@@ -65,5 +65,5 @@ def _refusal(voxel_size: float, needed_bytes: int, budget_bytes: int) -> str:
     return (
         f"fusion with voxels of {voxel_size:.4g} would take {needed_bytes / 1e9:.2f} GB; the budget is "
         f"{budget_bytes / 1e9:.2f} GB and voxels {MAX_COARSENING:g} times as large do not fit either. "
-        "Raise --memory-gb or --voxel-size, or lower --max-fused-depth"
+        "Raise --memory-gb or --voxel-size, or lower --max-depth-ratio"
     )

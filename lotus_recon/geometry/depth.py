@@ -11,7 +11,7 @@ from lotus_recon.types import BoolArray, Camera, FloatArray
 
 
 def invert(values: FloatArray, minimum: float = 1e-12) -> NDArray[np.float64]:
-    """1 / values with values below ``minimum`` raised to it: depth from disparity and back."""
+    """1 / values (any shape) with values below ``minimum`` raised to it: depth from disparity and back."""
     return 1.0 / np.maximum(np.asarray(values, np.float64), minimum)
 
 
@@ -59,7 +59,7 @@ def grazing(normals: FloatArray, camera: Camera, min_angle_deg: float) -> BoolAr
 
 
 def erode(valid: BoolArray, pixels: int) -> BoolArray:
-    """``valid`` without a border of ``pixels`` around everything invalid (the image border does not count)."""
+    """``valid`` (H, W) without a border of ``pixels`` around everything invalid (the image border does not count)."""
     if pixels == 0:
         return valid
     return np.asarray(ndimage.binary_erosion(valid, np.ones((3, 3), bool), iterations=pixels, border_value=1))
@@ -71,19 +71,19 @@ RANGE_PERCENTILES = (2.0, 98.0)
 
 
 def scale_free_from_affine(
-    values: FloatArray, valid: BoolArray, disparity: bool, far_over_near: float, nearest: float = 0.5
+    values: FloatArray, valid: BoolArray, disparity: bool, depth_range_ratio: float, nearest: float = 0.5
 ) -> NDArray[np.float64]:
     """Positive depth (H, W), up to one factor, from depth or disparity (H, W) of unknown scale and shift.
 
-    The farthest pixels (98th percentile) lie ``far_over_near`` times as far as the nearest (2nd percentile), which are
-    put at depth 1: that fixes the shift, which cannot be known from the map alone. A constant map becomes a plane at
-    depth 1. Pixels outside the range continue it, but stay between ``nearest`` and four times the farthest depth.
+    The farthest pixels (98th percentile) lie ``depth_range_ratio`` times as far as the nearest (2nd percentile), which
+    are put at depth 1: that fixes the shift, which cannot be known from the map alone. A constant map becomes a plane
+    at depth 1. Pixels outside the range continue it, but stay between ``nearest`` and four times the farthest depth.
     """
     low, high = np.percentile(np.asarray(values, np.float64)[valid], RANGE_PERCENTILES)
     share = (values - low) / (high - low) if high > low else np.full(values.shape, float(disparity))
     if disparity:
-        inverse = 1 / far_over_near + share * (1 - 1 / far_over_near)
-        depth = invert(inverse, minimum=1 / (4 * far_over_near))
+        inverse = 1 / depth_range_ratio + share * (1 - 1 / depth_range_ratio)
+        depth = invert(inverse, minimum=1 / (4 * depth_range_ratio))
     else:
-        depth = np.minimum(1 + share * (far_over_near - 1), 4 * far_over_near)
+        depth = np.minimum(1 + share * (depth_range_ratio - 1), 4 * depth_range_ratio)
     return np.maximum(depth, nearest)

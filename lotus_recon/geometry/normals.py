@@ -10,7 +10,7 @@ from lotus_recon.types import BoolArray, Camera, FloatArray
 
 
 def normalized(vectors: FloatArray, axis: int = -1) -> NDArray[np.float64]:
-    """Vectors scaled to unit length; vectors shorter than 1e-12 become zero."""
+    """Vectors (any shape) scaled to unit length along ``axis``; vectors shorter than 1e-12 become zero."""
     vectors = np.asarray(vectors, np.float64)
     length = np.linalg.norm(vectors, axis=axis, keepdims=True)
     return np.where(length > 1e-12, vectors / np.maximum(length, 1e-12), 0.0)

@@ -9,6 +9,7 @@ from lotus_recon.geometry.camera import pixel_index
 from lotus_recon.geometry.pose import transform
 from lotus_recon.types import BoolArray, FloatArray, Scene
 
+MAD_TO_SIGMA = 1.4826  # standard deviation of normal errors over the median of their absolute values
 P90_SIGMAS = 1.645  # a tenth of normal errors are larger than so many standard deviations
 
 
@@ -30,5 +31,6 @@ def point_errors(
 def seen_points(scene: Scene, index: int, chosen: BoolArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pixels (N, 2) and z-depth (N,), in units of the scene, of the ``chosen`` (P,) points that a view sees."""
     points, view = scene.points, scene.views[index]
-    rows = np.flatnonzero((points.obs_view == index) & chosen[points.obs_point])
+    rows = points.rows_of(index)
+    rows = rows[chosen[points.obs_point[rows]]]
     return points.obs_xy[rows], transform(view.cam_from_world, points.xyz[points.obs_point[rows]])[:, 2]

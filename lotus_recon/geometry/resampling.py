@@ -43,7 +43,7 @@ class Sampling:
         return row, col
 
     def cells(self) -> tuple[IntArray, IntArray, NDArray[np.float64], NDArray[np.float64]]:
-        """Upper left of the four pixels around each position, and how far towards the others it is, in [0, 1].
+        """Upper left of the four pixels around each position, column and row (H, W); shares of the others in [0, 1].
 
         Beyond the outermost pixel centres the position is moved onto them: the border repeats.
         """

@@ -1,4 +1,4 @@
-"""Normal maps to surfaces: ``integrate_normals`` finds the depth that has the given normals, torn where it must be."""
+"""Normal maps to surfaces: ``integrate_normals`` finds the depth that has the given normals and its jumps."""
 
 from lotus_recon.integration.config import IntegrationConfig
 from lotus_recon.integration.integrate import integrate_normals

@@ -1,9 +1,9 @@
-"""Depth from normals: weighted least squares whose weights find the discontinuities, round by round.
+"""Depth from normals: weighted least squares whose edge weights find the depth discontinuities, round by round.
 
 Every pixel has a step to each neighbour that its normals ask for (planes.py). The weights start equal; after each round
-a pixel believes in the side, left or right, above or below, on which the surface found so far is less steep: bilateral
-normal integration, Cao et al., ECCV 2022, on steps of second order instead of one-sided differences. Steps
-between normals that differ much are trusted less from the start: a plane on either side is a poor model there.
+the side of a pixel, left or right, above or below, on which the surface found so far is less steep weighs more:
+bilateral normal integration, Cao et al., ECCV 2022, on steps of second order instead of one-sided differences. Steps
+between normals that differ much weigh less from the start: a plane on either side is a poor model there.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from lotus_recon.types import BoolArray, FloatArray
 log = logging.getLogger(__name__)
 
 _UNKNOWN = 1e-3  # weight of a step to a pixel without a normal: smooth, where nothing else decides
-_LEAST = 1e-6  # weight that a torn step keeps
+_LEAST = 1e-6  # weight that a step over a depth discontinuity keeps
 _WHOLE = 0.5  # continuity above which a step joins two pixels to one piece
-_KEPT = 0.3  # of the belief of the round before
+_KEPT = 0.3  # share of the side weights of the round before
 _OUTLIER = 3.0  # standard deviations from its surroundings at which a pixel of the prior counts a quarter
 _SMALLEST_SPREAD = 1e-4  # of the prior around its medians
-_RUNAWAY = 1.5  # standard deviations from the prior beyond which it pulls more strongly
-_STRONGEST = 1e3  # times that it pulls more strongly at most
+_RUNAWAY = 1.5  # standard deviations from the prior beyond which its weight grows
+_STRONGEST = 1e3  # factor by which it grows at most
 _FACE = 5  # side in pixels of the median that removes what is too small for a face from the prior
 _STEEPEST = 60.0  # argument at which a sigmoid is 0 or 1 in float64
 
@@ -50,14 +50,14 @@ def integrate_normals(
     anchors: FloatArray | None = None,
     config: IntegrationConfig | None = None,
 ) -> IntegrationResult:
-    """The depth whose normals are the given ones, torn where they cannot belong to one surface.
+    """The depth whose normals are the given ones, discontinuous where they cannot belong to one surface.
 
     ``normals`` (H, W, 3): camera axes x right, y down, z forward, facing the camera. ``mask`` (H, W): where to
     integrate. ``K`` (3, 3): intrinsics in pixels, first pixel centre at (0.5, 0.5); None is an orthographic camera and
     depth in pixels. ``depth_prior`` (H, W): depth that decides what is larger than ``config.prior_length``, in the unit
-    of the result, and whose jumps are tears from the start; where it is not finite (or not positive, with K) it is not
-    used. ``prior_weight``: number or (H, W), 1 is usual. ``confidence`` (H, W) of the normals:
-    relative weights. ``anchors`` (H, W): known depths of single pixels, NaN elsewhere.
+    of the result, and whose jumps are discontinuities from the start; where it is not finite (or not positive, with K)
+    it is not used. ``prior_weight``: number or (H, W), 1 is usual. ``confidence`` (H, W) of the normals: relative
+    weights. ``anchors`` (H, W): known depths of single pixels, NaN elsewhere.
 
     Raises InputError for shapes that do not fit, a mask without pixels, normals that are missing or face away in more
     than ``config.max_bad_share`` of it, and a prior or anchors without a valid pixel.
@@ -101,32 +101,32 @@ class _Integration:
         self.graph = graph = PixelGraph.of(problem.mask)
         inside = problem.mask
         self.steps: Steps = steps_between(graph, problem.normals[inside], problem.K, config.min_grazing_cos)
-        belief = np.where(problem.usable, problem.confidence, 0.0)[inside]
-        self.belief = np.maximum(belief / max(belief.max(), 1e-300), _UNKNOWN)
+        confidence = np.where(problem.usable, problem.confidence, 0.0)[inside]
+        self.confidence = np.maximum(confidence / max(confidence.max(), 1e-300), _UNKNOWN)
         bend_weight = 1 / (1 + (self.steps.bend_deg / config.bend_deg) ** 2)
-        self.prior, self.prior_pull, self.anchor, self.anchor_pull = self._pulls(problem)
+        self.prior, self.prior_weight, self.anchor, self.anchor_weight = self._data_terms(problem)
         self.prior_agreement = np.ones(len(graph.first))
-        if self.prior_pull.any():
+        if self.prior_weight.any():
             self.smooth_prior = self._smooth_prior(problem.prior)
             self.prior_agreement = self._prior_agreement(self.smooth_prior)
-            self.prior_pull = self.prior_pull * self._trusted(self.smooth_prior)
+            self.prior_weight = self.prior_weight * self._inlier_weights(self.smooth_prior)
         self.step_weight = bend_weight * self.prior_agreement
         labels, count = scipy.ndimage.label(inside)
         self.component = labels[inside] - 1
-        held = (self.prior_pull + self.anchor_pull) > 0
+        held = (self.prior_weight + self.anchor_weight) > 0
         self.tied = np.bincount(self.component, held, count) > 0
 
-    def _pulls(self, problem: Problem) -> tuple[NDArray[np.float64], ...]:
-        """What is known of the unknown at each pixel from the prior and the anchors, and how strongly it pulls."""
+    def _data_terms(self, problem: Problem) -> tuple[NDArray[np.float64], ...]:
+        """(P,) each: the unknown as the prior has it and its weight, the unknown at the anchors and their weight."""
         inside = problem.mask
         focal = 1.0 if problem.K is None else float(np.sqrt(problem.K[0, 0] * problem.K[1, 1]))
         # Steps weigh focal^2 |dw|^2: surfaces longer than this many pixels follow the prior, shorter ones the normals.
         length = self.config.prior_length * max(inside.shape)
-        pull = problem.prior_weight * (focal / length) ** 2
+        weight = problem.prior_weight * (focal / length) ** 2
         prior, anchor = (np.log(d) if self.perspective else d for d in (problem.prior[inside], problem.anchors[inside]))
         known = np.isfinite(prior)
         anchored = np.isfinite(anchor) * (self.config.anchor_weight * focal**2)
-        return np.nan_to_num(prior), np.where(known, pull[inside], 0.0), np.nan_to_num(anchor), anchored
+        return np.nan_to_num(prior), np.where(known, weight[inside], 0.0), np.nan_to_num(anchor), anchored
 
     def _smooth_prior(self, prior: NDArray[np.float64]) -> NDArray[np.float64]:
         """(P,) the prior, in the unit of the unknown, without what is too small for a face: medians of 5x5 pixels."""
@@ -140,14 +140,14 @@ class _Integration:
 
         Of two faces that look the same way, one before the other, the normals know nothing.
         """
-        told = self.prior_pull > 0
+        told = self.prior_weight > 0
         jump = self._slope_scale() * self._errors(smooth)
         return np.where(told[self.graph.first] & told[self.graph.second], 1 / (1 + jump**2) ** 2, 1.0)
 
-    def _trusted(self, smooth: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _inlier_weights(self, smooth: NDArray[np.float64]) -> NDArray[np.float64]:
         """(P,) weights of the prior, small where it stands out from its surroundings."""
         difference = np.abs(self.prior - smooth)
-        spread = max(1.4826 * float(np.median(difference[self.prior_pull > 0])), _SMALLEST_SPREAD)
+        spread = max(1.4826 * float(np.median(difference[self.prior_weight > 0])), _SMALLEST_SPREAD)
         return 1 / (1 + (difference / (_OUTLIER * spread)) ** 2) ** 2
 
     def _slope_scale(self) -> NDArray[np.float64]:
@@ -162,9 +162,9 @@ class _Integration:
         unknown = flat if start is None else start
         sides = np.full((2, 2, len(self.graph)), 0.5) if start is None else self._sides(unknown)
         found = self._reweighted(unknown, sides, flat)
-        if not self.prior_pull.any():
+        if not self.prior_weight.any():
             return found
-        self.prior_pull = self.prior_pull * self._insistence(found.unknown)
+        self.prior_weight = self.prior_weight * self._runaway_factors(found.unknown)
         again = self._reweighted(found.unknown, found.sides, flat)
         return replace(again, iterations=found.iterations + again.iterations)
 
@@ -178,7 +178,7 @@ class _Integration:
             unknown = unknown + update.values
             iterations.append(update.iterations)
             solved = update.converged
-            # Tears that decide each other would alternate for ever; some of the old belief calms them.
+            # Discontinuities that decide each other would alternate for ever; a share of the old weights damps them.
             sides = _KEPT * sides + (1 - _KEPT) * self._sides(unknown)
             settled = self._settled(unknown, update.values)
         return _Solution(unknown, sides, tuple(iterations), settled and solved)
@@ -189,24 +189,25 @@ class _Integration:
         flat: NDArray[np.float64],
         weights: NDArray[np.float64],
     ) -> Update:
-        pulls = self.prior_pull + self.anchor_pull
-        target = (self.prior_pull * self.prior + self.anchor_pull * self.anchor) / np.where(pulls > 0, pulls, 1)
-        whole = gradient(self.graph, weights, self.steps.step, pulls, target - flat)
+        data_weights = self.prior_weight + self.anchor_weight
+        weighted = self.prior_weight * self.prior + self.anchor_weight * self.anchor
+        target = weighted / np.where(data_weights > 0, data_weights, 1)
+        whole = gradient(self.graph, weights, self.steps.step, data_weights, target - flat)
         return minimise(
             self.graph,
             weights,
-            pulls,
-            gradient(self.graph, weights, self._errors(unknown), pulls, target - unknown),
+            data_weights,
+            gradient(self.graph, weights, self._errors(unknown), data_weights, target - unknown),
             self.config.solver_tolerance * float(np.linalg.norm(whole)),
             self.config.max_solver_iterations,
         )
 
-    def _insistence(self, unknown: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _runaway_factors(self, unknown: NDArray[np.float64]) -> NDArray[np.float64]:
         """(P,) 1 where the surface is about as far from the prior as everywhere, much more where it has run away.
 
         A prior is off by a few times its usual error nowhere; a piece of surface that hangs on a wrong step is.
         """
-        known = self.prior_pull > 0
+        known = self.prior_weight > 0
         spread = max(1.4826 * float(np.median(np.abs(unknown - self.prior)[known])), _SMALLEST_SPREAD)
         # Not what is off in single pixels: of those the prior is the worse judge.
         off = scipy.ndimage.uniform_filter(self.graph.image(unknown - self.smooth_prior, 0.0), _FACE, mode="constant")
@@ -217,7 +218,7 @@ class _Integration:
 
     def _middle(self) -> float:
         """Where the surface starts from: the median of what is known of it."""
-        known = [self.prior[self.prior_pull > 0], self.anchor[self.anchor_pull > 0]]
+        known = [self.prior[self.prior_weight > 0], self.anchor[self.anchor_weight > 0]]
         values = np.concatenate(known)
         return float(np.median(values)) if len(values) else 0.0
 
@@ -226,16 +227,16 @@ class _Integration:
         return self.steps.step - (unknown[self.graph.second] - unknown[self.graph.first])
 
     def _sides(self, unknown: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(2, 2, P) belief in the side ahead and behind, for x and y: more in the one that is less steep."""
+        """(2, 2, P) weights, 0 to 1, of the sides ahead and behind, for x and y: more for the less steep one."""
         ahead, behind = self.graph.sides(unknown[self.graph.second] - unknown[self.graph.first])
         scale = self.steps.slope_scale**2
-        steeper_behind = self.config.tear_sharpness * scale * (behind**2 - ahead**2)
-        belief = 1 / (1 + np.exp(-np.clip(steeper_behind, -_STEEPEST, _STEEPEST)))
-        return np.stack([belief, 1 - belief])
+        steeper_behind = self.config.discontinuity_sharpness * scale * (behind**2 - ahead**2)
+        ahead_weight = 1 / (1 + np.exp(-np.clip(steeper_behind, -_STEEPEST, _STEEPEST)))
+        return np.stack([ahead_weight, 1 - ahead_weight])
 
     def _weights(self, sides: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(E,) weights of the steps: what their two pixels believe, in the unit of the normals."""
-        pixel = np.maximum(sides, _LEAST) * self.belief * self.steps.slope_scale**2
+        """(E,) weights of the steps, from the side weights of their two pixels, in the unit of the normals."""
+        pixel = np.maximum(sides, _LEAST) * self.confidence * self.steps.slope_scale**2
         return self.step_weight * (self.graph.at_first(pixel[0]) + self.graph.at_second(pixel[1]))
 
     def _settled(self, unknown: NDArray[np.float64], change: NDArray[np.float64]) -> bool:
@@ -252,14 +253,14 @@ class _Integration:
     def _piece_shifts(self, unknown: NDArray[np.float64], whole: BoolArray) -> NDArray[np.float64]:
         """(P,) what brings each piece, as joined by the ``whole`` (E,) steps, to where the prior has it.
 
-        Torn steps keep a little weight, and there are many around a piece whose prior pulls still less: without this
-        they would drag it along. An anchor pulls more strongly than they do: pieces that have one stay.
+        Steps over discontinuities keep a little weight, and there are many around a piece whose prior weighs still
+        less: without this they would drag it along. An anchor weighs more than they do: pieces that have one stay.
         """
         first, second = self.graph.first[whole], self.graph.second[whole]
         joined = scipy.sparse.coo_array((np.ones(len(first)), (first, second)), shape=(len(unknown),) * 2)
         _, piece = scipy.sparse.csgraph.connected_components(joined, directed=False)
-        pull, anchored = np.bincount(piece, self.prior_pull), np.bincount(piece, self.anchor_pull) > 0
-        missing = np.bincount(piece, self.prior_pull * (self.prior - unknown)) / np.where(pull > 0, pull, 1)
+        weight, anchored = np.bincount(piece, self.prior_weight), np.bincount(piece, self.anchor_weight) > 0
+        missing = np.bincount(piece, self.prior_weight * (self.prior - unknown)) / np.where(weight > 0, weight, 1)
         return np.where(anchored, 0, missing)[piece]
 
     def result(self, solution: _Solution) -> IntegrationResult:

@@ -1,8 +1,8 @@
 """Weighted least squares on the graph of the pixels: conjugate gradients, preconditioned by algebraic multigrid.
 
 The normal equations are the Laplacian of the graph plus a diagonal, the matrix that Ruge and Stueben's coarsening was
-made for: it does not join pixels that the weights have torn apart, so tears cost few iterations. (Smoothed aggregation
-took up to 1.8 times as long.)
+made for: it does not join pixels across small edge weights, so depth discontinuities cost few iterations. (Smoothed
+aggregation took up to 1.8 times as long.)
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ def gradient(
     graph: PixelGraph,
     weights: NDArray[np.float64],
     errors: NDArray[np.float64],
-    pulls: NDArray[np.float64],
-    pull_errors: NDArray[np.float64],
+    data_weights: NDArray[np.float64],
+    data_errors: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """(P,) minus half the gradient, at x = 0, of the sum of squares
 
-    sum_e weights (x_second - x_first - errors)^2 + sum_p pulls (x - pull_errors)^2
+    sum_e weights (x_second - x_first - errors)^2 + sum_p data_weights (x - data_errors)^2
 
-    with ``weights`` and ``errors`` (E,), ``pulls`` and ``pull_errors`` (P,).
+    with ``weights`` and ``errors`` (E,), ``data_weights`` and ``data_errors`` (P,).
     """
     flux, size = weights * errors, len(graph)
-    return np.bincount(graph.second, flux, size) - np.bincount(graph.first, flux, size) + pulls * pull_errors
+    return np.bincount(graph.second, flux, size) - np.bincount(graph.first, flux, size) + data_weights * data_errors
 
 
 def minimise(
     graph: PixelGraph,
     weights: NDArray[np.float64],
-    pulls: NDArray[np.float64],
+    data_weights: NDArray[np.float64],
     right: NDArray[np.float64],
     tolerance: float,
     max_iterations: int,
 ) -> Update:
-    """The x at which that sum is least, to a residual of at most ``tolerance``; ``right`` is its ``gradient``.
+    """The x (N,) at which that sum is least, to a residual of at most ``tolerance``; ``right`` is its ``gradient``.
 
     Where nothing holds x, it stays near zero.
     """
@@ -63,7 +63,7 @@ def minimise(
     first, second = graph.first, graph.second
     if np.linalg.norm(right) <= tolerance:
         return Update(np.zeros(size), 0, True)
-    diagonal = np.bincount(first, weights, size) + np.bincount(second, weights, size) + pulls
+    diagonal = np.bincount(first, weights, size) + np.bincount(second, weights, size) + data_weights
     diagonal += _REGULARISATION * max(diagonal.mean(), np.finfo(float).tiny)
     pixels = np.arange(size)
     matrix = scipy.sparse.coo_array(

@@ -18,10 +18,10 @@ class IntegrationResult:
     Without a prior, each component (4-connected part of the mask) has a scale (without K: an offset) of its own, with
     median 1 (0); one that the prior leaves loose beside others has the median of the prior.
 
-    ``continuity`` (H, W, 2) tells how much of the step to the right and to the lower neighbour was believed: 1 where
-    the surface is whole, 0 where it is torn, NaN where there is no such neighbour in the mask.
+    ``continuity`` (H, W, 2) is the edge weight, 0 to 1, of the step to the right and to the lower neighbour: 1 where
+    the surface is continuous, 0 at a depth discontinuity, NaN where there is no such neighbour in the mask.
 
-    ``residual`` (H, W) is the rms, over the steps of a pixel, of the believed part of their errors, in radians.
+    ``residual`` (H, W) is the rms, over the steps of a pixel, of their errors by edge weight, in radians.
     """
 
     depth: NDArray[np.float32]
@@ -35,10 +35,10 @@ class IntegrationResult:
 
     @property
     def discontinuity(self) -> NDArray[np.float32]:
-        """(H, W) 1 where the surface is torn from a neighbour, 0 where it is whole, NaN outside the mask."""
+        """(H, W) 1 at a depth discontinuity to a neighbour, 0 where the surface is continuous, NaN outside the mask."""
         shape = self.depth.shape
-        torn = np.zeros((*shape, 4), np.float32)
+        gaps = np.zeros((*shape, 4), np.float32)
         gap = np.where(np.isnan(self.continuity), 0, 1 - self.continuity)
-        torn[..., 0], torn[..., 1] = gap[..., 0], gap[..., 1]
-        torn[:, 1:, 2], torn[1:, :, 3] = gap[:, :-1, 0], gap[:-1, :, 1]
-        return np.where(self.component >= 0, torn.max(-1), np.nan).astype(np.float32)
+        gaps[..., 0], gaps[..., 1] = gap[..., 0], gap[..., 1]
+        gaps[:, 1:, 2], gaps[1:, :, 3] = gap[:, :-1, 0], gap[:-1, :, 1]
+        return np.where(self.component >= 0, gaps.max(-1), np.nan).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import rays_in_cam
+from lotus_recon.io.colmap_files import check_whole
 from lotus_recon.types import Camera, FloatArray, Scene, SparsePoints, View, check_rigid
 from lotus_recon.workspace import write_json
 
@@ -126,6 +128,13 @@ class SourceCamera:
         return np.asarray(ray / np.linalg.norm(ray))
 
 
+@functools.lru_cache(maxsize=1)
+def _parameter_counts() -> dict[int, int]:
+    """Number of parameters of each camera model, by the number that binary files give it."""
+    models = {name: int(number) for name, number in pycolmap.CameraModelId.__members__.items() if name != "INVALID"}
+    return {number: len(_parameter_names(name)) for name, number in models.items()}
+
+
 def _parameter_names(model: str) -> list[str]:
     camera = pycolmap.Camera.create_from_model_name(1, model, 1.0, 1, 1)
     return [name.strip() for name in camera.params_info.split(",")]
@@ -179,6 +188,8 @@ def read_colmap_model(folder: Path) -> PosedPhotos:
     """
     if not is_colmap_model(folder):
         raise InputError(f"{folder} holds no COLMAP model; needed: cameras, images and points3D, all .bin or all .txt")
+    if (folder / "cameras.bin").is_file():
+        check_whole(folder, _parameter_counts())
     try:
         with _complete_model(folder) as complete:
             reconstruction = pycolmap.Reconstruction(str(complete))

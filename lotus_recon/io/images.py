@@ -1,4 +1,4 @@
-"""The only reader of photos: every stage sees the same upright 8-bit RGB, whatever the file format.
+"""The only reader of photos: every stage gets the same upright 8-bit RGB, whatever the file format.
 
 EXIF rotation is applied here, once. 16-bit images are scaled to 8 bits, grey becomes RGB, alpha is composited over
 white.
@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
+import imageio.v3 as iio
 import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
@@ -25,12 +26,12 @@ from lotus_recon.types import BoolArray
 from lotus_recon.workspace import OWNERS_FILE, write_atomically
 
 pillow_heif.register_heif_opener()
-# The size limit is ours (MAX_MEGAPIXELS), so Pillow's own warning about large files would only say it twice.
+# MAX_MEGAPIXELS limits the size, so Pillow's own warning about large files would only repeat it.
 Image.MAX_IMAGE_PIXELS = None
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif"})
 MASKS_FOLDER = "masks"  # in a folder of photos; holds their masks, not photos
-MIN_SIDE_PX = 16  # less cannot hold a feature or a latent cell
+MIN_SIDE_PX = 16  # smaller images hold no feature and no latent cell
 MAX_MEGAPIXELS = 80.0  # a 61-megapixel full-frame camera passes; 100 would need 4 GB in the SIFT of the first octave
 
 
@@ -49,7 +50,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class PhotoInfo:
-    """Facts of an upright photo, read without decoding its pixels."""
+    """Size and EXIF of an upright photo, read without decoding its pixels."""
 
     width: int
     height: int
@@ -77,9 +78,9 @@ def _sorted_photos(root: Path) -> list[Photo]:
 
 
 def photos_below(root: Path) -> Iterator[Photo]:
-    """Photos in a folder and its sub-folders, but for hidden ones, outputs of ours and ``masks`` on top.
+    """Photos in a folder and its sub-folders, without hidden ones, outputs of this program and ``masks`` on top.
 
-    As they are met, so that whoever asks only whether there are some need not wait for a walk through all.
+    They are yielded during the walk, so that a check for any photo need not wait for all.
     """
     for folder, folders, files in os.walk(root):
         here = Path(folder)
@@ -205,7 +206,7 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """The opened image; every way in which the file can turn out to be broken meanwhile becomes an InputError."""
+    """The opened image; errors of a broken file become an InputError."""
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty (0 bytes)")
@@ -248,17 +249,17 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
 
 
 def read_mask(path: Path, width: int, height: int) -> BoolArray:
-    """(H, W) True where a mask image is not black: the pixels to use. Raises InputError when its size is another."""
+    """(H, W) True where a mask image is not black: the pixels to use. Raises InputError when its size differs."""
     with _opened(path) as image:
         values = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).max(-1)
     if values.shape != (height, width):
-        found = f"{values.shape[1]}x{values.shape[0]}"
-        raise InputError(f"mask {path} is {found} pixels, its photo {width}x{height}: they must agree")
+        size = f"{values.shape[1]}x{values.shape[0]}"
+        raise InputError(f"mask {path} is {size} pixels, its photo {width}x{height}: they must agree")
     return values > 0
 
 
 def resize_rgb(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """``rgb`` resized to (height, width, 3): area average to shrink, bilinear to enlarge."""
+    """``rgb`` (H, W, 3) resized to (height, width, 3): area average to shrink, bilinear to enlarge."""
     if rgb.shape[:2] == (height, width):
         return rgb
     shrink = width < rgb.shape[1]
@@ -267,7 +268,7 @@ def resize_rgb(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
 
 
 def write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    """Write grey or RGB, 8 or 16 bits, by rename. Raises OSError when it cannot be written."""
+    """Write grey (H, W) or RGB (H, W, 3), 8 or 16 bits, by rename. Raises OSError when it cannot be written."""
     bgr = image if image.ndim == 2 else image[..., ::-1]
     done, data = cv2.imencode(".png", np.ascontiguousarray(bgr))
     if not done:
@@ -275,9 +276,27 @@ def write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None
     write_atomically(path, lambda part: part.write_bytes(data.tobytes()))
 
 
+def write_jpeg(path: Path, rgb: NDArray[np.uint8], quality: int, **options: Any) -> None:
+    """Write (H, W, 3) RGB as JPEG, by rename; ``options`` are those of Pillow. Raises OSError when that fails."""
+    write_atomically(
+        path, lambda part: iio.imwrite(part, rgb, plugin="pillow", extension=".jpg", quality=quality, **options)
+    )
+
+
+def read_pixels(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The pixels (H, W) or RGB (H, W, 3) of a PNG as they are stored, with all their bits (Pillow's RGB has 8).
+
+    Raises InputError when it cannot be read.
+    """
+    try:
+        return np.asarray(iio.imread(path, plugin="opencv", index=0, flags=cv2.IMREAD_UNCHANGED))
+    except (OSError, ValueError):
+        raise InputError(f"{path} is not a readable PNG") from None
+
+
 def read_png16(path: Path) -> NDArray[np.uint16]:
-    """A 16-bit PNG, (H, W) or RGB (H, W, 3), at its full depth (Pillow would return 8-bit RGB)."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype != np.uint16:
-        raise InputError(f"{path} is not a readable 16-bit PNG")
-    return np.asarray(image if image.ndim == 2 else image[..., ::-1], np.uint16)
+    """A 16-bit PNG, (H, W) or RGB (H, W, 3). Raises InputError for any other file."""
+    pixels = read_pixels(path)
+    if pixels.dtype != np.uint16:
+        raise InputError(f"{path} has {pixels.dtype} pixels; allowed: a 16-bit PNG")
+    return np.asarray(pixels, np.uint16)

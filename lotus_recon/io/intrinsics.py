@@ -10,6 +10,8 @@ from typing import Any
 
 from lotus_recon.errors import InputError
 from lotus_recon.io.images import PhotoInfo
+from lotus_recon.limits import Focal35mm, FocalPx, FovDeg
+from lotus_recon.options import Options
 from lotus_recon.types import Camera
 
 DEFAULT_FOV_DEG = 55.0  # horizontal; between a phone's main camera (about 65) and a 50 mm lens (40)
@@ -18,20 +20,16 @@ _DIAGONAL_35MM = math.hypot(36.0, 24.0)  # millimetres; a 35 mm equivalent compa
 
 
 @dataclass(frozen=True)
-class GivenIntrinsics:
+class GivenIntrinsics(Options):
     """What the user says about the lens; the first that is given counts."""
 
     intrinsics: Path | None = None
-    focal_px: float | None = None
-    focal_35mm: float | None = None
-    fov_deg: float | None = None
+    focal_px: FocalPx | None = None
+    focal_35mm: Focal35mm | None = None
+    fov_deg: FovDeg | None = None
 
     def __post_init__(self) -> None:
-        for option, value in (("--focal-px", self.focal_px), ("--focal-35mm", self.focal_35mm)):
-            if value is not None and not value > 0:
-                raise InputError(f"{option} {value}: must be positive")
-        if self.fov_deg is not None and not 0 < self.fov_deg < 180:
-            raise InputError(f"--fov-deg {self.fov_deg}: must be above 0 and below 180 degrees")
+        super().__post_init__()
         if self.intrinsics is not None:
             read_intrinsics(self.intrinsics)
 

@@ -6,12 +6,11 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
@@ -21,8 +20,9 @@ from lotus_recon.workspace import to_plain, write_atomically
 _DEPTH, _NORMALS = ("depth", "depth_valid"), ("normals", "normals_valid")
 
 
-def save_arrays(path: Path, **arrays: Any) -> None:
-    """Write a compressed npz by rename; the same arrays always give the same bytes."""
+def save_arrays(path: Path, compressed: bool = True, /, **arrays: Any) -> None:
+    """Write an npz by rename; the same arrays always give the same bytes."""
+    method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
 
     def write(part: Path) -> None:
         with zipfile.ZipFile(part, "w") as archive:
@@ -30,13 +30,13 @@ def save_arrays(path: Path, **arrays: Any) -> None:
                 content = io.BytesIO()
                 np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
                 # ZipInfo has a fixed date (numpy.savez would store the time of writing) but knows no compression.
-                archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue(), zipfile.ZIP_DEFLATED)
+                archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getbuffer(), method)
 
     write_atomically(path, write)
 
 
 def load_arrays(path: Path, without: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """All arrays of an npz, but for those named in ``without``. Raises InputError when it is missing or broken."""
+    """The arrays (any shape) of an npz, not those in ``without``. Raises InputError when it is missing or broken."""
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -49,16 +49,31 @@ def load_arrays(path: Path, without: Collection[str] = ()) -> dict[str, np.ndarr
         raise InputError(f"{path} cannot be read as npz: {error}") from error
 
 
+def save_maps(
+    path: Path,
+    depth: DepthMap | None = None,
+    normals: NormalMap | None = None,
+    confidence: FloatArray | None = None,
+    meta: Mapping[str, Any] | None = None,
+    compressed: bool = True,
+) -> None:
+    """Write maps (H, W) of one view in the layout that docs/formats.md describes; ``meta`` is plain JSON values."""
+    arrays: dict[str, Any] = {}
+    meta = dict(meta or {})
+    if depth is not None:
+        arrays |= {"depth": depth.values, "depth_valid": depth.valid}
+        meta["kind"] = depth.kind.value
+    if confidence is not None:
+        arrays["confidence"] = np.asarray(confidence, np.float32)
+    if normals is not None:
+        arrays |= {"normals": normals.values, "normals_valid": normals.valid}
+    arrays["meta"] = np.array(json.dumps(to_plain(meta), sort_keys=True))
+    save_arrays(path, compressed, **arrays)
+
+
 def save_prediction(path: Path, prediction: Prediction) -> None:
     """Write a prediction in the layout that ``load_prediction`` reads."""
-    arrays: dict[str, Any] = {}
-    meta = dict(prediction.meta)
-    if prediction.depth is not None:
-        arrays |= {"depth": prediction.depth.values, "depth_valid": prediction.depth.valid}
-        meta["kind"] = prediction.depth.kind.value
-    if prediction.normals is not None:
-        arrays |= {"normals": prediction.normals.values, "normals_valid": prediction.normals.valid}
-    save_arrays(path, **arrays, meta=np.array(json.dumps(to_plain(meta), sort_keys=True)))
+    save_maps(path, prediction.depth, prediction.normals, meta=prediction.meta)
 
 
 def load_prediction(path: Path, only: Literal["depth", "normals"] | None = None) -> Prediction:
@@ -73,37 +88,19 @@ def load_prediction(path: Path, only: Literal["depth", "normals"] | None = None)
     return _prediction(path, arrays)
 
 
-def save_weighted_depth(path: Path, depth: DepthMap, confidence: FloatArray) -> None:
-    """Write depth, 0 where invalid, and its confidence (H, W) in the layout that ``load_weighted_depth`` reads."""
-    values = np.where(depth.valid, depth.values, 0).astype(np.float32)
-    meta = np.array(json.dumps({"kind": depth.kind.value}))
-    save_arrays(path, depth=values, depth_valid=depth.valid, confidence=confidence.astype(np.float32), meta=meta)
-
-
-def load_weighted_depth(path: Path) -> tuple[DepthMap | None, NDArray[np.float32]]:
-    """Depth as ``load_prediction`` reads it, and its ``confidence`` (H, W), 1 where the file has none.
-
-    Raises InputError as ``load_prediction`` does, and for a confidence of another size.
-    """
-    arrays = load_arrays(path)
-    prediction = _prediction(path, arrays)
-    confidence = arrays.get("confidence", np.ones(prediction.shape)).astype(np.float32)
-    if confidence.shape != prediction.shape:
-        raise InputError(f"{path} has confidence of size {confidence.shape}, depth {prediction.shape}: must agree")
-    return prediction.depth, confidence
-
-
 def _prediction(path: Path, arrays: dict[str, np.ndarray]) -> Prediction:
-    meta = _meta(path, arrays)
+    meta = parse_meta(path, arrays)
+    depth, normals = parse_depth(path, arrays, meta), parse_normals(path, arrays)
     try:
-        depth = _depth(path, arrays, meta) if "depth" in arrays else None
-        normals = _normals(arrays) if "normals" in arrays else None
+        if depth is not None and not depth.valid.any():
+            raise InputError("depth has no valid pixel (all NaN, infinite or masked)")
         return Prediction(depth, normals, meta)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def parse_meta(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What the 0-d array ``meta`` of a file says. Raises InputError naming the file when it is not a JSON object."""
     if "meta" not in arrays:
         raise InputError(f"{path} has no 'meta'; needed: a 0-d array holding a JSON string with 'kind'")
     try:
@@ -115,24 +112,37 @@ def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     return meta
 
 
-def _depth(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> DepthMap:
+def parse_depth(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> DepthMap | None:
+    """The depth (H, W) of a file, None where it holds none. Raises InputError naming the file for wrong values."""
+    if "depth" not in arrays:
+        return None
     if "kind" not in meta:
-        raise InputError(f"'meta' has no 'kind'; allowed: {', '.join(k.value for k in DepthKind)}")
-    values = _numbers(arrays, "depth")
-    valid = arrays["depth_valid"].astype(bool) if "depth_valid" in arrays else np.isfinite(values)
-    depth = DepthMap(values, valid, DepthKind.parse(str(meta["kind"])))
-    if not depth.valid.any():
-        raise InputError("depth has no valid pixel (all NaN, infinite or masked)")
-    return depth
+        raise InputError(f"{path}: 'meta' has no 'kind'; allowed: {', '.join(k.value for k in DepthKind)}")
+    try:
+        values = _numbers(arrays, "depth")
+        valid = arrays["depth_valid"].astype(bool, copy=False) if "depth_valid" in arrays else np.isfinite(values)
+        return DepthMap(values, valid, DepthKind.parse(str(meta["kind"])))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
-def _numbers(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
+def parse_normals(path: Path, arrays: Mapping[str, np.ndarray]) -> NormalMap | None:
+    """The normals (H, W, 3) of a file, None where it holds none. Raises InputError naming the file for wrong values."""
+    if "normals" not in arrays:
+        return None
+    try:
+        return _normals(arrays)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _numbers(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if arrays[name].dtype.kind not in "fiu":
         raise InputError(f"{name} has type {arrays[name].dtype}; allowed: real numbers")
-    return arrays[name].astype(np.float32)
+    return arrays[name].astype(np.float32, copy=False)
 
 
-def _normals(arrays: dict[str, np.ndarray]) -> NormalMap:
+def _normals(arrays: Mapping[str, np.ndarray]) -> NormalMap:
     values = _numbers(arrays, "normals")
     if values.ndim != 3 or values.shape[2] != 3:
         raise InputError(f"normals have shape {values.shape}; allowed: (H, W, 3)")

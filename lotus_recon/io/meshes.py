@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from plyfile import PlyData, PlyElementParseError, PlyParseError
 
 from lotus_recon.errors import InputError
 from lotus_recon.io.srgb import linear_of_srgb
@@ -25,6 +26,7 @@ GLTF_FROM_CAM: NDArray[np.float64] = np.diag([1.0, -1.0, -1.0])
 
 _COLUMNS = (("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue"))
 _FACE = np.dtype([("count", "u1"), ("indices", "<i4", (3,))])
+_TRIANGLES = {"face": {"vertex_indices": 3, "vertex_index": 3}}  # both names of the list are in use
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,20 +46,31 @@ class PointCloud:
 def write_ply(path: Path, shape: Mesh | PointCloud) -> None:
     """Write a mesh or a point cloud as binary PLY, by rename.
 
-    Raises InputError when there is nothing to write, OSError when the file cannot be written.
+    Raises InputError when there are no points, OSError when the file cannot be written.
     """
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     if len(points) == 0:
         raise InputError(f"{path} is not written: there are no points")
     vertices = _vertex_records(points, shape.normals, shape.colors)
-    parts = [vertices.tobytes()]
-    if isinstance(shape, Mesh):
-        faces = np.zeros(len(shape.triangles), _FACE)
-        faces["count"] = 3
-        faces["indices"] = shape.triangles
-        parts.append(faces.tobytes())
-    header = _ply_header(vertices, len(shape.triangles) if isinstance(shape, Mesh) else None)
-    write_atomically(path, lambda part: part.write_bytes(b"".join([header, *parts])))
+    # Not by plyfile: it writes lists one by one, 8 s for two million triangles instead of 0.2 s.
+    faces = _face_records(shape.triangles) if isinstance(shape, Mesh) else None
+    write_atomically(path, lambda part: _write_records(part, _ply_header(vertices, faces), vertices, faces))
+
+
+def _face_records(triangles: NDArray[np.int32]) -> NDArray[Any]:
+    """One record per face, in the layout of the file."""
+    faces = np.empty(len(triangles), _FACE)
+    faces["count"] = 3
+    faces["indices"] = triangles
+    return faces
+
+
+def _write_records(path: Path, header: bytes, *elements: NDArray[Any] | None) -> None:
+    with path.open("wb") as file:
+        file.write(header)
+        for records in elements:
+            if records is not None:
+                file.write(records.data)
 
 
 def _vertex_records(points: FloatArray, normals: FloatArray | None, colors: NDArray[np.uint8] | None) -> NDArray[Any]:
@@ -71,12 +84,12 @@ def _vertex_records(points: FloatArray, normals: FloatArray | None, colors: NDAr
     return records
 
 
-def _ply_header(vertices: NDArray[Any], n_triangles: int | None) -> bytes:
+def _ply_header(vertices: NDArray[Any], faces: NDArray[Any] | None) -> bytes:
     kinds = {"f": "float", "u": "uchar"}
     lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}"]
     lines += [f"property {kinds[vertices.dtype[name].kind]} {name}" for name in vertices.dtype.names or ()]
-    if n_triangles is not None:
-        lines += [f"element face {n_triangles}", "property list uchar int vertex_indices"]
+    if faces is not None:
+        lines += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
     return ("\n".join([*lines, "end_header"]) + "\n").encode()
 
 
@@ -103,22 +116,29 @@ def read_mesh(path: Path) -> Mesh:
 
 def read_points(path: Path) -> PointCloud:
     """The vertices of a PLY file. Raises InputError when the file is missing, broken or has none."""
-    import trimesh  # Open3D returns noise for the missing part of a truncated cloud
-
     _check_file(path)
     try:
-        loaded = trimesh.load(path, file_type="ply", process=False)
-        vertex = loaded.metadata["_ply_raw"]["vertex"]["data"]
-        known = getattr(vertex, "dtype", None)
-        names = vertex.keys() if known is None else known.names  # a text file gives a dictionary
-        present = (group if group[0] in names else () for group in _COLUMNS)
-        columns = [np.stack([np.ravel(vertex[n]) for n in group], 1) if group else None for group in present]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        vertex = _ply_elements(path)["vertex"].data
+        names = vertex.dtype.names
+        present = (group if set(group) <= set(names) else () for group in _COLUMNS)
+        columns = [np.stack([vertex[name] for name in group], 1) if group else None for group in present]
+    except (PlyParseError, ValueError, KeyError) as error:
         raise InputError(f"{path} has no points, or is not a whole PLY file: {error}") from error
     points, normals, colors = columns
-    if points is None:
+    if points is None or len(points) == 0:
         raise InputError(f"{path} has no points")
-    return PointCloud(points.astype(np.float32), colors, normals)
+    return PointCloud(
+        points.astype(np.float32, copy=False),
+        None if colors is None else _as_uint8(colors),
+        None if normals is None else normals.astype(np.float32, copy=False),
+    )
+
+
+def _ply_elements(path: Path) -> PlyData:
+    try:
+        return PlyData.read(str(path), known_list_len=_TRIANGLES)  # memory-mapped, where all faces are triangles
+    except PlyElementParseError:
+        return PlyData.read(str(path))
 
 
 def _check_file(path: Path) -> None:
@@ -129,8 +149,8 @@ def _check_file(path: Path) -> None:
 
 
 def _as_uint8(colors: NDArray) -> NDArray[np.uint8]:
-    if colors.dtype == np.uint8:
-        return colors
+    if colors.dtype.kind in "iu":
+        return np.asarray(colors.clip(0, 255), np.uint8)
     return np.asarray((np.clip(colors, 0, 1) * 255).round(), np.uint8)
 
 
@@ -150,8 +170,8 @@ def gltf_from_up(up: FloatArray, back: FloatArray) -> NDArray[np.float64]:
 def write_glb(path: Path, mesh: Mesh, gltf_from_mesh: FloatArray = GLTF_FROM_CAM) -> None:
     """Write a mesh as binary glTF, by rename, turned by the rotation ``gltf_from_mesh`` (3, 3).
 
-    The default suits camera axes; world axes need ``gltf_from_up``. The material is unlit: the colours are photographed
-    light already. Raises InputError when the mesh is empty or the matrix is not a rotation.
+    The default suits camera axes; world axes need ``gltf_from_up``. The material is unlit, because the colours contain
+    the light of the scene. Raises InputError when the mesh is empty or the matrix is not a rotation.
     """
     if len(mesh.triangles) == 0:
         raise InputError(f"{path} is not written: the mesh has no triangles")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
-from lotus_recon.io.images import write_png
+from lotus_recon.io.images import read_pixels, write_png
 from lotus_recon.types import BoolArray, FloatArray, IntArray
 
 
@@ -37,8 +35,7 @@ def write_normals_png(path: Path, normals: FloatArray, valid: BoolArray, bits: i
 
 def read_normals_png(path: Path) -> tuple[NDArray[np.float32], BoolArray]:
     """Unit normals (H, W, 3) and where they are known. Raises InputError when the file is no colour PNG."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{path} is not a readable PNG of normals (8- or 16-bit RGB)")
-    rgb: NDArray[Any] = pixels[..., ::-1]
-    return decode_normals(rgb)
+    pixels = read_pixels(path)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path} is not a PNG of normals (8- or 16-bit RGB)")
+    return decode_normals(pixels)

@@ -127,7 +127,7 @@ def _cam_from_world(matrix: Any, label: str) -> NDArray[np.float64]:
 def write_transforms(
     path: Path, cameras: Mapping[str, SourceCamera], cam_from_world: Mapping[str, FloatArray], photos_folder: str = "."
 ) -> None:
-    """Write cameras and poses by photo name as transforms.json; ``photos_folder`` is the image root relative to it.
+    """Write cameras and poses (4x4) by photo name; ``photos_folder`` is the image root relative to transforms.json.
 
     Raises InputError for a camera model that the format does not have.
     """

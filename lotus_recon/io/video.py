@@ -1,43 +1,45 @@
-"""Photos from a video: of each stretch of camera motion the sharpest frame."""
+"""Frames of a video: the sharpest frame of each interval of camera motion."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
+import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.images import check_size
+from lotus_recon.io.images import check_size, write_jpeg
 from lotus_recon.progress import report
 
 _MEASURED_EDGE_PX = 320  # sharpness and motion are measured on frames of this longer edge
 _MAX_CORNERS = 200
-_MIN_TRACKED = 8  # corners; with fewer the picture has changed altogether (a cut)
+_MIN_TRACKED = 8  # corners; with fewer the image has changed altogether (a cut)
 _STEP = 0.02  # motion is measured from a frame so far back: that of each frame to the next is mostly noise
 _JPEG_QUALITY = 97
 _COMPLETE = 0.95  # of the declared frames or seconds; encoders round
 
 
 @dataclass(frozen=True)
-class FrameFacts:
-    """Of each frame of a video, in order."""
+class FrameStatistics:
+    """Sharpness and motion of the N frames of a video, in order."""
 
     sharpness: NDArray[np.float64]  # (N,) variance of the Laplacian of the reduced frame
-    travelled: NDArray[np.float64]  # (N,) how far the picture has moved since the first, in shares of the longer edge
+    travelled: NDArray[np.float64]  # (N,) image motion since the first frame, as a share of the longer edge
 
 
 def check_video(path: Path) -> int:
     """The number of frames of a video, after reading it once without decoding more than its first frame.
 
-    Raises InputError when it cannot be opened, has no picture, or ends before the end it declares.
+    Raises InputError when it cannot be opened, has no image stream, or is truncated.
     """
     with _opened(path) as container:
         stream = _video_stream(container, path)
@@ -50,43 +52,45 @@ def check_video(path: Path) -> int:
     if n_packets == 0:
         raise InputError(f"video {path} has no frames")
     if n_packets < _COMPLETE * declared:
-        raise InputError(f"video {path} is truncated: {n_packets} of {declared} frames are there")
+        raise InputError(f"video {path} is truncated: it has {n_packets} of {declared} frames")
     if last < _COMPLETE * seconds - 0.5:
         raise InputError(f"video {path} is truncated: it ends at {last:.1f} of {seconds:.1f} s")
     first = next(_frames(path), None)
     if first is None:
-        raise InputError(f"video {path} has no frame that can be decoded")
+        raise InputError(f"video {path} has no decodable frame")
     check_size(path, first.shape[1], first.shape[0])
     return n_packets
 
 
 def extract_frames(path: Path, folder: Path, max_frames: int, frame_motion: float) -> list[Path]:
-    """Write the chosen frames of a video as ``frame_NNNNNN.jpg`` (number in the video, from 0), upright.
+    """Write the selected frames of a video as ``frame_NNNNNN.jpg`` (number in the video, from 0), upright.
 
     Raises InputError when it is truncated or the camera does not move by ``frame_motion`` (shares of the longer edge).
     """
     n_frames = check_video(path)
-    facts = measure_frames(path, n_frames)
-    if len(facts.sharpness) < _COMPLETE * n_frames:
-        raise InputError(f"video {path} is damaged: only {len(facts.sharpness)} of {n_frames} frames can be decoded")
-    chosen = choose_frames(facts, max_frames, frame_motion)
-    if len(chosen) < 2:
-        moved = facts.travelled[-1]
+    statistics = measure_frames(path, n_frames)
+    if len(statistics.sharpness) < _COMPLETE * n_frames:
         raise InputError(
-            f"video {path}: the picture moves by {moved:.1%} of its longer edge only; "
-            f"two photos need {frame_motion:.1%} (frame_motion)"
+            f"video {path} is damaged: only {len(statistics.sharpness)} of {n_frames} frames can be decoded"
+        )
+    chosen = choose_frames(statistics, max_frames, frame_motion)
+    if len(chosen) < 2:
+        moved = statistics.travelled[-1]
+        raise InputError(
+            f"video {path}: the image moves by only {moved:.1%} of its longer edge; "
+            f"two frames need {frame_motion:.1%} (frame_motion)"
         )
     written = []
     for number, rgb in enumerate(_frames(path)):
         if number in chosen:
             target = folder / f"frame_{number:06d}.jpg"
-            _write_jpeg(target, rgb)
+            write_jpeg(target, rgb, _JPEG_QUALITY)
             written.append(target)
             report("writing frames", len(written), len(chosen))
     return written
 
 
-def measure_frames(path: Path, n_frames: int) -> FrameFacts:
+def measure_frames(path: Path, n_frames: int) -> FrameStatistics:
     """Sharpness and motion of every frame."""
     sharpness, travelled = [], []
     reference: NDArray[np.uint8] | None = None
@@ -98,38 +102,37 @@ def measure_frames(path: Path, n_frames: int) -> FrameFacts:
         travelled.append(until_reference + since)
         if reference is None or since >= _STEP:
             reference, until_reference = grey, until_reference + since
-        report("looking at frames", len(travelled), max(n_frames, len(travelled)))
-    return FrameFacts(np.array(sharpness), np.maximum.accumulate(travelled))
+        report("measuring frames", len(travelled), max(n_frames, len(travelled)))
+    return FrameStatistics(np.array(sharpness), np.maximum.accumulate(travelled))
 
 
-def choose_frames(facts: FrameFacts, max_frames: int, frame_motion: float) -> set[int]:
-    """Numbers of the frames to take: the path of the camera in equal stretches, and the sharpest frame of each.
+def choose_frames(statistics: FrameStatistics, max_frames: int, frame_motion: float) -> set[int]:
+    """Numbers of the selected frames: the sharpest frame of each of equal intervals of image motion.
 
-    A stretch is ``frame_motion`` long, or longer where there would be more than ``max_frames``. A camera that stands
-    still adds nothing.
+    An interval has ``frame_motion``, or more if there were more than ``max_frames``. A camera at rest adds no frame.
     """
-    travelled = facts.travelled
+    travelled = statistics.travelled
     stretches = min(max_frames, math.floor(travelled[-1] / frame_motion) + 1) if frame_motion > 0 else max_frames
     if travelled[-1] < frame_motion:
-        return {int(np.argmax(facts.sharpness))}
+        return {int(np.argmax(statistics.sharpness))}
     stretch = np.minimum((travelled / travelled[-1] * stretches).astype(int), stretches - 1)
     return {
-        int(members[np.argmax(facts.sharpness[members])])
+        int(members[np.argmax(statistics.sharpness[members])])
         for number in range(stretches)
         if len(members := np.flatnonzero(stretch == number))
     }
 
 
 def median_motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
-    """Median length of the optical flow at corners (pyramidal Lucas-Kanade), in shares of the longer edge.
+    """Median optical flow (pyramidal Lucas-Kanade) at corners of grey images (H, W), in shares of the longer edge.
 
-    1 where the pictures have nothing in common.
+    1 where the images have nothing in common.
     """
     corners: Any = cv2.goodFeaturesToTrack(before, _MAX_CORNERS, qualityLevel=0.01, minDistance=7)
     if corners is None:
         return 0.0
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, np.empty_like(corners))
-    kept = found.ravel() == 1
+    moved, status, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, np.empty_like(corners))
+    kept = status.ravel() == 1
     if kept.sum() < min(_MIN_TRACKED, len(corners)):
         return 1.0
     lengths = np.linalg.norm((moved - corners).reshape(-1, 2)[kept], axis=1)
@@ -145,32 +148,36 @@ def _reduced_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     """(H, W, 3) upright RGB of every frame. Raises InputError at the first that cannot be decoded."""
-    with _opened(path) as container:
-        for frame in container.decode(_video_stream(container, path)):
-            quarter_turns = round(frame.rotation / 90)  # counter-clockwise, as numpy turns
-            yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns))
+    with _errors_named(path):
+        turns = _quarter_turns(iio.immeta(path, plugin="pyav", index=0))
+        for frame in iio.imiter(path, plugin="pyav", thread_type="FRAME"):
+            yield np.ascontiguousarray(np.rot90(frame, turns))
+
+
+def _quarter_turns(frame_metadata: Mapping[str, Any]) -> int:
+    """Counter-clockwise turns to display a frame, from its matrix in 16.16 fixed point (ISO 14496-12, 8.3.2)."""
+    if "DISPLAYMATRIX" not in frame_metadata:
+        return 0
+    a, b = np.frombuffer(frame_metadata["DISPLAYMATRIX"], np.int32)[:2]
+    return -round(math.atan2(b, a) / (math.pi / 2))
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    import av
+    with _errors_named(path), av.open(str(path)) as container:
+        yield container
 
+
+@contextmanager
+def _errors_named(path: Path) -> Iterator[None]:
     try:
-        with av.open(str(path)) as container:
-            yield container
-    except (av.FFmpegError, EOFError) as error:
+        yield
+    except (av.FFmpegError, EOFError, OSError) as error:
         raise InputError(f"video {path} cannot be read: {error}") from None
 
 
 def _video_stream(container: Any, path: Path) -> Any:
     stream = next(itertools.chain(container.streams.video), None)
     if stream is None:
-        raise InputError(f"video {path} has no picture")
+        raise InputError(f"video {path} has no image stream")
     return stream
-
-
-def _write_jpeg(path: Path, rgb: NDArray[np.uint8]) -> None:
-    done, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not done:
-        raise OSError(f"{path}: JPEG encoding failed")
-    path.write_bytes(data.tobytes())

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from lotus_recon.errors import FusionError
 from lotus_recon.geometry.camera import unproject
 from lotus_recon.geometry.depth import depth_edges
+from lotus_recon.geometry.triangles import triangle_area_vectors, vertex_normals, without_unused
 from lotus_recon.io.meshes import PointCloud
-from lotus_recon.meshing.cleaning import triangle_area_vectors, vertex_normals, without_unused
 from lotus_recon.meshing.config import SurfaceConfig
 from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, FloatArray, IntArray, Mesh, NormalMap
 

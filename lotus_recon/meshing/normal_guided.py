@@ -1,10 +1,10 @@
-"""A fused mesh, bent to the normals that were predicted for its views.
+"""Normal-guided refinement: a fused mesh that follows the normals predicted for its views.
 
-Fusing depth averages what the views say of places; where they disagree by a little, or the share of one ends, the mesh
+Fusing depth averages the depth of the views; where they disagree by a little, or where one of them ends, the mesh
 has steps that no view's normals show. Here its vertices move, each along its own normal, until the triangles are as
-oblique as the normals say, and stay near the place where fusion put them: positions for what is large, normals for
-what is small (Nehab et al., "Efficiently combining positions and normals for precise 3D geometry", SIGGRAPH 2005). What
-does not follow in a round is believed less in the next, so that creases and borders stay.
+oblique as the normals say, and stay near the position that fusion gave them: positions decide large shapes, normals
+small ones (Nehab et al., "Efficiently combining positions and normals for precise 3D geometry", SIGGRAPH 2005). A
+triangle that does not follow in an iteration gets a lower weight in the next, so that creases and borders stay.
 """
 
 from __future__ import annotations
@@ -21,46 +21,50 @@ from numpy.typing import NDArray
 
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.normals import normalized
-from lotus_recon.io.maps import load_prediction, load_weighted_depth
-from lotus_recon.meshing.cleaning import triangle_area_vectors, vertex_normals
+from lotus_recon.geometry.triangles import triangle_area_vectors, vertex_normals
+from lotus_recon.io.scene_maps import ANY_DEPTH, SceneMaps, read_ahead
 from lotus_recon.types import FloatArray, Mesh, View
 
-_LONGEST_REACH = 10.0  # edges; longer ones move borders, and positions are good enough there
+_LONGEST_SCALE = 10.0  # edges; longer ones move borders, and positions are good enough there
 _BESIDE = 0.03  # relative: a pixel whose depth is farther from the mesh shows something else
 _GRAZING = 0.05  # least weight of a normal, as cosine to the ray
 _UNSEEN_WEIGHT = 0.3  # of the own normals of triangles that no view has one for: they move as a whole
 _DOUBTFUL_DEG = 15.0  # a triangle that is so far from its normal counts half in the next round
 _ROUNDS = 4
-_HOLD = 6.0  # weight of the places, in squared edges per squared reach
+_HOLD = 6.0  # weight of the places, in squared edges per squared scale
 _TOLERANCE, _MAX_ITERATIONS = 1e-3, 300
 
 
 @dataclass(frozen=True, eq=False)
 class ViewNormals:
-    """What a view says: z-depth (H, W), 0 where unknown, and normals (H, W, 3) in camera axes with their mask."""
+    """The maps of one view: z-depth (H, W), 0 where unknown, and normals (H, W, 3) in camera axes with their mask."""
 
     view: View
     depth: FloatArray
     normals: FloatArray
-    known: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
 
 
 def read_view_normals(views: Iterable[View], depth_dir: Path, prediction_dir: Path) -> Iterator[ViewNormals]:
-    """The normals of the views that have both maps, where their depth is used."""
-    for view in views:
-        paths = [folder / f"{view.stem}.npz" for folder in (depth_dir, prediction_dir)]
-        if not all(path.is_file() for path in paths):
-            continue
-        depth, normals = load_weighted_depth(paths[0])[0], load_prediction(paths[1]).normals
-        if depth is not None and normals is not None and depth.shape == normals.shape:
-            known = np.where(depth.valid, depth.values, 0)
-            yield ViewNormals(view, known, normals.values, normals.valid)
+    """The normals of the views that have both maps, where their depth is used; one view is read ahead.
+
+    Raises InputError for a map that cannot be read or has another size than its camera.
+    """
+    depths, predictions = SceneMaps(depth_dir, ("depth",), ANY_DEPTH), SceneMaps(prediction_dir, ("normals",))
+
+    def read(view: View) -> ViewNormals | None:
+        normals = predictions.normals(view) if depths.has(view) else None
+        if normals is None:
+            return None
+        return ViewNormals(view, depths.load(view).depth_or_zero, normals.values, normals.valid)
+
+    yield from filter(None, read_ahead(read, views))
 
 
-def bent(mesh: Mesh, views: Iterable[ViewNormals], reach: float) -> Mesh:
+def follow_normals(mesh: Mesh, views: Iterable[ViewNormals], scale: float) -> Mesh:
     """``mesh`` with vertices moved and normals renewed; triangles and colours stay.
 
-    ``reach`` is the length up to which the shape comes from the normals, in units of the scene.
+    ``scale`` is the length up to which the shape comes from the normals, in units of the scene.
     """
     area_vectors = triangle_area_vectors(mesh)
     areas = np.linalg.norm(area_vectors, axis=1)
@@ -71,14 +75,14 @@ def bent(mesh: Mesh, views: Iterable[ViewNormals], reach: float) -> Mesh:
     seen = (sums != 0).any(1)
     targets = normalized(np.where(seen[:, None], sums, area_vectors))
     weights = np.where(seen, 1.0, _UNSEEN_WEIGHT) * (areas > 0)
-    hold = _HOLD * (edge / min(reach, _LONGEST_REACH * edge)) ** 2
+    hold = _HOLD * (edge / min(scale, _LONGEST_SCALE * edge)) ** 2
     along = vertex_normals(mesh, area_vectors).astype(np.float64)
     moved = mesh
     for _ in range(_ROUNDS):
         own = normalized(triangle_area_vectors(moved))
         off_deg = np.degrees(np.arccos(np.clip((own * targets).sum(1), -1, 1)))
-        believed = weights / (1 + (off_deg / _DOUBTFUL_DEG) ** 2)
-        steps = _steps(mesh, along, targets, believed, hold)
+        confidence = weights / (1 + (off_deg / _DOUBTFUL_DEG) ** 2)
+        steps = _steps(mesh, along, targets, confidence, hold)
         moved = replace(mesh, vertices=(mesh.vertices + steps[:, None] * along).astype(np.float32))
     return replace(moved, normals=vertex_normals(moved, triangle_area_vectors(moved)))
 
@@ -102,7 +106,7 @@ def mean_normals(mesh: Mesh, views: Iterable[ViewNormals]) -> NDArray[np.float64
         hits = scene.cast_rays(core.Tensor(np.concatenate([origins, in_world], 1).astype(np.float32)))
         depth = hits["t_hit"].numpy().reshape(seen.depth.shape)
         with np.errstate(invalid="ignore"):
-            speaks = seen.known & (seen.depth > 0) & (np.abs(depth - seen.depth) < _BESIDE * seen.depth)
+            speaks = seen.valid & (seen.depth > 0) & (np.abs(depth - seen.depth) < _BESIDE * seen.depth)
         triangles = hits["primitive_ids"].numpy().reshape(seen.depth.shape)[speaks]
         normals = seen.normals[speaks].astype(np.float64)
         facing = -(normals * normalized(rays[speaks])).sum(1)

@@ -1,4 +1,4 @@
-"""What every model offers, and where it computes."""
+"""The interface of all models, and the device and dtype they run on."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from lotus_recon.config import nearest
 from lotus_recon.errors import InputError
+from lotus_recon.limits import BatchSize, Edge
+from lotus_recon.options import Options
 from lotus_recon.types import Prediction
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TASKS = ("depth", "normal")
-DEFAULT_SEED = 0  # used when no seed is given, so that a call without one repeats too
+DEFAULT_SEED = 0  # used when no seed is given, so that such calls are reproducible too
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
@@ -34,7 +36,7 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """Short and safe as a file name."""
+        """Short name, safe as a file name."""
         ...
 
     @property
@@ -44,35 +46,35 @@ class Model(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """How many photos at once are worth giving to ``predict_batch``."""
+        """Number of images that ``predict_batch`` should get at once."""
         ...
 
     def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
-        """Maps of one upright photo (H, W, 3), at its size. ``view`` is its name, for models that look it up."""
+        """Maps of an upright image (H, W, 3) at its size. ``view`` is its name, for models that look maps up."""
         ...
 
     def predict_batch(
         self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """``predict`` of several photos (sizes may differ), each with the same seed."""
+        """``predict`` of several images (H, W, 3), whose sizes may differ, each with the same seed."""
         ...
 
 
 @dataclass(frozen=True)
-class ModelOptions:
-    """What may be said about a model besides its name. None leaves it to the checkpoint."""
+class ModelOptions(Options):
+    """Options of a model besides its name. None means the default of the checkpoint."""
 
     predictions: Path | None = None  # folder of stored maps, for "precomputed"
     task: str | None = None  # depth | normal
     depth_space: str | None = None  # disparity | depth
     revision: str | None = None  # branch, tag or commit of a Hub id
-    processing_res: int | None = None  # longer edge in pixels; 0 = as is
-    batch_size: int | None = None  # images per network call
+    processing_res: Edge | None = None  # longer edge in pixels; 0 = as is
+    batch_size: BatchSize | None = None  # images per network call
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known of a model before its weights are loaded."""
+    """Name and tasks of a model, available before its weights are loaded."""
 
     name: str  # short, file-safe
     tasks: tuple[str, ...]
@@ -98,19 +100,19 @@ def check_choice(option: str, value: str | None, allowed: Sequence[str]) -> None
 
 
 def resolve_device(device: str) -> torch.device:
-    """The torch device named auto | cpu | cuda | mps; auto takes the first there is of cuda, mps, cpu.
+    """The torch device named auto | cpu | cuda | mps; auto takes the first available of cuda, mps, cpu.
 
     Raises InputError for an unknown name or a device that this machine does not have.
     """
     check_device_name(device)
     import torch
 
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        return torch.device(next(name for name, there in present.items() if there))
-    if not present[device.split(":")[0]]:
-        there = ", ".join(name for name, is_there in present.items() if is_there)
-        raise InputError(f"--device {device}: this machine (or this build of torch) has none; available: {there}")
+        return torch.device(next(name for name, is_available in available.items() if is_available))
+    if not available[device.split(":")[0]]:
+        names = ", ".join(name for name, is_available in available.items() if is_available)
+        raise InputError(f"--device {device}: this machine or this build of torch has none; available: {names}")
     return torch.device(device)
 
 
@@ -121,24 +123,24 @@ def check_device_name(device: str) -> None:
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The number format of the network on ``device``: float16 unless told otherwise on CUDA, elsewhere always float32.
+    """The dtype of the network on ``device``: by default float16 on CUDA; elsewhere always float32.
 
-    A CPU without native support runs bfloat16 several times slower than float32, and MPS lacks half-precision kernels,
-    so another wish is refused there with a warning. Raises InputError for an unknown name.
+    CPUs without native support run bfloat16 several times slower than float32, and MPS lacks half-precision kernels, so
+    another dtype is ignored there with a warning. Raises InputError for an unknown name.
     """
     import torch
 
     name = check_dtype_name(dtype)
     if device.type != "cuda":
         if name not in ("auto", "float32"):
-            log.warning("--dtype %s is for CUDA; on %s the network computes in float32", dtype, device.type)
+            log.warning("--dtype %s needs CUDA; the network runs in float32 on %s", dtype, device.type)
         return torch.float32
     resolved: torch.dtype = getattr(torch, "float16" if name == "auto" else name)
     return resolved
 
 
 def check_dtype_name(dtype: str) -> str:
-    """The long name of a number format (fp16 -> float16). Raises InputError when it is unknown."""
+    """The long name of a dtype (fp16 -> float16). Raises InputError when it is unknown."""
     name = _DTYPES.get(dtype, dtype)
     if name not in _DTYPE_NAMES:
         raise InputError(f"--dtype {dtype!r} is unknown{nearest(dtype, list(_DTYPE_NAMES))}")

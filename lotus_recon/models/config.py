@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from lotus_recon.limits import BatchSize, Edge
+from lotus_recon.options import Options
+
 
 @dataclass(frozen=True)
-class PredictionConfig:
+class AdvancedPrediction(Options):
+    """Options that few need to turn, in YAML only."""
+
+    # Photos per network call; none: 4 on a GPU, 1 elsewhere. Halved when memory runs out.
+    images_per_batch: BatchSize | None = None
+
+
+@dataclass(frozen=True)
+class PredictionConfig(Options):
     """Which model predicts depth and normals, and how."""
 
     # A name (an unknown one gets the list of them), a Hub id, a folder, DEPTH,NORMAL, or precomputed.
     model: str = "nano"
     # Folder of <view>.npz files, for --model precomputed.
     predictions: Path | None = None
-    # What a checkpoint of unknown name predicts. Known ones need not be told.
+    # What a checkpoint of unknown name predicts.
     task: Literal["depth", "normal"] | None = None
-    # What the depth of a checkpoint of unknown name is affine in. Known ones need not be told.
+    # What the depth of a checkpoint of unknown name is affine in.
     depth_space: Literal["disparity", "depth"] | None = None
-    # Branch, tag or commit of a Hub id. None takes its main branch.
+    # Branch, tag or commit of a Hub id. None: its main branch.
     revision: str | None = None
-    # Longer edge in pixels at which the network works; 0 = that of the photo; None = the checkpoint's default.
-    processing_res: int | None = None
-    # Photos per network call; None = 4 on a GPU, 1 elsewhere. Halved when memory runs out.
-    images_per_batch: int | None = None
+    # Longer edge at which the network works; 0: that of the photo; none: the checkpoint's default.
+    processing_res: Edge | None = None
+    advanced: AdvancedPrediction = field(default_factory=AdvancedPrediction)

@@ -33,7 +33,7 @@ class MissingPredictionError(InputError):
 
 
 class PrecomputedModel:
-    """Looks maps up by the name of the view."""
+    """Reads stored maps by the name of the view."""
 
     name = "precomputed"
     batch_size = 1
@@ -43,7 +43,7 @@ class PrecomputedModel:
         self.tasks = _tasks(folder)
 
     def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
-        """The stored maps of ``view``, which must have the size of its photo ``rgb`` (H, W, 3). ``seed`` plays no part.
+        """The stored maps of ``view``, which must have the size of its photo ``rgb`` (H, W, 3). ``seed`` is ignored.
 
         Raises MissingPredictionError when there is none, InputError when the file is broken or of another size.
         """
@@ -55,7 +55,7 @@ class PrecomputedModel:
     def predict_batch(
         self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """``predict`` of several photos."""
+        """``predict`` of several images (H, W, 3); ``views`` are their names."""
         if views is None or len(views) != len(images):
             raise InputError("precomputed maps are looked up by name: as many views as images are needed")
         return [self.predict(rgb, view=view) for rgb, view in zip(images, views, strict=True)]
@@ -72,12 +72,12 @@ def check(name: str, options: ModelOptions) -> ModelInfo:
         raise InputError("--model precomputed needs --predictions DIR, the folder of <view>.npz files")
     for option in ("task", "depth_space", "revision", "processing_res"):
         if getattr(options, option) is not None:
-            raise InputError(f"--{option.replace('_', '-')} is for networks; --model precomputed does not take it")
+            raise InputError(f"--{option.replace('_', '-')} applies to networks, not to --model precomputed")
     return ModelInfo(name, _tasks(options.predictions))
 
 
 def load(name: str, options: ModelOptions, device: str, dtype: str) -> PrecomputedModel:
-    """The model; the device and the number format play no part."""
+    """The model; device and dtype are ignored."""
     assert options.predictions is not None  # by check()
     return PrecomputedModel(options.predictions)
 
@@ -116,20 +116,20 @@ def load_for_photo(folder: Path, view: str, width: int, height: int) -> Predicti
 
 def check_map_size(path: Path, prediction: Prediction, width: int, height: int) -> None:
     """Raise InputError unless the maps have the size of the upright photo."""
-    found = prediction.shape[::-1]
-    if found == (width, height):
+    size = prediction.shape[::-1]
+    if size == (width, height):
         return
-    message = f"{path} is {found[0]}x{found[1]} pixels, its photo {width}x{height}: they must agree"
-    if found == (height, width):
-        message += " (EXIF rotation? maps must be made for the photo turned upright)"
+    message = f"{path} is {size[0]}x{size[1]} pixels, its photo {width}x{height}: they must agree"
+    if size == (height, width):
+        message += " (maps must have the orientation of the photo after its EXIF rotation)"
     raise InputError(message)
 
 
 def check_predictions(folder: Path, photos: Sequence[Photo], kinds: Collection[DepthKind] = STORED_KINDS) -> list[str]:
     """Names of the photos without stored maps; the maps of all others are read and checked.
 
-    Raises one InputError that lists what is wrong with them (size, a kind other than ``kinds``, values, missing keys),
-    or that there are none.
+    Raises one InputError that lists all errors (size, a kind other than ``kinds``, values, missing keys), or when there
+    are no maps at all.
     """
     problems, missing = [], []
     for photo in track(photos, "checking predictions", len(photos)):
@@ -149,7 +149,7 @@ def check_predictions(folder: Path, photos: Sequence[Photo], kinds: Collection[D
 
 
 def check_kind(prediction: Prediction, name: str, kinds: Collection[DepthKind]) -> None:
-    """Raise InputError unless the depth of photo ``name`` is of one of ``kinds``."""
+    """Raise InputError unless the depth kind of photo ``name`` is one of ``kinds``."""
     if prediction.depth is not None and prediction.depth.kind not in kinds:
         allowed = ", ".join(kind.value for kind in DepthKind if kind in kinds)
         raise InputError(f"the stored depth of {name} is {prediction.depth.kind.value}; allowed here: {allowed}")
@@ -172,18 +172,18 @@ def report_missing(folder: Path, missing: Sequence[str], all_views: Sequence[str
 
 
 def shortened(names: Sequence[str]) -> str:
-    """The first few of a list of names, and how many more there are."""
+    """The first few of a list of names, and the number of the others."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
 
 def _tasks(folder: Path) -> tuple[str, ...]:
-    """What the first stored map of a folder holds. Raises InputError when there is no folder or nothing in it."""
+    """The tasks of the first stored map. Raises InputError when the folder is missing or empty."""
     if not folder.is_dir():
         raise InputError(f"--predictions {folder}: no such folder")
     first = next(iter(_stored(folder)), None)
     if first is None:
-        raise InputError(f"--predictions {folder}: there is no .npz file in it")
+        raise InputError(f"--predictions {folder} contains no .npz file")
     try:
         with np.load(first, allow_pickle=False) as archive:
             return ("depth", "normal") if "normals" in archive.files else ("depth",)

@@ -1,4 +1,4 @@
-"""Which models exist, and how one is made from its name."""
+"""The registry of models, and how to create one from its name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lotus_recon.models.nano import family as nano
 
 
 class Family(Protocol):
-    """What a module offers to be registered: the names it knows and how to make a model from one."""
+    """The interface of a registered module: its names, and how to create a model from one."""
 
     NAMES: Mapping[str, str]  # name -> one line of help
 
@@ -32,7 +32,7 @@ class Family(Protocol):
         ...
 
     def check(self, name: str, options: ModelOptions) -> ModelInfo:
-        """Facts of the model, without loading it. Raises InputError when the name and the options do not fit."""
+        """Name and tasks, without loading. Raises InputError when the name and the options do not fit together."""
         ...
 
     def load(self, name: str, options: ModelOptions, device: str, dtype: str) -> Model:
@@ -48,7 +48,7 @@ class Family(Protocol):
         ...
 
 
-# In this order they are asked whose folder it is: that of nano says so itself.
+# In this order they are asked whether they accept a folder: nano recognises its own.
 _MODULES: tuple[ModuleType, ...] = (nano, lotus, precomputed)
 FAMILIES: tuple[Family, ...] = tuple(cast(Family, module) for module in _MODULES)
 ModelSource = Callable[[str, ModelOptions, str, str], Model]  # name, options, device, dtype
@@ -57,34 +57,34 @@ _source: ModelSource | None = None
 
 
 def available_models() -> str:
-    """Text for the screen: the models there are, and how to get one."""
-    known = {name: line for family in FAMILIES for name, line in family.NAMES.items()}
-    width = max(map(len, known))
-    table = "\n".join(f"  {name:<{width}}  {line}" for name, line in known.items())
+    """Text for the screen: the available models, and how to get them."""
+    help_lines = {name: line for family in FAMILIES for name, line in family.NAMES.items()}
+    width = max(map(len, help_lines))
+    table = "\n".join(f"  {name:<{width}}  {line}" for name, line in help_lines.items())
     return (
         f"Models (--model NAME):\n{table}\n"
         "Also: DEPTH,NORMAL (two checkpoints, each a name, a Hub id or a folder), one Hub id (owner/name), or one\n"
         "folder with unet/, vae/, text_encoder/, tokenizer/ and scheduler/.\n"
         "Named checkpoints are downloaded from the Hugging Face Hub at first use and kept in its cache; on a machine\n"
-        "without network, copy the folder there and give its path. Maps of any other estimator, or of a sensor, go in\n"
-        "with --model precomputed --predictions DIR.\n"
+        "without network, copy the folder there and give its path. For maps of another estimator or of a sensor, use\n"
+        "--model precomputed --predictions DIR.\n"
     )
 
 
 def maker_of(config: PredictionConfig) -> str:
-    """What predicts, as the subject of a message: the model, or the folder of stored maps."""
+    """The source of predictions as the subject of a message: the model, or the folder of stored maps."""
     return f"--model {config.model} has" if config.predictions is None else f"--predictions {config.predictions} holds"
 
 
 def options_of(config: PredictionConfig) -> ModelOptions:
-    """The part of the configuration that goes with the model's name."""
+    """The model options of a prediction config."""
     return ModelOptions(
         predictions=config.predictions,
         task=config.task,
         depth_space=config.depth_space,
         revision=config.revision,
         processing_res=config.processing_res,
-        batch_size=config.images_per_batch,
+        batch_size=config.advanced.images_per_batch,
     )
 
 
@@ -97,12 +97,12 @@ def check_model(
 ) -> ModelInfo:
     """Name and tasks of a model, after every check that needs no weights.
 
-    Raises InputError: an unknown name (with the nearest), an option that is missing, unknown or contradicts
-    what the checkpoint is known to be, a folder that is not there.
+    Raises InputError for an unknown name (suggesting the nearest), an option that is missing, unknown or contradicts
+    the metadata of the checkpoint, and a missing folder.
     """
     check_device_name(device)
     check_dtype_name(dtype)
-    return _family(name).check(name, _checked(options or ModelOptions()))
+    return _family(name).check(name, options or ModelOptions())
 
 
 def load_model(
@@ -132,18 +132,18 @@ def load_model(
 
 
 def make_model(name: str, options: ModelOptions, device: str = "auto", dtype: str = "auto") -> Model:
-    """``load_model`` for options that come as one."""
+    """``load_model`` with the options as one object."""
     check_model(name, device, dtype, options=options)
-    return (_source or load_anew)(name, options, device, dtype)
+    return (_source or load_from_files)(name, options, device, dtype)
 
 
-def load_anew(name: str, options: ModelOptions, device: str, dtype: str) -> Model:
-    """A model from its files, checked before, whatever the source is."""
+def load_from_files(name: str, options: ModelOptions, device: str, dtype: str) -> Model:
+    """Load a model from its files, after ``check_model``, bypassing the model source."""
     return _family(name).load(name, options, device, dtype)
 
 
 def set_model_source(source: ModelSource | None) -> None:
-    """Where ``make_model`` gets its models: from their files (None), or from who keeps them in memory."""
+    """Set where ``make_model`` gets models: from their files (None), or from a cache."""
     global _source
     _source = source
 
@@ -158,19 +158,11 @@ def _family(name: str) -> Family:
     for family in named or FAMILIES:
         if named or family.accepts(name):
             return family
-    known = [known for family in FAMILIES for known in family.NAMES]
+    names = [name for family in FAMILIES for name in family.NAMES]
     raise InputError(
-        f"--model {name!r} is neither a known name, a Hub id (owner/name) nor a folder{nearest(name, known)}\n"
+        f"--model {name!r} is neither a known name, a Hub id (owner/name) nor a folder{nearest(name, names)}\n"
         f"{available_models()}"
     )
-
-
-def _checked(options: ModelOptions) -> ModelOptions:
-    if options.processing_res is not None and options.processing_res < 0:
-        raise InputError(f"--processing-res {options.processing_res}: must be 0 (as is) or more pixels")
-    if options.batch_size is not None and options.batch_size < 1:
-        raise InputError(f"--images-per-batch {options.batch_size}: must be 1 or more")
-    return options
 
 
 def fetch_model(name: str, options: ModelOptions) -> None:

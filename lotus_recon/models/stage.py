@@ -18,7 +18,7 @@ from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.resampling import Sampling, sample_depth, sample_mask, sample_normals
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import read_info, read_mask, read_rgb
-from lotus_recon.io.maps import save_prediction
+from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.models.base import Model
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.precomputed import (
@@ -78,19 +78,19 @@ def run(inputs: Inputs, config: PredictionConfig, out_dir: Path) -> PredictionRe
     """
     model = make_model(config.model, options_of(config), inputs.runtime.device, inputs.runtime.dtype)
     if isinstance(model, PrecomputedModel):
-        missing = _carry_stored(inputs, model, out_dir)
+        missing = _resample_stored(inputs, model, out_dir)
     else:
         missing = _predict_views(inputs, model, out_dir)
     names = tuple(view.name for view in inputs.scene.views if view.name not in missing)
     if not names:
-        raise InputError(f"no view has a prediction left: the masks of all {len(missing)} views leave nothing of it")
+        raise InputError(f"no view has a valid prediction: the masks exclude every pixel of all {len(missing)} views")
     result = PredictionResult(model.name, names, tuple(missing))
     write_json(out_dir / _SUMMARY, result)
     return result
 
 
 def _predict_views(inputs: Inputs, model: Model, out_dir: Path) -> list[str]:
-    """Run a network over the undistorted photos; names of the views whose masks leave nothing.
+    """Run a network over the undistorted images; names of the views whose masks exclude every pixel.
 
     Batches are the same in every run: one that an interrupted run left unfinished is computed whole, so that its maps
     do not depend on the interruption.
@@ -99,7 +99,7 @@ def _predict_views(inputs: Inputs, model: Model, out_dir: Path) -> list[str]:
     batches = [views[i : i + size] for i in range(0, len(views), size)]
     empty = []
     for batch in track(batches, "predicting", len(batches)):
-        if all(_file(out_dir, view).is_file() for view in batch):
+        if all(SceneMaps(out_dir).has(view) for view in batch):
             continue
         images = [_read_undistorted(inputs, view) for view in batch]
         predictions = model.predict_batch(images, inputs.runtime.seed, [view.name for view in batch])
@@ -108,7 +108,7 @@ def _predict_views(inputs: Inputs, model: Model, out_dir: Path) -> list[str]:
             if not _save_usable(inputs, view, prediction, sampling, out_dir):
                 empty.append(view.name)
     if empty:
-        log.warning("the masks of %d views leave nothing of their predictions: %s", len(empty), shortened(empty))
+        log.warning("the masks of %d views exclude every pixel of their predictions: %s", len(empty), shortened(empty))
     return empty
 
 
@@ -120,12 +120,12 @@ def _read_undistorted(inputs: Inputs, view: View) -> NDArray[np.uint8]:
     return rgb
 
 
-def _carry_stored(inputs: Inputs, model: PrecomputedModel, out_dir: Path) -> list[str]:
-    """Carry stored maps through the undistortion of their photos; names of the views without any."""
+def _resample_stored(inputs: Inputs, model: PrecomputedModel, out_dir: Path) -> list[str]:
+    """Undistort stored maps like their photos; names of the views without valid maps."""
     missing, empty = [], []
     views = inputs.scene.views
     for view in track(views, "reading predictions", len(views)):
-        if _file(out_dir, view).is_file():
+        if SceneMaps(out_dir).has(view):
             continue
         sampling = _sampling(inputs, view)
         try:
@@ -133,7 +133,7 @@ def _carry_stored(inputs: Inputs, model: PrecomputedModel, out_dir: Path) -> lis
         except MissingPredictionError:
             missing.append(view.name)
             continue
-        if not _save_usable(inputs, view, carry(stored, sampling), sampling, out_dir):
+        if not _save_usable(inputs, view, resampled(stored, sampling), sampling, out_dir):
             empty.append(view.name)
     report_missing(model.folder, missing, [view.name for view in views])
     if empty:
@@ -141,8 +141,8 @@ def _carry_stored(inputs: Inputs, model: PrecomputedModel, out_dir: Path) -> lis
     return missing + empty
 
 
-def carry(stored: Prediction, sampling: Sampling) -> Prediction:
-    """Maps of a photo as given, at the pixels of its undistorted image. Camera axes are the same, so values stay."""
+def resampled(stored: Prediction, sampling: Sampling) -> Prediction:
+    """Maps of a distorted photo resampled at the pixels of its undistorted image. Values keep their camera axes."""
     depth = None if stored.depth is None else sample_depth(stored.depth, sampling)
     normals = None if stored.normals is None else sample_normals(stored.normals, sampling, stored.depth)
     height, width = sampling.shape
@@ -150,7 +150,7 @@ def carry(stored: Prediction, sampling: Sampling) -> Prediction:
 
 
 def _sampling(inputs: Inputs, view: View) -> Sampling:
-    """Where the pixels of the undistorted view lie in the upright photo as given."""
+    """Positions of the pixels of the undistorted view in the upright, distorted photo."""
     info = read_info(inputs.photos_dir / view.name)
     source = inputs.source_cameras[view.name]
     # The camera may have been estimated on a smaller copy of the photo.
@@ -164,9 +164,9 @@ def _undistorted_xy(source: SourceCamera, camera: Camera) -> NDArray[np.float64]
 
 
 def _save_usable(inputs: Inputs, view: View, prediction: Prediction, sampling: Sampling, out_dir: Path) -> bool:
-    """Save a prediction without what the user masked out, what lies outside the photo, and normals that look away.
+    """Save a prediction without masked pixels, pixels outside the photo, and normals that face away.
 
-    Returns False, and saves nothing, when no pixel is left.
+    Returns False, and saves nothing, when no valid pixel is left.
     """
     usable = sampling.inside
     if view.name in inputs.masks:
@@ -181,9 +181,5 @@ def _save_usable(inputs: Inputs, view: View, prediction: Prediction, sampling: S
     first = depth or normals
     if first is None or not first.valid.any():
         return False
-    save_prediction(_file(out_dir, view), Prediction(depth, normals, prediction.meta))
+    SceneMaps(out_dir).save(view, depth, normals=normals, meta=prediction.meta)
     return True
-
-
-def _file(out_dir: Path, view: View) -> Path:
-    return out_dir / f"{view.stem}.npz"

@@ -1,4 +1,4 @@
-"""Photos as tensors, and batches that fit the memory: what all networks share. B images of H x W pixels."""
+"""Images as tensors, and batches that fit into memory, for all networks. B images of H x W pixels."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def processing_size(height: int, width: int, longer_edge: int) -> tuple[int, int
 
 
 def resize(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(B, C, height, width), bilinear, with antialias where it shrinks. Pixel centres stay where they are."""
+    """Images (B, C, H, W) at another size, bilinear, with antialiasing when smaller. Pixel centres stay in place."""
     if images.shape[-2:] == (height, width):
         return images
     return functional.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
 
 
-def pad_to_cells(images: torch.Tensor, cell_px: int) -> torch.Tensor:
-    """Repeat the last row and column until both sides are multiples of ``cell_px``: pixels stay in place."""
-    below, right = -images.shape[-2] % cell_px, -images.shape[-1] % cell_px
+def pad_to_multiple(images: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Images (B, C, H, W) with the last row and column repeated until both sides are multiples of ``multiple``."""
+    below, right = -images.shape[-2] % multiple, -images.shape[-1] % multiple
     return functional.pad(images, (0, right, 0, below), mode="replicate") if below or right else images
 
 
 def by_size(images: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
-    """Indices of the images, grouped by size."""
+    """Indices of images (H, W, 3), grouped by size."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, image in enumerate(images):
         groups.setdefault(image.shape, []).append(i)
@@ -59,7 +59,7 @@ def in_batches(
 ) -> tuple[list[Result], int]:
     """Results of ``run`` on batches of ``size`` items, halved whenever memory runs out, and the size that worked.
 
-    Raises ModelError naming a processing size to try when not even one item fits; ``longer_edge`` is the present one.
+    Raises ModelError naming a processing size to try when not even one item fits; ``longer_edge`` is the current one.
     """
     results: list[Result] = []
     while len(results) < len(items):
@@ -74,7 +74,7 @@ def in_batches(
                 f"out of memory with one image of {longer_edge} pixels (longer edge); try --processing-res {smaller}"
             )
         size = (len(batch) + 1) // 2
-        log.warning("out of memory with %d images at once; going on with %d", len(batch), size)
+        log.warning("out of memory with a batch of %d images; continuing with batches of %d", len(batch), size)
     return results, size
 
 

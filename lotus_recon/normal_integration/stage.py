@@ -1,50 +1,50 @@
-"""The stage of ``--fusion normal``: depth maps whose small shapes come from the predicted normals.
+"""The stage ``integration``: depth maps whose small shapes come from the predicted normals.
 
 Every view's normals are integrated with its aligned (or refined) depth as prior and the sparse points it sees as
-anchors: what is large comes from the depth, what is small from the normals. Then the maps of views that see the same
-surfaces are drawn together. What comes out has the layout of the aligned depth and goes through the same consistency
-check and TSDF.
+control points: what is large comes from the depth, what is small from the normals. Then the maps of views that see the
+same surfaces move towards each other. What comes out has the layout of the aligned depth and goes through the same
+consistency check and TSDF.
+
+Each step writes one file per view, so that a run continues after the last view that a killed one finished, and no more
+than a few maps are in memory.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from cachetools import LRUCache, cached
 from numpy.typing import NDArray
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
-from lotus_recon.geometry.camera import pixel_index
-from lotus_recon.geometry.consistency import DepthTensors, covisible, disagreement
+from lotus_recon.geometry.consistency import DepthTensors, coarse_samples, covisible
 from lotus_recon.geometry.devices import pick_device
 from lotus_recon.geometry.normals import angle_deg, normals_from_depth
 from lotus_recon.geometry.points import point_errors, seen_points
-from lotus_recon.integration import IntegrationConfig, IntegrationResult, integrate_normals
-from lotus_recon.io.maps import load_prediction, load_weighted_depth, save_weighted_depth
+from lotus_recon.io.scene_maps import ANY_DEPTH, SceneMaps
 from lotus_recon.normal_integration.config import NormalIntegrationConfig
-from lotus_recon.normal_integration.consensus import drawn_together
+from lotus_recon.normal_integration.consensus import moved_to_consensus
+from lotus_recon.normal_integration.guided import GuidedView, GuidedViews
+from lotus_recon.normal_integration.scale import select_scale
 from lotus_recon.progress import track
-from lotus_recon.types import BoolArray, Camera, DepthMap, FloatArray, NormalMap, Scene, View
+from lotus_recon.types import BoolArray, DepthMap, NormalMap, Scene, View
 from lotus_recon.workspace import write_json
 
 log = logging.getLogger(__name__)
 
 REPORT = "integration.json"
-_REACHES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # that are tried, as shares of the longer side
-_UNKNOWN_REACH = 0.3  # where no views can tell
-_TRIAL_PAIRS = 2  # of views
-_TRIAL_PX = 300  # longer side of the maps that are tried, at least; they are thinned to it
-_COMPARED_PIXELS = 30_000  # of each
-_LEFT_ASIDE = 5  # one of so many points
-_ENOUGH_POINTS = 100  # in a view, to hold its map better than other views would
-_NEIGHBOURS = 8  # views that a view is drawn together with
+_WORK = "work"  # folder for what a killed run leaves to the next; removed when the stage is done
+_ENOUGH_POINTS = 100  # in a view, to constrain its map better than other views would
+_NEIGHBOURS = 8  # views whose maps a map moves towards
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +54,8 @@ class Inputs:
     scene: Scene
     depth_dir: Path
     prediction_dir: Path
-    scored_points: BoolArray  # (P,) sparse points that the report scores; they are no anchors
+    scored_points: BoolArray  # (P,) sparse points that the report scores; they are no control points
     runtime: Runtime
-    every: int = 1  # only every so many-th pixel of every so many-th row is read; the scene is that of these pixels
-
-    def thinned(self) -> Inputs:
-        """The same with maps that are small enough to be tried again and again."""
-        longer_side = min((max(view.camera.size) for view in self.scene.views), default=1)
-        every = max(1, longer_side // _TRIAL_PX)
-        return replace(self, scene=_thinned(self.scene, every), every=every)
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ class ViewIntegration:
     status: str  # integrated | no_normals (its depth is kept)
     rounds: int = 0
     converged: bool = True
-    torn: float | None = None  # share of the steps between pixels that were not believed
+    discontinuities: float | None = None  # share of the steps between pixels whose edge weight is below one half
     normals_before_deg: float | None = None  # median angle between the predicted normals and those of the depth
     normals_after_deg: float | None = None
     points: int = 0  # sparse points that were scored
@@ -86,7 +79,7 @@ class IntegratedViews:
     """The maps in ``folder``: ``<stem>.npz`` with depth, depth_valid, confidence and meta."""
 
     folder: Path
-    normals_reach: float  # that was given or found
+    integration_scale: float  # given or selected, as a share of the longer side of a map
     views: tuple[ViewIntegration, ...]
 
     @classmethod
@@ -96,7 +89,7 @@ class IntegratedViews:
         try:
             report: dict[str, Any] = json.loads(path.read_text())
             views = tuple(ViewIntegration(**view) for view in report["views"])
-            return cls(folder, float(report["normals_reach"]), views)
+            return cls(folder, float(report["integration_scale"]), views)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} cannot be read as a report of integration: {error}") from error
 
@@ -104,247 +97,145 @@ class IntegratedViews:
 def run(inputs: Inputs, config: NormalIntegrationConfig, out_dir: Path) -> IntegratedViews:
     """Integrate every view that has depth; writes ``<stem>.npz`` per view and integration.json.
 
-    Raises InputError when no view has normals, and for maps that cannot be read.
+    Continues with the files of a killed run of the same inputs and options in ``out_dir``. Raises InputError when no
+    view has normals, and for maps that cannot be read.
     """
-    check_config(config)
-    views = [
-        (i, view) for i, view in enumerate(inputs.scene.views) if (inputs.depth_dir / f"{view.stem}.npz").is_file()
-    ]
-    if not views:
+    guided = GuidedViews(inputs.scene, inputs.depth_dir, inputs.prediction_dir)
+    indices = guided.with_depth()
+    if not indices:
         raise InputError(f"no aligned depth maps in {inputs.depth_dir} for the {len(inputs.scene.views)} views")
-    guides = ~inputs.scored_points
-    held = _points_per_view(inputs.scene, views, guides) >= _ENOUGH_POINTS
-    reach = config.normals_reach or _best_reach(inputs.thinned(), [i for i, _ in views], config, held)
-    rounds = config.agreement_rounds if config.agreement_rounds is not None else int(not held)
-    config = replace(config, normals_reach=reach)
-    found = [_integrated(inputs, i, view, config, guides) for i, view in track(views, "integrate normals", len(views))]
-    fixed = [one.how is None for one in found]
-    if all(fixed):
+    work = out_dir / _WORK
+    by_points = _points_per_view(inputs, indices) >= _ENOUGH_POINTS
+    scale = config.integration_scale or _selected_scale(inputs, guided, config, by_points, work / "scale.json")
+    integrated = _integrate(inputs, guided, indices, replace(config, integration_scale=scale), work / "integrated")
+    rounds = config.consensus_iterations if config.consensus_iterations is not None else int(not by_points)
+    views = [inputs.scene.views[i] for i in indices]
+    neighbours = _neighbours(views, integrated) if rounds else []
+    for number in range(1, rounds + 1):
+        integrated = _consensus(views, neighbours, integrated, work / f"consensus_{number}", inputs.runtime)
+    reports = [
+        _written(inputs, guided, i, integrated, out_dir) for i in track(indices, "write integrated depth", len(indices))
+    ]
+    shutil.rmtree(work)
+    _warn(reports)
+    write_json(out_dir / REPORT, {"integration_scale": scale, "views": reports})
+    return IntegratedViews.load(out_dir)
+
+
+def _points_per_view(inputs: Inputs, indices: Sequence[int]) -> float:
+    return float(np.mean([len(seen_points(inputs.scene, i, ~inputs.scored_points)[1]) for i in indices]))
+
+
+def _selected_scale(
+    inputs: Inputs, guided: GuidedViews, config: NormalIntegrationConfig, by_points: bool, path: Path
+) -> float:
+    """The normal integration scale that an earlier run selected, otherwise selected now and written down."""
+    if not path.is_file():
+        write_json(path, select_scale(guided, inputs.scored_points, config, by_points))
+    return float(json.loads(path.read_text()))
+
+
+def _integrate(
+    inputs: Inputs, guided: GuidedViews, indices: Sequence[int], config: NormalIntegrationConfig, folder: Path
+) -> SceneMaps:
+    """Write the integrated depth of every view; ``meta`` says how it went, nothing where there were no normals."""
+    integrated = SceneMaps(folder, ("depth",), ANY_DEPTH, compressed=False)
+    for index in track(indices, "integrate normals", len(indices)):
+        if not integrated.has(inputs.scene.views[index]):
+            depth, stats = _integrated(inputs, guided.load(index), config)
+            integrated.save(inputs.scene.views[index], depth, meta=stats)
+    if not any(_stats(integrated, inputs.scene.views[i]) for i in indices):
         raise InputError(
             "--fusion normal needs predicted normals, and no view has any: name a model that predicts them"
         )
-    device = pick_device(inputs.runtime.device)
-    maps = [one.map.to(device) for one in found]
-    together = drawn_together(maps, covisible(maps, _NEIGHBOURS), fixed, rounds)
-    reports = []
-    for (index, view), one, after in zip(views, found, together, strict=True):
-        reports.append(_written(inputs, index, view, one.how, after.depth.cpu().numpy(), out_dir))
-    result = IntegratedViews(out_dir, reach, tuple(reports))
-    write_json(out_dir / REPORT, {"normals_reach": reach, "views": reports})
-    return result
-
-
-def check_config(config: NormalIntegrationConfig) -> None:
-    """Raise InputError for an option out of its range."""
-    for name, low, high in (
-        ("normals_reach", 1e-3, 100.0),
-        ("disagreement_deg", 0.1, 1000.0),
-        ("point_weight", 0.0, 1e3),
-        ("agreement_rounds", 0, 100),
-    ):
-        value = getattr(config, name)
-        if value is not None and not low <= value <= high:
-            raise InputError(f"--{name.replace('_', '-')} {value}: allowed: {low:g} to {high:g}")
-
-
-def _points_per_view(scene: Scene, views: Sequence[tuple[int, View]], points: BoolArray) -> float:
-    return float(np.mean([len(seen_points(scene, i, points)[1]) for i, _ in views]))
-
-
-def _best_reach(inputs: Inputs, indices: Sequence[int], config: NormalIntegrationConfig, by_points: bool) -> float:
-    """The reach at which points left aside are met best, or at which views agree best; tried on a few views."""
-    views = [(i, inputs.scene.views[i]) for i in indices]
-    as_they_are = [DepthTensors.of(view, *_depth_of(inputs, view), torch.device("cpu")) for _, view in views]
-    neighbours = covisible(as_they_are, 1)
-    pairs = [(i, int(found[0])) for i, found in enumerate(neighbours) if len(found)]
-    pairs = pairs[:: -(-len(pairs) // _TRIAL_PAIRS)] if pairs else []
-    tried = sorted({i for pair in pairs for i in pair})
-    aside = ~inputs.scored_points & (np.arange(len(inputs.scene.points.xyz)) % _LEFT_ASIDE == 0)
-
-    def error(maps: Mapping[int, DepthTensors]) -> float | None:
-        """How far maps of the views tried are off."""
-        if not by_points:
-            return disagreement(((maps[i], maps[j]) for i, j in pairs), _COMPARED_PIXELS)
-        found = [point_errors(inputs.scene, views[i][0], maps[i].known_depth, aside)[1] for i in tried]
-        return float(np.median(np.concatenate(found))) if sum(map(len, found)) else None
-
-    before = error({i: as_they_are[i] for i in tried})
-    if before is None:
-        log.warning("no two views tell how far normals can be trusted: --normals-reach %g", _UNKNOWN_REACH)
-        return _UNKNOWN_REACH
-    guides = ~inputs.scored_points & ~aside if by_points else ~inputs.scored_points
-    errors: dict[float, float] = {}
-    for reach in track(_REACHES, "try how far normals can be trusted", len(_REACHES)):
-        trial = replace(config, normals_reach=reach)
-        after = error({i: _integrated(inputs, *views[i], trial, guides).map for i in tried})
-        errors[reach] = np.inf if after is None else after
-    best = min(errors, key=lambda reach: errors[reach])
-    if errors[best] > before:
-        log.warning("the depth meets what it is measured by better without its normals: --fusion tsdf may suit better")
-    return best
-
-
-@dataclass(frozen=True, eq=False)
-class _Guided:
-    """A view with depth, normals, and points that guide them."""
-
-    index: int
-    view: View
-    depth: DepthMap
-    confidence: NDArray[np.float32]
-    normals: NormalMap
-    anchors: NDArray[np.float64]  # (H, W)
-
-    @classmethod
-    def read(cls, inputs: Inputs, index: int, view: View, guides: BoolArray) -> _Guided | None:
-        """The view, its anchors the points ``guides`` (P,); None where no pixel has both depth and a normal."""
-        depth, confidence, normals = _maps(inputs, view)
-        if normals is None or (depth.valid & normals.valid).sum() < 2:
-            return None
-        return cls(index, view, depth, confidence, normals, _anchors(inputs.scene, index, depth, guides))
-
-    def integrated(self, config: NormalIntegrationConfig) -> IntegrationResult:
-        """What the normals make of the depth."""
-        return integrated_depth(self.depth, self.confidence, self.normals, self.view.camera, self.anchors, config)
-
-
-def integrated_depth(
-    depth: DepthMap,
-    confidence: FloatArray,
-    normals: NormalMap,
-    camera: Camera,
-    anchors: FloatArray | None,
-    config: NormalIntegrationConfig,
-) -> IntegrationResult:
-    """Depth of one view from its normals, with its depth as prior where that is valid; NaN where either is not.
-
-    ``confidence`` (H, W) of the depth; ``anchors`` (H, W) depths of single pixels, NaN elsewhere.
-    """
-    mask = depth.valid & normals.valid
-    own, known = normals_from_depth(depth.values, depth.valid, camera)
-    agreement = np.where(known, 1 / (1 + (angle_deg(own, normals.values) / config.disagreement_deg) ** 2), 0.5)
-    return integrate_normals(
-        normals.values,
-        mask,
-        camera.K,
-        np.where(mask, depth.values, np.nan),
-        confidence * agreement,
-        anchors=anchors if anchors is not None and np.isfinite(anchors[mask]).any() else None,
-        config=IntegrationConfig(
-            prior_length=config.normals_reach or _UNKNOWN_REACH, anchor_weight=config.point_weight, max_bad_share=1.0
-        ),
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Integrated:
-    """One view after integration; ``how`` it went is None where there were no normals."""
-
-    map: DepthTensors
-    how: _How | None
-
-
-@dataclass(frozen=True)
-class _How:
-    rounds: int
-    converged: bool
-    torn: float
+    return integrated
 
 
 def _integrated(
-    inputs: Inputs, index: int, view: View, config: NormalIntegrationConfig, guides: BoolArray
-) -> _Integrated:
-    """What the normals of a view make of its depth; the points ``guides`` (P,) are its anchors."""
-    guided = _Guided.read(inputs, index, view, guides)
-    if guided is None:
-        return _Integrated(DepthTensors.of(view, *_depth_of(inputs, view), torch.device("cpu")), None)
-    depth, normals = guided.depth, guided.normals
-    found = guided.integrated(config)
-    values = np.where(depth.valid & normals.valid, found.depth, depth.values)
-    how = _How(found.rounds, found.converged, float(np.nanmean(found.continuity < 0.5)))
-    return _Integrated(DepthTensors.of(view, values, depth.valid, torch.device("cpu")), how)
+    inputs: Inputs, guided: GuidedView, config: NormalIntegrationConfig
+) -> tuple[DepthMap, dict[str, float | int | bool]]:
+    """The depth that the normals of a view give, and how it went; the depth as it was where there are none."""
+    if not guided.can_be_integrated:
+        return guided.depth, {}
+    result = guided.integrated(inputs.scene, ~inputs.scored_points, config)
+    share = float(np.nanmean(result.continuity < 0.5))
+    stats = {"rounds": result.rounds, "converged": result.converged, "discontinuities": share}
+    return guided.combined(result), stats
 
 
-def _written(
-    inputs: Inputs, index: int, view: View, how: _How | None, values: NDArray[np.float32], out_dir: Path
-) -> ViewIntegration:
-    """Write the depth ``values`` (H, W) of a view, and say how it was integrated."""
-    depth, confidence, normals = _maps(inputs, view)
-    target = out_dir / f"{view.stem}.npz"
-    if how is None or normals is None:
-        log.warning("%s has no predicted normals where it has depth: its depth is kept", view.name)
-        save_weighted_depth(target, depth, confidence)
-        return ViewIntegration(view.name, "no_normals")
-    after = DepthMap(np.where(depth.valid, values, 0).astype(np.float32), depth.valid, depth.kind)
-    save_weighted_depth(target, after, confidence)
-    before_error, after_error = (
-        point_errors(inputs.scene, index, np.where(d.valid, d.values, 0), inputs.scored_points)[1]
-        for d in (depth, after)
-    )
-    scored = len(before_error) > 0
+def _stats(maps: SceneMaps, view: View) -> dict[str, Any]:
+    """How the integration of a view went; empty where there were no normals."""
+    meta = SceneMaps(maps.folder, parts=()).load(view).meta
+    return {key: value for key, value in meta.items() if key != "kind"}
+
+
+def _neighbours(views: Sequence[View], maps: SceneMaps) -> list[NDArray[np.int64]]:
+    """Per view the views that see most of its map, best first."""
+    depths = (one.required_depth for one in maps.stream(views))
+    return covisible(views, [coarse_samples(depth.values, depth.valid) for depth in depths], _NEIGHBOURS)
+
+
+def _consensus(
+    views: Sequence[View], neighbours: Sequence[NDArray[np.int64]], maps: SceneMaps, folder: Path, runtime: Runtime
+) -> SceneMaps:
+    """Write the maps after one iteration of the depth consensus; those without normals stay, and move the others."""
+    moved = SceneMaps(folder, ("depth",), ANY_DEPTH, compressed=False)
+    device = pick_device(runtime.device)
+
+    @cached(LRUCache(2 * (_NEIGHBOURS + 1)), key=attrgetter("name"))
+    def tensors(view: View) -> DepthTensors:
+        depth = maps.load(view).required_depth
+        return DepthTensors.of(view, depth.values, depth.valid, device)
+
+    for i, view in enumerate(track(views, "multi-view depth consensus", len(views))):
+        if moved.has(view):
+            continue
+        depth, stats = maps.load(view).required_depth, _stats(maps, view)
+        if stats:
+            after = moved_to_consensus(tensors(view), [tensors(views[j]) for j in neighbours[i]])
+            depth = replace(depth, values=after.depth.cpu().numpy())
+        moved.save(view, depth, meta=stats)
+    return moved
+
+
+def _written(inputs: Inputs, guided: GuidedViews, index: int, integrated: SceneMaps, out_dir: Path) -> ViewIntegration:
+    """Write the final map of a view with its report as ``meta``; what is there already is only read."""
+    view, target = inputs.scene.views[index], SceneMaps(out_dir)
+    if target.has(view):
+        return ViewIntegration(**SceneMaps(out_dir, parts=()).load(view).meta["integration"])
+    before, depth = guided.load(index), integrated.load(view).required_depth
+    report = _report(inputs, before, depth, _stats(integrated, view))
+    target.save(view, depth, before.confidence, meta={"integration": report})
+    return report
+
+
+def _report(inputs: Inputs, before: GuidedView, after: DepthMap, stats: dict[str, Any]) -> ViewIntegration:
+    if not stats or before.normals is None:
+        return ViewIntegration(before.view.name, "no_normals")
+    errors = [
+        point_errors(inputs.scene, before.index, np.where(d.valid, d.values, 0), inputs.scored_points)[1]
+        for d in (before.depth, after)
+    ]
+    medians = [float(np.median(error)) if len(error) else None for error in errors]
     return ViewIntegration(
-        view.name,
+        before.view.name,
         "integrated",
-        rounds=how.rounds,
-        converged=how.converged,
-        torn=how.torn,
-        normals_before_deg=_median_angle(depth, normals, view),
-        normals_after_deg=_median_angle(after, normals, view),
-        points=len(before_error),
-        median_before=float(np.median(before_error)) if scored else None,
-        median_after=float(np.median(after_error)) if scored else None,
+        **stats,
+        normals_before_deg=_median_angle(before.depth, before.normals, before.view),
+        normals_after_deg=_median_angle(after, before.normals, before.view),
+        points=len(errors[0]),
+        median_before=medians[0],
+        median_after=medians[1],
     )
-
-
-def _depth_of(inputs: Inputs, view: View) -> tuple[NDArray[np.float32], BoolArray]:
-    depth, _, _ = _maps(inputs, view)
-    return depth.values, depth.valid
-
-
-def _maps(inputs: Inputs, view: View) -> tuple[DepthMap, NDArray[np.float32], NormalMap | None]:
-    """Depth, its confidence, and normals where there are some."""
-    path = inputs.depth_dir / f"{view.stem}.npz"
-    depth, confidence = load_weighted_depth(path)
-    if depth is None:
-        raise InputError(f"{path} holds no depth")
-    stored = inputs.prediction_dir / f"{view.stem}.npz"
-    normals = load_prediction(stored).normals if stored.is_file() else None
-    if normals is not None and normals.shape != depth.shape:
-        raise InputError(f"{stored} has normals of size {normals.shape}, {path} depth of {depth.shape}: must agree")
-    some = _some(inputs.every)
-    thin_depth = DepthMap(depth.values[some, some], depth.valid[some, some], depth.kind)
-    thin_normals = None if normals is None else NormalMap(normals.values[some, some], normals.valid[some, some])
-    return thin_depth, confidence[some, some], thin_normals
-
-
-def _some(every: int) -> slice:
-    """The middle of every so many pixels."""
-    return slice(every // 2, None, every)
-
-
-def _thinned(scene: Scene, every: int) -> Scene:
-    """The scene as seen by the pixels that ``_some`` leaves."""
-    before = every // 2 + 0.5  # centre of the first of them
-
-    def camera(full: Camera) -> Camera:
-        width, height = (len(range(size)[_some(every)]) for size in full.size)
-        cx, cy = ((at - before) / every + 0.5 for at in (full.cx, full.cy))
-        return Camera(width, height, full.fx / every, full.fy / every, cx, cy)
-
-    views = tuple(replace(view, camera=camera(view.camera)) for view in scene.views)
-    points = replace(scene.points, obs_xy=(scene.points.obs_xy - before) / every + 0.5)
-    return replace(scene, views=views, points=points)
-
-
-def _anchors(scene: Scene, index: int, depth: DepthMap, usable: BoolArray) -> NDArray[np.float64]:
-    """(H, W) z-depth of the ``usable`` (P,) points where the view sees them; NaN elsewhere."""
-    xy, z = seen_points(scene, index, usable)
-    anchors = np.full(depth.shape, np.nan)
-    anchors[pixel_index(xy, *depth.shape)] = np.where(z > 0, z, np.nan)
-    return anchors
 
 
 def _median_angle(depth: DepthMap, normals: NormalMap, view: View) -> float | None:
     own, known = normals_from_depth(depth.values, depth.valid, view.camera)
     both = known & normals.valid
     return float(np.median(angle_deg(own[both], normals.values[both]))) if both.any() else None
+
+
+def _warn(reports: Sequence[ViewIntegration]) -> None:
+    for report in reports:
+        if report.status == "no_normals":
+            log.warning("%s has no predicted normals where it has depth: its depth is kept", report.name)

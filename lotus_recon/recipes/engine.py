@@ -1,136 +1,118 @@
-"""Runs a list of stages in an output folder: skips what is done, loads what is needed."""
+"""Runs the stages of a job in an output folder: skips what is up to date, loads what is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from lotus_recon.config import nearest
+from lotus_recon import native
+from lotus_recon.config import Runtime, nearest
 from lotus_recon.errors import InputError
-from lotus_recon.workspace import Workspace
+from lotus_recon.stages import Context, J, StageSpec, options_of, reads_of, refuse_unwanted, selected, stages_of
+from lotus_recon.workspace import Hashes, Workspace, to_plain
 
-
-@dataclass(frozen=True)
-class Stage:
-    """One step of a recipe. ``run`` and ``load`` return the same typed result."""
-
-    name: str  # on the command line
-    folder: str  # in the output folder
-    config: Any  # dataclass that is hashed: a change makes the stage run again
-    run: Callable[[Results, Path], Any]
-    load: Callable[[Path], Any]
-    after: tuple[str, ...] = ()  # stages whose results it reads
-    inputs: Mapping[str, str] = field(default_factory=dict)  # fingerprints of what it reads from outside
-    resumable: bool = False  # goes on with the files that a killed run left
-
-
-class Results:
-    """Results of stages by name, loaded from disk when first asked for."""
-
-    def __init__(self, workspace: Workspace, stages: Sequence[Stage]) -> None:
-        self.workspace = workspace
-        self._stages = {stage.name: stage for stage in stages}
-        self._loaded: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._loaded:
-            stage = self._stages[name]
-            self.workspace.stage_info(stage.folder)  # raises when the stage was never finished
-            self._loaded[name] = stage.load(self.folder(name))
-        return self._loaded[name]
-
-    def __setitem__(self, name: str, result: Any) -> None:
-        self._loaded[name] = result
-
-    def folder_name(self, name: str) -> str:
-        """Name of a stage's folder in the output folder."""
-        return self._stages[name].folder
-
-    def folder(self, name: str) -> Path:
-        """Where the files of a stage are."""
-        return self.workspace.stage(self.folder_name(name))
-
-    def infos(self) -> dict[str, dict[str, Any]]:
-        """stage.json of every stage that is finished, in the order of the recipe."""
-        finished = {}
-        for name, stage in self._stages.items():
-            if self.workspace.is_finished(stage.folder):
-                finished[name] = self.workspace.stage_info(stage.folder)
-        return finished
+Table = Sequence[StageSpec[J, Any]]
 
 
 def run_stages(
     workspace: Workspace,
-    stages: Sequence[Stage],
+    table: Table[J],
+    job: J,
     only: str | None = None,
     from_stage: str | None = None,
     begin: Callable[[str], object] | None = None,
-) -> Results:
-    """Run the stages in order and return their results. ``begin`` is told the name of each stage before it.
+    recheck: bool = False,
+) -> Context[J]:
+    """Run the stages of ``table`` that the job has, in order; their results. ``begin`` is told each name before it.
 
-    ``only`` runs that stage alone, on what earlier runs left of the stages before it; ``from_stage`` runs that stage
-    and those after it again, even if they are up to date. Raises InputError for an unknown name.
+    ``only`` runs that stage alone, on what earlier runs left of the stages before it; ``from_stage`` recomputes that
+    stage and those after it, even if they are up to date. ``recheck`` checks every stage again just before it runs, for
+    a job whose photos an earlier stage makes. Raises InputError for an unknown name.
     """
+    stages = stages_of(table, job)
+    check_stage_names(table, only, from_stage)
+    _check_wanted(table, stages, only, from_stage)
+    context = Context(workspace, job, stages)
     names = [stage.name for stage in stages]
-    check_stage_names(names, only, from_stage)
-    results = Results(workspace, stages)
     again = set(names[names.index(from_stage) :]) if from_stage else set()
-    for stage in stages:
-        if only in (None, stage.name):
-            if begin is not None:
-                begin(stage.name)
-            results[stage.name] = _run(stage, results, again=stage.name in again)
-    return results
+    for stage in selected(stages, only):
+        if begin is not None:
+            begin(stage.name)
+        if recheck:
+            stage.check(job)
+        if stage.name in again:
+            workspace.invalidate(stage.place(job))
+        _run(stage, context)
+    return context
 
 
-def check_stage_names(names: Sequence[str], only: str | None, from_stage: str | None) -> None:
-    """Raise InputError when ``only`` or ``from_stage`` is not among ``names``, or both are given."""
+def _run(stage: StageSpec[J, Any], context: Context[J]) -> None:
+    limited = context.read_by(stage)
+    job = context.job
+    context.workspace.run_stage(
+        f"{job.label}: {stage.name}" if job.label else stage.name,
+        stage.place(job),
+        run=lambda folder: stage.run(limited, folder),
+        wanted=hashes(stage, context),
+        resumable=stage.resumable,
+    )
+
+
+def hashes(stage: StageSpec[J, Any], context: Context[J]) -> Hashes:
+    """What a stage of a job is to be made with. Raises InputError when a stage that it reads was never finished."""
+    job, workspace = context.job, context.workspace
+    upstream = {read.name: workspace.stage_fingerprint(read.place(job)) for read in reads_of(stage, context.stages)}
+    inputs = {**stage.inputs(job), **upstream}
+    runtime = {name: getattr(options_of(job.config, Runtime), name) for name in stage.runtime(job)}
+    options = to_plain(stage.options(job), paths=False)
+    # A result that repeats bit for bit serves a run that does not ask for that, not the other way round.
+    also = [{"options": options, **runtime, "deterministic": True}] if runtime.get("deterministic") is False else []
+    return Hashes.of({"options": options, **runtime}, inputs, also)
+
+
+def check_stage_names(table: Table[J], only: str | None, from_stage: str | None) -> None:
+    """Raise InputError when ``only`` or ``from_stage`` is not in ``table``, or both are given."""
+    names = [stage.name for stage in table]
     for option, name in (("--only", only), ("--from", from_stage)):
         if name is not None and name not in names:
-            raise InputError(
-                f"{option}: unknown stage {name!r}{nearest(name, list(names))}; stages: {', '.join(names)}"
-            )
+            raise InputError(f"{option}: unknown stage {name!r}{nearest(name, names)}; stages: {', '.join(names)}")
     if only is not None and from_stage is not None:
         raise InputError("--only and --from exclude each other")
 
 
-def check_only(workspace: Workspace, stages: Sequence[Stage], only: str | None) -> None:
-    """Raise InputError when the stages before ``only`` have not been run yet."""
-    folders = {stage.name: stage.folder for stage in stages}
-    needed = next((stage.after for stage in stages if stage.name == only), ())
-    missing = [name for name in needed if not workspace.is_finished(folders[name])]
+def _check_wanted(table: Table[J], stages: Table[J], only: str | None, from_stage: str | None) -> None:
+    for option, name in (("--only", only), ("--from", from_stage)):
+        if name is not None and all(stage.name != name for stage in stages):
+            refuse_unwanted(next(stage for stage in table if stage.name == name), option)
+
+
+def check_only(workspace: Workspace, table: Table[J], job: J, only: str | None) -> None:
+    """Raise InputError when a stage that ``only`` reads has not been run yet."""
+    stages = stages_of(table, job)
+    reads = next((reads_of(stage, stages) for stage in stages if stage.name == only), ())
+    missing = [stage.name for stage in reads if not workspace.is_finished(stage.place(job))]
     if missing:
         raise InputError(
             f"--only {only} needs {', '.join(missing)}, not yet run in {workspace.root}: run without --only"
         )
 
 
-def missing_stages(workspace: Workspace, stages: Sequence[Stage]) -> list[str]:
+def check_stages(table: Table[J], job: J, only: str | None = None) -> None:
+    """Let the stages of a run, and those that they read, look at their input. Raises InputError before any work."""
+    stages = stages_of(table, job)
+    asked = selected(stages, only)
+    native.require(list(dict.fromkeys(library for stage in asked for library in stage.libraries)))
+    for stage in stages:
+        if stage in asked or any(stage in reads_of(other, stages) for other in asked):
+            stage.check(job)
+
+
+def missing_stages(workspace: Workspace, table: Table[J], job: J) -> list[str]:
     """Names of the stages that ``run_stages`` would run now: those that are not up to date, and those after them."""
     missing: list[str] = []
-    folders = {stage.name: stage.folder for stage in stages}
-    for stage in stages:
-        if any(name in missing for name in stage.after):
-            missing.append(stage.name)
-            continue
-        upstream = {name: workspace.stage_fingerprint(folders[name]) for name in stage.after}
-        if not workspace.is_current(stage.folder, stage.config, {**stage.inputs, **upstream}):
+    context = Context(workspace, job, stages_of(table, job))
+    for stage in context.stages:
+        stale = any(read.name in missing for read in reads_of(stage, context.stages))
+        if stale or not workspace.is_current(stage.place(job), hashes(stage, context)):
             missing.append(stage.name)
     return missing
-
-
-def _run(stage: Stage, results: Results, again: bool) -> Any:
-    workspace = results.workspace
-    if again:
-        workspace.invalidate(stage.folder)
-    upstream = {name: workspace.stage_fingerprint(results.folder_name(name)) for name in stage.after}
-    return workspace.run_stage(
-        stage.folder,
-        run=lambda folder: stage.run(results, folder),
-        load=stage.load,
-        config=stage.config,
-        inputs={**stage.inputs, **upstream},
-        resumable=stage.resumable,
-    )

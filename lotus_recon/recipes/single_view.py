@@ -1,52 +1,49 @@
-"""One photo in; depth, normals, camera, points and mesh out. One folder per photo."""
+"""Photos in; depth, normals, camera, points and mesh of each out. The stages are in ``table.SINGLE_VIEW``."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lotus_recon.calibration.single_view_camera import SingleView, estimate_camera
+from lotus_recon.calibration.config import CameraConfig, OutputConfig
+from lotus_recon.calibration.spec import CALIBRATION
+from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError, ReconError
-from lotus_recon.geometry.camera import fit_longer_edge
-from lotus_recon.geometry.depth import scale_free_from_affine
-from lotus_recon.io.images import Photo, expand_photos, read_info, read_rgb, resize_rgb, write_png
-from lotus_recon.io.intrinsics import DEFAULT_SOURCE, GivenIntrinsics, camera_of_photo
-from lotus_recon.io.maps import save_prediction
-from lotus_recon.io.meshes import write_glb, write_ply
-from lotus_recon.meshing.depth_surface import surface_from_depth
+from lotus_recon.frames.config import FRAMES_FOLDER, FramesConfig
+from lotus_recon.frames.spec import FRAMES
+from lotus_recon.io.images import Photo, expand_photos
+from lotus_recon.io.intrinsics import GivenIntrinsics
 from lotus_recon.models.base import Model, resolve_device
+from lotus_recon.models.config import PredictionConfig
+from lotus_recon.models.photo_spec import PHOTO_PREDICTION
 from lotus_recon.models.precomputed import PrecomputedModel
-from lotus_recon.models.registry import check_model, fetch_model, make_model, maker_of, model_fingerprint
-from lotus_recon.models.stage import options_of
-from lotus_recon.normal_integration import stage as normal_integration
-from lotus_recon.normal_integration.stage import integrated_depth
+from lotus_recon.models.registry import check_model, fetch_model, make_model
+from lotus_recon.models.registry import options_of as model_options
+from lotus_recon.photo_job import PhotoJob
 from lotus_recon.progress import track
+from lotus_recon.recipes.base import Begin, Done, Plan, Selection, Source, StageRun, Step, run_id
 from lotus_recon.recipes.config import SingleViewConfig
-from lotus_recon.recipes.output_folder import OWN_FILES, check_apart
-from lotus_recon.reporting.pictures import depth_picture, normals_picture
-from lotus_recon.types import Camera, DepthKind, DepthMap, Prediction
-from lotus_recon.workspace import Workspace, file_fingerprint, write_json
+from lotus_recon.recipes.engine import check_only, check_stage_names, check_stages, missing_stages, run_stages
+from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, claim
+from lotus_recon.recipes.table import SINGLE_VIEW
+from lotus_recon.scene_job import SceneJob
+from lotus_recon.stages import Needs, options_of
+from lotus_recon.types import Prediction
+from lotus_recon.workspace import Workspace
 
 log = logging.getLogger(__name__)
-
-# Least depth, where the nearest pixels (2nd percentile) are at 1 and the normals show the shift.
-NEAREST_OF_SHOWN = 0.05
 
 
 @dataclass(frozen=True)
 class Job:
     """What to do, checked."""
 
-    photos: tuple[Photo, ...]
+    photos: tuple[PhotoJob, ...]
     config: SingleViewConfig
-    given: GivenIntrinsics
 
 
 @dataclass(frozen=True)
@@ -58,32 +55,35 @@ class Outcome:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class PhotoSelection:
+    """Which stages of each photo run: those that are due, ``only`` one, or all ``from_stage`` on, due or not."""
+
+    only: str | None = None
+    from_stage: str | None = None
+
+
+_DUE = PhotoSelection()
+
+
 def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> Job:
     """The job of a command line. Raises InputError before any long work."""
     if not arguments:
         raise InputError("no photo was given; name one or more photos, folders, or patterns in quotes")
     photos = tuple(expand_photos(arguments))
     _refuse_nested(photos)
+    prediction, lens = options_of(config, PredictionConfig), options_of(config, CameraConfig)
+    runtime = options_of(config, Runtime)
     written = [*(photo.stem for photo in photos), *OWN_FILES]
-    inputs = {"--predictions": config.prediction.predictions, "--intrinsics": config.camera.intrinsics}
-    check_apart(out, written, inputs)
-    lens = config.camera
-    given = GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)
-    options = options_of(config.prediction)
-    info = check_model(config.prediction.model, config.runtime.device, config.runtime.dtype, options=options)
-    normal_integration.check_config(config.integration)
-    if config.surface.surface == "integrated" and "normal" not in info.tasks:
-        raise InputError(
-            f"--surface integrated: {maker_of(config.prediction)} no normals; name a model that predicts them, "
-            "DEPTH,NORMAL, or --predictions with the array normals"
-        )
-    resolve_device(config.runtime.device)
-    if config.output.max_size < 0:
-        raise InputError(f"--max-size {config.output.max_size}: must be 0 (as is) or more pixels")
-    if not config.output.far_over_near > 1:
-        raise InputError(f"--far-over-near {config.output.far_over_near}: must be above 1")
-    fetch_model(config.prediction.model, options)
-    return Job(photos, config, given)
+    check_apart(out, written, {"--predictions": prediction.predictions, "--intrinsics": lens.intrinsics})
+    GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)  # refuses what cannot be
+    check_model(prediction.model, runtime.device, runtime.dtype, options=model_options(prediction))
+    longer_edge = 0 if prediction.model == PrecomputedModel.name else options_of(config, OutputConfig).max_size
+    jobs = tuple(PhotoJob(photo, config, longer_edge) for photo in photos)
+    check_stages(SINGLE_VIEW, jobs[0])  # the options are those of every photo
+    resolve_device(runtime.device)
+    fetch_model(prediction.model, model_options(prediction))
+    return Job(jobs, config)
 
 
 def _refuse_nested(photos: Sequence[Photo]) -> None:
@@ -95,44 +95,34 @@ def _refuse_nested(photos: Sequence[Photo]) -> None:
             raise InputError(f"{photo.path} would be written inside the output of photo {clash.pop()!r}; rename one")
 
 
-def run_job(job: Job, workspace: Workspace) -> list[Outcome]:
-    """Process every photo that is not up to date. A photo that cannot be used is reported; the others go on."""
-    hashes, outcomes = _open(job)
-    pending = []
-    for photo, inputs in hashes.items():
-        if workspace.is_current(photo.stem, _hashed(job.config), inputs):
-            outcomes.append(Outcome(photo, "skipped", "up to date"))
-        else:
-            pending.append(photo)
-    if pending:
-        runtime, options = job.config.runtime, options_of(job.config.prediction)
-        model = make_model(job.config.prediction.model, options, runtime.device, runtime.dtype)
-        batches = [pending[i : i + model.batch_size] for i in range(0, len(pending), model.batch_size)]
-        done = (outcome for batch in batches for outcome in _process(batch, model, job, workspace, hashes))
-        outcomes += track(done, "photos", len(pending))
-    order = {photo: i for i, photo in enumerate(job.photos)}
+def run_job(job: Job, workspace: Workspace, selection: PhotoSelection = _DUE) -> list[Outcome]:
+    """Run the stages of every photo that are due. A photo that cannot be used is reported; the others continue."""
+    check_stage_names(SINGLE_VIEW, selection.only, selection.from_stage)
+    due, outcomes = due_stages(job, workspace, selection)
+    photos = [photo for photo in job.photos if due.get(photo.photo)]
+    outcomes += track(_run_each(photos, due, job.config, workspace, selection), "photos", len(photos))
+    order = {photo.photo: i for i, photo in enumerate(job.photos)}
     return sorted(outcomes, key=lambda outcome: order[outcome.photo])
 
 
-def pending(job: Job, workspace: Workspace) -> list[Photo]:
-    """The photos that ``run_job`` would process: those that can be opened and are not up to date."""
-    hashes, _ = _open(job)
-    return [p for p, inputs in hashes.items() if not workspace.is_current(p.stem, _hashed(job.config), inputs)]
-
-
-def _open(job: Job) -> tuple[dict[Photo, dict[str, str]], list[Outcome]]:
-    """Fingerprints of what each photo's outputs depend on; photos that cannot even be opened have failed."""
-    prediction = job.config.prediction
-    model = model_fingerprint(prediction.model, options_of(prediction))
-    intrinsics = file_fingerprint(job.given.intrinsics) if job.given.intrinsics else ""
-    hashes, failed = {}, []
+def due_stages(
+    job: Job, workspace: Workspace, selection: PhotoSelection = _DUE
+) -> tuple[dict[Photo, list[str]], list[Outcome]]:
+    """Names of the stages that ``run_job`` would run, by photo, and what is known of photos without any already."""
+    names = [stage.name for stage in SINGLE_VIEW]
+    again = names[names.index(selection.from_stage) :] if selection.from_stage else []
+    due, outcomes = {}, []
     for photo in job.photos:
         try:
-            read_info(photo.path)
-            hashes[photo] = {"photo": file_fingerprint(photo.path), "model": model, "intrinsics": intrinsics}
+            _ = photo.info  # raises for a photo that cannot even be opened
+            missing = missing_stages(workspace, SINGLE_VIEW, photo)
         except ReconError as error:
-            failed.append(_failed(photo, error))
-    return hashes, failed
+            outcomes.append(_failed(photo.photo, error))
+            continue
+        due[photo.photo] = [name for name in names if name in (*missing, *again) and selection.only in (None, name)]
+        if not due[photo.photo]:
+            outcomes.append(Outcome(photo.photo, "skipped", "up to date"))
+    return due, outcomes
 
 
 def _failed(photo: Photo, error: ReconError) -> Outcome:
@@ -140,136 +130,163 @@ def _failed(photo: Photo, error: ReconError) -> Outcome:
     return Outcome(photo, "failed", str(error))
 
 
-def _hashed(config: SingleViewConfig) -> Any:
-    """The options that change the result: neither the device, nor where files are whose contents count anyway."""
-    prediction, camera = replace(config.prediction, predictions=None), replace(config.camera, intrinsics=None)
-    return replace(config, prediction=prediction, camera=camera, runtime=replace(config.runtime, device="auto"))
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """A photo that was read, and its camera."""
-
-    photo: Photo
-    rgb: NDArray[np.uint8]
-    camera: Camera
-    source: str  # where the focal length came from
-
-
-def _process(
-    batch: Sequence[Photo], model: Model, job: Job, workspace: Workspace, inputs: Mapping[Photo, dict[str, str]]
+def _run_each(
+    photos: Sequence[PhotoJob],
+    due: Mapping[Photo, Sequence[str]],
+    config: SingleViewConfig,
+    workspace: Workspace,
+    selection: PhotoSelection,
 ) -> Iterator[Outcome]:
-    """Predict a batch of photos at once and write the files of each."""
-    opened = []
-    for photo in batch:
-        try:
-            opened.append(_read(photo, job))
-        except ReconError as error:
-            yield _failed(photo, error)
-    for read, prediction in zip(opened, _predicted(opened, model, job.config.runtime.seed), strict=True):
-        one = read
-        try:
-            if isinstance(prediction, ReconError):
-                raise prediction
-            one, found = _with_camera(read, prediction, job.config)
-            workspace.run_stage(
-                one.photo.stem,
-                run=partial(_write_outputs, one, prediction, found, job.config),
-                load=lambda folder: None,
-                config=_hashed(job.config),
-                inputs=inputs[one.photo],
-            )
-            yield Outcome(one.photo, "done", f"camera from {one.source}")
-        except ReconError as error:
-            yield _failed(one.photo, error)
+    """Outcomes of the photos, those first that the network has to see."""
+    to_predict = [photo for photo in photos if PHOTO_PREDICTION.name in due[photo.photo]]
+    for photo in _predicted(to_predict, config):
+        yield _outcome(photo, workspace, selection)
+    for photo in photos:
+        if PHOTO_PREDICTION.name not in due[photo.photo]:
+            yield _outcome(replace(photo), workspace, selection)  # a copy, whose pixels go when it is done
 
 
-def _predicted(opened: Sequence[_Opened], model: Model, seed: int) -> list[Prediction | ReconError]:
+def _outcome(photo: PhotoJob, workspace: Workspace, selection: PhotoSelection) -> Outcome:
+    if isinstance(photo.predicted, ReconError):
+        return _failed(photo.photo, photo.predicted)
+    try:
+        check_only(workspace, SINGLE_VIEW, photo, selection.only)
+        context = run_stages(workspace, SINGLE_VIEW, photo, selection.only, selection.from_stage)
+    except ReconError as error:
+        return _failed(photo.photo, error)
+    is_calibrated = workspace.is_finished(CALIBRATION.place(photo))
+    return Outcome(photo.photo, "done", f"camera from {context[CALIBRATION].source}" if is_calibrated else "")
+
+
+def _predicted(photos: Sequence[PhotoJob], config: SingleViewConfig) -> Iterator[PhotoJob]:
+    """The photos with what the network makes of them, in batches; copies, whose pixels go when they are done."""
+    if not photos:
+        return
+    options, runtime = options_of(config, PredictionConfig), options_of(config, Runtime)
+    model = make_model(options.model, model_options(options), runtime.device, runtime.dtype)
+    for start in range(0, len(photos), model.batch_size):
+        batch = [replace(photo) for photo in photos[start : start + model.batch_size]]
+        readable = []
+        for photo in batch:
+            try:
+                _ = photo.rgb
+                readable.append(photo)
+            except ReconError as error:
+                photo.predicted = error
+        for photo, prediction in zip(readable, _predictions(readable, model, runtime.seed), strict=True):
+            photo.predicted = prediction
+        yield from batch
+
+
+def _predictions(photos: Sequence[PhotoJob], model: Model, seed: int) -> list[Prediction | ReconError]:
     """A prediction, or the reason why there is none, for each photo; one bad photo does not spoil its batch."""
     try:
-        images, names = [one.rgb for one in opened], [one.photo.name for one in opened]
-        return list(model.predict_batch(images, seed, names))
+        images, names = [photo.rgb for photo in photos], [photo.photo.name for photo in photos]
+        return list(model.predict_batch(images, seed, names)) if photos else []
     except ReconError as error:
-        if len(opened) <= 1:
-            return [error] * len(opened)
-        return [result for one in opened for result in _predicted([one], model, seed)]
+        if len(photos) == 1:
+            return [error]
+        return [result for photo in photos for result in _predictions([photo], model, seed)]
 
 
-def _read(photo: Photo, job: Job) -> _Opened:
-    info = read_info(photo.path)
-    longer_edge = 0 if job.config.prediction.model == PrecomputedModel.name else job.config.output.max_size
-    width, height = fit_longer_edge(info.width, info.height, longer_edge)
-    camera, source = camera_of_photo(info, job.given, width, height)
-    return _Opened(photo, resize_rgb(read_rgb(photo.path), width, height), camera, source)
+# Where the keys of a manifest stand in the configuration: group and option.
+_PLACES: Mapping[str, tuple[str, str]] = {
+    "predictions": ("prediction", "predictions"),
+    "intrinsics": ("camera", "intrinsics"),
+    "model": ("prediction", "model"),
+    "max_frames": ("frames", "max_frames"),
+    "frame_motion": ("frames", "frame_motion"),
+}
 
 
-def _with_camera(one: _Opened, prediction: Prediction, config: SingleViewConfig) -> tuple[_Opened, SingleView | None]:
-    """The photo with the camera that its maps show, and what they say; None where they are not asked."""
-    found = None
-    if config.camera.estimate_camera and prediction.depth is not None and prediction.normals is not None:
-        known = one.source != DEFAULT_SOURCE
-        rule = config.output.far_over_near
-        found = estimate_camera(prediction.depth, prediction.normals, one.camera, known, rule)
-        estimate = found.estimate
-        if estimate.focal_from == "normals":
-            camera = replace(one.camera, fx=estimate.focal_px, fy=estimate.focal_px)
-            one = replace(one, camera=camera, source=f"depth and normals, +- {estimate.fov_deg_90:.1f} degrees")
-    width, height = one.camera.size
-    log.info("%s: %dx%d, %.1f degrees wide, from %s", one.photo.name, width, height, one.camera.fov_deg[0], one.source)
-    if found is not None and found.estimate.reason:
-        log.info("%s: %s; the default stays", one.photo.name, found.estimate.reason)
-    return one, found
+class SingleView:
+    """``pipelines.single_view`` as a recipe for runners; of a video, its frames are the photos."""
+
+    kind = "single_view"
+    config_type: type[Any] = SingleViewConfig
+    stage_names = tuple(stage.name for stage in SINGLE_VIEW)
+    rows_are_photos = True
+
+    @property
+    def places(self) -> Mapping[str, tuple[str, str]]:
+        """See ``Recipe``."""
+        return _PLACES
+
+    def check_images(self, images: Sequence[str]) -> None:
+        """See ``Recipe``: anything that ``expand_photos`` takes."""
+
+    def given_paths(self, config: Any) -> dict[str, Path | None]:
+        """See ``Recipe``."""
+        return {
+            "predictions": options_of(config, PredictionConfig).predictions,
+            "intrinsics": options_of(config, CameraConfig).intrinsics,
+        }
+
+    def check(self, source: Source, config: Any, selection: Selection) -> None:
+        """See ``Recipe``; the frames of a video are looked at once they are there."""
+        if source.video is not None:
+            FRAMES.check(_video_job(source, config))
+        else:
+            check_job(source.images, config, source.out)
+
+    def plan(self, source: Source, config: Any, selection: Selection, workspace: Workspace) -> Plan:
+        """See ``Recipe``."""
+        if source.video is not None and not workspace.is_finished(FRAMES.place(_video_job(source, config))):
+            return Plan((FRAMES.name, "photos"), (), options_of(config, FramesConfig).max_frames)
+        job = check_job(_arguments(source), config, source.out)
+        due, _ = due_stages(job, workspace, PhotoSelection(selection.only))
+        names = [photo.photo.stem for photo in job.photos]
+        run = tuple(photo.stem for photo, stages in due.items() if stages or selection.force)
+        return Plan(run, tuple(name for name in names if name not in run), len(run))
+
+    def steps(self, source: Source, config: Any, selection: Selection) -> list[Step]:
+        """See ``Recipe``: the photos are one step, since the network takes them in batches."""
+        frames = [Step(FRAMES.name, FRAMES.needs)] if source.video is not None else []
+        return [*frames, Step(self.kind, Needs(0.5, 800))]
+
+    def run(
+        self,
+        source: Source,
+        config: Any,
+        selection: Selection,
+        workspace: Workspace,
+        begin: Begin,
+        step: str | None = None,
+    ) -> Done:
+        """See ``Recipe``. A photo that fails is the scene's failure, and the others are done."""
+        if source.video is not None and step in (None, FRAMES.name):
+            video = _video_job(source, config)
+            claim(workspace, config, {FRAMES_FOLDER: str(source.video.resolve())}, selection.force)
+            run_stages(workspace, (FRAMES,), video, begin=begin)
+        if step == FRAMES.name:
+            return Done(())
+        begin(self.kind)
+        return _run_photos(check_job(_arguments(source), config, source.out), selection, workspace)
 
 
-def _write_outputs(
-    one: _Opened, prediction: Prediction, found: SingleView | None, config: SingleViewConfig, folder: Path
-) -> None:
-    """All files of one photo (docs/formats.md)."""
-    meta = dict(prediction.meta)
-    if prediction.depth is not None:
-        depth = _positive(prediction.depth, found, config.output.far_over_near)
-        low, high = float(depth.values[depth.valid].min()), float(depth.values[depth.valid].max())
-        meta |= {"depth_16bit": {"kind": depth.kind.value, "low": low, "high": high, "zero": "invalid"}}
-        write_png(folder / "depth.png", depth_picture(prediction.depth))
-        write_png(folder / "depth_16bit.png", _quantised(depth, low, high))
-        shape = _integrated(depth, one, prediction, config) if config.surface.surface == "integrated" else depth
-        points, mesh = surface_from_depth(shape, one.rgb, one.camera, prediction.normals, config.surface)
-        write_ply(folder / "points.ply", points)
-        write_ply(folder / "mesh.ply", mesh)
-        write_glb(folder / "mesh.glb", mesh)
-    if prediction.normals is not None:
-        write_png(folder / "normals.png", normals_picture(prediction.normals))
-    save_prediction(folder / "prediction.npz", replace(prediction, meta=meta))
-    told: dict[str, Any] = {**asdict(one.camera), "fov_deg": one.camera.fov_deg, "source": one.source}
-    if found is not None:
-        told["estimate"] = asdict(found.estimate)
-    write_json(folder / "camera.json", told)
+def _run_photos(job: Job, selection: Selection, workspace: Workspace) -> Done:
+    owners = {photo.photo.stem: str(photo.photo.path.resolve()) for photo in job.photos}
+    claim(workspace, job.config, owners, selection.force)
+    places = {photo.photo.stem: [stage.place(photo) for stage in SINGLE_VIEW] for photo in job.photos}
+    if selection.force:
+        for place in itertools.chain.from_iterable(places.values()):
+            workspace.invalidate(place)
+    before = {stem: [run_id(workspace, place) for place in own] for stem, own in places.items()}
+    outcomes = run_job(job, workspace, PhotoSelection(selection.only))
+    rows = [
+        StageRun.of(workspace, stem, own, before[stem])
+        for stem, own in places.items()
+        if all(workspace.is_finished(place) for place in own)
+    ]
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    message = (f"{len(failed)} of {len(outcomes)} photos: {failed[0].detail}",) if failed else ()
+    return Done(tuple(rows), message, {"photos": len(outcomes) - len(failed)})
 
 
-def _positive(depth: DepthMap, found: SingleView | None, far_over_near: float) -> DepthMap:
-    """Depth that can be unprojected: as it is, with the shift that the normals show, or with that of the rule."""
-    if depth.kind not in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY):
-        return depth
-    disparity = depth.kind is DepthKind.AFFINE_DISPARITY
-    if found is not None and found.estimate.shift_from == "normals":
-        shown, ratio = found.depth.values, found.estimate.far_over_near
-        values = scale_free_from_affine(shown, depth.valid, disparity, ratio, nearest=NEAREST_OF_SHOWN)
-    else:
-        values = scale_free_from_affine(depth.values, depth.valid, disparity, far_over_near)
-    return DepthMap(values.astype(np.float32), depth.valid, DepthKind.SCALE_FREE)
+def _video_job(source: Source, config: SingleViewConfig) -> SceneJob:
+    assert source.video is not None  # by the callers
+    return SceneJob(source.video, source.out, config)
 
 
-def _integrated(depth: DepthMap, one: _Opened, prediction: Prediction, config: SingleViewConfig) -> DepthMap:
-    """The depth whose small shapes come from the normals, where they are known."""
-    normals = prediction.normals
-    if normals is None or not (depth.valid & normals.valid).any():
-        log.warning("%s has no normals where it has depth: its surface is that of the depth", one.photo.name)
-        return depth
-    found = integrated_depth(depth, np.ones(depth.shape), normals, one.camera, None, config.integration).depth
-    return DepthMap(np.where(np.isfinite(found), found, depth.values), depth.valid, depth.kind)
-
-
-def _quantised(depth: DepthMap, low: float, high: float) -> NDArray[np.uint16]:
-    """0 where invalid, otherwise 1 + 65534 (depth - low) / (high - low), rounded."""
-    share = (depth.values.astype(np.float64) - low) / max(high - low, 1e-12)
-    return np.where(depth.valid, 1 + np.rint(np.clip(share, 0, 1) * 65534), 0).astype(np.uint16)
+def _arguments(source: Source) -> tuple[str, ...]:
+    return source.images if source.video is None else (str(source.out / FRAMES_FOLDER),)

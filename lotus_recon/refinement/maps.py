@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from cachetools import LRUCache, cached
 from torch import Tensor
 
-from lotus_recon.errors import InputError
-from lotus_recon.io.maps import load_weighted_depth, save_arrays
-from lotus_recon.refinement.recent import Recent
-from lotus_recon.types import DepthKind, View
+from lotus_recon.io.scene_maps import SCENE_DEPTH, SceneMaps
+from lotus_recon.types import DepthKind, DepthMap, NormalMap, View
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,43 +26,35 @@ class Map:
 
 
 class Maps:
-    """``<stem>.npz`` of a folder: those of the alignment, or what a pass left."""
+    """The depth in a folder: that of the alignment, or what a pass left."""
 
     def __init__(self, folder: Path, device: torch.device, kept: int) -> None:
-        self._folder, self._device = folder, device
-        self._maps = Recent(self._read, kept)
+        self._maps = SceneMaps(folder, parts=("depth", "confidence"), kinds=SCENE_DEPTH)
+        self._device = device
+        self.map = cached(LRUCache(kept), key=attrgetter("name"))(self._read)
 
     def has(self, view: View) -> bool:
         """Whether the view has a map."""
-        return (self._folder / f"{view.stem}.npz").is_file()
-
-    def map(self, view: View) -> Map:
-        """The map of a view; one that the folder lacks is unknown everywhere. Raises InputError for a wrong file."""
-        return self._maps(view)
+        return self._maps.has(view)
 
     def _read(self, view: View) -> Map:
-        path = self._folder / f"{view.stem}.npz"
-        size = (view.camera.height, view.camera.width)
-        if not path.is_file():
+        """The map of a view; one that the folder lacks is unknown everywhere. Raises InputError for a wrong file."""
+        if not self.has(view):
             nothing = torch.zeros(1, 1, device=self._device)
             return Map(nothing, nothing)
-        depth, confidence = load_weighted_depth(path)
-        if depth is None or depth.kind is not DepthKind.SCENE:
-            raise InputError(f"{path} must hold SCENE depth (align it first)")
-        if depth.shape != size:
-            raise InputError(f"{path} has depth of size {depth.shape}, its camera {size}: must agree")
-        values = torch.from_numpy(np.where(depth.valid, depth.values, 0)).to(self._device)
-        return Map(values, torch.from_numpy(confidence).to(self._device) * (values > 0))
+        maps = self._maps.load(view)
+        values = torch.from_numpy(maps.depth_or_zero).to(self._device)
+        return Map(values, torch.from_numpy(maps.weight).to(self._device) * (values > 0))
 
 
-def save_map(path: Path, map_: Map, **more: np.ndarray) -> None:
-    """Write depth, depth_valid, confidence and what else there is; SCENE depth as ``load_prediction`` reads it."""
+def save_map(
+    folder: Path,
+    view: View,
+    map_: Map,
+    normals: NormalMap | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> None:
+    """Write depth in the unit of the scene, its confidence, normals and ``meta`` to ``<stem>.npz`` of a folder."""
     depth = map_.depth.cpu().numpy()
-    save_arrays(
-        path,
-        depth=depth,
-        depth_valid=depth > 0,
-        confidence=map_.confidence.cpu().numpy().astype(np.float32),
-        **more,
-        meta=np.array('{"kind": "SCENE"}'),
-    )
+    confidence = map_.confidence.cpu().numpy().astype(np.float32)
+    SceneMaps(folder).save(view, DepthMap(depth, depth > 0, DepthKind.SCENE), confidence, normals, meta)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
+from kornia.filters import get_gaussian_kernel1d
 from torch import Tensor
 from torch.nn import functional
 
@@ -175,9 +176,9 @@ class Windows:
 def blurred(values: Tensor, sigma: float) -> Tensor:
     """Maps (M, H, W) under a Gaussian window that ends at two and a half sigma; zero outside."""
     radius = max(1, round(2.5 * sigma))
-    x = torch.arange(-radius, radius + 1, device=values.device, dtype=values.dtype)
-    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).expand(len(values), 1, 1, -1)
+    kernel = get_gaussian_kernel1d(2 * radius + 1, sigma, device=values.device, dtype=values.dtype)
+    kernel = kernel.expand(len(values), 1, 1, -1)
+    # Not kornia's gaussian_blur2d: with many maps it takes 1.5 times as long, because it makes them samples of a batch.
     rows = functional.conv2d(values[None], kernel, padding=(0, radius), groups=len(values))
     column = kernel.transpose(2, 3).contiguous()
     return functional.conv2d(rows, column, padding=(radius, 0), groups=len(values))[0]

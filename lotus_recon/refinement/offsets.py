@@ -15,7 +15,7 @@ _TINY = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """(H, W - 1) and (H, W - 1): how much neighbours to the right and below belong to one surface, 0 to 1."""
+    """(H, W - 1) and (H - 1, W): how much neighbours to the right and below belong to one surface, 0 to 1."""
 
     right: Tensor
     below: Tensor
@@ -38,7 +38,7 @@ def _bonds(log_depth: Tensor, known: Tensor, width: float) -> Tensor:
     return torch.exp(-0.5 * (jump / width) ** 2) * (known[:, 1:] & known[:, :-1])
 
 
-def semi_global(cost: Tensor, edges: Edges, small_step: float, large_step: float) -> Tensor:
+def semi_global(cost: Tensor, edges: Edges, sgm_p1: float, sgm_p2: float) -> Tensor:
     """(L, H, W) costs, each summed along the paths from four sides (Hirschmueller, TPAMI 2008, eq. 13), their mean.
 
     Offsets are relative to the prior, so what is cheap is its shape, not a fronto-parallel plane; edges cost nothing.
@@ -46,19 +46,17 @@ def semi_global(cost: Tensor, edges: Edges, small_step: float, large_step: float
     rows = cost.permute(2, 1, 0).contiguous()  # W H L
     columns = cost.permute(1, 2, 0).contiguous()  # H W L
     right, below = edges.right.T.contiguous(), edges.below.contiguous()
-    across = _paths(rows, right, small_step, large_step) + _paths(
-        rows.flip(0), right.flip(0), small_step, large_step
-    ).flip(0)
-    down = _paths(columns, below, small_step, large_step)
-    up = _paths(columns.flip(0), below.flip(0), small_step, large_step).flip(0)
+    across = _paths(rows, right, sgm_p1, sgm_p2) + _paths(rows.flip(0), right.flip(0), sgm_p1, sgm_p2).flip(0)
+    down = _paths(columns, below, sgm_p1, sgm_p2)
+    up = _paths(columns.flip(0), below.flip(0), sgm_p1, sgm_p2).flip(0)
     return (across.permute(2, 1, 0) + (down + up).permute(2, 0, 1)) / 4
 
 
-def _paths(cost: Tensor, bond: Tensor, small_step: float, large_step: float) -> Tensor:
+def _paths(cost: Tensor, bond: Tensor, sgm_p1: float, sgm_p2: float) -> Tensor:
     """Path costs (S, M, L) of M paths of S steps; ``bond`` (S - 1, M) scales what a change of offset costs."""
     total = torch.empty_like(cost)
     total[0] = cost[0]
-    small, large = small_step * bond[..., None], large_step * bond[..., None]
+    small, large = sgm_p1 * bond[..., None], sgm_p2 * bond[..., None]
     for i in range(1, len(cost)):
         before = total[i - 1]
         least = before.amin(dim=1, keepdim=True)
@@ -83,27 +81,27 @@ def lowest(cost: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True, eq=False)
-class Rest:
-    """Where a field rests, (H, W), and how much that weighs beside a fully believed pixel."""
+class FieldPrior:
+    """(H, W) values of a field where nothing else decides, and their weight beside a fully confident pixel."""
 
-    place: Tensor
-    pull: float
+    values: Tensor
+    weight: float
 
 
 def smooth_field(
-    data: Tensor, weight: Tensor, edges: Edges, rest: Rest, stiffness: float, width: float, rounds: int = 3
+    data: Tensor, weight: Tensor, edges: Edges, prior: FieldPrior, smoothness: float, width: float, rounds: int = 3
 ) -> Tensor:
-    """(H, W) field near ``data`` where its ``weight`` (0 to 1) is high, smooth inside the edges, and near its rest.
+    """(H, W) field near ``data`` where its ``weight`` (0 to 1) is high, smooth inside the edges, and near its prior.
 
-    Minimises sum weight rho(u - data) + stiffness sum bond |grad u|^2 + pull sum |u - place|^2, rho the Cauchy loss of
-    ``width``, by reweighted least squares with conjugate gradients: a confident pixel far from its confident neighbours
-    has no say.
+    Minimises sum weight rho(u - data) + smoothness sum bond |grad u|^2 + prior.weight sum |u - prior.values|^2, rho the
+    Cauchy loss of ``width``, by reweighted least squares with conjugate gradients: a confident pixel far from its
+    confident neighbours has no say.
     """
-    field = rest.place
+    field = prior.values
     robust = weight
     for _ in range(rounds):
-        right_side = robust * data + rest.pull * rest.place
-        field = solve_field(robust + rest.pull, right_side, edges, stiffness, field)
+        right_side = robust * data + prior.weight * prior.values
+        field = solve_field(robust + prior.weight, right_side, edges, smoothness, field)
         robust = weight / (1 + ((field - data) / width) ** 2)
     return field
 
@@ -111,12 +109,12 @@ def smooth_field(
 _ITERATIONS = 40  # of the solver
 
 
-def solve_field(weight: Tensor, right_side: Tensor, edges: Edges, stiffness: float, start: Tensor) -> Tensor:
-    """(H, W) u with weight u + stiffness D'BD u = right_side; D: differences of neighbours, B: bonds; weight above 0.
+def solve_field(weight: Tensor, right_side: Tensor, edges: Edges, smoothness: float, start: Tensor) -> Tensor:
+    """(H, W) u with weight u + smoothness D'BD u = right_side; D: differences of neighbours, B: bonds; weight above 0.
 
     Conjugate gradients from ``start``, with the diagonal as preconditioner.
     """
-    across, down = stiffness * edges.right, stiffness * edges.below
+    across, down = smoothness * edges.right, smoothness * edges.below
     diagonal = weight + _scattered(across, 1) + _scattered(down, 0)
 
     def apply(u: Tensor) -> Tensor:

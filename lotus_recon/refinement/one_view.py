@@ -12,15 +12,15 @@ from torch.nn import functional
 
 from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.refinement.matching import Photo, SourceDepth, Sources, Windows, rays
-from lotus_recon.refinement.offsets import Edges, Rest, lowest, semi_global, smooth_field
+from lotus_recon.refinement.offsets import Edges, FieldPrior, lowest, semi_global, smooth_field
 
 _WIDEST_PX = 8.0  # half width of the first search, in pixels of its level: wider ones start at a coarser level
 _NEXT_PX = 2.0  # half width at the levels after it: what the level before leaves open
-_GOOD, _BAD = 0.85, 0.45  # correlation that is fully believed, and not at all
-_MARGIN = 0.1  # lead in correlation of the best hypothesis over others that is fully believed
+_GOOD, _BAD = 0.85, 0.45  # correlations of confidence 1 and 0
+_MARGIN = 0.1  # lead in correlation of the best hypothesis over others for confidence 1
 _BESIDE = 2  # hypotheses so near to the best are no others
 _AGREED, _LEAD = 0.7, 0.3  # correlation of the sources together that shows a surface; of one that sees it too
-_LEAST_PULL = 1e-4  # towards the prior where nothing else decides, beside a pixel that is fully believed
+_LEAST_PRIOR_WEIGHT = 1e-4  # of the prior, where nothing else decides, beside a fully confident pixel
 _FEWEST_PAIRS = 4  # below, a comparison takes half as long again
 _SAMPLES = 20_000  # pixels that tell how far points move
 _FEWEST_AGREED = 200  # pixels with such a surface that tell whether a source agrees
@@ -36,7 +36,7 @@ class Prior:
     sigma: float
 
     def moved(self, offset: Tensor) -> Prior:
-        """The same with another log depth."""
+        """The same with another log depth (H, W)."""
         return Prior(self.depth * offset.exp(), self.known, self.sigma)
 
     def at_size(self, size: Sequence[int]) -> Prior:
@@ -81,25 +81,25 @@ def refine(
     prior: Prior,
     start: Tensor,
     source_depth: SourceDepth | None,
-    span: float,
+    search_range: float,
     noise_px: float,
     config: RefinementConfig,
 ) -> Refined:
-    """Offsets of a prior within about ``span`` of the ``start`` (H, W). ``levels``: finest first.
+    """Offsets of a prior within about ``search_range`` of the ``start`` (H, W). ``levels``: finest first.
 
     The prior counts as a measurement with its error, the photos as one with that of a match, or of the cameras if they
     are worse (``noise_px``, pixels of the finest level): where they move by less than the prior is wrong (little
     parallax, poor poses, or the depth of a good sensor), it stays.
     """
     movement = [level.pixels_per_log_depth(prior) for level in levels]
-    first = next((i for i, px in enumerate(movement) if span * px <= _WIDEST_PX), len(levels) - 1)
+    first = next((i for i, px in enumerate(movement) if search_range * px <= _WIDEST_PX), len(levels) - 1)
     offset = start
     for i in range(first, -1, -1):
-        half = span if i == first else min(span, _NEXT_PX / movement[i])
-        step = half / max(2, math.ceil(half * movement[i] / config.step_px))
-        match = max(config.match_px / movement[i], noise_px / movement[0])
-        pull = max((match / prior.sigma) ** 2, _LEAST_PULL)
-        found = _refine_level(levels[i], prior, offset, pull, source_depth, half, step, config)
+        half = search_range if i == first else min(search_range, _NEXT_PX / movement[i])
+        step = half / max(2, math.ceil(half * movement[i] / config.advanced.step_px))
+        match = max(config.advanced.match_px / movement[i], noise_px / movement[0])
+        prior_weight = max((match / prior.sigma) ** 2, _LEAST_PRIOR_WEIGHT)
+        found = _refine_level(levels[i], prior, offset, prior_weight, source_depth, half, step, config)
         offset = offset + _resized(found.offset, prior.depth.shape)
     size = prior.depth.shape
     return Refined(offset, _resized(found.confidence, size), _resized(found.score, size))
@@ -115,7 +115,7 @@ def _refine_level(
     level: Level,
     prior: Prior,
     start: Tensor,
-    pull: float,
+    prior_weight: float,
     source_depth: SourceDepth | None,
     half: float,
     step: float,
@@ -126,14 +126,14 @@ def _refine_level(
     count = round(half / step)
     offsets = torch.linspace(-half, half, 2 * count + 1, device=here.depth.device)
     score = score_volume(level, here, source_depth, offsets, config)
-    edges = Edges.of(here.depth.log(), here.known, config.edge_width)
-    position, inside = lowest(semi_global(1 - score, edges, config.small_step, config.large_step))
+    edges = Edges.of(here.depth.log(), here.known, config.advanced.edge_width)
+    position, inside = lowest(semi_global(1 - score, edges, config.advanced.sgm_p1, config.advanced.sgm_p2))
     best, lead = _best_and_lead(score, position)
-    believed = ((best - _BAD) / (_GOOD - _BAD)).clamp(0, 1) * (lead / _MARGIN).clamp(0, 1) * inside * here.known
+    matched = ((best - _BAD) / (_GOOD - _BAD)).clamp(0, 1) * (lead / _MARGIN).clamp(0, 1) * inside * here.known
     steps = position - count
-    rest = Rest(-_resized(start, here.depth.shape) / step, pull)
-    field = smooth_field(steps, believed, edges, rest, config.stiffness, width=1.0)
-    confidence = believed * torch.exp(-0.5 * (field - steps) ** 2)
+    field_prior = FieldPrior(-_resized(start, here.depth.shape) / step, prior_weight)
+    field = smooth_field(steps, matched, edges, field_prior, config.advanced.smoothness_weight, width=1.0)
+    confidence = matched * torch.exp(-0.5 * (field - steps) ** 2)
     return Refined(field * step, confidence, best)
 
 
@@ -150,9 +150,11 @@ def score_volume(
     level: Level, prior: Prior, source_depth: SourceDepth | None, offsets: Tensor, config: RefinementConfig
 ) -> Tensor:
     """(L, H, W) for each offset the mean correlation with the sources that agree best; 0 where none sees the pixel."""
-    windows = Windows(level.photo.gray, prior.known, config.window_sigma)
+    windows = Windows(level.photo.gray, prior.known, config.advanced.window_sigma)
     bytes_each = 4 * _TENSORS * prior.depth.numel()
-    pairs = max(_FEWEST_PAIRS, int(config.chunk_gb * 1e9 / bytes_each))  # of a hypothesis and a source, at once
+    pairs = max(
+        _FEWEST_PAIRS, int(config.advanced.chunk_gb * 1e9 / bytes_each)
+    )  # of a hypothesis and a source, at once
     N = len(level.sources)
     rows = [slice(first, first + pairs) for first in range(0, N, pairs)]
     parts = [(replace(level, sources=level.sources.part(row)), source_depth and source_depth.part(row)) for row in rows]
@@ -180,7 +182,7 @@ def _correlations(
 
 def _mean_of_best(score: Tensor, seen: Tensor, config: RefinementConfig) -> Tensor:
     """(L, H, W) over the sources (L, N, H, W)."""
-    best = torch.where(seen, score, -torch.inf).topk(min(config.best_sources, score.shape[1]), dim=1).values
+    best = torch.where(seen, score, -torch.inf).topk(min(config.advanced.best_sources, score.shape[1]), dim=1).values
     some = best > -torch.inf
     return torch.where(some, best, 0).sum(1) / some.sum(1).clamp_min(1)
 
@@ -191,7 +193,7 @@ def source_agreement(level: Level, prior: Prior, config: RefinementConfig) -> Te
     A photo whose pose is wrong shows almost none of it.
     """
     here = prior.at_size(level.photo.gray.shape)
-    windows = Windows(level.photo.gray, here.known, config.window_sigma)
+    windows = Windows(level.photo.gray, here.known, config.advanced.window_sigma)
     zero = torch.zeros(1, device=here.depth.device)
     score, seen = _correlations(level, windows, here, None, zero)
     surface = (_mean_of_best(score, seen, config)[0] > _AGREED) & here.known

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
-import numpy as np
 import torch
+from cachetools import LRUCache, cached
+from kornia.color import rgb_to_grayscale
 from torch.nn import functional
 
 from lotus_recon.geometry.camera import fit_longer_edge
 from lotus_recon.io.images import read_rgb
 from lotus_recon.refinement.matching import Photo
-from lotus_recon.refinement.recent import Recent
 from lotus_recon.types import View
 
 _LEVELS = 4  # each half the size of the one before
-_LUMA = (0.299, 0.587, 0.114)
 _SMALLEST_SIDE_PX = 24
 
 
@@ -25,15 +25,12 @@ class Photos:
     def __init__(self, images_dir: Path, refine_size: int, device: torch.device, kept: int) -> None:
         """``refine_size``: longer edge of the finest level in pixels, 0 as it is; ``kept``: photos held in memory."""
         self._images_dir, self._refine_size, self._device = images_dir, refine_size, device
-        self._pyramids = Recent(self._made, kept)
-
-    def pyramid(self, view: View) -> tuple[Photo, ...]:
-        """Levels of a photo. Raises InputError when it cannot be read."""
-        return self._pyramids(view)
+        self.pyramid = cached(LRUCache(kept), key=attrgetter("name"))(self._made)
 
     def _made(self, view: View) -> tuple[Photo, ...]:
-        rgb = torch.from_numpy(read_rgb(self._images_dir / view.name).astype(np.float32) / 255).to(self._device)
-        gray = (rgb @ torch.tensor(_LUMA, device=self._device))[None, None]
+        """Levels of a photo. Raises InputError when it cannot be read."""
+        rgb = torch.from_numpy(read_rgb(self._images_dir / view.name)).to(self._device)  # H W 3
+        gray = rgb_to_grayscale(rgb.permute(2, 0, 1)[None] / 255)  # 1 1 H W
         width, height = fit_longer_edge(*view.camera.size, self._refine_size)
         levels = []
         for level in range(_LEVELS):

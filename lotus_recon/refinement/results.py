@@ -20,7 +20,7 @@ class ViewRefinement:
     name: str
     status: str  # refined | no_sources | excluded
     sources: int = 0  # photos it was compared with
-    span: float | None = None  # half width of the first search, relative to depth
+    search_range: float | None = None  # half width of the first search, relative to depth
     mean_score: float | None = None  # mean correlation with the sources that agree best, where there is depth
     confident: float | None = None  # share of the pixels with depth whose photos decide
     moved: float | None = None  # share of the pixels with depth that moved by more than a pixel in the sources

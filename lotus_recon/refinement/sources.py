@@ -34,7 +34,7 @@ def choose_sources(
         if scores is None:
             scores = _sample_scores(scene.views, index, sample, config)
         scores = np.where(allowed, scores, 0.0)
-        order = np.argsort(-scores, kind="stable")[: config.sources]
+        order = np.argsort(-scores, kind="stable")[: config.advanced.sources]
         chosen[index] = order[scores[order] > _MIN_SCORE]
     return chosen
 
@@ -73,7 +73,7 @@ def _worth(world: FloatArray, this: View, other: View, config: RefinementConfig)
     """(N,) 0 to 1: how good the angle and the scale of ``other`` are at points in the world."""
     here, there = world - this.center_in_world, world - other.center_in_world
     cosine = (here * there).sum(1) / np.maximum(np.linalg.norm(here, axis=1) * np.linalg.norm(there, axis=1), 1e-300)
-    ratio = np.degrees(np.arccos(np.clip(cosine, -1, 1))) / config.best_parallax_deg
+    ratio = np.degrees(np.arccos(np.clip(cosine, -1, 1))) / config.advanced.best_parallax_deg
     angle = np.exp(-0.5 * ((ratio - 1) / np.where(ratio < 1, _NARROW, _WIDE)) ** 2)
     scale = _pixels_per_unit(world, other) / np.maximum(_pixels_per_unit(world, this), 1e-300)
     return angle * np.minimum(scale, 1 / np.maximum(scale, 1e-300))

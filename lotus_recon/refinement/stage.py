@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from lotus_recon.geometry.consistency import SampledDepth, grid_samples
 from lotus_recon.geometry.devices import pick_device
 from lotus_recon.geometry.normals import normals_from_depth
 from lotus_recon.geometry.points import P90_SIGMAS, point_errors
-from lotus_recon.io.maps import load_prediction
+from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.progress import track
 from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.refinement.maps import Map, Maps, save_map
@@ -28,19 +28,19 @@ from lotus_recon.refinement.photos import Photos
 from lotus_recon.refinement.results import RefinementResult, ViewRefinement
 from lotus_recon.refinement.slant import slanted
 from lotus_recon.refinement.sources import choose_sources
-from lotus_recon.types import BoolArray, Scene, SparsePoints, View
+from lotus_recon.types import BoolArray, NormalMap, Scene, SparsePoints, View
 
 log = logging.getLogger(__name__)
 
 _SAMPLES = 400  # pixels per view that stand for its surface where there are few sparse points
 _UNKNOWN_ERROR = 0.05  # relative error of aligned depth that is taken where the alignment measured none
-_HIDDEN_SPANS = 2.0  # half widths of the search: a point so far behind a source's aligned surface is hidden by it
+_HIDDEN_RANGES = 2.0  # half widths of the search: a point so far behind a source's aligned surface is hidden by it
 _HIDDEN_PX, _TOLERANCE_PX = 6.0, 3.0  # in later passes, in pixels of parallax: hidden; no agreement in depth at all
-_STRANGER_SHARE = 0.4  # of the median agreement of all photos, below which the pose of one is not believed
+_OUTLIER_SHARE = 0.4  # of the median agreement of all photos, below which a view is an outlier
 _FEWEST_TO_JUDGE = 4  # photos: among fewer nobody can tell who is wrong
 _JUDGED_LEVEL = 1  # half size is enough to tell whether photos show the same
 _FEWEST_VIEWS = 3  # of a point whose reprojection error tells how good cameras are: two agree on nearly anything
-_SMALLEST_SIZE = 64  # pixels of the longer edge: in smaller photos there is nothing to compare
+_PASSES = "passes"  # maps of every pass while the stage runs
 _KEPT = 3  # photos and maps kept in memory, as a multiple of the sources of one view
 
 
@@ -62,62 +62,43 @@ class Inputs:
 def run(inputs: Inputs, config: RefinementConfig, out_dir: Path) -> RefinementResult:
     """Refine every aligned map; writes ``<stem>.npz`` per view and refinement.json.
 
-    Raises InputError for options out of their range and for maps that cannot be read.
+    Views of every pass that a killed run left in ``out_dir`` are kept; they must come from the same inputs and options.
+    Raises InputError for maps that cannot be read.
     """
-    check_config(config)
     refiner = _Refiner(inputs, config)
-    scratch = out_dir / "passes"
-    found = refiner.one_pass(inputs.depth_dir, scratch / "0", first=True)
-    if refiner.drop_strangers(found):
-        found = refiner.one_pass(inputs.depth_dir, scratch / "0", first=True)
-    for number in range(1, config.passes):
-        found = refiner.one_pass(scratch / str(number - 1), scratch / str(number), first=False)
-    reports = refiner.finish(scratch / str(config.passes - 1), out_dir, found)
-    shutil.rmtree(scratch)
-    result = RefinementResult(out_dir, inputs.held_out, reports)
+    passes = out_dir / _PASSES
+    before, folder = inputs.depth_dir, passes / "first"
+    stats = refiner.one_pass(before, folder, first=True)
+    if refiner.drop_outlier_views(stats):
+        folder = passes / "first without outlier views"
+        stats = refiner.one_pass(before, folder, first=True)
+    for number in range(1, config.advanced.passes):
+        before, folder = folder, passes / f"later {number}"
+        stats = refiner.one_pass(before, folder, first=False)
+    result = RefinementResult(out_dir, inputs.held_out, refiner.finish(folder, out_dir, stats))
     result.save()
+    shutil.rmtree(passes)
     return result
 
 
-def check_config(config: RefinementConfig) -> None:
-    """Raise InputError for values outside their range."""
-    if 0 < config.refine_size < _SMALLEST_SIZE:
-        raise InputError(
-            f"--refine-size {config.refine_size}: allowed: {_SMALLEST_SIZE} or more, or 0 for the maps' size"
-        )
-    allowed = {
-        "refine_size": (config.refine_size, 0, 1 << 16),
-        "sources": (config.sources, 1, 64),
-        "best_sources": (config.best_sources, 1, config.sources),
-        "best_parallax_deg": (config.best_parallax_deg, 1, 60),
-        "span_factor": (config.span_factor, 0.1, 100),
-        "min_span": (config.min_span, 1e-5, config.max_span),
-        "max_span": (config.max_span, config.min_span, 2),
-        "step_px": (config.step_px, 0.1, 4),
-        "match_px": (config.match_px, 0.01, 10),
-        "window_sigma": (config.window_sigma, 0.5, 20),
-        "slant_reach_px": (config.slant_reach_px, 0, 1000),
-        "passes": (config.passes, 1, 10),
-        "second_px": (config.second_px, 0.5, 20),
-        "geometric_weight": (config.geometric_weight, 0, 10),
-        "stiffness": (config.stiffness, 0, 1e4),
-        "edge_width": (config.edge_width, 1e-6, 1),
-        "prior_confidence": (config.prior_confidence, 0, 1),
-        "chunk_gb": (config.chunk_gb, 0.01, 1e3),
-    }
-    for name, (value, low, high) in allowed.items():
-        if not low <= value <= high:
-            raise InputError(f"--{name.replace('_', '-')} {value}: allowed: {low:g} to {high:g}")
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """What a pass learnt of one view."""
+@dataclass(frozen=True)
+class _PassStats:
+    """What a pass tells of one view; kept in the meta data of its map."""
 
     refined: bool  # False: no photo to compare with
     pixels_per_log_depth: float
     mean_score: float
     agreement: Mapping[int, float]  # of each source that could be judged, by its index
+
+    @classmethod
+    def load(cls, maps: SceneMaps, view: View) -> _PassStats | None:
+        """What a killed run left of a view; None where it left nothing that can be read."""
+        try:
+            stored = maps.load(view).meta if maps.has(view) else {}
+            agreement = {int(index): share for index, share in stored["agreement"].items()}
+            return cls(stored["refined"], stored["pixels_per_log_depth"], stored["mean_score"], agreement)
+        except (InputError, KeyError):
+            return None
 
 
 class _Refiner:
@@ -126,8 +107,8 @@ class _Refiner:
     def __init__(self, inputs: Inputs, config: RefinementConfig) -> None:
         self.inputs, self.config = inputs, config
         self.device = pick_device(inputs.runtime.device)
-        self.kept = _KEPT * (config.sources + 1)
-        self.photos = Photos(inputs.images_dir, config.refine_size, self.device, self.kept)
+        self.kept = _KEPT * (config.advanced.sources + 1)
+        self.photos = Photos(inputs.images_dir, config.advanced.refine_size, self.device, self.kept)
         self.aligned = Maps(inputs.depth_dir, self.device, self.kept)
         self.targets = [i for i, view in enumerate(inputs.scene.views) if self.aligned.has(view)]
         if not self.targets:
@@ -138,36 +119,54 @@ class _Refiner:
         self.sources = choose_sources(inputs.scene, samples, allowed, config)
         self.scene_noise_px = _noise_px(inputs.scene.points)
         self.agreement: dict[int, float] = {}  # of each photo with the others
-        self.strangers: set[int] = set()
+        self.outliers: set[int] = set()
 
-    def span(self, view: View) -> float:
+    def search_range(self, view: View) -> float:
         """Half width of the first search."""
         error = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR)
-        return float(np.clip(self.config.span_factor * error, self.config.min_span, self.config.max_span))
+        return float(
+            np.clip(
+                self.config.advanced.search_range_factor * error,
+                self.config.advanced.min_search_range,
+                self.config.advanced.max_search_range,
+            )
+        )
 
-    def one_pass(self, folder: Path, target: Path, first: bool) -> dict[int, _Found]:
-        """Refine the maps in ``folder`` and write them to ``target``; those of the ``first`` pass are aligned depth."""
+    def one_pass(self, folder: Path, target: Path, first: bool) -> dict[int, _PassStats]:
+        """Refine the maps in ``folder`` and write them to ``target``; those of the ``first`` pass are aligned depth.
+
+        Maps that ``target`` holds already are kept.
+        """
+        views, finished = self.inputs.scene.views, SceneMaps(target, parts=())
+        stored = {i: _PassStats.load(finished, views[i]) for i in self.targets}
+        kept = sum(one is not None for one in stored.values())
+        if kept:
+            log.info("resuming: %d of %d views of this pass are kept", kept, len(stored))
         maps = Maps(folder, self.device, self.kept)
-        label = "refine depth" if first else "refine depth again"
-        found = {}
-        for index in track(self.targets, label, len(self.targets)):
-            view = self.inputs.scene.views[index]
-            own = maps.map(view)
-            levels = self._levels(index)
-            if not levels:
-                save_map(target / f"{view.stem}.npz", Map(own.depth, torch.zeros_like(own.depth)))
-                found[index] = _Found(False, 0.0, 0.0, {})
-                continue
-            prior = self._prior(view)
-            start = torch.where(prior.known, (own.depth / prior.depth).log(), 0.0) * (not first)
-            movement = levels[0].pixels_per_log_depth(prior)
-            others = self._source_depth(index, maps, movement, first)
-            span = self.span(view) if first else min(self.span(view), self.config.second_px / movement)
-            refined = refine(levels, prior, start, others, span, self._noise_px(levels[0]), self.config)
-            found[index] = self._judged(index, levels, prior, refined, movement)
-            moved = torch.where(prior.known, prior.moved(refined.offset).depth, 0.0)
-            save_map(target / f"{view.stem}.npz", Map(moved, refined.confidence))
-        return found
+        stats = {}
+        for index in track(self.targets, "refining depth" if first else "refining depth again", len(self.targets)):
+            stats[index] = stored[index] or self._refine(index, maps, target, first)
+        return stats
+
+    def _refine(self, index: int, maps: Maps, target: Path, first: bool) -> _PassStats:
+        """Refine one view and write its map."""
+        view = self.inputs.scene.views[index]
+        own, levels = maps.map(view), self._levels(index)
+        if not levels:
+            stats = _PassStats(False, 0.0, 0.0, {})
+            save_map(target, view, Map(own.depth, torch.zeros_like(own.depth)), meta=asdict(stats))
+            return stats
+        prior = self._prior(view)
+        start = torch.where(prior.known, (own.depth / prior.depth).log(), 0.0) * (not first)
+        movement = levels[0].pixels_per_log_depth(prior)
+        others = self._source_depth(index, maps, movement, first)
+        later_range = self.config.advanced.later_search_range_px / movement
+        search_range = self.search_range(view) if first else min(self.search_range(view), later_range)
+        refined = refine(levels, prior, start, others, search_range, self._noise_px(levels[0]), self.config)
+        stats = self._judged(index, levels, prior, refined, movement)
+        moved = torch.where(prior.known, prior.moved(refined.offset).depth, 0.0)
+        save_map(target, view, Map(moved, refined.confidence), meta=asdict(stats))
+        return stats
 
     def _levels(self, index: int) -> list[Level]:
         """The photo and its sources, finest first; empty where there is none to compare with."""
@@ -184,30 +183,28 @@ class _Refiner:
         """The aligned depth, on request with the slant of the predicted normals."""
         depth = self.aligned.map(view).depth
         error = self.inputs.relative_error.get(view.name, _UNKNOWN_ERROR)
-        sigma = max(error, self.config.min_span) / P90_SIGMAS
+        sigma = max(error, self.config.advanced.min_search_range) / P90_SIGMAS
         prior = Prior(torch.where(depth > 0, depth, 1.0), depth > 0, sigma)
-        return self._slanted(view, prior) if self.config.slant_reach_px > 0 else prior
+        return self._slanted(view, prior) if self.config.advanced.slant_window_px > 0 else prior
 
     def _noise_px(self, level: Level) -> float:
         """The noise of the scene in pixels of a level."""
         return self.scene_noise_px * level.photo.camera.width / level.photo.view.camera.width
 
     def _slanted(self, view: View, prior: Prior) -> Prior:
-        path = None if self.inputs.prediction_dir is None else self.inputs.prediction_dir / f"{view.stem}.npz"
-        normals = load_prediction(path).normals if path is not None and path.is_file() else None
+        folder = self.inputs.prediction_dir
+        normals = None if folder is None else SceneMaps(folder, parts=("normals",)).normals(view)
         if normals is None:
             return prior
-        if normals.shape != tuple(prior.depth.shape):
-            raise InputError(
-                f"{path} has normals of size {normals.shape}, depth {tuple(prior.depth.shape)}: must agree"
-            )
         values = torch.from_numpy(normals.values).to(self.device).movedim(2, 0)
         known = prior.known & torch.from_numpy(normals.valid).to(self.device)
-        edges = Edges.of(prior.depth.log(), prior.known, self.config.edge_width)
-        return prior.moved(slanted(prior.depth, values, known, view.camera, edges, self.config.slant_reach_px))
+        edges = Edges.of(prior.depth.log(), prior.known, self.config.advanced.edge_width)
+        return prior.moved(
+            slanted(prior.depth, values, known, view.camera, edges, self.config.advanced.slant_window_px)
+        )
 
     def _sources_of(self, index: int) -> list[int]:
-        return [int(j) for j in self.sources[index] if j not in self.strangers]
+        return [int(j) for j in self.sources[index] if j not in self.outliers]
 
     def _source_depth(self, index: int, maps: Maps, movement: float, first: bool) -> SourceDepth:
         """What the sources' own maps say: at first only what hides what, later also where the surface is."""
@@ -215,64 +212,66 @@ class _Refiner:
         known = [maps.map(views[j]) for j in self._sources_of(index)]
         depths, confidences = [m.depth for m in known], [m.confidence for m in known]
         if first:
-            hidden = _HIDDEN_SPANS * self.span(views[index])
+            hidden = _HIDDEN_RANGES * self.search_range(views[index])
             return SourceDepth.of(depths, confidences, weight=0.0, tolerance=1.0, hidden=hidden)
-        weight = self.config.geometric_weight
+        weight = self.config.advanced.geometric_weight
         return SourceDepth.of(depths, confidences, weight, _TOLERANCE_PX / movement, _HIDDEN_PX / movement)
 
-    def _judged(self, index: int, levels: Sequence[Level], prior: Prior, refined: Refined, movement: float) -> _Found:
+    def _judged(
+        self, index: int, levels: Sequence[Level], prior: Prior, refined: Refined, movement: float
+    ) -> _PassStats:
         level = levels[min(_JUDGED_LEVEL, len(levels) - 1)]
         shares = source_agreement(level, prior.moved(refined.offset), self.config).tolist()
         agreement = {j: share for j, share in zip(self._sources_of(index), shares, strict=True) if share == share}
         score = float(refined.score[prior.known].mean()) if bool(prior.known.any()) else 0.0
-        return _Found(True, movement, score, agreement)
+        return _PassStats(True, movement, score, agreement)
 
-    def drop_strangers(self, found: Mapping[int, _Found]) -> bool:
-        """Exclude the photos that show next to nothing of what others show at their poses; whether there are any."""
+    def drop_outlier_views(self, stats: Mapping[int, _PassStats]) -> bool:
+        """Exclude the views that show next to nothing of what others show at their poses; whether there are any."""
         shares: dict[int, list[float]] = {}
-        for view in found.values():
-            for j, share in view.agreement.items():
+        for one in stats.values():
+            for j, share in one.agreement.items():
                 shares.setdefault(j, []).append(share)
         self.agreement = {j: float(np.median(values)) for j, values in shares.items()}
         if len(self.agreement) < _FEWEST_TO_JUDGE:
             return False
-        usual = float(np.median(list(self.agreement.values())))
-        self.strangers = {j for j, share in self.agreement.items() if share < _STRANGER_SHARE * usual}
-        for j in sorted(self.strangers):
+        median = float(np.median(list(self.agreement.values())))
+        self.outliers = {j for j, share in self.agreement.items() if share < _OUTLIER_SHARE * median}
+        for j in sorted(self.outliers):
             log.warning(
-                "%s is left out: it shows only %.0f %% of what others agree on (usual here: %.0f %%); its pose is "
-                "wrong or the scene has changed",
+                "%s is excluded as an outlier view: it shows %.0f %% of the surface that the other views agree on "
+                "(median of this scene: %.0f %%); its pose is wrong or the scene has changed",
                 self.inputs.scene.views[j].name,
                 100 * self.agreement[j],
-                100 * usual,
+                100 * median,
             )
-        self.targets = [i for i in self.targets if i not in self.strangers]
-        return bool(self.strangers)
+        self.targets = [i for i in self.targets if i not in self.outliers]
+        return bool(self.outliers)
 
-    def finish(self, folder: Path, out_dir: Path, found: Mapping[int, _Found]) -> tuple[ViewRefinement, ...]:
+    def finish(self, folder: Path, out_dir: Path, stats: Mapping[int, _PassStats]) -> tuple[ViewRefinement, ...]:
         """Write the final maps with normals; what became of each view with a map, in the order of the scene."""
         before, after = Maps(self.inputs.depth_dir, self.device, 1), Maps(folder, self.device, 1)
         reports = []
         for index, view in enumerate(self.inputs.scene.views):
-            if index in self.strangers:
+            if index in self.outliers:
                 reports.append(ViewRefinement(view.name, "excluded", agreement=self.agreement[index]))
-            elif index in found:
-                report, map_ = self._report(index, before.map(view), after.map(view), found[index])
+            elif index in stats:
+                report, map_ = self._report(index, before.map(view), after.map(view), stats[index])
                 reports.append(report)
                 normals, known = normals_from_depth(
                     map_.depth.cpu().numpy(), (map_.depth > 0).cpu().numpy(), view.camera
                 )
-                save_map(out_dir / f"{view.stem}.npz", map_, normals=normals, normals_valid=known)
+                save_map(out_dir, view, map_, NormalMap(normals, known))
         _warn(reports)
         return tuple(reports)
 
-    def _report(self, index: int, before: Map, after: Map, found: _Found) -> tuple[ViewRefinement, Map]:
+    def _report(self, index: int, before: Map, after: Map, stats: _PassStats) -> tuple[ViewRefinement, Map]:
         """The report of a view, and its map with the confidence that consistency and fusion weigh it by."""
         view, scene, known = self.inputs.scene.views[index], self.inputs.scene, after.depth > 0
-        floor = self.config.prior_confidence
+        floor = self.config.advanced.prior_confidence
         map_ = Map(after.depth, torch.where(known, floor + (1 - floor) * after.confidence, 0.0))
         report = ViewRefinement(
-            view.name, "refined" if found.refined else "no_sources", agreement=self.agreement.get(index)
+            view.name, "refined" if stats.refined else "no_sources", agreement=self.agreement.get(index)
         )
         errors = [
             point_errors(scene, index, m.depth.cpu().numpy(), self.inputs.scored_points)[1] for m in (before, after)
@@ -289,14 +288,14 @@ class _Refiner:
                 median_after=median_after,
                 p90_after=p90_after,
             )
-        if not found.refined or not bool(known.any()):
+        if not stats.refined or not bool(known.any()):
             return report, map_
-        moved = (after.depth[known] / before.depth[known]).log().abs() * found.pixels_per_log_depth > 1
+        moved = (after.depth[known] / before.depth[known]).log().abs() * stats.pixels_per_log_depth > 1
         return replace(
             report,
             sources=len(self._sources_of(index)),
-            span=self.span(view),
-            mean_score=found.mean_score,
+            search_range=self.search_range(view),
+            mean_score=stats.mean_score,
             confident=float((after.confidence[known] > 0.5).float().mean()),
             moved=float(moved.float().mean()),
         ), map_

@@ -1,1 +1,1 @@
-"""The report of a run: report.json, pictures, renders of the mesh and one HTML page."""
+"""The report of a run: report.json, images, renders of the mesh and one HTML page."""

@@ -69,7 +69,7 @@ class MeshRenderer:
     ) -> dict[Shading, NDArray[np.uint8]]:
         """Pictures (H, W, 3) on white, one per shading. Raises InputError for a shading that the mesh does not allow.
 
-        "color": vertex colours as they are; "normals": as in normals_picture; "shaded": grey, lit from the camera.
+        "color": vertex colours as they are; "normals": as in colorize_normals; "shaded": grey, lit from the camera.
         """
         fine = camera.resized(camera.width * _SUPERSAMPLING, camera.height * _SUPERSAMPLING)
         pose = np.asarray(cam_from_world, np.float64)
@@ -77,14 +77,14 @@ class MeshRenderer:
         hits = self._cast(pose, directions)
         rendered = {}
         for shading in shadings:
-            picture = np.full((len(directions), 3), 255.0)
-            picture[hits.ray] = self._shade(shading, pose, directions[hits.ray], hits)
-            rgb = np.clip(np.round(picture), 0, 255).astype(np.uint8).reshape(fine.height, fine.width, 3)
+            image = np.full((len(directions), 3), 255.0)
+            image[hits.ray] = self._shade(shading, pose, directions[hits.ray], hits)
+            rgb = np.clip(np.round(image), 0, 255).astype(np.uint8).reshape(fine.height, fine.width, 3)
             rendered[shading] = resize_rgb(rgb, camera.width, camera.height)
         return rendered
 
     def median_depth(self, camera: Camera, cam_from_world: FloatArray) -> float | None:
-        """Median z-depth of what a camera sees of the mesh; None when it sees nothing."""
+        """Median z-depth of what a camera with a 4x4 pose sees of the mesh; None when it sees nothing."""
         hits = self._cast(np.asarray(cam_from_world, np.float64), rays_in_cam(camera).reshape(-1, 3))
         return float(np.median(hits.depth)) if len(hits.depth) else None
 
@@ -144,7 +144,7 @@ def _float32(values: NDArray) -> NDArray[np.float32]:
 def render_mesh(
     mesh: Mesh, camera: Camera, cam_from_world: FloatArray, shading: Shading = "color"
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) picture of a mesh; see MeshRenderer.render, which is quicker for several pictures of one mesh."""
+    """(H, W, 3) image of a mesh; MeshRenderer.render is faster for several images of one mesh."""
     return MeshRenderer(mesh).render(camera, cam_from_world, [shading])[shading]
 
 

@@ -1,4 +1,4 @@
-"""The report stage: report.json, pictures/ and index.html from what the other stages wrote."""
+"""The report stage: report.json, images/ and index.html from what the other stages wrote."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.points import point_errors
-from lotus_recon.io.images import read_rgb
-from lotus_recon.io.maps import load_arrays, load_prediction
+from lotus_recon.io import visualization
+from lotus_recon.io.images import read_rgb, write_jpeg
 from lotus_recon.io.meshes import read_mesh
+from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, ViewMaps
 from lotus_recon.progress import track
-from lotus_recon.reporting import page, pictures
+from lotus_recon.reporting import page
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.reporting.rendering import MeshRenderer, Shading, viewpoints
-from lotus_recon.types import BoolArray, DepthKind, DepthMap, Prediction, Scene, View
+from lotus_recon.types import BoolArray, DepthMap, Scene, View
 from lotus_recon.workspace import write_atomically, write_json
 
 log = logging.getLogger(__name__)
 
-REPORT_FILE, PAGE_FILE, PICTURE_FOLDER = "report.json", "index.html", "pictures"
+REPORT_FILE, PAGE_FILE, IMAGE_FOLDER = "report.json", "index.html", "images"
 _JPEG_QUALITY = 90
 _LIBRARIES = ("numpy", "scipy", "torch", "diffusers", "pycolmap", "open3d", "opencv-python-headless")
 
@@ -73,8 +73,8 @@ class ReportResult:
 
 
 def run(inputs: Inputs, config: ReportConfig, out_dir: Path) -> ReportResult:
-    """Write report.json, the pictures and index.html. Raises InputError when a file that exists cannot be read."""
-    shown = _view_pictures(inputs, config, out_dir)
+    """Write report.json, the images and index.html. Raises InputError when a file that exists cannot be read."""
+    shown = _view_images(inputs, config, out_dir)
     content = {
         "title": inputs.title,
         "versions": _versions(),
@@ -129,36 +129,36 @@ def _warnings(stages: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 @dataclass(frozen=True)
-class _ViewPictures:
-    rows: list[dict[str, Any]]  # view, pictures by label
+class _ViewImages:
+    rows: list[dict[str, Any]]  # view, images by label
     notes: list[str]  # what the predictions say of themselves (``note`` in meta)
     aligned_near_far: tuple[float, float] | None  # depth at the ends of the colours, the same for all views
 
 
-def _view_pictures(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _ViewPictures:
+def _view_images(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _ViewImages:
     """Pictures of some views."""
     chosen = _spread(_views_with_maps(inputs), config.report_views)
     aligned = {view.name: _aligned(inputs, view) for view in chosen}
-    limits = pictures.depth_limits([depth for depth in aligned.values() if depth is not None])
+    limits = visualization.depth_limits([depth for depth in aligned.values() if depth is not None])
     rows, notes = [], []
-    for number, view in enumerate(track(chosen, "pictures of views", len(chosen)), 1):
-        prediction = _prediction(inputs, view)
+    for number, view in enumerate(track(chosen, "images of views", len(chosen)), 1):
+        prediction = _maps(inputs.prediction_dir, view)
         if prediction is not None and "note" in prediction.meta:
             notes.append(str(prediction.meta["note"]))
         shown = _maps_of_view(inputs, view, prediction, aligned[view.name], limits)
-        row: dict[str, Any] = {"view": view.name, "pictures": {}}
-        for label, picture in shown.items():
-            name = f"{PICTURE_FOLDER}/view_{number:02d}_{label.replace(' ', '_')}.jpg"
-            _write_jpeg(out_dir / name, pictures.fitted(picture, config.picture_width))
-            row["pictures"][label] = name
+        row: dict[str, Any] = {"view": view.name, "images": {}}
+        for label, image in shown.items():
+            name = f"{IMAGE_FOLDER}/view_{number:02d}_{label.replace(' ', '_')}.jpg"
+            write_jpeg(out_dir / name, visualization.fitted(image, config.advanced.picture_width), _JPEG_QUALITY)
+            row["images"][label] = name
         rows.append(row)
-    return _ViewPictures(rows, notes, limits if any(depth is not None for depth in aligned.values()) else None)
+    return _ViewImages(rows, notes, limits if any(depth is not None for depth in aligned.values()) else None)
 
 
 def _views_with_maps(inputs: Inputs) -> list[View]:
     """The views that have a prediction or aligned depth; all of them when none has."""
-    folders = (inputs.prediction_dir, inputs.alignment_dir)
-    with_maps = [view for view in inputs.scene.views if any(_map_file(folder, view) for folder in folders)]
+    stored = [SceneMaps(folder) for folder in (inputs.prediction_dir, inputs.alignment_dir) if folder is not None]
+    with_maps = [view for view in inputs.scene.views if any(maps.has(view) for maps in stored)]
     return with_maps or list(inputs.scene.views)
 
 
@@ -170,82 +170,75 @@ def _spread(views: Sequence[View], count: int) -> list[View]:
 
 
 def _maps_of_view(
-    inputs: Inputs, view: View, prediction: Prediction | None, aligned: DepthMap | None, limits: tuple[float, float]
-) -> dict[str, pictures.Picture]:
+    inputs: Inputs, view: View, prediction: ViewMaps | None, aligned: DepthMap | None, limits: tuple[float, float]
+) -> dict[str, visualization.RgbImage]:
     """Pictures by label, in the order they are shown in."""
-    shown: dict[str, pictures.Picture] = {}
+    shown: dict[str, visualization.RgbImage] = {}
     photo = inputs.images_dir / view.name
     if photo.is_file():
         shown["input"] = read_rgb(photo)
     if prediction is not None and prediction.depth is not None:
-        shown["depth"] = pictures.depth_picture(prediction.depth)
+        shown["depth"] = visualization.colorize_depth(prediction.depth)
     if prediction is not None and prediction.normals is not None:
-        shown["normals"] = pictures.normals_picture(prediction.normals)
+        shown["normals"] = visualization.colorize_normals(prediction.normals)
     if aligned is not None:
-        shown["aligned depth"] = pictures.depth_picture(aligned, limits)
-    refined = _map_file(inputs.refinement_dir, view)
+        shown["aligned depth"] = visualization.colorize_depth(aligned, limits)
+    refined = _maps(inputs.refinement_dir, view)
     if refined is not None and aligned is not None:
-        shown |= _refined_pictures(inputs, view, load_arrays(refined), aligned, limits)
-    checked = _map_file(inputs.consistency_dir, view)
+        shown |= _refined_images(inputs, view, refined, aligned, limits)
+    checked = _maps(inputs.consistency_dir, view)
     if checked is not None:
-        arrays = load_arrays(checked)
-        shown["confidence"] = pictures.confidence_picture(arrays["confidence"], arrays["depth_valid"].astype(bool))
+        shown["confidence"] = visualization.colorize_confidence(checked.weight, checked.required_depth.valid)
     return shown
 
 
-def _refined_pictures(
-    inputs: Inputs, view: View, arrays: Mapping[str, np.ndarray], aligned: DepthMap, limits: tuple[float, float]
-) -> dict[str, pictures.Picture]:
+def _refined_images(
+    inputs: Inputs, view: View, refined: ViewMaps, aligned: DepthMap, limits: tuple[float, float]
+) -> dict[str, visualization.RgbImage]:
     """The refined depth, its change, what the photos decide, and its error at sparse points."""
-    depth, valid = arrays["depth"], arrays["depth_valid"].astype(bool)
-    change, full = pictures.change_picture(aligned.values, depth, valid & aligned.valid)
+    depth = refined.required_depth
+    change, full = visualization.colorize_change(aligned.values, depth.values, depth.valid & aligned.valid)
     shown = {
-        "refined depth": pictures.depth_picture(DepthMap(depth, valid, DepthKind.SCENE), limits),
+        "refined depth": visualization.colorize_depth(depth, limits),
         f"change to {full:.1%}": change,
-        "photo agreement": pictures.confidence_picture(arrays["confidence"], valid),
+        "photo agreement": visualization.colorize_confidence(refined.weight, depth.valid),
     }
     photo = inputs.images_dir / view.name
     if inputs.scored_points is not None and photo.is_file():
         index = inputs.scene.index[view.name]
-        xy, error = point_errors(inputs.scene, index, np.where(valid, depth, 0), inputs.scored_points)
-        shown["error at points, red 3%"] = pictures.errors_picture(read_rgb(photo), xy, error)
+        xy, error = point_errors(inputs.scene, index, refined.depth_or_zero, inputs.scored_points)
+        shown["error at points, red 3%"] = visualization.draw_errors(read_rgb(photo), xy, error)
     return shown
 
 
-def _map_file(folder: Path | None, view: View) -> Path | None:
-    path = folder / f"{view.stem}.npz" if folder is not None else None
-    return path if path is not None and path.is_file() else None
-
-
-def _prediction(inputs: Inputs, view: View) -> Prediction | None:
-    path = _map_file(inputs.prediction_dir, view)
-    return load_prediction(path) if path is not None else None
+def _maps(folder: Path | None, view: View) -> ViewMaps | None:
+    """What a folder holds of a view; None where there is no folder, no file, or no pixel of its depth is valid."""
+    stored = None if folder is None else SceneMaps(folder)
+    if stored is None or not stored.has(view):
+        return None
+    maps = stored.load(view)
+    return maps if maps.depth is None or maps.depth.valid.any() else None
 
 
 def _aligned(inputs: Inputs, view: View) -> DepthMap | None:
-    path = _map_file(inputs.alignment_dir, view)
-    depth = load_prediction(path).depth if path is not None else None
-    return depth if depth is not None and depth.kind in (DepthKind.SCENE, DepthKind.METRIC) else None
+    maps = _maps(inputs.alignment_dir, view)
+    return maps.depth if maps is not None and maps.depth is not None and maps.depth.kind in POSED_DEPTH else None
 
 
 def _renders(inputs: Inputs, config: ReportConfig, out_dir: Path) -> list[dict[str, Any]]:
     """Pictures of the mesh from three places, in its colours and in grey."""
-    if inputs.mesh is None or not inputs.mesh.is_file() or config.render_width == 0 or not inputs.scene.views:
+    if inputs.mesh is None or not inputs.mesh.is_file() or config.advanced.render_width == 0 or not inputs.scene.views:
         return []
     mesh = read_mesh(inputs.mesh)
     renderer = MeshRenderer(mesh)
     shadings: tuple[Shading, ...] = ("color", "shaded") if mesh.colors is not None else ("shaded", "normals")
-    places = viewpoints(inputs.scene, renderer, config.render_width)
+    places = viewpoints(inputs.scene, renderer, config.advanced.render_width)
     rows = []
     for number, place in enumerate(track(places, "rendering the mesh", len(places)), 1):
-        row: dict[str, Any] = {"place": place.label, "pictures": {}}
-        for shading, picture in renderer.render(place.camera, place.cam_from_world, shadings).items():
-            name = f"{PICTURE_FOLDER}/mesh_{number}_{shading}.jpg"
-            _write_jpeg(out_dir / name, picture)
-            row["pictures"][shading] = name
+        row: dict[str, Any] = {"place": place.label, "images": {}}
+        for shading, image in renderer.render(place.camera, place.cam_from_world, shadings).items():
+            name = f"{IMAGE_FOLDER}/mesh_{number}_{shading}.jpg"
+            write_jpeg(out_dir / name, image, _JPEG_QUALITY)
+            row["images"][shading] = name
         rows.append(row)
     return rows
-
-
-def _write_jpeg(path: Path, picture: pictures.Picture) -> None:
-    write_atomically(path, lambda part: Image.fromarray(picture).save(part, quality=_JPEG_QUALITY))

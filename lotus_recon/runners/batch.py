@@ -12,11 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from lotus_recon.errors import InputError
 from lotus_recon.runners.config import BatchConfig
 from lotus_recon.runners.events import EventLog, utc_now
 from lotus_recon.runners.jobs import SceneJob, check_apart, check_unique, shard_of
-from lotus_recon.runners.locks import Lease, Renewal
+from lotus_recon.runners.locks import Lease
 from lotus_recon.runners.records import FAILED, Record, read_record
 from lotus_recon.runners.report import write_report
 from lotus_recon.runners.tasks import Fault, Finished, ProgressEvent, Runner, Settings, StageEvent, Task
@@ -97,7 +96,6 @@ class Batch:
         self._watch = watch or (lambda status: None)
         self._signatures: dict[str, str] = {}
         self._running: dict[str, _Attempt] = {}
-        self._renewal = Renewal()
         self._halted = ""
         part = f".{config.selection.shard.replace('/', '-of-')}" if config.selection.shard else ""
         self._events = EventLog(out / f"events{part}.jsonl")
@@ -124,7 +122,8 @@ class Batch:
     def _is_to_do(self, job: SceneJob) -> bool:
         selection = self.config.selection
         record = read_record(self.out / job.name, job.name, job.kind)
-        if (selection.failed and record.status != FAILED) or (selection.only and job.kind != "multi_view"):
+        lacks_stage = selection.only is not None and selection.only not in job.recipe.stage_names
+        if (selection.failed and record.status != FAILED) or lacks_stage:
             self.counts["left out"] += 1
             return False
         self._signatures[job.name] = job.signature()
@@ -163,7 +162,6 @@ class Batch:
             if not self._running and queue:
                 time.sleep(min(_POLL_SECONDS, max(0.0, queue[0].not_before - time.monotonic())))
             self._stop_late()
-            self._renewal.tick(a.lease for a in self._running.values() if a.lease is not None)
             self._watch(status)
         if queue:
             self.counts["not started"] += len(queue)
@@ -186,7 +184,9 @@ class Batch:
             if step == "run":
                 self._events.write("scene_started", scene=attempt.job.name, attempt=attempt.number)
             # Another attempt goes on with what the first one finished.
-            settings = self.settings if attempt.number == 1 else replace(self.settings, force=False)
+            settings = self.settings
+            if attempt.number > 1:
+                settings = replace(settings, selection=replace(settings.selection, force=False))
             self.runner.submit(Task(attempt.job, folder, step, settings))
 
     def _take_lease(self, attempt: _Attempt, folder: Path, status: Status) -> bool:
@@ -226,7 +226,7 @@ class Batch:
         if end.fault is Fault.IN_USE:
             self.counts["in use"] += 1
         else:
-            only = self.settings.only is not None
+            only = self.settings.selection.only is not None
             signature = self._signatures.pop(job.name, "")
             record = Record.of(job.kind, signature, end, attempt.number, only, utc_now())
             self._keep(record, job)
@@ -295,16 +295,8 @@ def _first_line(text: str) -> str:
 
 
 def local_shape(config: BatchConfig, deterministic: bool) -> tuple[int, int]:
-    """(workers, threads of each) of the local runner. Raises InputError for impossible numbers."""
+    """(workers, threads of each) of the local runner."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for option in ("workers", "threads", "memory_limit", "model_actors"):
-        value = getattr(config.runner, option)
-        if value is not None and value < 1:
-            raise InputError(f"--{option.replace('_', '-')} {value}: must be 1 or more")
-    if config.runner.retries < 0:
-        raise InputError(f"--retries {config.runner.retries}: must be 0 or more")
-    if config.runner.timeout is not None and config.runner.timeout <= 0:
-        raise InputError(f"--timeout {config.runner.timeout:g}: must be above 0 seconds")
     workers = config.runner.workers or max(1, cores // 2)
     # A different number of threads adds in another order: what must repeat takes one.
     threads = 1 if deterministic else config.runner.threads or max(1, cores // workers)

@@ -1,4 +1,4 @@
-"""Photos of several callers through one network call."""
+"""Batches the images of several callers into one network call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lotus_recon.models.base import Model
 from lotus_recon.types import Prediction
 
-_WAIT_SECONDS = 0.01  # for others to join, once there is a first
+_WAIT_SECONDS = 0.01  # that a first request waits for others
 
 
 @dataclass
@@ -26,18 +26,18 @@ class _Request:
     answer: Future[list[Prediction]] = field(default_factory=Future)
 
     def joins(self, other: _Request) -> bool:
-        """Whether both may go through the network together."""
+        """Whether both requests can share a batch."""
         return not (self.alone or other.alone) and self.seed == other.seed and bool(self.views) == bool(other.views)
 
 
 class BatchingQueue:
-    """Collects what threads ask of a model at the same time, up to its batch size, and runs it as one batch."""
+    """Collects simultaneous requests of threads to a model, up to its batch size, and runs them as one batch."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.calls = 0  # of the network
         self._requests: queue.Queue[_Request] = queue.Queue()
-        self._left: _Request | None = None  # what did not fit into the last batch
+        self._left: _Request | None = None  # the request that did not fit into the last batch
         threading.Thread(target=self._serve, daemon=True).start()
 
     def predict_batch(
@@ -47,9 +47,9 @@ class BatchingQueue:
         views: Sequence[str] | None,
         alone: bool = False,
     ) -> list[Prediction]:
-        """``Model.predict_batch``, perhaps together with what others ask; not with them if ``alone``.
+        """``Model.predict_batch`` of images (H, W, 3), together with other requests unless ``alone``.
 
-        Other photos in a batch can change the last bits of a result, so what must repeat goes alone.
+        Other images in a batch can change the last bits of a result, so deterministic requests run alone.
         """
         request = _Request(list(images), seed, None if views is None else list(views), alone)
         self._requests.put(request)
@@ -80,12 +80,12 @@ class BatchingQueue:
             images = [image for request in batch for image in request.images]
             views = [view for request in batch for view in request.views or []] or None
             self.calls += 1
-            found = iter(self.model.predict_batch(images, batch[0].seed, views))
+            predictions = iter(self.model.predict_batch(images, batch[0].seed, views))
             for request in batch:
-                request.answer.set_result([next(found) for _ in request.images])
-        except Exception as error:  # noqa: BLE001  belongs to who asked, whatever it is
+                request.answer.set_result([next(predictions) for _ in request.images])
+        except Exception as error:  # noqa: BLE001  any error belongs to the caller
             if len(batch) == 1:
                 batch[0].answer.set_exception(error)
                 return
-            for request in batch:  # one bad photo does not spoil those of other scenes
+            for request in batch:  # a bad image must not fail the requests of other scenes
                 self._answer([request])

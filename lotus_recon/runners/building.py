@@ -11,10 +11,13 @@ from typing import Any
 
 from lotus_recon.config import load_config, nearest, overlaid, unknown_key
 from lotus_recon.errors import InputError
+from lotus_recon.frames.config import VIDEO_SUFFIXES
 from lotus_recon.io.images import SUFFIXES, photos_below
-from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
-from lotus_recon.runners.config import FramesConfig
-from lotus_recon.runners.jobs import CONFIGS, KINDS, SceneJob, check_name
+from lotus_recon.options import leaves_of, nested
+from lotus_recon.recipes.base import Recipe
+from lotus_recon.recipes.registry import RECIPES, get_recipe
+from lotus_recon.renamed import with_new_names
+from lotus_recon.runners.jobs import SceneJob, check_name
 from lotus_recon.workspace import fingerprint
 
 PRESETS = ("fast", "default", "fine")
@@ -24,18 +27,9 @@ SCENE_KEYS = (
     "frame_motion", "options",
 )  # fmt: skip
 _OF_ONE_SCENE = ("name", "images", "video")
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".mts"})
-# Where an option of a scene goes in the configuration of each kind.
-_PLACES = {
-    "multi_view": {
-        "predictions": ("prediction", "predictions"), "poses": ("sfm", "poses"), "masks": ("scene", "masks"),
-        "intrinsics": ("sfm", "intrinsics"), "model": ("prediction", "model"),
-    },
-    "single_view": {
-        "predictions": ("prediction", "predictions"), "intrinsics": ("camera", "intrinsics"),
-        "model": ("prediction", "model"),
-    },
-}  # fmt: skip
+# Those that stand for an option of the recipe, and those among them that are paths.
+_OPTION_KEYS = ("predictions", "poses", "masks", "intrinsics", "model", "max_frames", "frame_motion")
+_FILE_KEYS = frozenset({"predictions", "poses", "masks", "intrinsics"})
 
 
 @dataclass
@@ -67,8 +61,8 @@ class Defaults:
         if key not in self._configs:
             config = self._preset(kind, preset)
             for layer, optional in layers:
-                part = _known_part(CONFIGS[kind], layer) if optional else layer
-                config = overlaid(config, dict(part), "options")
+                part = _known_part(get_recipe(kind).config_type, layer) if optional else layer
+                config = overlaid(config, part, "options")
             self._configs[key] = config
         return self._configs[key]
 
@@ -77,7 +71,7 @@ class Defaults:
         if key not in self._configs:
             if preset not in PRESETS:
                 raise InputError(f"preset {preset!r} is unknown; allowed: {', '.join(PRESETS)}")
-            self._configs[key] = load_config(CONFIGS[kind], self.config_folder / kind / f"{preset}.yaml")
+            self._configs[key] = load_config(get_recipe(kind).config_type, self.config_folder / kind / f"{preset}.yaml")
         return self._configs[key]
 
 
@@ -94,42 +88,40 @@ def build_job(scene: Mapping[str, Any], defaults: Defaults, base: Path) -> Scene
     if bool(images) == (video is not None):
         raise InputError("needs either images or a video")
     kind = said.get("kind") or _kind_for(images)
-    if kind not in KINDS:
-        raise InputError(f"kind {kind!r} is unknown; allowed: {', '.join(KINDS)}")
-    if kind == "multi_view" and images and not (len(images) == 1 and Path(images[0]).is_dir()):
-        raise InputError("a multi_view scene takes one folder of images")
-    config = defaults.config(kind, str(said.get("preset") or "default"), _layers(kind, scene, defaults, base, video))
-    frames = overlaid(FramesConfig(), {k: said[k] for k in ("max_frames", "frame_motion") if k in said}, "scene")
-    return SceneJob(scene["name"], kind, config, images, video, frames)
+    recipe = get_recipe(kind)
+    if video is None:
+        recipe.check_images(images)
+    config = defaults.config(kind, str(said.get("preset") or "default"), _layers(recipe, scene, defaults, base))
+    return SceneJob(scene["name"], kind, config, images, video)
 
 
 def _layers(
-    kind: str, scene: Mapping[str, Any], defaults: Defaults, base: Path, video: Path | None
+    recipe: Recipe, scene: Mapping[str, Any], defaults: Defaults, base: Path
 ) -> list[tuple[Mapping[str, Any], bool]]:
     """What is laid over the preset, from weak to strong, and whether it may be meant for the other kind."""
-    ordered = [({"sfm": {"ordered": True}}, False)] if video is not None and kind == "multi_view" else []
     levels = [(defaults.shared, True, base), (scene, False, base), (defaults.final, True, Path.cwd())]
-    layers: list[tuple[Mapping[str, Any], bool]] = [*ordered]
+    layers: list[tuple[Mapping[str, Any], bool]] = []
     for said, optional, folder in levels:
         options = said.get("options") or {}
         if not isinstance(options, Mapping):
-            raise InputError("options must be a mapping of groups, such as {fusion: {voxel_size: 0.01}}")
-        layers += [(_with_full_paths(options, folder), optional), (_placed(kind, said, folder, optional), False)]
+            raise InputError("options must be a mapping of groups, such as {tsdf: {voxel_size: 0.01}}")
+        layers += [(_with_full_paths(options, folder), optional), (_placed(recipe, said, folder, optional), False)]
     return [(layer, optional) for layer, optional in layers if layer]
 
 
-def _placed(kind: str, said: Mapping[str, Any], base: Path, optional: bool) -> dict[str, Any]:
+def _placed(recipe: Recipe, said: Mapping[str, Any], base: Path, optional: bool) -> dict[str, Any]:
     """The keys of a scene that stand for options, as options of its kind."""
-    places = _PLACES[kind]
+    places = recipe.places
     layer: dict[str, Any] = {}
-    for key in ("predictions", "poses", "masks", "intrinsics", "model"):
+    for key in _OPTION_KEYS:
         if said.get(key) is None:
             continue
         if key not in places:
             if optional:
                 continue
-            raise InputError(f"{key} belongs to multi_view scenes, and this is a {kind} one")
-        value = said[key] if key == "model" else str(_existing(said[key], base, key))
+            having = [other.kind for other in RECIPES.values() if key in other.places]
+            raise InputError(f"{key} belongs to {', '.join(having)} scenes, and this is a {recipe.kind} one")
+        value = str(_existing(said[key], base, key)) if key in _FILE_KEYS else said[key]
         group, option = places[key]
         layer.setdefault(group, {})[option] = value
         if key == "predictions" and "model" not in said:
@@ -211,23 +203,20 @@ def videos_in(folder: Path) -> list[Path]:
 
 def _known_part(config_type: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that a kind has; the others are those of the other kind."""
-    part: dict[str, Any] = {}
-    for group, values in options.items():
-        if unknown_key(config_type, {group: {}}):
-            continue
-        known = {k: v for k, v in values.items() if not unknown_key(config_type, {group: {k: v}})}
-        if known:
-            part[group] = known
-    return part
+    leaves = leaves_of(with_new_names(config_type, options, "options"))
+    return nested((path, value) for path, value in leaves if not unknown_key(config_type, nested([(path, value)])))
 
 
 def _refuse_unknown_anywhere(options: Any, where: str) -> None:
-    """Raise InputError for an option that neither kind has."""
+    """Raise InputError for an option that neither kind has, or a value that one of them refuses."""
     if not isinstance(options, Mapping) or not all(isinstance(values, Mapping) for values in options.values()):
-        raise InputError(f"{where}: options must be a mapping of groups, such as {{fusion: {{voxel_size: 0.01}}}}")
-    for group, values in options.items():
-        for key, value in values.items() or [("", None)]:
-            one = {group: {key: value} if key else {}}
-            wrong = [unknown_key(kind, one) for kind in (MultiViewConfig, SingleViewConfig)]
-            if all(wrong):
-                raise InputError(f"{where}: {wrong[0]}")
+        raise InputError(f"{where}: options must be a mapping of groups, such as {{tsdf: {{voxel_size: 0.01}}}}")
+    config_types = [recipe.config_type for recipe in RECIPES.values()]
+    for leaf in leaves_of(options):
+        ones = [with_new_names(kind, nested([leaf]), where) for kind in config_types]
+        wrong = [unknown_key(kind, one) for kind, one in zip(config_types, ones, strict=True)]
+        if all(wrong):
+            raise InputError(f"{where}: {wrong[0]}")
+        for kind, one, unknown in zip(config_types, ones, wrong, strict=True):
+            if not unknown:
+                overlaid(kind(), one, where)

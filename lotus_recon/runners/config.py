@@ -1,46 +1,41 @@
-"""Options of a batch. Imports no library."""
+"""Options of a batch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Gt, Interval, Unit
+
+from lotus_recon.limits import Workers
+from lotus_recon.options import Options
 
 
 @dataclass(frozen=True)
-class FramesConfig:
-    """Which frames of a video become photos: of each stretch of camera motion, the sharpest."""
-
-    # Photos taken from one video, at most.
-    max_frames: int = 80
-    # How far the picture moves from one photo to the next, in shares of the picture's longer edge.
-    frame_motion: float = 0.08
-
-
-@dataclass(frozen=True)
-class RunnerConfig:
+class RunnerConfig(Options):
     """Who does the work, and with what."""
 
-    # local = processes on this machine; ray = a Ray cluster.
+    # local: processes on this machine; ray: a Ray cluster.
     runner: Literal["local", "ray"] = "local"
     # Scenes at a time. None: as many as two cores each allow (local), or two for each node (ray).
-    workers: int | None = None
+    workers: Workers | None = None
     # Threads of each worker. None: the cores divided by the workers. One with --deterministic.
-    threads: int | None = None
+    threads: Workers | None = None
     # Of the Ray cluster: auto, HOST:PORT, or local, which starts one on this machine.
     address: str = "auto"
     # Ray actors that hold networks. None: one for each GPU, or one for each node without.
-    model_actors: int | None = None
-    # Resident memory in MB of the process that works on a scene, at most; it is ended above it. None: no limit.
-    memory_limit: int | None = None
-    # Seconds that one attempt at a scene may take. None: no limit.
-    timeout: float | None = None
+    model_actors: Workers | None = None
+    # Most resident memory of the process that works on a scene; it is ended above it. None: no limit.
+    memory_limit: Annotated[int | None, Interval(ge=1, le=1_000_000_000), Unit("megabytes")] = None
+    # Most time that one attempt at a scene takes. None: no limit.
+    timeout: Annotated[float | None, Gt(0), Unit("seconds")] = None
     # Further attempts after the crash of a worker, a lost node or an input/output error. Bad input, a scene that cannot
     # be reconstructed, a time-out and too much memory are not tried again.
-    retries: int = 2
+    retries: Annotated[int, Interval(ge=0, le=1000)] = 2
 
 
 @dataclass(frozen=True)
-class SelectionConfig:
+class SelectionConfig(Options):
     """Which scenes, and which part of them."""
 
     # I/N: the I-th of N parts of the scenes, from 1. For job arrays; every part takes the same manifest.
@@ -54,33 +49,8 @@ class SelectionConfig:
 
 
 @dataclass(frozen=True)
-class BatchConfig:
+class BatchConfig(Options):
     """Options of ``pipelines.batch``."""
 
     runner: RunnerConfig = field(default_factory=RunnerConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What one stage asks of a cluster."""
-
-    cpus: float
-    memory_mb: int
-    gpus: float = 0.0
-
-
-MODEL_NEEDS = Needs(1, 4000, gpus=1)  # of an actor that holds networks, on a cluster with GPUs
-# Of stages on Ray. They need no GPU: the actors hold it, and the prediction stage waits for them.
-STAGE_NEEDS = {
-    "frames": Needs(1, 500),
-    "sfm": Needs(1, 1500),
-    "images": Needs(1, 500),
-    "prediction": Needs(0.25, 500),
-    "alignment": Needs(1, 1000),
-    "refinement": Needs(1, 1500),
-    "consistency": Needs(1, 1000),
-    "fusion": Needs(1, 2000),
-    "report": Needs(1, 1500),
-    "single_view": Needs(0.5, 800),
-}

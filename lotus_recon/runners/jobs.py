@@ -7,24 +7,19 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from lotus_recon import __version__
+from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
-from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
-from lotus_recon.runners.config import FramesConfig
+from lotus_recon.recipes.base import Recipe, Source
+from lotus_recon.recipes.registry import get_recipe
+from lotus_recon.stages import options_of
 from lotus_recon.workspace import fingerprint, to_plain
 
-Kind = Literal["single_view", "multi_view"]
-KINDS: tuple[Kind, ...] = ("single_view", "multi_view")
-CONFIGS: dict[str, type[SingleViewConfig] | type[MultiViewConfig]] = {
-    "single_view": SingleViewConfig,
-    "multi_view": MultiViewConfig,
-}
 MAX_NAME_BYTES = 200  # file systems allow 255; temporary names are longer than final ones
-FRAMES_FOLDER = "frames"  # in a scene's folder: the photos taken from its video
 
 _RESERVED = re.compile(r"(batch_report|events|log)\..*", re.IGNORECASE)
 
@@ -34,49 +29,46 @@ class SceneJob:
     """One scene: its name is that of its folder in the output folder.
 
     A ``multi_view`` scene has one folder of ``images`` or a ``video``; a ``single_view`` one has photos, folders and
-    patterns. Poses, masks and predictions stand in ``config``. Raises InputError for a name or a combination that
-    cannot be used.
+    patterns, or a video. Poses, masks and predictions stand in ``config``. Raises InputError for a name or a
+    combination that cannot be used.
     """
 
     name: str
-    kind: Kind
-    config: SingleViewConfig | MultiViewConfig
+    kind: str
+    config: Any
     images: tuple[str, ...] = ()
     video: Path | None = None
-    frames: FramesConfig = field(default_factory=FramesConfig)
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        if self.kind not in KINDS:
-            raise InputError(f"scene {self.name!r}: unknown kind {self.kind!r}; allowed: {', '.join(KINDS)}")
-        if not isinstance(self.config, CONFIGS[self.kind]):
-            raise InputError(f"scene {self.name!r}: a {self.kind} scene needs a {CONFIGS[self.kind].__name__}")
-        if bool(self.images) == (self.video is not None):
-            raise InputError(f"scene {self.name!r}: needs either images or a video")
-        if self.kind == "multi_view" and len(self.images) > 1:
-            raise InputError(f"scene {self.name!r}: a multi_view scene takes one folder of images")
-        for option, least in (("max_frames", 2), ("frame_motion", 0.0)):
-            if getattr(self.frames, option) < least:
-                raise InputError(f"scene {self.name!r}: {option} must be {least} or more")
+        try:
+            recipe = get_recipe(self.kind)
+            if bool(self.images) == (self.video is not None):
+                raise InputError("needs either images or a video")
+            if self.video is None:
+                recipe.check_images(self.images)
+        except InputError as error:
+            raise InputError(f"scene {self.name!r}: {error}") from None
+        if not isinstance(self.config, recipe.config_type):
+            raise InputError(f"scene {self.name!r}: a {self.kind} scene needs a {recipe.config_type.__name__}")
 
     @property
-    def deterministic(self) -> bool:
-        """Whether the run must repeat bit for bit."""
-        return self.config.runtime.deterministic
+    def recipe(self) -> Recipe:
+        """How it is reconstructed."""
+        return get_recipe(self.kind)
 
-    def photo_arguments(self, folder: Path) -> tuple[str, ...]:
-        """Where the photos are, when the scene's own folder is ``folder``."""
-        return self.images if self.video is None else (str(folder / FRAMES_FOLDER),)
+    @property
+    def runtime(self) -> Runtime:
+        """How to compute."""
+        return options_of(self.config, Runtime)
+
+    def source(self, folder: Path) -> Source:
+        """What the recipe starts from, when the scene's own folder is ``folder``."""
+        return Source(self.images, self.video, folder)
 
     def given_paths(self) -> dict[str, Path]:
-        """Files and folders that the options name, by option."""
-        config = self.config
-        named: dict[str, Path | None] = {"predictions": config.prediction.predictions, "video": self.video}
-        if isinstance(config, MultiViewConfig):
-            sfm = config.sfm
-            named |= {"masks": config.scene.masks, "poses": sfm.poses, "pairs": sfm.pairs, "intrinsics": sfm.intrinsics}
-        else:
-            named["intrinsics"] = config.camera.intrinsics
+        """Files and folders that the options name, by option, and the video."""
+        named = {**self.recipe.given_paths(self.config), "video": self.video}
         return {option: path for option, path in named.items() if path is not None}
 
     def signature(self) -> str:
@@ -85,10 +77,8 @@ class SceneJob:
         Whether results are up to date is decided by the contents of files, stage by stage; this tells cheaply that
         there is nothing to decide.
         """
-        config = replace(self.config, runtime=replace(self.config.runtime, device="auto"))
+        config = replace(self.config, runtime=replace(self.runtime, device="auto"))
         plain = {"kind": self.kind, "config": to_plain(config), "images": self.images, "version": __version__}
-        if self.video is not None:
-            plain["frames"] = to_plain(self.frames)
         given = [str(path) for path in self.given_paths().values()]
         sources = [path for source in (*self.images, *given) for path in _expanded(source)]
         return fingerprint({**plain, "files": [list(_file_states(Path(source))) for source in sources]})

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lotus_recon.bounded_yaml import load_bounded
 from lotus_recon.config import nearest
 from lotus_recon.errors import InputError
-from lotus_recon.runners.bounded_yaml import load_bounded
 from lotus_recon.runners.building import SCENE_KEYS, Defaults, build_job, has_photos, videos_in
 from lotus_recon.runners.jobs import SceneJob, name_key
 
@@ -161,7 +161,7 @@ def _kind_of(value: Any) -> str:
 
 
 def _csv_entries(text: str, where: str) -> list[_Entry]:
-    """Rows of a table. A column is a key of a scene, or an option with its group (``fusion.voxel_size``)."""
+    """Rows of a table. A column is a key of a scene, or an option with its group (``tsdf.voxel_size``)."""
     rows = csv.reader(io.StringIO(text), strict=True)
     entries = []
     try:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lotus_recon.errors import ReconError
-from lotus_recon.recipes import multi_view, single_view
-from lotus_recon.recipes.engine import missing_stages
+from lotus_recon.recipes.base import Selection
 from lotus_recon.runners.batch import duration
 from lotus_recon.runners.config import SelectionConfig
-from lotus_recon.runners.jobs import FRAMES_FOLDER, SceneJob, check_apart, shard_of
+from lotus_recon.runners.jobs import SceneJob, check_apart, shard_of
 from lotus_recon.runners.records import DONE, FAILED, read_record
 from lotus_recon.workspace import Workspace
 
@@ -48,7 +47,7 @@ def lines_of_plan(jobs: Sequence[SceneJob], out: Path, selection: SelectionConfi
     lines, seconds, megabytes, unknown, to_run = [], 0.0, 0.0, 0, 0
     for job in chosen:
         plan = plan_of(job, out, selection)
-        guess = _seconds(plan, job.kind, history)
+        guess = _seconds(plan, job, history)
         need = 0.0 if not plan.run else plan.photos * history.megabytes.get(job.kind, _NEW_SCENE_MB_PER_PHOTO[job.kind])
         seconds, megabytes = seconds + (guess or 0.0), megabytes + need
         unknown += bool(plan.run) and guess is None
@@ -70,34 +69,16 @@ def plan_of(job: SceneJob, out: Path, selection: SelectionConfig) -> ScenePlan:
     record = read_record(folder, job.name, job.kind)
     if selection.failed and record.status != FAILED:
         return ScenePlan(job.name, (), (), 0, "left out by --failed")
-    if selection.only and job.kind != "multi_view":
+    if selection.only and selection.only not in job.recipe.stage_names:
         return ScenePlan(job.name, (), (), 0, "left out by --only")
     if record.holds(folder, job.signature()) and not (selection.force or selection.only):
         return ScenePlan(job.name, (), tuple(str(stage["stage"]) for stage in record.stages), 0)
     try:
-        return _planned(job, folder, selection)
+        asked = Selection(selection.only, selection.force)
+        plan = job.recipe.plan(job.source(folder), job.config, asked, Workspace(folder))
+        return ScenePlan(job.name, plan.run, plan.skip, plan.photos)
     except ReconError as error:
         return ScenePlan(job.name, (), (), 0, str(error).strip().splitlines()[0])
-
-
-def _planned(job: SceneJob, folder: Path, selection: SelectionConfig) -> ScenePlan:
-    workspace = Workspace(folder)
-    if job.video is not None and not workspace.is_finished(FRAMES_FOLDER):
-        rest = multi_view.STAGES if job.kind == "multi_view" else ("photos",)
-        return ScenePlan(job.name, (FRAMES_FOLDER, *rest), (), job.frames.max_frames)
-    arguments = job.photo_arguments(folder)
-    if job.kind == "single_view":
-        one_by_one = single_view.check_job(arguments, job.config, folder)  # type: ignore[arg-type]
-        pending = {photo.stem for photo in single_view.pending(one_by_one, workspace)}
-        names = [photo.stem for photo in one_by_one.photos]
-        run = [name for name in names if selection.force or name in pending]
-        return ScenePlan(job.name, tuple(run), tuple(n for n in names if n not in run), len(run))
-    scene = multi_view.check_job(Path(arguments[0]), job.config, folder, selection.only, decode_photos=False)  # type: ignore[arg-type]
-    stages = multi_view.stages(scene)
-    names = [stage.name for stage in stages]
-    missing = names if selection.force else missing_stages(workspace, stages)
-    run = [name for name in missing if selection.only in (None, name)]
-    return ScenePlan(job.name, tuple(run), tuple(n for n in names if n not in run), len(scene.photos))
 
 
 def _line(plan: ScenePlan, seconds: float | None) -> str:
@@ -116,10 +97,9 @@ def _history(jobs: Sequence[SceneJob], out: Path) -> History:
     megabytes: dict[str, list[float]] = defaultdict(list)
     for job, photos in _finished(jobs, out):
         record = read_record(out / job.name, job.name, job.kind)
-        for stage in record.stages:
-            name = str(stage["stage"]) if job.kind == "multi_view" else ""
-            # A stage of several photos is divided by their number; in single_view every photo is a stage.
-            seconds[job.kind, name].append(float(stage["seconds"]) / (photos if job.kind == "multi_view" else 1))
+        for row in record.stages:
+            key, share = _row_of(job, str(row["stage"]), photos)
+            seconds[key].append(float(row["seconds"]) / share)
         size = sum(path.stat().st_size for path in (out / job.name).rglob("*") if path.is_file())
         megabytes[job.kind].append(size / 1e6 / photos)
     return History(
@@ -136,13 +116,17 @@ def _finished(jobs: Sequence[SceneJob], out: Path) -> Iterator[tuple[SceneJob, i
             yield job, photos
 
 
-def _seconds(plan: ScenePlan, kind: str, history: History) -> float | None:
-    """Seconds that the stages of a plan may take; None when some stage was never measured."""
-    per_photo = [history.seconds.get((kind, name if kind == "multi_view" else "")) for name in plan.run]
-    if any(one is None for one in per_photo):
+def _row_of(job: SceneJob, name: str, photos: int) -> tuple[tuple[str, str], int]:
+    """Under which key the seconds of a row are averaged, and the photos it is about: one, or all for a stage."""
+    return ((job.kind, ""), 1) if job.recipe.rows_are_photos else ((job.kind, name), photos)
+
+
+def _seconds(plan: ScenePlan, job: SceneJob, history: History) -> float | None:
+    """Seconds that a plan may take; None when some stage was never measured."""
+    rows = [_row_of(job, name, plan.photos) for name in plan.run]
+    if any(key not in history.seconds for key, _ in rows):
         return None
-    times = plan.photos if kind == "multi_view" else 1
-    return sum(one or 0.0 for one in per_photo) * times
+    return sum(history.seconds[key] * photos for key, photos in rows)
 
 
 def _existing_parent(path: Path) -> Path:

@@ -23,22 +23,26 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
-from lotus_recon.runners.config import MODEL_NEEDS, STAGE_NEEDS, RunnerConfig
-from lotus_recon.runners.jobs import FRAMES_FOLDER
+from lotus_recon.models.config import PredictionConfig
+from lotus_recon.models.precomputed import PrecomputedModel
+from lotus_recon.recipes.base import StageRun, Step
+from lotus_recon.runners.config import RunnerConfig
 from lotus_recon.runners.ray_process import (
     OVER_MEMORY_FILE,
     Shape,
     check_reachable,
     look,
-    open_steps,
     prepare_process,
 )
-from lotus_recon.runners.tasks import Event, Fault, Finished, StageEvent, StageRun, Task
+from lotus_recon.runners.tasks import Event, Fault, Finished, StageEvent, Task
+from lotus_recon.stages import Needs, options_of
 from lotus_recon.types import Prediction
 
 _PROBE_SECONDS = 60.0  # a node may have to start its first Python
 _CALLS_AT_A_TIME = 32  # scenes that one model actor serves together
 _ACTOR_TRIES = 3
+_MODEL_NEEDS = Needs(1, 4000, gpus=1)  # of an actor that holds networks, on a cluster with GPUs
+_CHECK_NEEDS = Needs(0.5, 800)
 
 
 class RemoteModel:
@@ -49,13 +53,13 @@ class RemoteModel:
         self.name, self.tasks, self.batch_size = self._ask("facts")
 
     def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
-        """As ``Model.predict``."""
+        """As ``Model.predict``, of an image (H, W, 3)."""
         return self.predict_batch([rgb], seed, None if view is None else [view])[0]
 
     def predict_batch(
         self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """As ``Model.predict_batch``."""
+        """As ``Model.predict_batch``, of images (H, W, 3)."""
         found: list[Prediction] = self._ask("predict", list(images), seed, views, self._alone)
         return found
 
@@ -98,43 +102,33 @@ class _ModelHost:
 def _source(host: Any, alone: bool) -> Any:
     """Where ``make_model`` gets its models in a task: from the actor, but for stored maps."""
     from lotus_recon.models.precomputed import PrecomputedModel
-    from lotus_recon.models.registry import load_anew
+    from lotus_recon.models.registry import load_from_files
 
     def source(name: str, options: Any, device: str, dtype: str) -> Any:
         if name == PrecomputedModel.name or host is None:
-            return load_anew(name, options, device, dtype)
+            return load_from_files(name, options, device, dtype)
         return RemoteModel(host, (name, options, device, dtype), alone)
 
     return source
 
 
-def _whole(task: Task, shape: Shape, host: Any) -> Finished:
-    """To check a scene, or photos one by one."""
-    prepare_process(shape, task.folder, _source(host, task.job.deterministic))
+def _perform(task: Task, step: str | None, shape: Shape, host: Any) -> Finished:
+    """Check a scene, or do one step of it."""
+    prepare_process(shape, task.folder, _source(host, task.job.runtime.deterministic))
     from lotus_recon.runners.scene import perform
 
-    return perform(task, lambda stage: None)
-
-
-def _stage(task: Task, name: str, opened: Any, shape: Shape, host: Any) -> Finished:
-    """One stage of a multi-view scene, or the frames of its video."""
-    prepare_process(shape, task.folder, _source(host, task.job.deterministic))
-    from lotus_recon.runners import scene
-
-    return scene.perform_stage(task, name, opened)
+    return perform(task, lambda stage: None, step)
 
 
 @dataclass
 class _Chain:
-    """A scene on its way through its stages."""
+    """A scene on its way through its steps."""
 
     task: Task
     host: Any
-    left: list[str] = field(default_factory=list)
-    opened: Any = None  # reference to the recipe
+    left: list[Step]
     runs: list[StageRun] = field(default_factory=list)
     seconds: float = 0.0
-    step: str = ""
 
 
 class RayRunner:
@@ -161,14 +155,14 @@ class RayRunner:
 
     def submit(self, task: Task) -> None:
         """Start a scene on its way."""
-        needs_network = task.step == "run" and task.job.config.prediction.model != "precomputed"
-        chain = _Chain(task, self._least_busy_host() if needs_network else None)
-        if task.step == "check" or task.job.kind == "single_view":
-            self._go(chain, "single_view", _whole, task, self._shape, chain.host)
-        elif task.job.video is not None:
-            self._go(chain, FRAMES_FOLDER, _stage, task, FRAMES_FOLDER, None, self._shape, None)
+        job = task.job
+        needs_network = task.step == "run" and options_of(job.config, PredictionConfig).model != PrecomputedModel.name
+        steps = job.recipe.steps(job.source(task.folder), job.config, task.settings.selection)
+        chain = _Chain(task, self._least_busy_host() if needs_network else None, steps)
+        if task.step == "check":
+            self._go(chain, Step("check", _CHECK_NEEDS), None)
         else:
-            self._go(chain, "images", open_steps, task, self._shape)
+            self._next(chain)
 
     def poll(self, seconds: float) -> Sequence[Event]:
         """What has ended since; waits until something does."""
@@ -208,56 +202,41 @@ class RayRunner:
             gpus = int(sum(node.get("GPU", 0) for node in nodes))
             options: dict[str, Any] = {"max_restarts": -1, "max_concurrency": _CALLS_AT_A_TIME}
             # Without a GPU an actor computes while the task that waits for it has given its core back.
-            options |= {"num_cpus": MODEL_NEEDS.cpus, "num_gpus": MODEL_NEEDS.gpus} if gpus else {"num_cpus": 0}
+            options |= {"num_cpus": _MODEL_NEEDS.cpus, "num_gpus": _MODEL_NEEDS.gpus} if gpus else {"num_cpus": 0}
             options |= {"scheduling_strategy": "SPREAD"}
             count = self._config.model_actors or gpus or len(nodes)
             self._hosts = [ray.remote(_ModelHost).options(**options).remote(self._shape) for _ in range(count)]
         busy = Counter(id(chain.host) for chain in self._chains.values())
         return min(self._hosts, key=lambda host: busy[id(host)])
 
-    def _go(self, chain: _Chain, stage: str, function: Any, *arguments: Any) -> None:
-        needs = STAGE_NEEDS[stage]
-        cpus = min(needs.cpus, self._largest["CPU"])
-        memory = min(needs.memory_mb << 20, int(0.8 * self._largest["memory"]))
-        remote = ray.remote(function).options(
-            num_cpus=cpus, memory=memory, max_retries=0, scheduling_strategy="SPREAD",
-            num_returns=3 if function is open_steps else 1,
-        )  # fmt: skip
-        started = remote.remote(*arguments)
-        chain.step = stage if function is not open_steps else "open"
-        if function is open_steps:
-            started, chain.opened, names = started
-            chain.left = [names]  # a reference; read when the first is there
+    def _next(self, chain: _Chain) -> None:
+        step = chain.left.pop(0)
+        self._go(chain, step, step.name)
+        self._events.append(StageEvent(chain.task.name, step.name))
+
+    def _go(self, chain: _Chain, step: Step, name: str | None) -> None:
+        """Start a step where there is room for what it needs, or for as much as the largest node has."""
+        cpus = min(step.needs.cpus, self._largest["CPU"])
+        memory = min(step.needs.memory_mb << 20, int(0.8 * self._largest["memory"]))
+        options = {"num_cpus": cpus, "memory": memory, "max_retries": 0, "scheduling_strategy": "SPREAD"}
+        started = ray.remote(_perform).options(**options).remote(chain.task, name, self._shape, chain.host)
         self._chains[started] = chain
-        if chain.task.step == "run" and function is not open_steps:
-            self._events.append(StageEvent(chain.task.name, stage))
 
     def _advance(self, chain: _Chain, reference: Any) -> None:
         """Take the result of a step, and begin the next one."""
         task = chain.task
         try:
-            end: Finished | None = ray.get(reference)
-            if chain.step == "open" and end is None:
-                names: list[str] = ray.get(chain.left[0])  # type: ignore[arg-type]
-                chain.left = [name for name in names if task.settings.only in (None, name)]
+            end: Finished = ray.get(reference)
         except RayError as error:
             end = self._fault(task, error)
-        if end is not None:
-            chain.runs += end.stages
-            chain.seconds += end.seconds
-            if end.fault is not None or task.step == "check" or task.job.kind == "single_view":
-                self._events.append(end)
-                return
-        if end is not None and chain.step == FRAMES_FOLDER:
-            self._go(chain, "images", open_steps, task, self._shape)
-        elif chain.left:
-            name = chain.left.pop(0)
-            self._go(chain, name, _stage, task, name, chain.opened, self._shape, chain.host)
-        else:
-            assert end is not None  # a recipe has stages
-            peak = max(run.peak_memory_mb for run in chain.runs)
-            whole = replace(end, stages=tuple(chain.runs), seconds=round(chain.seconds, 3), peak_memory_mb=peak)
-            self._events.append(whole)
+        chain.runs += end.stages
+        chain.seconds += end.seconds
+        if end.fault is None and task.step == "run" and chain.left:
+            self._next(chain)
+            return
+        peak = max((run.peak_memory_mb for run in chain.runs), default=end.peak_memory_mb)
+        whole = replace(end, stages=tuple(chain.runs), seconds=round(chain.seconds, 3), peak_memory_mb=peak)
+        self._events.append(whole)
 
     def _fault(self, task: Task, error: RayError) -> Finished:
         """What the loss of a process or a node means for its scene."""

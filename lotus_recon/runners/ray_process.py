@@ -1,4 +1,4 @@
-"""What a process of a Ray cluster does before it works on a scene. Imports no Ray."""
+"""Set-up of a process in a Ray cluster before it works on a scene. Does not import Ray."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
-from lotus_recon.runners.tasks import Finished, Task
 
-OVER_MEMORY_FILE = ".over-memory"  # in a scene's folder: why its process ended itself
+OVER_MEMORY_FILE = ".over-memory"  # in a scene's folder: the reason its process ended itself
 
 _LOOK_SECONDS = 0.2
 _CONNECT_SECONDS = 5.0
@@ -24,7 +25,7 @@ _CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Shape:
-    """Threads of a process, and the resident memory in MB at which it ends itself."""
+    """Number of threads of a process, and its limit of resident memory in MB."""
 
     threads: int
     memory_limit: int | None = None
@@ -35,10 +36,10 @@ _is_prepared = False
 
 
 def prepare_process(shape: Shape, scene: Path | None, source: Callable[..., Any] | None = None) -> None:
-    """Set threads, memory limit and the source of models; once what can be, as Ray uses a process for many tasks."""
+    """Set the source of models and, once per process, threads and memory limit: Ray reuses processes for tasks."""
     global _watched, _is_prepared
     if not _is_prepared:
-        # Before torch and Open3D are loaded: threads that wait must sleep.
+        # Before torch and Open3D are loaded: waiting threads must sleep.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ["OMP_NUM_THREADS"] = str(shape.threads)
         from lotus_recon.runners import scene as _loaded  # noqa: F401  pycolmap came with it, and its signal handler
@@ -56,11 +57,11 @@ def prepare_process(shape: Shape, scene: Path | None, source: Callable[..., Any]
 
 
 def _watch_memory(limit_mb: int) -> None:
-    """End the process when it is too large: nobody else looks at it."""
-    page_mb = os.sysconf("SC_PAGE_SIZE") / 2**20
+    """End the process when it exceeds its memory limit; no other process watches it."""
+    process = psutil.Process()
     while True:
         time.sleep(_LOOK_SECONDS)
-        used = int(Path("/proc/self/statm").read_text().split()[1]) * page_mb
+        used = process.memory_info().rss / 2**20
         if used > limit_mb:
             if _watched is not None:
                 text = f"took {used:.0f} MB of memory; --memory-limit is {limit_mb} MB"
@@ -68,22 +69,8 @@ def _watch_memory(limit_mb: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def open_steps(task: Task, shape: Shape) -> tuple[Finished | None, Any, list[str]]:
-    """The recipe of a multi-view scene, whose input is read once for all stages; its stage names."""
-    prepare_process(shape, task.folder)
-    from lotus_recon.runners import scene
-    from lotus_recon.workspace import Workspace
-
-    try:
-        with scene.folder_held(Workspace(task.folder)):
-            opened = scene.open_scene(task, Workspace(task.folder))
-    except Exception as error:  # noqa: BLE001  one scene must not end the others
-        return scene.failure(task.name, error), None, []
-    return None, opened, [stage.name for stage in opened.stages]
-
-
 def look(token_file: str) -> tuple[str, str]:
-    """What a node sees: the content of a file in the output folder, and its version of this package."""
+    """The content of a file in the output folder as a node sees it, and the version of this package there."""
     try:
         return Path(token_file).read_text(), __version__
     except OSError:
@@ -91,7 +78,7 @@ def look(token_file: str) -> tuple[str, str]:
 
 
 def check_reachable(address: str) -> None:
-    """Raise InputError unless something listens there: Ray itself would try for a minute."""
+    """Raise InputError unless something listens at the address: Ray itself would try for a minute."""
     host, separator, port = address.rpartition(":")
     if not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise InputError(f"--address {address}: must be auto, local or HOST:PORT, such as 10.0.0.1:6379")

@@ -1,4 +1,4 @@
-"""What a batch writes down of each scene, and whether it still holds."""
+"""The record that a batch keeps of each scene, and whether it is up to date."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lotus_recon.runners.tasks import Fault, Finished
-from lotus_recon.workspace import STAGE_FILE, to_plain, write_json
+from lotus_recon.workspace import to_plain, write_json
 
 RECORD_FILE = "scene.json"
 
@@ -18,7 +18,7 @@ DONE, PARTIAL, FAILED, NOT_RUN = "done", "partial", "failed", "not run"
 
 @dataclass(frozen=True)
 class Record:
-    """The last that a batch knows of a scene."""
+    """The latest outcome of a scene."""
 
     name: str
     kind: str
@@ -41,28 +41,28 @@ class Record:
         lines = end.message.strip().splitlines() or [""]
         return cls(
             end.scene, kind, status, signature, end.fault.value if end.fault else "", lines[0], attempts,
-            round(sum(one.seconds for one in end.stages) or end.seconds, 3), end.peak_memory_mb, end.host, now,
-            end.figures, tuple(to_plain(one) for one in end.stages),
+            round(sum(stage.seconds for stage in end.stages) or end.seconds, 3), end.peak_memory_mb, end.host, now,
+            end.figures, tuple(to_plain(stage) for stage in end.stages),
         )  # fmt: skip
 
     @property
     def was_stopped_by_disk(self) -> bool:
-        """Whether only space was missing."""
+        """Whether the scene failed because the disk was full."""
         return self.fault == Fault.DISK_FULL.value
 
     def holds(self, folder: Path, signature: str) -> bool:
-        """Whether the scene is done, of the same job, and its stages are still there."""
+        """Whether the scene is done, by the same job, and the files of its stages exist."""
         if self.status != DONE or self.signature != signature or not self.stages:
             return False
-        return all((folder / str(one["folder"]) / STAGE_FILE).is_file() for one in self.stages)
+        return all((folder / str(stage["info_file"])).is_file() for stage in self.stages)
 
     def write(self, folder: Path) -> None:
-        """Keep it in the scene's folder."""
+        """Write the record into the scene's folder."""
         write_json(folder / RECORD_FILE, self)
 
 
 def read_record(folder: Path, name: str, kind: str) -> Record:
-    """The record in a scene's folder; of a scene that was not run, or whose record is not readable, an empty one."""
+    """The record in a scene's folder; an empty one if the scene was not run or its record cannot be read."""
     try:
         stored = json.loads((folder / RECORD_FILE).read_text())
         return Record(**{**stored, "name": name, "stages": tuple(stored["stages"])})

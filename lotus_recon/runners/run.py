@@ -6,26 +6,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from lotus_recon.config import nearest
 from lotus_recon.errors import InputError
-from lotus_recon.recipes.config import MultiViewConfig
+from lotus_recon.recipes.base import Selection
 from lotus_recon.runners.batch import Batch, BatchResult, Watcher, local_shape
 from lotus_recon.runners.config import BatchConfig
 from lotus_recon.runners.jobs import SceneJob
 from lotus_recon.runners.local import LocalRunner
 from lotus_recon.runners.tasks import Runner, Settings
-
-STAGES = (
-    "frames",
-    "sfm",
-    "images",
-    "prediction",
-    "alignment",
-    "refinement",
-    "integration",
-    "consistency",
-    "fusion",
-    "report",
-)
 
 
 def _keep_loopback(address: str) -> None:
@@ -45,14 +33,13 @@ def run_jobs(jobs: Sequence[SceneJob], out: Path, config: BatchConfig, watch: Wa
     """
     if not jobs:
         raise InputError("a batch needs at least one scene")
-    deterministic = any(job.deterministic for job in jobs)
+    deterministic = any(job.runtime.deterministic for job in jobs)
     workers, threads = local_shape(config, deterministic)
     only = config.selection.only
-    if only is not None and only not in STAGES[1:]:
-        raise InputError(f"--only: unknown stage {only!r}; stages: {', '.join(STAGES[1:])}")
-    if only is not None and not any(isinstance(job.config, MultiViewConfig) for job in jobs):
-        raise InputError("--only names a stage of multi_view scenes, and there is none")
-    settings = Settings(only, config.selection.force, threads, config.runner.memory_limit)
+    if only is not None and not any(only in job.recipe.stage_names for job in jobs):
+        known = list(dict.fromkeys(name for job in jobs for name in job.recipe.stage_names))
+        raise InputError(f"--only: unknown stage {only!r}{nearest(only, known)}; stages: {', '.join(known)}")
+    settings = Settings(Selection(only, config.selection.force), threads, config.runner.memory_limit)
     runner: Runner
     out = Path(out).resolve()
     if config.runner.runner == "ray":

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from lotus_recon.recipes.base import Selection, StageRun
 from lotus_recon.runners.jobs import SceneJob
 
 
@@ -34,8 +35,7 @@ class Fault(str, enum.Enum):
 class Settings:
     """What holds for every scene of a batch."""
 
-    only: str | None = None
-    force: bool = False
+    selection: Selection = field(default_factory=Selection)
     threads: int = 1
     memory_limit: int | None = None
 
@@ -71,17 +71,6 @@ class ProgressEvent:
     what: str
     done: int
     total: int
-
-
-@dataclass(frozen=True)
-class StageRun:
-    """What became of one stage."""
-
-    stage: str
-    folder: str  # in the scene's folder
-    seconds: float
-    peak_memory_mb: float
-    ran: bool  # False: it was up to date
 
 
 @dataclass(frozen=True)

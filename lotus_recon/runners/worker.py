@@ -1,27 +1,21 @@
-"""A worker process of the local runner: takes tasks from a pipe until it closes, and ends with its parent."""
+"""What a worker process of the local runner does with its tasks."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import logging
-import multiprocessing
-import os
 import signal
-import sys
-import threading
 import time
-from multiprocessing.connection import Connection
+from collections.abc import Callable
 
 from lotus_recon import progress, threads
+from lotus_recon.processes import Send
 from lotus_recon.runners.tasks import ProgressEvent, StageEvent, Task
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_PROGRESS_SECONDS = 0.25
+_PROGRESS_SECONDS = 0.25  # between two reports of progress
 
 
 def set_up_process(n_threads: int) -> None:
-    """Make the libraries of this process use so many threads, and log what they say to nobody but the scenes' files."""
+    """Limit the threads of the libraries in this process, and keep its log messages to the log files of the scenes."""
     threads.set_thread_limit(n_threads)
     import cv2
     import torch
@@ -34,10 +28,8 @@ def set_up_process(n_threads: int) -> None:
     logger.addHandler(logging.NullHandler())
 
 
-def main(pipe: Connection, n_threads: int) -> None:
-    """Serve tasks. The driver handles interruptions: it closes the pipe, or kills."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _end_with_parent()
+def scene_service(n_threads: int) -> Callable[[Task, Send], None]:
+    """Does a task and sends its events; the networks stay in memory. A service for ``processes.WorkerProcess``."""
     from lotus_recon.models.registry import set_model_source
     from lotus_recon.runners.scene import perform
     from lotus_recon.runners.warm import WarmModels
@@ -45,37 +37,22 @@ def main(pipe: Connection, n_threads: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pycolmap answers it with a stack trace
     set_up_process(n_threads)
     set_model_source(WarmModels())
-    pipe.send("ready")
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while True:
-            task: Task = pipe.recv()
-            progress.set_reporter(_reporter(pipe, task.name))
-            pipe.send(perform(task, lambda stage, scene=task.name: pipe.send(StageEvent(scene, stage))))  # type: ignore[misc]
+
+    def answer(task: Task, send: Send) -> None:
+        progress.set_reporter(_reporter(send, task.name))
+        send(perform(task, lambda stage: send(StageEvent(task.name, stage))))
+
+    return answer
 
 
-def _reporter(pipe: Connection, scene: str) -> progress.Reporter:
+def _reporter(send: Send, scene: str) -> progress.Reporter:
     last = 0.0
 
-    def tell(what: str, done: int, total: int) -> None:
+    def report(what: str, done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= _PROGRESS_SECONDS:
             last = now
-            pipe.send(ProgressEvent(scene, what, done, total))
+            send(ProgressEvent(scene, what, done, total))
 
-    return tell
-
-
-def _end_with_parent() -> None:
-    """Die when the driver dies, by whatever: else two batches would write into one scene."""
-    parent = multiprocessing.parent_process()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    return report

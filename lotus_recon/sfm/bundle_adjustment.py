@@ -1,7 +1,7 @@
 """Final bundle adjustment: principal point, fx, fy and distortion too, for cameras that the photos constrain.
 
-What is free is decided by observability: a camera is freed when it took several photos, and stays free when the
-covariance of the solution says that its image corners are known well enough. Otherwise less is freed.
+Which intrinsics are refined is decided by observability: those of a camera that took several photos are, and stay so
+when the covariance of the solution says that its image corners are known well enough. Otherwise fewer are refined.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lotus_recon.sfm.features import thread_count
 
 log = logging.getLogger(__name__)
 
-Freedom = Literal["all", "principal point", "no distortion", "focal length", "none"]
+Intrinsics = Literal["all", "principal point", "no distortion", "focal length", "none"]
 
 _MIN_PHOTOS = 5  # of one camera
 _MAX_CORNER_SD = 0.005  # standard deviation of where an image corner lies, in longer edges
@@ -39,35 +39,35 @@ _SANE = (0.1, 10.0, 1.0)  # least and largest focal length in longer edges, larg
 
 @dataclass
 class Refined:
-    """The refined model, what was freed by camera id, and the median error of the points in pixels before and after.
+    """The refined model, its refined intrinsics by camera id, and the median error of the points in pixels.
 
-    "all" frees fx, fy, principal point and distortion, "principal point" all but distortion; "no distortion" is the
+    "all" are fx, fy, principal point and distortion, "principal point" all but distortion; "no distortion" is the
     latter with the distortion found needless; "focal length" means one focal length and distortion.
     """
 
     model: pycolmap.Reconstruction
-    freedom: dict[int, Freedom]
+    intrinsics: dict[int, Intrinsics]
     error_before_px: float
     error_after_px: float
 
 
 def refine(model: pycolmap.Reconstruction, fixed: set[int], config: SfmConfig, runtime: Runtime) -> Refined:
-    """Bundle adjustment with as much freedom per camera as the photos constrain; ``fixed`` cameras stay as given."""
+    """Bundle adjustment with as many intrinsics per camera as the photos constrain; ``fixed`` cameras stay as given."""
     before = _median_error(model)
     others = _camera_ids(model) - fixed
-    candidates: list[Freedom] = [] if config.refine_principal_point == "off" else ["all", "principal point"]
-    for freedom in candidates:
-        free = {c for c in others if config.refine_principal_point == "on" or _many(model, c)}
-        trial, free = _adjust_well_constrained(model, free, freedom, config, runtime)
+    candidates: list[Intrinsics] = [] if config.advanced.refine_principal_point == "off" else ["all", "principal point"]
+    for intrinsics in candidates:
+        free = {c for c in others if config.advanced.refine_principal_point == "on" or _many(model, c)}
+        trial, free = _adjust_well_constrained(model, free, intrinsics, config, runtime)
         after = _median_error(trial)
         if free and after <= before:
-            named: dict[int, Freedom] = {c: freedom if c in free else "none" for c in _camera_ids(model)}
+            named: dict[int, Intrinsics] = {c: intrinsics if c in free else "none" for c in _camera_ids(model)}
             return _without_needless_distortion(model, Refined(trial, named, before, after), free, config, runtime)
     trial = _copy(model)
     _adjust(trial, others, "focal length", runtime)
     if any(trial.camera(c).has_bogus_params(*_SANE) for c in others):
         return Refined(model, dict.fromkeys(_camera_ids(model), "none"), before, before)
-    simple: dict[int, Freedom] = {c: "none" if c in fixed else "focal length" for c in _camera_ids(model)}
+    simple: dict[int, Intrinsics] = {c: "none" if c in fixed else "focal length" for c in _camera_ids(model)}
     return Refined(trial, simple, before, _median_error(trial))
 
 
@@ -92,7 +92,7 @@ def _without_needless_distortion(
     after = _median_error(trial)
     if after > _NEEDLESS * refined.error_after_px:
         return refined
-    named = {c: "no distortion" if c in slight else freedom for c, freedom in refined.freedom.items()}
+    named = {c: "no distortion" if c in slight else intrinsics for c, intrinsics in refined.intrinsics.items()}
     return Refined(trial, named, refined.error_before_px, after)
 
 
@@ -112,20 +112,20 @@ def _corners(camera: SourceCamera) -> NDArray[np.float64]:
 
 
 def _adjust_well_constrained(
-    model: pycolmap.Reconstruction, free: set[int], freedom: Freedom, config: SfmConfig, runtime: Runtime
+    model: pycolmap.Reconstruction, free: set[int], intrinsics: Intrinsics, config: SfmConfig, runtime: Runtime
 ) -> tuple[pycolmap.Reconstruction, set[int]]:
     """Adjust with the cameras ``free``, leaving out those that prove badly constrained until none does."""
     while free:
         trial = _copy(model)
         for camera_id in free:
             _allow_two_focals(trial.camera(camera_id), config)
-        adjuster = _adjust(trial, free, freedom, runtime)
-        if config.refine_principal_point == "on":
+        adjuster = _adjust(trial, free, intrinsics, runtime)
+        if config.advanced.refine_principal_point == "on":
             return trial, free
         good = _well_constrained(trial, adjuster, free)
         if good == free:
             return trial, free
-        log.debug("cameras %s are not constrained well enough to free: %s", sorted(free - good), freedom)
+        log.debug("the photos do not constrain cameras %s well enough to refine: %s", sorted(free - good), intrinsics)
         free = good
     return model, free
 
@@ -139,23 +139,23 @@ def _allow_two_focals(camera: pycolmap.Camera, config: SfmConfig) -> None:
 
 
 def _adjust(
-    model: pycolmap.Reconstruction, free: set[int], freedom: Freedom, runtime: Runtime
+    model: pycolmap.Reconstruction, free: set[int], intrinsics: Intrinsics, runtime: Runtime
 ) -> pycolmap.CeresBundleAdjuster:
     """Robust bundle adjustment in place, twice, with outliers dropped in between. Intrinsics not in ``free`` stay."""
-    adjuster = _solve(model, free, freedom, runtime)
+    adjuster = _solve(model, free, intrinsics, runtime)
     _drop_outliers(model)
-    adjuster = _solve(model, free, freedom, runtime)
+    adjuster = _solve(model, free, intrinsics, runtime)
     model.update_point_3d_errors()
     return adjuster
 
 
 def _solve(
-    model: pycolmap.Reconstruction, free: set[int], freedom: Freedom, runtime: Runtime
+    model: pycolmap.Reconstruction, free: set[int], intrinsics: Intrinsics, runtime: Runtime
 ) -> pycolmap.CeresBundleAdjuster:
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
-    options.refine_principal_point = freedom in ("all", "principal point")
-    options.refine_extra_params = freedom in ("all", "focal length")
+    options.refine_principal_point = intrinsics in ("all", "principal point")
+    options.refine_extra_params = intrinsics in ("all", "focal length")
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.loss_function_scale = max(1e-3, _LOSS_OVER_MEDIAN * _median_error(model))
     options.ceres.solver_options.num_threads = thread_count(runtime)
@@ -191,14 +191,14 @@ def _well_constrained(
 
 
 def _is_well_constrained(camera: pycolmap.Camera, covariance: pycolmap.BACovariance, sigma: float) -> bool:
-    intrinsics = covariance.get_other_params_cov(camera.params)
-    if intrinsics is None or camera.has_bogus_params(*_SANE):
+    of_intrinsics = covariance.get_other_params_cov(camera.params)
+    if of_intrinsics is None or camera.has_bogus_params(*_SANE):
         return False
     longer = max(camera.width, camera.height)
     source = SourceCamera.of_colmap(camera)
     shift = np.hypot(camera.principal_point_x - camera.width / 2, camera.principal_point_y - camera.height / 2)
-    free = slice(len(intrinsics))  # parameters held constant have no row; they are the last ones, of the distortion
-    variances = np.stack([J[:, free] @ intrinsics @ J[:, free].T for J in _corner_jacobians(source)])
+    free = slice(len(of_intrinsics))  # parameters held constant have no row; they are the last ones, of the distortion
+    variances = np.stack([J[:, free] @ of_intrinsics @ J[:, free].T for J in _corner_jacobians(source)])
     if not np.isfinite(variances).all():
         return False
     sd = sigma * float(np.sqrt(np.linalg.norm(variances, 2, axis=(1, 2)).max()))

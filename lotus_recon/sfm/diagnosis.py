@@ -15,9 +15,9 @@ _ALIKE = 0.005  # movement in longer edges below which photos count as taken fro
 
 def why_no_model(names: Sequence[str], statistics: MatchStatistics, registered: int = 0) -> str:
     """The message of the error: what was found, what that means, which options to try."""
-    placed = f"only {registered} of {len(names)}" if registered else f"none of the {len(names)}"
+    count = f"only {registered} of {len(names)}" if registered else f"none of the {len(names)}"
     cause, advice = _cause(names, statistics)
-    return f"{placed} photos could be placed: {cause}. {describe(names, statistics)}. {advice}"
+    return f"{count} photos could be registered: {cause}. {describe(names, statistics)}. {advice}"
 
 
 def _cause(names: Sequence[str], statistics: MatchStatistics) -> tuple[str, str]:

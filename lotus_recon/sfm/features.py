@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +20,13 @@ from lotus_recon.config import Runtime
 from lotus_recon.io.images import read_mask, read_rgb, resize_rgb, write_png
 from lotus_recon.progress import report
 from lotus_recon.sfm.config import SfmConfig
-from lotus_recon.sfm.shots import Shot
+from lotus_recon.sfm.database import TEMPORARY, FeatureFolder, working_name
+from lotus_recon.sfm.images import SfmImage
+from lotus_recon.workspace import write_atomically
 
-Colors = dict[int, NDArray[np.uint8]]  # (N, 3) colour of every feature, by shot number
+log = logging.getLogger(__name__)
+
+Colors = dict[int, NDArray[np.uint8]]  # (N, 3) colour of every feature, by image number
 
 _PEAK_THRESHOLD = 0.02 / 3  # of the difference of Gaussians, for intensities in [0, 1] (COLMAP's default)
 
@@ -31,29 +37,30 @@ def thread_count(runtime: Runtime) -> int:
 
 
 def extract_features(
-    shots: Sequence[Shot],
+    folder: FeatureFolder,
     masks: Mapping[str, Path],
-    database_path: Path,
     config: SfmConfig,
     runtime: Runtime,
     peak_factor: float = 1.0,
 ) -> Colors:
-    """Make the database with cameras, images and features; return the colours of the features.
+    """Fill a prepared database with the features that it lacks; return their colours (N, 3).
 
     Features where a mask is black are left out. ``peak_factor`` scales the contrast a feature must have. Raises
     InputError for a photo that cannot be read or a mask of another size than its photo.
     """
-    database_path.unlink(missing_ok=True)
-    _create_database(shots, database_path)
     options = _extraction_options(config, runtime, peak_factor)
-    colors: Colors = {}
-    block = 2 * threads.thread_count()
-    report("finding features", 0, len(shots))
-    for start in range(0, len(shots), block):
-        part = shots[start : start + block]
-        colors |= _extract_block(part, masks, database_path, options)
-        report("finding features", start + len(part), len(shots))
-    return colors
+    images = folder.images
+    complete = folder.colors()
+    missing = [image for image in images if image.number not in complete]
+    kept, block = len(images) - len(missing), 2 * threads.thread_count()
+    if kept:
+        log.info("resuming: the features of %d of %d photos are kept", kept, len(images))
+    report("finding features", kept, len(images))
+    for start in range(0, len(missing), block):
+        part = missing[start : start + block]
+        _extract_block(part, masks, folder, options)
+        report("finding features", kept + start + len(part), len(images))
+    return folder.colors()
 
 
 def _extraction_options(config: SfmConfig, runtime: Runtime, peak_factor: float) -> pycolmap.FeatureExtractionOptions:
@@ -61,87 +68,56 @@ def _extraction_options(config: SfmConfig, runtime: Runtime, peak_factor: float)
     options.use_gpu = False
     options.num_threads = thread_count(runtime)
     options.max_image_size = config.sfm_max_size if config.sfm_max_size else -1
-    options.sift.max_num_features = config.max_features
+    options.sift.max_num_features = config.advanced.max_features
     options.sift.peak_threshold = _PEAK_THRESHOLD * peak_factor
     return options
 
 
-def _create_database(shots: Sequence[Shot], path: Path) -> None:
-    """Cameras and images, each camera a rig and each image a frame of its own (COLMAP 4 wants both)."""
-    database = pycolmap.Database.open(str(path))
-    for shot in {shot.camera_number: shot for shot in shots}.values():
-        camera = shot.start.camera.to_colmap(shot.camera_number)
-        camera.has_prior_focal_length = shot.start.has_prior
-        database.write_camera(camera, use_camera_id=True)
-        rig = pycolmap.Rig(rig_id=shot.camera_number)
-        rig.add_ref_sensor(camera.sensor_id)
-        database.write_rig(rig, use_rig_id=True)
-    for shot in shots:
-        image = pycolmap.Image(image_id=shot.number, camera_id=shot.camera_number, name=working_name(shot))
-        database.write_image(image, use_image_id=True)
-        frame = pycolmap.Frame(frame_id=shot.number, rig_id=shot.camera_number)
-        frame.add_data_id(image.data_id)
-        database.write_frame(frame, use_frame_id=True)
-    database.close()
-
-
-def working_name(shot: Shot) -> str:
-    """Name of a shot while SfM runs: COLMAP's lists of pairs cannot hold names with spaces."""
-    return f"{shot.number:06d}.png"
-
-
-def name_images(shots: Sequence[Shot], database_path: Path) -> None:
-    """Give the images of the database the names of their photos, when nothing else will be matched."""
-    database = pycolmap.Database.open(str(database_path))
-    for shot in shots:
-        image = database.read_image(shot.number)
-        image.name = shot.name
-        database.update_image(image)
-    database.close()
-
-
 def _extract_block(
-    shots: Sequence[Shot], masks: Mapping[str, Path], database_path: Path, options: pycolmap.FeatureExtractionOptions
-) -> Colors:
-    with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=".working-") as folder:
-        images, black = Path(folder, "images"), Path(folder, "masks")
+    images: Sequence[SfmImage],
+    masks: Mapping[str, Path],
+    folder: FeatureFolder,
+    options: pycolmap.FeatureExtractionOptions,
+) -> None:
+    """Features and their colours of a few photos. COLMAP leaves photos alone whose features are in the database."""
+    with tempfile.TemporaryDirectory(dir=folder.path, prefix=TEMPORARY) as working:
+        working_images, black = Path(working, "images"), Path(working, "masks")
         with ThreadPoolExecutor(threads.thread_count()) as pool:
-            copies = list(pool.map(lambda shot: _write_working_copy(shot, images), shots))
+            copies = list(pool.map(lambda image: _write_working_copy(image, working_images), images))
             if masks:
-                list(pool.map(lambda shot: _write_working_mask(shot, masks.get(shot.name), black), shots))
+                list(pool.map(lambda image: _write_working_mask(image, masks.get(image.name), black), images))
         reader = pycolmap.ImageReaderOptions()
         if black.is_dir():
             reader.mask_path = str(black)
         pycolmap.extract_features(
-            str(database_path),
-            str(images),
-            [working_name(shot) for shot in shots],
+            str(folder.database),
+            str(working_images),
+            [working_name(image) for image in images],
             reader_options=reader,
             extraction_options=options,
             device=pycolmap.Device.cpu,
         )
-    database = pycolmap.Database.open(str(database_path))
-    colors = {
-        shot.number: _sample(rgb, database.read_keypoints(shot.number)) for shot, rgb in zip(shots, copies, strict=True)
-    }
+    database = pycolmap.Database.open(str(folder.database))
+    for image, rgb in zip(images, copies, strict=True):
+        colors = _sample(rgb, database.read_keypoints(image.number))
+        write_atomically(folder.colors_file(image), functools.partial(np.save, arr=colors))
     database.close()
-    return colors
 
 
-def _write_working_copy(shot: Shot, images: Path) -> NDArray[np.uint8]:
+def _write_working_copy(image: SfmImage, folder: Path) -> NDArray[np.uint8]:
     """Write the photo, upright and grey, at its working size; return the working copy in colour."""
-    rgb = resize_rgb(read_rgb(shot.photo.path), *shot.working_size)
-    write_png(images / working_name(shot), np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
+    rgb = resize_rgb(read_rgb(image.photo.path), *image.working_size)
+    write_png(folder / working_name(image), np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
     return rgb
 
 
-def _write_working_mask(shot: Shot, mask_path: Path | None, masks: Path) -> None:
+def _write_working_mask(image: SfmImage, mask_path: Path | None, masks: Path) -> None:
     """Write the mask at the working size; a photo without mask gets a white one, or COLMAP would skip it."""
-    mask = np.ones((shot.height, shot.width), bool)
+    mask = np.ones((image.height, image.width), bool)
     if mask_path is not None:
-        mask = read_mask(mask_path, shot.width, shot.height)
-    small = cv2.resize(mask.astype(np.uint8) * 255, shot.working_size, interpolation=cv2.INTER_NEAREST)
-    write_png(masks / f"{working_name(shot)}.png", np.asarray(small, np.uint8))
+        mask = read_mask(mask_path, image.width, image.height)
+    small = cv2.resize(mask.astype(np.uint8) * 255, image.working_size, interpolation=cv2.INTER_NEAREST)
+    write_png(masks / f"{working_name(image)}.png", np.asarray(small, np.uint8))
 
 
 def _sample(rgb: NDArray[np.uint8], keypoints: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -1,7 +1,8 @@
-"""The world frame of a reconstruction: its scale from a known distance, its vertical axis from the cameras."""
+"""Stage ``frame``: the world frame of a reconstruction. Scale from a known distance, vertical axis from the cameras."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
@@ -15,14 +16,32 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError, SfmError
 from lotus_recon.geometry.gravity import estimate_up, rotation_between
 from lotus_recon.geometry.pose import Similarity
-from lotus_recon.io.cameras import SourceCamera, write_colmap_scene
-from lotus_recon.sfm.stage import REPORT, SPARSE, SfmResult
+from lotus_recon.io.cameras import (
+    SourceCamera,
+    read_colmap_scene,
+    read_source_cameras,
+    write_colmap_scene,
+)
+from lotus_recon.io.transforms import write_transforms
+from lotus_recon.sfm.config import FrameConfig
+from lotus_recon.sfm.stage import SOURCES, SfmResult
 from lotus_recon.types import Scene
 from lotus_recon.workspace import write_json
 
 log = logging.getLogger(__name__)
 
 Z_UP = np.array([0.0, 0.0, 1.0])
+SPARSE = "sparse"
+FRAME = "frame.json"
+_TRANSFORMS = "transforms.json"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The reconstruction in the frame that SfM found, and its undistorted photos, relative to the stage's folder."""
+
+    sfm: SfmResult
+    images_folder: str = "../images"
 
 
 @dataclass(frozen=True)
@@ -78,32 +97,84 @@ def _marked_distance(path: Path) -> MarkedDistance:
     return MarkedDistance(marks[0], marks[1], metres)
 
 
-def check(scale_from: str | None, gravity: bool, poses: Path | None, names: Set[str]) -> None:
-    """Raise InputError for options that do not fit together or name photos that are not among ``names``."""
-    if poses is not None and (scale_from is not None or gravity):
-        option = "--scale-from" if scale_from is not None else "--gravity"
+def check(config: FrameConfig, poses_given: bool, names: Set[str] | None) -> None:
+    """Raise InputError for options that do not fit together or name photos that are not among ``names``.
+
+    ``names`` is None while it is not known which photos there will be.
+    """
+    if poses_given and (config.scale_from is not None or config.gravity):
+        option = "--scale-from" if config.scale_from is not None else "--gravity"
         raise InputError(f"{option} would change the poses that --poses gives, and given poses are never changed")
-    if scale_from is not None:
-        distance = parse_distance(scale_from)
+    if config.scale_from is not None:
+        distance = parse_distance(config.scale_from)
         used = [distance.a, distance.b] if isinstance(distance, CameraDistance) else [*distance.a, *distance.b]
-        unknown = sorted(set(used) - names)
+        unknown = sorted(set(used) - names) if names is not None else []
         if unknown:
             raise InputError(f"--scale-from names photos that are not there: {', '.join(unknown)}")
 
 
-def apply(out_dir: Path, scale_from: str | None, gravity: bool) -> SfmResult:
-    """Move the finished model in ``out_dir`` into the frame that is asked for. Raises SfmError when it cannot be."""
-    result = SfmResult.load(out_dir)
-    if scale_from is None and not gravity:
-        return result
-    scale = 1.0 if scale_from is None else metric_scale(result.scene, result.source_cameras, parse_distance(scale_from))
-    rotation = gravity_rotation(result.scene) if gravity else np.eye(3)
-    metric = scale_from is not None or result.scene.metric
-    write_colmap_scene(moved(result.scene, Similarity(scale, rotation, np.zeros(3)), metric), out_dir / SPARSE)
-    frame = {"scale": scale, "rotation": rotation.tolist()}
-    write_json(out_dir / REPORT, {**result.report, "metric": metric, "frame": frame})
-    log.info("world frame: scale %.6g%s", scale, ", z up" if gravity else "")
-    return SfmResult.load(out_dir)
+def run(inputs: Inputs, config: FrameConfig, out_dir: Path) -> SfmResult:
+    """Write sparse/, transforms.json and frame.json; the result's scene is in the world frame.
+
+    Given poses are never changed: with them, options that would do so raise InputError. Raises SfmError when the
+    photos that ``scale_from`` names do not tell the scale.
+    """
+    found, is_given = inputs.sfm, bool(inputs.sfm.report["poses_given"])
+    check(config, is_given, set(found.scene.index) | set(found.report["unregistered"]))
+    world_from_sfm = find_frame(found, config)
+    scene = moved(found.scene, world_from_sfm, metric=config.scale_from is not None or found.scene.metric)
+    write_colmap_scene(scene, out_dir / SPARSE)
+    cameras = {view.name: SourceCamera.of_pinhole(view.camera) for view in scene.views}
+    poses = {view.name: view.cam_from_world for view in scene.views}
+    write_transforms(out_dir / _TRANSFORMS, cameras, poses, inputs.images_folder)
+    frame = _described(world_from_sfm, config, scene.metric, is_given)
+    write_json(out_dir / FRAME, {**frame, "sfm": found.report})
+    return SfmResult(scene, found.source_cameras, _report(found.report, frame))
+
+
+def load(out_dir: Path) -> SfmResult:
+    """What ``run`` and the sfm stage wrote into one folder: the reconstruction in the world frame.
+
+    Raises InputError for a missing or broken file.
+    """
+    try:
+        frame = json.loads((out_dir / FRAME).read_text())
+        report = _report(frame.pop("sfm"), frame)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{out_dir / FRAME} cannot be read: {error!r}") from None
+    scene = read_colmap_scene(out_dir / SPARSE, metric=bool(report["metric"]))
+    return SfmResult(scene, read_source_cameras(out_dir / SOURCES), report)
+
+
+def _report(of_sfm: Mapping[str, Any], frame: Mapping[str, Any]) -> dict[str, Any]:
+    return {**of_sfm, "metric": frame["metric"], "frame": dict(frame)}
+
+
+def find_frame(found: SfmResult, config: FrameConfig) -> Similarity:
+    """world_from_sfm: the identity where nothing is asked for. Raises SfmError when the scale cannot be told."""
+    scale = 1.0
+    if config.scale_from is not None:
+        scale = metric_scale(found.scene, found.source_cameras, parse_distance(config.scale_from))
+    rotation = gravity_rotation(found.scene) if config.gravity else np.eye(3)
+    if config != FrameConfig():
+        log.info("world frame: scale %.6g%s", scale, ", z up" if config.gravity else "")
+    return Similarity(scale, rotation, np.zeros(3))
+
+
+def _described(world_from_sfm: Similarity, config: FrameConfig, metric: bool, poses_given: bool) -> dict[str, Any]:
+    """frame.json: the similarity x -> scale * rotation @ x + translation, as a matrix too, and how it was found."""
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = world_from_sfm.scale * world_from_sfm.R, world_from_sfm.t
+    unscaled = "given poses" if poses_given else "structure from motion"
+    return {
+        "world_from_sfm": matrix.tolist(),
+        "scale": world_from_sfm.scale,
+        "rotation": world_from_sfm.R.tolist(),
+        "translation": world_from_sfm.t.tolist(),
+        "metric": metric,
+        "scale_from": config.scale_from or unscaled,
+        "axes_from": "cameras (z up)" if config.gravity else unscaled,
+    }
 
 
 def metric_scale(scene: Scene, sources: Mapping[str, SourceCamera], distance: CameraDistance | MarkedDistance) -> float:

@@ -81,7 +81,7 @@ def _write_view(photo: Photo, source: SourceCamera, view: View, config: Undistor
     if rgb.shape[:2] != (source.height, source.width):
         size = f"{rgb.shape[1]}x{rgb.shape[0]}"
         raise InputError(f"{photo.path} is {size} pixels, its camera {source.width}x{source.height}: did it change?")
-    save_rgb(undistort(rgb, source, view.camera), target, config.image_quality)
+    save_rgb(undistort(rgb, source, view.camera), target, config.advanced.image_quality)
 
 
 def _is_rotated(path: Path) -> bool:

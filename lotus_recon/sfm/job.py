@@ -16,35 +16,37 @@ from numpy.typing import NDArray
 from lotus_recon.config import Runtime
 from lotus_recon.io.cameras import PosedPhotos, posed_photos
 from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.database import FeatureFolder, working_name
 from lotus_recon.sfm.diagnosis import isolated
-from lotus_recon.sfm.features import Colors, extract_features, working_name
+from lotus_recon.sfm.features import Colors, extract_features
+from lotus_recon.sfm.images import SfmImage
 from lotus_recon.sfm.matching import MatchStatistics, match, match_statistics
 from lotus_recon.sfm.pairs import choose_pairs
-from lotus_recon.sfm.shots import Shot
 
 _PEAK_FACTOR = 1 / 3  # contrast that a feature must have when more features are wanted, over the normal one
 
 
 @dataclass(frozen=True)
 class Job:
-    """Photos to solve; ``masks`` are files by photo name."""
+    """Images to solve; ``masks`` are files by photo name. ``folder`` keeps what a killed run can be resumed with."""
 
-    shots: Sequence[Shot]
+    images: Sequence[SfmImage]
     masks: Mapping[str, Path]
     config: SfmConfig
     runtime: Runtime
-    database: Path
+    folder: Path
 
     @property
     def names(self) -> list[str]:
         """Names of the photos."""
-        return [shot.name for shot in self.shots]
+        return [image.name for image in self.images]
 
 
 @dataclass(frozen=True)
 class Matched:
-    """What a filled database holds. ``colors`` are those of its features."""
+    """What a filled database holds. ``colors``: (N, 3) of its features, by image number."""
 
+    folder: FeatureFolder
     matcher: str
     colors: Colors
     statistics: MatchStatistics
@@ -60,23 +62,38 @@ class Matched:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Cameras, poses and points, figures for the report, and the features that were used, if any were."""
+
+    photos: PosedPhotos
+    figures: Mapping[str, Any]
+    features: FeatureFolder | None
+
+
 def fill_database(job: Job, more_features: bool = False) -> Matched:
-    """Find and match features anew. Raises InputError for a photo, mask or pairs file that cannot be used."""
+    """Find and match features, as far as a killed run has not done it already.
+
+    Raises InputError for a photo, mask or pairs file that cannot be used.
+    """
+    folder = FeatureFolder(job.folder / ("more_features" if more_features else "features"), job.images)
+    folder.prepare()
     factor = _PEAK_FACTOR if more_features else 1.0
-    colors = extract_features(job.shots, job.masks, job.database, job.config, job.runtime, factor)
-    choice = choose_pairs(job.shots, job.database, job.config, job.runtime.seed)
-    match(job.shots, choice.pairs, job.database, job.runtime, guided=more_features)
-    return Matched(choice.matcher, colors, match_statistics(job.shots, job.database))
+    colors = extract_features(folder, job.masks, job.config, job.runtime, factor)
+    choice = choose_pairs(job.images, folder.database, job.config, job.runtime.seed)
+    match(folder, choice.pairs, job.runtime, guided=more_features)
+    return Matched(folder, choice.matcher, colors, match_statistics(folder))
 
 
-def in_source_pixels(model: pycolmap.Reconstruction, shots: Sequence[Shot], colors: Colors) -> PosedPhotos:
-    """The model with the names, sizes and colours of the photos as given."""
-    by_name = {working_name(shot): shot for shot in shots}
+def in_source_pixels(model: pycolmap.Reconstruction, images: Sequence[SfmImage], colors: Colors) -> PosedPhotos:
+    """The model with the names, sizes and colours ((N, 3) by image number) of the photos as given."""
+    by_name = {working_name(image): image for image in images}
     working = posed_photos(model)
-    placed = [by_name[name] for name in working.names]  # sorted by photo name too: shots are numbered in that order
-    cameras = {s.name: working.cameras[working_name(s)].resized(s.width, s.height) for s in placed}
-    poses = {s.name: working.cam_from_world[working_name(s)] for s in placed}
-    factor = np.array([(s.width / s.working_size[0], s.height / s.working_size[1]) for s in placed]).reshape(-1, 2)
+    # Sorted by photo name too: images are numbered in that order.
+    registered = [by_name[name] for name in working.names]
+    cameras = {s.name: working.cameras[working_name(s)].resized(s.width, s.height) for s in registered}
+    poses = {s.name: working.cam_from_world[working_name(s)] for s in registered}
+    factor = np.array([(s.width / s.working_size[0], s.height / s.working_size[1]) for s in registered]).reshape(-1, 2)
     points = working.points
     scaled = replace(points, obs_xy=points.obs_xy * factor[points.obs_view], rgb=_point_colors(model, colors))
     return PosedPhotos(cameras, poses, scaled)

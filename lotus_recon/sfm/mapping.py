@@ -17,8 +17,9 @@ import pycolmap
 from lotus_recon.config import Runtime
 from lotus_recon.progress import report
 from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.database import TEMPORARY
 from lotus_recon.sfm.features import thread_count
-from lotus_recon.sfm.shots import Shot
+from lotus_recon.sfm.images import SfmImage
 
 log = logging.getLogger(__name__)
 
@@ -37,39 +38,39 @@ class Settings:
 
 
 def map_photos(
-    shots: Sequence[Shot], database_path: Path, settings: Settings, config: SfmConfig, runtime: Runtime
+    images: Sequence[SfmImage], database_path: Path, settings: Settings, config: SfmConfig, runtime: Runtime
 ) -> pycolmap.Reconstruction | None:
-    """The sound model with most photos found with ``settings``, or None. (The global mapper has no looser ones.)"""
+    """The sound model with most photos found with ``settings``, or None. (The global mapper ignores them.)"""
     pycolmap.set_random_seed(runtime.seed)
-    with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=".models-") as folder:
+    with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=TEMPORARY) as folder:
         if config.mapper == "global":
-            fixed = all(shot.start.fixed for shot in shots)
+            fixed = all(image.prior.fixed for image in images)
             models = _map_globally(database_path, Path(folder), fixed, runtime)
         else:
-            models = _map_incrementally(shots, database_path, Path(folder), settings, runtime)
+            models = _map_incrementally(images, database_path, Path(folder), settings, runtime)
     sound = [model for _, model in sorted(models.items()) if is_sound(model)]
     return max(sound, key=lambda model: (model.num_reg_images(), model.num_points3D()), default=None)
 
 
 def _map_incrementally(
-    shots: Sequence[Shot], database_path: Path, folder: Path, settings: Settings, runtime: Runtime
+    images: Sequence[SfmImage], database_path: Path, folder: Path, settings: Settings, runtime: Runtime
 ) -> dict[int, pycolmap.Reconstruction]:
     options = pycolmap.IncrementalPipelineOptions()
     options.min_model_size = 2
     options.extract_colors = False
     options.num_threads = thread_count(runtime)
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = runtime.seed
-    options.constant_cameras = {shot.camera_number for shot in shots if shot.start.fixed}
+    options.constant_cameras = {image.camera_number for image in images if image.prior.fixed}
     options.mapper.mergedict(dict(settings.mapper))
     options.triangulation.mergedict(dict(settings.triangulation))
-    placed = 0
+    registered = 0
 
     def tell() -> None:
-        nonlocal placed
-        placed = min(placed + 1, len(shots))
-        report("placing photos", placed, len(shots))
+        nonlocal registered
+        registered = min(registered + 1, len(images))
+        report("registering photos", registered, len(images))
 
-    report("placing photos", 0, len(shots))
+    report("registering photos", 0, len(images))
     return dict(pycolmap.incremental_mapping(str(database_path), ".", str(folder), options, next_image_callback=tell))
 
 

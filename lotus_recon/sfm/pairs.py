@@ -14,14 +14,14 @@ import pycolmap
 
 from lotus_recon.errors import InputError
 from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.images import SfmImage
 from lotus_recon.sfm.retrieval import most_similar, vlad_descriptors
-from lotus_recon.sfm.shots import Shot
 
 _EXHAUSTIVE_UP_TO = 80
 _LOOP_NEIGHBORS = 5  # retrieved beside the next photos of a sequence, to close loops
 _VLAD_FEATURES = 2000  # per photo: the strongest are enough to tell what it shows
 
-Pairs = list[tuple[int, int]]  # indices of shots, the smaller one first
+Pairs = list[tuple[int, int]]  # indices of images, the smaller one first
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class PairChoice:
     pairs: Pairs
 
 
-def choose_pairs(shots: Sequence[Shot], database_path: Path, config: SfmConfig, seed: int) -> PairChoice:
+def choose_pairs(images: Sequence[SfmImage], database_path: Path, config: SfmConfig, seed: int) -> PairChoice:
     """The pairs to match. Raises InputError when the pairs file is missing or cannot be used."""
-    matcher = matcher_for(len(shots), config)
+    matcher = matcher_for(len(images), config)
     if matcher == "exhaustive":
-        return PairChoice(matcher, list(itertools.combinations(range(len(shots)), 2)))
+        return PairChoice(matcher, list(itertools.combinations(range(len(images)), 2)))
     if matcher == "pairs":
         assert config.pairs is not None  # by matcher_for
-        return PairChoice(matcher, read_pairs(config.pairs, [shot.name for shot in shots]))
+        return PairChoice(matcher, read_pairs(config.pairs, [image.name for image in images]))
     if matcher == "retrieval":
-        return PairChoice(matcher, _retrieved(shots, database_path, config.match_neighbors, seed))
-    order = natural_order([shot.name for shot in shots])
-    loops = _retrieved(shots, database_path, _LOOP_NEIGHBORS, seed)
-    return PairChoice(matcher, sorted({*sequential_pairs(order, config.match_neighbors), *loops}))
+        return PairChoice(matcher, _retrieved(images, database_path, config.advanced.match_neighbors, seed))
+    order = natural_order([image.name for image in images])
+    loops = _retrieved(images, database_path, _LOOP_NEIGHBORS, seed)
+    return PairChoice(matcher, sorted({*sequential_pairs(order, config.advanced.match_neighbors), *loops}))
 
 
 def matcher_for(count: int, config: SfmConfig) -> str:
@@ -76,9 +76,9 @@ def sequential_pairs(order: Sequence[int], neighbors: int) -> Pairs:
     return sorted(pairs)
 
 
-def _retrieved(shots: Sequence[Shot], database_path: Path, neighbors: int, seed: int) -> Pairs:
+def _retrieved(images: Sequence[SfmImage], database_path: Path, neighbors: int, seed: int) -> Pairs:
     database = pycolmap.Database.open(str(database_path))
-    features = [_strongest(database, shot.number) for shot in shots]
+    features = [_strongest(database, image.number) for image in images]
     database.close()
     if sum(map(len, features)) == 0:
         return []

@@ -49,7 +49,7 @@ def _vlad(own: FloatArray, words: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def most_similar(descriptors: FloatArray, neighbors: int) -> list[tuple[int, int]]:
-    """Pairs (i, j), i < j, of each image with the ``neighbors`` images whose descriptors are nearest, sorted."""
+    """Pairs (i, j), i < j, of each image with the ``neighbors`` images whose descriptors (N, D) are nearest, sorted."""
     similarity = descriptors @ descriptors.T
     np.fill_diagonal(similarity, -np.inf)
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : min(neighbors, len(descriptors) - 1)]

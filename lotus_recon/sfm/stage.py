@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,18 +23,19 @@ from lotus_recon.io.cameras import (
 )
 from lotus_recon.io.images import Photo, check_unique_stems
 from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.from_scratch import solve_from_scratch
+from lotus_recon.sfm.images import images_with_priors
 from lotus_recon.sfm.job import Job
-from lotus_recon.sfm.ladder import solve_from_scratch
-from lotus_recon.sfm.shots import survey
 from lotus_recon.sfm.triangulation import solve_at_poses
 from lotus_recon.sfm.undistortion import undistorted_scene
 from lotus_recon.types import Scene
 from lotus_recon.workspace import write_json
 
-SPARSE = "sparse"
-_SOURCES = "distorted.json"
+MAPPED = ".mapped"  # hidden: sparse/, in the world frame, is the model that everything else reads
+SOURCES = "distorted.json"
 REPORT = "sfm.json"
 _DATABASE = "database.db"
+_WORKING = ".working"  # what a killed run is resumed with; gone when the stage is done
 
 
 @dataclass(frozen=True)
@@ -60,26 +62,34 @@ class SfmResult:
             report = json.loads((out_dir / REPORT).read_text())
         except (OSError, ValueError) as error:
             raise InputError(f"{out_dir / REPORT} cannot be read: {error}") from None
-        scene = read_colmap_scene(out_dir / SPARSE, metric=bool(report["metric"]))
-        return cls(scene, read_source_cameras(out_dir / _SOURCES), report)
+        scene = read_colmap_scene(out_dir / MAPPED, metric=bool(report["metric"]))
+        return cls(scene, read_source_cameras(out_dir / SOURCES), report)
 
 
 def run(inputs: Inputs, config: SfmConfig, out_dir: Path) -> SfmResult:
-    """Write sparse/, distorted.json, sfm.json and, where features were needed, database.db into ``out_dir``.
+    """Write .mapped/, distorted.json, sfm.json and, where features were needed, database.db into ``out_dir``.
 
-    Raises InputError for photos, masks, poses or options that cannot be used, and SfmError, which says why and what to
-    try, when the photos cannot be placed.
+    .mapped/ is a COLMAP model in the frame of the given poses or, without any, in one that SfM chose. Raises InputError
+    for photos, masks, poses or options that cannot be used, and SfmError, which says why and what to try, when the
+    photos cannot be registered. What a killed run left in ``out_dir`` must come from the same photos and options.
     """
     check_unique_stems(inputs.photos)
     if len(inputs.photos) < 2:
         raise InputError(f"{len(inputs.photos)} photo: multi-view needs 2 or more; for one use pipelines.single_view")
-    shots = survey(inputs.photos, config)
-    job = Job(shots, inputs.masks, config, inputs.runtime, out_dir / _DATABASE)
-    photos, figures = solve_from_scratch(job) if config.poses is None else solve_at_poses(job, config.poses)
-    scene = undistorted_scene(photos, config.max_size, metric=config.poses is not None and config.pose_unit == "m")
-    write_colmap_scene(scene, out_dir / SPARSE)
-    write_source_cameras(photos.cameras, out_dir / _SOURCES)
-    write_json(out_dir / REPORT, {**_figures(scene, photos, inputs.photos), **figures})
+    images = images_with_priors(inputs.photos, config)
+    job = Job(images, inputs.masks, config, inputs.runtime, out_dir / _WORKING)
+    is_given = config.poses is not None
+    solution = solve_from_scratch(job) if config.poses is None else solve_at_poses(job, config.poses)
+    photos = solution.photos
+    scene = undistorted_scene(photos, config.max_size, metric=is_given and config.pose_unit == "m")
+    write_colmap_scene(scene, out_dir / MAPPED)
+    write_source_cameras(photos.cameras, out_dir / SOURCES)
+    write_json(
+        out_dir / REPORT, {**_figures(scene, photos, inputs.photos), "poses_given": is_given, **solution.figures}
+    )
+    if solution.features is not None:
+        solution.features.hand_over(out_dir / _DATABASE)
+    shutil.rmtree(out_dir / _WORKING, ignore_errors=True)
     return SfmResult.load(out_dir)
 
 

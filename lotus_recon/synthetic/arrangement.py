@@ -1,4 +1,4 @@
-"""Items placed in a world, the light on them, and cameras around them."""
+"""Items placed in a world, their lighting, and cameras around them."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def look_at(
 def arc_of_poses(
     target: FloatArray, radius: float, height: float, azimuths_deg: FloatArray
 ) -> list[NDArray[np.float64]]:
-    """Poses on a horizontal arc around ``target`` at ``height`` (world z), one per azimuth, looking at the target."""
+    """cam_from_world (4, 4) on a horizontal arc around ``target`` (3,) at ``height`` (world z), per azimuth (N,)."""
     target = np.asarray(target, np.float64)
     angles = np.radians(np.asarray(azimuths_deg, np.float64))
     centers = [np.array([target[0] + radius * np.cos(a), target[1] + radius * np.sin(a), height]) for a in angles]

@@ -22,7 +22,7 @@ _OFFSET = 5e-4
 
 @dataclass(frozen=True, eq=False)
 class SyntheticView:
-    """A rendered photo and what is true of it."""
+    """A rendered photo and its ground truth."""
 
     rgb: NDArray[np.uint8]  # (H, W, 3)
     depth: DepthMap  # z-depth in the unit of the world, at the pixel centres
@@ -32,10 +32,10 @@ class SyntheticView:
 
 
 class Renderer(Protocol):
-    """Anything that takes photos of a world it knows."""
+    """Renders photos of a world, with ground truth."""
 
     def render(self, camera: Camera, cam_from_world: FloatArray, seed: int = 0) -> SyntheticView:
-        """One photo with its truth; the same arguments give the same photo."""
+        """A photo with its ground truth; ``cam_from_world`` (4, 4). The same arguments give the same photo."""
         ...
 
 
@@ -61,7 +61,7 @@ class RayRenderer:
         self._offset = float(np.linalg.norm(np.ptp(self._surfaces.vertices, axis=0))) * _OFFSET
 
     def render(self, camera: Camera, cam_from_world: FloatArray, seed: int = 0) -> SyntheticView:
-        """A photo with antialiasing, and depth and normals along the rays through the pixel centres."""
+        """An antialiased photo, and depth and normals at the pixel centres; ``cam_from_world`` (4, 4)."""
         pose = np.asarray(cam_from_world, np.float64)
         hits = self._surfaces.cast(*world_rays(camera, pose))
         depth, normals = true_maps(hits, camera, pose, DepthKind.SCENE)
@@ -138,7 +138,7 @@ class RayRenderer:
 
 
 def to_srgb(linear: FloatArray) -> NDArray[np.uint8]:
-    """8-bit sRGB of linear RGB, with highlights rolled off softly above 0.8."""
+    """8-bit sRGB of linear RGB (..., 3), with highlights compressed above 0.8."""
     knee = 0.8
     linear = np.maximum(np.asarray(linear, np.float64), 0)
     linear = np.where(linear > knee, knee + (1 - knee) * np.tanh((linear - knee) / (1 - knee)), linear)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from lotus_recon.io.cameras import SourceCamera
+from lotus_recon.io.images import write_jpeg
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.io.transforms import write_transforms
 from lotus_recon.progress import track
@@ -19,7 +20,6 @@ from lotus_recon.synthetic import shapes, textures
 from lotus_recon.synthetic.arrangement import Arrangement, Item, arc_of_poses, placed
 from lotus_recon.synthetic.renderer import Quality, RayRenderer
 from lotus_recon.types import Camera, Mesh
-from lotus_recon.workspace import write_atomically
 
 # 640 x 480 with the field of view of a 32 mm lens on 24 x 36 mm film (CIPA: by the diagonal), so that EXIF is exact.
 FOCAL_35MM = 32
@@ -39,7 +39,7 @@ def sample_arrangement() -> Arrangement:
 
 
 def sample_poses() -> list[NDArray[np.float64]]:
-    """cam_from_world of the 18 photos: ten at the height of a standing child, eight from above."""
+    """cam_from_world (4, 4) of the 18 photos: ten at the height of a standing child, eight from above."""
     low = arc_of_poses(_TARGET, 2.35, 0.72, np.linspace(-92, 2, 10))
     high = arc_of_poses(_TARGET, 2.25, 1.55, np.linspace(-84, -6, 8))
     return low + high
@@ -147,12 +147,12 @@ def write_sample(out: Path, quality: Quality | None = None, photos: int | None =
     arrangement = sample_arrangement()
     renderer = RayRenderer(arrangement, quality or Quality(samples_per_axis=4, sky_rays=6))
     poses = dict(zip(photo_names(), sample_poses(), strict=True))
-    chosen = dict(list(poses.items())[:photos])
-    for seed, (name, pose) in enumerate(track(chosen.items(), "rendering the sample", len(chosen))):
+    rendered = dict(list(poses.items())[:photos])
+    for seed, (name, pose) in enumerate(track(rendered.items(), "rendering the sample", len(rendered))):
         view = renderer.render(CAMERA, pose, seed)
         write_photo(out / "images" / name, view.rgb)
     camera = SourceCamera.of_pinhole(CAMERA)
-    write_transforms(out / "truth" / "transforms.json", dict.fromkeys(chosen, camera), chosen, "../images")
+    write_transforms(out / "truth" / "transforms.json", dict.fromkeys(rendered, camera), rendered, "../images")
     surface = arrangement.mesh
     write_ply(out / "truth" / "mesh.ply", Mesh(surface.vertices, surface.triangles))
 
@@ -163,9 +163,9 @@ def photo_names() -> list[str]:
 
 
 def write_photo(path: Path, rgb: NDArray[np.uint8]) -> None:
-    """Write a JPEG with the focal length in its EXIF block."""
+    """Write an image (H, W, 3) as JPEG with its focal length in EXIF."""
     exif = Image.Exif()
     exif[ExifTags.Base.Make] = "lotus_recon"
     exif[ExifTags.Base.Model] = "synthetic"
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = FOCAL_35MM
-    write_atomically(path, lambda part: Image.fromarray(rgb).save(part, quality=_JPEG_QUALITY, exif=exif))
+    write_jpeg(path, rgb, _JPEG_QUALITY, exif=exif)

@@ -66,9 +66,9 @@ class Surfaces:
         return Hits(hit, distance[hit], mesh, triangle, corners, weights, points, normals)
 
     def occluded(self, origins: FloatArray, directions: FloatArray, far: float = np.inf) -> NDArray[np.bool_]:
-        """(N,) bool: whether anything lies between ``origins`` and ``origins + far * directions``."""
-        found = self._scene.test_occlusions(_rays(origins, directions), tfar=far, nthreads=self._threads)
-        return np.asarray(found.numpy(), bool)
+        """(N,) bool: whether a surface lies between ``origins`` and ``origins + far * directions``, both (N, 3)."""
+        occluded = self._scene.test_occlusions(_rays(origins, directions), tfar=far, nthreads=self._threads)
+        return np.asarray(occluded.numpy(), bool)
 
 
 def interpolated(values: NDArray[Any], corners: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -86,7 +86,7 @@ def world_rays(camera: Camera, cam_from_world: NDArray[np.float64]) -> tuple[NDA
 def true_maps(
     hits: Hits, camera: Camera, cam_from_world: NDArray[np.float64], kind: DepthKind
 ) -> tuple[DepthMap, NormalMap]:
-    """Depth and normals of the hits of ``world_rays``; valid where something was hit."""
+    """Depth and normals of the hits of ``world_rays``, valid at hits; ``cam_from_world`` (4, 4)."""
     shape = (camera.height, camera.width)
     valid = hits.hit.reshape(shape)
     # Rays have z = 1 in camera axes, so the distance in units of their length is the z-depth.
@@ -101,8 +101,8 @@ def _towards_origin(
 ) -> NDArray[np.float64]:
     """Unit smooth normals on the side of the surface that the rays come from.
 
-    The flat normal says which side that is: at a silhouette the smooth one may look past the origin and would be turned
-    into the solid.
+    The flat normal determines that side: at a silhouette the smooth normal may face away from the origin and would be
+    turned into the solid.
     """
     rays = normalized(directions)
     flat = np.where(_dot(flat, rays) > 0, -flat, flat)
@@ -122,6 +122,6 @@ def _rays(origins: FloatArray, directions: FloatArray) -> Any:
 
 
 def tensor(values: NDArray) -> Any:
-    """An Open3D tensor of float32 for any floats, else of the type of ``values``."""
+    """An Open3D tensor of ``values`` (any shape): float32 for floats, otherwise of their type."""
     kind = np.float32 if values.dtype.kind == "f" else values.dtype
     return o3d.core.Tensor.from_numpy(np.ascontiguousarray(values, kind))

@@ -37,7 +37,7 @@ def mixed(a: FloatArray, b: FloatArray, share: FloatArray) -> NDArray[np.float32
 
 
 def step(values: FloatArray, edge: float, width: float) -> NDArray[np.float32]:
-    """0 below ``edge``, 1 above, smooth over ``width`` around it."""
+    """Values (any shape) mapped to 0 below ``edge`` and 1 above, smooth over ``width`` around it."""
     t = np.clip((np.asarray(values) - edge) / width + 0.5, 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
@@ -45,7 +45,7 @@ def step(values: FloatArray, edge: float, width: float) -> NDArray[np.float32]:
 def worn(
     albedo: FloatArray, points: FloatArray, noise: Noise, scale: float, strength: float = 0.5
 ) -> NDArray[np.float32]:
-    """``albedo`` with stains, grain and pits from ``scale`` down to a 64th of it."""
+    """``albedo`` (N, 3) at ``points`` (N, 3) with stains, grain and pits from ``scale`` down to a 64th of it."""
     stains = noise.fractal(points, 1 / scale, octaves=4)
     grain = noise.fractal(points, 12 / scale, octaves=4, gain=0.75)
     shade = 1 + strength * (1.6 * (stains - 0.5) + 1.4 * (grain - 0.5))

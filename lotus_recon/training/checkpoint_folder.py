@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from lotus_recon.errors import ModelError
-from lotus_recon.models.lotus.checkpoints import FACTS_FILE, Facts, write_facts
+from lotus_recon.models.lotus.checkpoints import METADATA_FILE, Metadata, write_metadata
 from lotus_recon.models.lotus.files import part_files
 from lotus_recon.models.lotus.parts import Parts
 
@@ -21,19 +21,19 @@ _START, _END, _PAD = "<|startoftext|>", "<|endoftext|>", "!"  # CLIP's own token
 _CONTEXT = 77  # tokens, CLIP's
 
 
-def save_checkpoint_folder(parts: Parts, facts: Facts, source: Path | None, folder: Path) -> None:
+def save_checkpoint_folder(parts: Parts, metadata: Metadata, source: Path | None, folder: Path) -> None:
     """Write unet/, vae/, text_encoder/, tokenizer/, scheduler/ and, last, lotus.json.
 
-    source: the checkpoint that the run started with. What is frozen is copied from there, bit for bit; None for a
-    run from scratch. Raises ModelError when the folder cannot be written or the source is gone.
+    source: the checkpoint that the run started with. Its frozen parts are copied bit for bit; None for a run from
+    scratch. Raises ModelError when the folder cannot be written or the source is gone.
     """
     try:
-        _save(parts, facts, source, folder)
+        _save(parts, metadata, source, folder)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"the checkpoint {folder} cannot be written: {error}") from error
+        raise ModelError(f"cannot write the checkpoint {folder}: {error}") from error
 
 
-def _save(parts: Parts, facts: Facts, source: Path | None, folder: Path) -> None:
+def _save(parts: Parts, metadata: Metadata, source: Path | None, folder: Path) -> None:
     parts.unet.save_pretrained(str(folder / "unet"), safe_serialization=True)
     if source is None:
         parts.vae.save_pretrained(str(folder / "vae"), safe_serialization=True)
@@ -43,15 +43,15 @@ def _save(parts: Parts, facts: Facts, source: Path | None, folder: Path) -> None
             (folder / part).mkdir(parents=True, exist_ok=True)
             for path in part_files(source, part):
                 shutil.copyfile(path, folder / part / path.name)
-    scheduler: Any = DDIMScheduler.from_config(parts.schedule.config, prediction_type=facts.prediction_type)
+    scheduler: Any = DDIMScheduler.from_config(parts.schedule.config, prediction_type=metadata.prediction_type)
     scheduler.save_pretrained(str(folder / "scheduler"))
-    write_facts(facts, folder / FACTS_FILE)
+    write_metadata(metadata, folder / METADATA_FILE)
 
 
 def write_text_encoder(folder: Path, width: int) -> None:
     """text_encoder/ and tokenizer/ for a U-Net made from scratch: a tiny CLIP that never sees a text but "".
 
-    Its weights are the same for every checkpoint of one ``width`` (of the embedding), so nobody has to keep them.
+    Its weights are the same for every checkpoint of one ``width`` (of the embedding), so they need not be stored.
     """
     from transformers import CLIPTextConfig, CLIPTextModel
 

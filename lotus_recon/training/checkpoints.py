@@ -1,4 +1,4 @@
-"""Checkpoints of a run: complete or not there, whatever happens while one is written.
+"""Checkpoints of a run: each is complete or absent, whatever happens while it is written.
 
 A checkpoint is a folder ``step_00000500`` that holds the state and, beside it, how many bytes that has. It is written
 under another name, brought to the disk, and renamed.
@@ -26,7 +26,7 @@ from lotus_recon.errors import TrainingError
 log = logging.getLogger(__name__)
 
 _STATE_FILE = "state.pt"
-_FACTS_FILE = "checkpoint.json"
+_METADATA_FILE = "checkpoint.json"
 _NAME = re.compile(r"step_(\d{8,})")
 _SCRATCH_PREFIX = ".writing-"
 _REPLACED_PREFIX = ".replaced-"
@@ -49,15 +49,15 @@ def list_checkpoints(root: Path) -> list[Checkpoint]:
     """The checkpoints below ``root``, the latest first."""
     if not root.is_dir():
         return []
-    found = [(match, folder) for folder in root.iterdir() if (match := _NAME.fullmatch(folder.name))]
-    return sorted((Checkpoint(int(match[1]), folder) for match, folder in found), key=lambda c: -c.step)
+    matches = [(match, folder) for folder in root.iterdir() if (match := _NAME.fullmatch(folder.name))]
+    return sorted((Checkpoint(int(match[1]), folder) for match, folder in matches), key=lambda c: -c.step)
 
 
 def save_checkpoint(root: Path, step: int, state: dict[str, Any], limit: int) -> Checkpoint:
     """Write the state after ``step`` steps and keep the latest ``limit`` checkpoints up to this one.
 
-    Later ones are removed: a run that goes on from an earlier step found them unusable. Raises TrainingError, with all
-    earlier checkpoints as they were, when the state cannot be written.
+    Later ones are removed: a run that resumed from an earlier step found them unusable. Raises TrainingError, with all
+    earlier checkpoints unchanged, when the state cannot be written.
     """
     checkpoint = Checkpoint(step, checkpoint_folder(root, step))
     try:
@@ -89,7 +89,7 @@ def _write(folder: Path, step: int, state: dict[str, Any]) -> None:
             if isinstance(error.__context__, OSError):  # a full disk, of which torch says "unexpected pos 704 vs 598"
                 raise error.__context__ from None
             raise
-    (folder / _FACTS_FILE).write_text(json.dumps({"step": step, "bytes": path.stat().st_size}) + "\n")
+    (folder / _METADATA_FILE).write_text(json.dumps({"step": step, "bytes": path.stat().st_size}) + "\n")
 
 
 def commit_folder(final: Path, write: Callable[[Path], object]) -> None:
@@ -150,7 +150,7 @@ def load_latest(root: Path) -> tuple[Checkpoint, dict[str, Any]] | None:
         try:
             return checkpoint, read_checkpoint(checkpoint)
         except TrainingError as error:
-            log.warning("%s; the one before it is tried", error)
+            log.warning("%s; trying the one before it", error)
     if checkpoints:
         names = ", ".join(str(checkpoint.folder) for checkpoint in checkpoints)
         raise TrainingError(f"no checkpoint can be read: {names}; remove them to start from the beginning")
@@ -161,9 +161,9 @@ def read_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     """The state in a checkpoint, on the CPU. Raises TrainingError when it is damaged."""
     path = checkpoint.folder / _STATE_FILE
     try:
-        facts = json.loads((checkpoint.folder / _FACTS_FILE).read_text())
-        if path.stat().st_size != facts["bytes"]:
-            raise TrainingError(f"checkpoint {path} has {path.stat().st_size} bytes of {facts['bytes']}")
+        metadata = json.loads((checkpoint.folder / _METADATA_FILE).read_text())
+        if path.stat().st_size != metadata["bytes"]:
+            raise TrainingError(f"checkpoint {path} has {path.stat().st_size} bytes of {metadata['bytes']}")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:

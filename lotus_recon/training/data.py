@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -15,21 +14,20 @@ from lotus_recon.errors import InputError
 from lotus_recon.training.augmentation import augmented
 from lotus_recon.training.config import DataConfig, ObjectiveConfig, SetConfig
 from lotus_recon.training.examples import Example, example, stacked
-from lotus_recon.training.learner import Batch
-from lotus_recon.training.order import Draw, Order
 from lotus_recon.training.reading import Ledger, Usable, first_usable, in_order
+from lotus_recon.training.sampler import MixtureSampler, SampleIndex
 from lotus_recon.training.targets import check_targets
+from lotus_recon.training.task_module import Batch
 
-CELL_PX = 8  # sizes to train at are multiples of it: the VAE of Stable Diffusion reduces by 8
-_SIDES_PX = (16, 4096)
+VAE_SCALE_FACTOR = 8  # sizes to train at are multiples of it: the VAE of Stable Diffusion reduces by 8
 
 
 class Batches:
-    """The batches of one process. Every step can be had without the ones before it.
+    """The batches of one process. Each step is available without the steps before it.
 
     The samples of step k and their seeds depend on ``seed`` and ``total_batch`` alone; processes and micro-batches
-    share them out. Unusable samples (``TrainingSet.load`` raises InputError, or nothing valid is left of them) are
-    replaced by the next ones of their permutation, a function of the data only, and are named in the log once.
+    share them out. Unusable samples (``TrainingSet.load`` raises InputError, or no valid pixel is left) are replaced by
+    the next ones of their permutation, which depend on the data only, and are named in the log once.
     """
 
     def __init__(
@@ -43,9 +41,9 @@ class Batches:
         process_count: int = 1,
         accumulation: int = 1,
     ) -> None:
-        """``total_batch`` samples per step over all processes and micro-batches. ``sets`` stand for ``config.sets``.
+        """``total_batch`` samples per step over all processes and micro-batches. ``sets`` replace ``config.sets``.
 
-        Raises InputError for options that cannot be used and for folders that are not what they should be.
+        Raises InputError for options that cannot be used and for folders that do not hold their data set.
         """
         check_data(config)
         check_targets(objective)
@@ -53,7 +51,9 @@ class Batches:
         self.config, self.objective = config, objective
         self.sets = list(sets) if sets is not None else open_sets(config.sets)
         _check_enough(self.sets, config.sets, process_count)
-        self._order = Order(seed, [len(s) for s in self.sets], [s.probability for s in config.sets], total_batch)
+        self._sampler = MixtureSampler(
+            seed, [len(s) for s in self.sets], [s.probability for s in config.sets], total_batch
+        )
         self._ledgers = [Ledger(str(o.root), len(s)) for o, s in zip(config.sets, self.sets, strict=True)]
         self._process_index, self._process_count = process_index, process_count
         self._micro_batches, self._micro_batch = accumulation, total_batch // (process_count * accumulation)
@@ -64,9 +64,9 @@ class Batches:
 
     def run(self, first: int, last: int) -> Iterator[list[Batch]]:
         """``step(k)`` for k from ``first`` to ``last`` - 1. Threads read the next step while the caller computes."""
-        cv2.setNumThreads(0)  # our threads are enough: OpenCV's own would take the cores from the network
-        draws = (draw for step in range(first, last) for draw in self._mine(step))
-        reads = in_order(self._read, draws, self.config.workers, ahead=self._micro_batches * self._micro_batch)
+        cv2.setNumThreads(0)  # the reading threads are enough: OpenCV's own would take the cores from the network
+        indices = (index for step in range(first, last) for index in self._mine(step))
+        reads = in_order(self._read, indices, self.config.workers, ahead=self._micro_batches * self._micro_batch)
         try:
             for _ in range(first, last):
                 yield [self._next_batch(reads) for _ in range(self._micro_batches)]
@@ -78,32 +78,34 @@ class Batches:
         """The samples that this process had to skip so far, as ``NAME of ROOT``."""
         return [f"{name} of {ledger.where}" for ledger in self._ledgers for name, _ in ledger.unusable.values()]
 
-    def _mine(self, step: int) -> list[Draw]:
+    def _mine(self, step: int) -> list[SampleIndex]:
         """What this process reads of a step."""
-        return self._order.step(step)[self._process_index :: self._process_count]
+        return self._sampler.step(step)[self._process_index :: self._process_count]
 
-    def _read(self, draw: Draw) -> tuple[Draw, Usable[Example]]:
-        """The example of a draw, or of the first usable sample after it. Called in several threads."""
-        options, dataset = self.config.sets[draw.which], self.sets[draw.which]
+    def _read(self, index: SampleIndex) -> tuple[SampleIndex, Usable[Example]]:
+        """The example at an index, or of the first usable sample after it. Several threads call this."""
+        options, dataset = self.config.sets[index.dataset], self.sets[index.dataset]
 
         def prepare(sample: Sample) -> Example:
-            rng = np.random.default_rng(draw.seed)
+            rng = np.random.default_rng(index.seed)
             sample = augmented(sample, options.width, options.height, self.config, rng)
-            return example(sample, self.objective, draw.seed)
+            return example(sample, self.objective, index.seed)
 
-        indices = (self._order.index(draw.which, draw.position + offset) for offset in range(len(dataset)))
-        return draw, first_usable(dataset, indices, prepare, str(options.root))
+        indices = (
+            self._sampler.sample_number(index.dataset, index.position + offset) for offset in range(len(dataset))
+        )
+        return index, first_usable(dataset, indices, prepare, str(options.root))
 
-    def _next_batch(self, reads: Iterator[tuple[Draw, Usable[Example]]]) -> Batch:
+    def _next_batch(self, reads: Iterator[tuple[SampleIndex, Usable[Example]]]) -> Batch:
         examples = []
-        for draw, usable in islice(reads, self._micro_batch):
-            self._ledgers[draw.which].enter(usable)
+        for index, usable in islice(reads, self._micro_batch):
+            self._ledgers[index.dataset].enter(usable)
             examples.append(usable.item)
         return stacked(examples)
 
 
 def open_sets(configured: Sequence[SetConfig]) -> list[TrainingSet]:
-    """The data sets of a configuration. Raises InputError for folders that are not what they should be."""
+    """The data sets of a configuration. Raises InputError for folders that do not hold their data set."""
     return [open_training_set(options.kind, options.root, options.split) for options in configured]
 
 
@@ -111,29 +113,18 @@ def check_data(config: DataConfig) -> None:
     """Raise InputError for options that cannot be used, before anything is opened."""
     if not config.sets:
         raise InputError("data.sets is empty: name at least one data set to train on")
-    check_sizes(config, CELL_PX)
+    check_sizes(config, VAE_SCALE_FACTOR)
     probabilities = [options.probability for options in config.sets]
-    if not all(0 <= p < math.inf for p in probabilities) or sum(probabilities) == 0:
-        raise InputError(f"probabilities of data.sets are {probabilities}; allowed: 0 or more, at least one above 0")
-    ranges = {
-        "smallest_crop": (config.smallest_crop, 0.1, 1),
-        "photometric": (config.photometric, 0, 3),
-        "workers": (config.workers, 1, 256),
-        "validation_samples": (config.validation_samples, 1, 100_000),
-    }
-    for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            raise InputError(f"data.{name} is {value}; allowed: {low} to {high}")
+    if sum(probabilities) == 0:
+        raise InputError(f"probabilities of data.sets are {probabilities}; allowed: at least one above 0")
 
 
-def check_sizes(config: DataConfig, cell_px: int) -> None:
-    """Raise InputError unless all sizes are those of pictures, and of whole latent cells of ``cell_px`` pixels."""
-    smallest, largest = _SIDES_PX
+def check_sizes(config: DataConfig, multiple: int) -> None:
+    """Raise InputError unless the sides of all samples are multiples of ``multiple`` pixels (the VAE scale factor)."""
     for where, options in [*_named("sets", config.sets), *_named("validation", config.validation)]:
-        if any(side % cell_px or not smallest <= side <= largest for side in (options.width, options.height)):
+        if any(side % multiple for side in (options.width, options.height)):
             raise InputError(
-                f"{where} is trained at {options.width}x{options.height}; "
-                f"allowed: multiples of {cell_px} from {smallest} to {largest} pixels"
+                f"{where} is trained at {options.width}x{options.height}; allowed: multiples of {multiple} pixels"
             )
 
 

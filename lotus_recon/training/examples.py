@@ -1,4 +1,4 @@
-"""Samples as the network sees them, one by one and in batches."""
+"""Training examples: samples turned into network inputs and targets, single and in batches."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.errors import InputError
 from lotus_recon.training.config import ObjectiveConfig
-from lotus_recon.training.learner import Batch
 from lotus_recon.training.targets import depth_annotation, normal_annotation
+from lotus_recon.training.task_module import Batch
 from lotus_recon.types import BoolArray
 
 
@@ -26,16 +26,16 @@ class Example:
     rgb: NDArray[np.uint8]  # (H, W, 3)
     annotation: Mapping[str, NDArray[np.float32]]  # task -> (3 or, where all channels are equal, 1, H, W)
     valid: Mapping[str, BoolArray]  # task -> (H, W)
-    depth: NDArray[np.float32] | None  # (H, W) metres, 0 where not known; none when depth is not a task
+    depth: NDArray[np.float32] | None  # (H, W) metres, 0 where invalid; None when depth is not a task
 
 
 def example(sample: Sample, objective: ObjectiveConfig, seed: int) -> Example:
-    """A sample of the final size as the network sees it. Raises InputError when nothing of it can be learnt."""
+    """The training example of a sample that has its final size. Raises InputError when it has no valid pixel."""
     _check_any_truth(sample, objective.tasks)
     annotation, valid, depth = {}, {}, None
     if "depth" in objective.tasks:
         annotation["depth"], valid["depth"] = _depth_truth(sample, objective)
-        depth = _known_depth(sample)
+        depth = _depth_or_zero(sample)
     if "normal" in objective.tasks:
         annotation["normal"], valid["normal"] = _normal_truth(sample)
     return Example(sample.name, seed, sample.rgb, annotation, valid, depth)
@@ -56,7 +56,7 @@ def _normal_truth(sample: Sample) -> tuple[NDArray[np.float32], BoolArray]:
     return normal_annotation(sample.normals, sample.normals_valid), sample.normals_valid
 
 
-def _known_depth(sample: Sample) -> NDArray[np.float32]:
+def _depth_or_zero(sample: Sample) -> NDArray[np.float32]:
     if sample.depth is None or sample.depth_valid is None:
         return np.zeros(sample.rgb.shape[:2], np.float32)
     return np.where(sample.depth_valid, sample.depth, np.float32(0))

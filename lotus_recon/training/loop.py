@@ -27,12 +27,11 @@ from lotus_recon.training.checkpoints import (
     remove_leftovers,
     save_checkpoint,
 )
-from lotus_recon.training.checks import check_options
 from lotus_recon.training.config import LoopConfig, TrainConfig
 from lotus_recon.training.data import Batches
-from lotus_recon.training.learner import Batch, Learner
-from lotus_recon.training.learners import check_learner, make_learner
 from lotus_recon.training.run_folder import RunFolder
+from lotus_recon.training.task_module import Batch, TaskModule
+from lotus_recon.training.task_modules import check_task_module, make_task_module
 from lotus_recon.training.tracking import Tracker, check_tracker, open_tracker
 from lotus_recon.training.trainer import StepReport, Trainer
 from lotus_recon.training.validation import Choice, choose_samples, validate
@@ -61,14 +60,14 @@ class BatchSource(Protocol):
 class Parts:
     """What a run is made of."""
 
-    make_learner: Callable[[TrainConfig, torch.device], Learner]
+    make_task_module: Callable[[TrainConfig, torch.device], TaskModule]
     open_batches: Callable[[TrainConfig, int, int], BatchSource]  # config, process index, process count
     open_validation: Callable[[TrainConfig], Sequence[TrainingSet]]
 
 
 def configured_parts() -> Parts:
     """The parts that a configuration names."""
-    return Parts(make_learner, _open_batches, _open_validation)
+    return Parts(make_task_module, _open_batches, _open_validation)
 
 
 def _open_batches(config: TrainConfig, process_index: int, process_count: int) -> Batches:
@@ -88,7 +87,7 @@ def _open_validation(config: TrainConfig) -> list[TrainingSet]:
 
 
 def train(config: TrainConfig, out: Path, parts: Parts) -> None:
-    """Train, or go on with the training, in the folder ``out``. In the end ``out/model`` is the trained model.
+    """Train in the folder ``out``, or resume the training there. In the end ``out/model`` is the trained model.
 
     Raises what ``prepare`` raises, and TrainingError when a loss is not a number or a checkpoint cannot be written.
     """
@@ -96,13 +95,12 @@ def train(config: TrainConfig, out: Path, parts: Parts) -> None:
 
 
 def prepare(config: TrainConfig, out: Path, parts: Parts) -> Run:
-    """A run that is ready to go, from the latest checkpoint in ``out`` if there is one. Writes nothing.
+    """A run that is ready to start, or to resume from the latest checkpoint in ``out``. Writes nothing.
 
     Raises InputError for options that cannot be used or that differ from those of the run in ``out``, TrainingError
     when there are checkpoints and none can be read.
     """
-    check_options(config)
-    check_learner(config)
+    check_task_module(config)
     check_tracker(config.loop.tracker)
     folder = RunFolder(out)
     folder.check(config)
@@ -110,17 +108,19 @@ def prepare(config: TrainConfig, out: Path, parts: Parts) -> Run:
     batches = parts.open_batches(config, accelerator.process_index, accelerator.num_processes)
     choices = choose_samples(parts.open_validation(config), config.data.validation_samples)
     torch.manual_seed(config.seed)
-    trainer = Trainer(config, parts.make_learner(config, accelerator.device), accelerator)
-    found = load_latest(folder.checkpoints)
-    if found is not None:
-        trainer.load_state(found[1], found[0].folder)
-    return Run(config, folder, trainer, batches, choices, first=0 if found is None else found[0].step)
+    trainer = Trainer(config, parts.make_task_module(config, accelerator.device), accelerator)
+    first = 0
+    if (latest := load_latest(folder.checkpoints)) is not None:
+        checkpoint, state = latest
+        trainer.load_state(state, checkpoint.folder)
+        first = checkpoint.step
+    return Run(config, folder, trainer, batches, choices, first)
 
 
 def _accelerator(loop: LoopConfig) -> Accelerator:
     if loop.precision == "fp16" and not torch.cuda.is_available():
         raise InputError(
-            "loop.precision fp16: needs CUDA; allowed here: fp32, and bf16, which is slow on CPUs that do not have it"
+            "loop.precision fp16 needs CUDA; allowed here: fp32, and bf16, which is slow on CPUs without native support"
         )
     return Accelerator(
         mixed_precision=_ACCELERATE_PRECISION[loop.precision],
@@ -156,20 +156,20 @@ class Run:
                 self._enter_folder()
             if self.first < self.config.loop.steps:
                 self._train()
-                self._say_what_was_skipped()
+                self._warn_of_skipped_samples()
         finally:
             self.trainer.close()
         log.info("%s: trained for %d steps", self.folder.model, max(self.first, self.config.loop.steps))
 
     def _enter_folder(self) -> None:
-        """Make the folder that of this run, as it was after the first steps."""
+        """Claim the folder for this run, and bring it to its state after the first steps."""
         self.folder.root.mkdir(parents=True, exist_ok=True)
         self.folder.claim(self.config)
         for root in (self.folder.root, self.folder.checkpoints):
             remove_leftovers(root)
         self.folder.forget_metrics_after(self.first)
         if self.first:
-            log.info("going on after step %d of %d", self.first, self.config.loop.steps)
+            log.info("resuming after step %d of %d", self.first, self.config.loop.steps)
             self._save_model()  # a run may have been killed between checkpoint and model
 
     def _train(self) -> None:
@@ -186,7 +186,7 @@ class Run:
             if tracker is not None:
                 tracker.close()
 
-    def _say_what_was_skipped(self) -> None:
+    def _warn_of_skipped_samples(self) -> None:
         names = sorted({*self.trainer.gather(self.batches.unusable)})
         if names and self.is_main:
             log.warning("%d samples could not be used and were skipped: %s", len(names), ", ".join(names))
@@ -204,7 +204,7 @@ class Run:
 
     def _log(self, meter: _Meter, tracker: Tracker | None, done: int, report: StepReport) -> None:
         meter.add(report)
-        # At checkpoints too: a run that goes on from one has no older losses to take the mean with.
+        # At checkpoints too: a resumed run has no older losses to average.
         due = done == 1 or any(
             self._is_due(done, n) for n in (self.config.loop.log_every, self.config.loop.checkpoint_every)
         )
@@ -221,7 +221,7 @@ class Run:
         accelerator = self.trainer.accelerator
         with self.trainer.averaged():
             result = validate(
-                self.trainer.learner,
+                self.trainer.task_module,
                 self.choices,
                 accelerator.process_index,
                 accelerator.num_processes,
@@ -231,9 +231,9 @@ class Run:
             return
         self.folder.add_metrics(done, "validation", result.scores)
         tracker.scalars(done, {f"validation/{name}": value for name, value in result.scores.items()})
-        if result.picture is not None:
-            write_png(self.folder.pictures / f"step_{done:08d}.png", result.picture)
-            tracker.picture(done, "validation", result.picture)
+        if result.image is not None:
+            write_png(self.folder.images / f"step_{done:08d}.png", result.image)
+            tracker.image(done, "validation", result.image)
         log.info("validation after step %d: %s", done, _headline(result.scores))
 
     def _save(self, done: int) -> None:
@@ -246,11 +246,11 @@ class Run:
     def _save_model(self) -> None:
         try:
             with self.trainer.averaged():
-                commit_folder(self.folder.model, self.trainer.learner.save)
+                commit_folder(self.folder.model, self.trainer.task_module.save)
         except (OSError, ModelError) as error:
             raise TrainingError(
-                f"{self.folder.model} could not be renewed: {error}; it is as it was, and the checkpoints are whole: "
-                "run the same command again when there is space"
+                f"{self.folder.model} could not be written: {error}; the previous model and the checkpoints are "
+                "intact; free some space and run the same command again"
             ) from error
 
 

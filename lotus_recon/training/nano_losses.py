@@ -10,7 +10,7 @@ _FEWEST = 64  # pixels that a scale and a shift can be fitted to
 
 
 def usable_depth(mask: torch.Tensor) -> torch.Tensor:
-    """(B,) bool: photos with enough known depth to learn from."""
+    """(B,) bool: images with enough valid depth to learn from."""
     return mask.flatten(1).sum(1) >= _FEWEST
 
 
@@ -47,8 +47,8 @@ def gradient_error(predicted: torch.Tensor, target: torch.Tensor, mask: torch.Te
     total = torch.zeros(len(predicted), device=predicted.device)
     for _ in range(_SCALES):
         for axis in (-1, -2):
-            known = mask.narrow(axis, 1, mask.shape[axis] - 1) & mask.narrow(axis, 0, mask.shape[axis] - 1)
-            total = total + masked_mean(residual.diff(dim=axis).abs(), known)
+            both = mask.narrow(axis, 1, mask.shape[axis] - 1) & mask.narrow(axis, 0, mask.shape[axis] - 1)
+            total = total + masked_mean(residual.diff(dim=axis).abs(), both)
         residual, mask = residual[..., ::2, ::2], mask[..., ::2, ::2]
     return total
 

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 # Unusable samples: a few are skipped, more mean that the data set is broken.
 _MOST_UNUSABLE = 0.01
-_FEWEST_EVIDENCE = 3  # so many tell something about samples that were not read yet
+_FEWEST_EVIDENCE = 3  # unusable samples from which a share is estimated
 _MOST_UNUSABLE_IN_A_ROW = 16
 _NAMES_SHOWN = 5
 
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, eq=False)
 class Usable(Generic[Item]):
-    """What was made of a sample, and which samples were read for it."""
+    """What was prepared from a sample, and the unusable samples that were skipped before it."""
 
     item: Item
     index: int  # of the sample
@@ -39,14 +39,14 @@ class Usable(Generic[Item]):
 def first_usable(
     dataset: TrainingSet, indices: Iterable[int], prepare: Callable[[Sample], Item], where: str
 ) -> Usable[Item]:
-    """The first of the samples that can be loaded and prepared. Raises InputError when there is none among a few."""
+    """The first of the samples that can be loaded and prepared. Raises InputError after 16 unusable ones."""
     unusable: dict[int, tuple[str, str]] = {}
     for index in islice(indices, _MOST_UNUSABLE_IN_A_ROW):
         try:
             return Usable(prepare(dataset.load(index)), index, unusable)
         except InputError as error:
             unusable[index] = dataset.name(index), str(error)
-    raise InputError(f"{where}: {_listed(unusable)}; there was no usable sample among them")
+    raise InputError(f"{where}: no usable sample in a row of {len(unusable)}; {_listed(unusable)}")
 
 
 class Ledger:
@@ -60,7 +60,7 @@ class Ledger:
         self.unusable: dict[int, tuple[str, str]] = {}
 
     def enter(self, usable: Usable) -> None:
-        """Note what was read, name what is unusable, and raise InputError when the data set has too much of that."""
+        """Record a read, log its unusable samples, and raise InputError when the data set has too many of them."""
         self.read |= {usable.index, *usable.unusable}
         for index, (name, why) in usable.unusable.items():
             if index not in self.unusable:
@@ -72,7 +72,7 @@ class Ledger:
             )
 
     def _too_many(self) -> str | None:
-        """More than the allowed share: surely of the whole set, or, by what was read by chance, all but surely."""
+        """Describes a share of unusable samples that is certainly, or by three standard deviations, above the limit."""
         count, read = len(self.unusable), len(self.read)
         if count > _MOST_UNUSABLE * self.length:
             return f"{count} of its {self.length} samples"
@@ -83,7 +83,7 @@ class Ledger:
 
 
 def _listed(unusable: Mapping[int, tuple[str, str]]) -> str:
-    """Names of unusable samples, the first few, with what is wrong with them."""
+    """Names and errors of the first few unusable samples."""
     shown = [f"{name} ({why})" for name, why in islice(unusable.values(), _NAMES_SHOWN)]
     return f"unusable: {', '.join(shown)}{', ...' if len(unusable) > len(shown) else ''}"
 

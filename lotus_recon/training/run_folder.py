@@ -1,10 +1,10 @@
-"""The output folder of a training run: what lies where, and whether a run may go on in it.
+"""The output folder of a training run: its layout, and whether a run may resume in it.
 
 config.yaml                 every option
-checkpoints/step_00000500/  all that is needed to go on
+checkpoints/step_00000500/  all that is needed to resume
 model/                      the trained network, as load_model takes it
 metrics.jsonl               losses and validation scores, one JSON object per line
-pictures/step_00000500.png  validation samples
+images/step_00000500.png  validation samples
 tensorboard/, log.txt
 """
 
@@ -21,7 +21,7 @@ from lotus_recon.training.checkpoints import list_checkpoints
 from lotus_recon.training.config import TrainConfig
 from lotus_recon.workspace import to_plain, write_atomically
 
-# What may differ when a run goes on, because the weights after a given step do not depend on it.
+# Options that may change when a run resumes, because the weights after a given step do not depend on them.
 _FREE = (
     "loop.steps",
     "loop.checkpoint_every",
@@ -45,21 +45,23 @@ class RunFolder:
         self.checkpoints = root / "checkpoints"
         self.model = root / "model"
         self.metrics = root / "metrics.jsonl"
-        self.pictures = root / "pictures"
+        self.images = root / "images"
 
     def check(self, config: TrainConfig) -> None:
-        """Raise InputError when the folder is not ours, or of a run with other options than ``config``: says which."""
+        """Raise InputError when the folder was not written by this program, or by a run with other options."""
         if not self.config.is_file():
             foreign = [path for path in (self.model, self.checkpoints, self.metrics) if path.exists()]
             if foreign:
-                raise InputError(f"{foreign[0]} is not of a training run and would be replaced; choose another --out")
+                raise InputError(
+                    f"{foreign[0]} was not written by a training run and would be replaced; choose another --out"
+                )
             return
         if list_checkpoints(self.checkpoints):
             changes = differing_options(load_config(TrainConfig, self.config), config)
             if changes:
                 raise InputError(
                     f"the run in {self.root} has other options: {'; '.join(changes)}. "
-                    f"Go on with its own ({self.config}), or choose another --out"
+                    f"Use its own options ({self.config}), or choose another --out"
                 )
 
     def claim(self, config: TrainConfig) -> None:
@@ -87,7 +89,7 @@ def _step_of(line: str) -> float:
 
 
 def differing_options(before: TrainConfig, now: TrainConfig) -> list[str]:
-    """``option: before -> now`` of every option that must stay the same for a run to go on and does not."""
+    """``option: before -> now`` of every option that changed and must not when a run resumes."""
     old, new = dict(_flat(to_plain(before))), dict(_flat(to_plain(now)))
     names = [name for name in {**old, **new} if old.get(name, _ABSENT) != new.get(name, _ABSENT)]
     return [f"{n}: {old.get(n, _ABSENT)} -> {new.get(n, _ABSENT)}" for n in names if not _is_free(n, now)]

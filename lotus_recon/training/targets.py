@@ -1,4 +1,4 @@
-"""From true geometry to what the network learns: values in [-1, 1], and where they count."""
+"""From ground truth to the targets of the network: values in [-1, 1], and masks of the pixels that count."""
 
 from __future__ import annotations
 
@@ -54,18 +54,20 @@ def depth_annotation(
     values = np.where(valid, depth, np.float32(1))
     if in_disparity:
         values = 1 / values
-    result = np.where(valid, _spread(values, values[valid], _CUT_PERCENT[normalization]), np.float32(0))
+    result = np.where(valid, _normalized(values, values[valid], _CUT_PERCENT[normalization]), np.float32(0))
     if sky is None:
         return result, valid
     far = np.float32(-1 if in_disparity else 1)
     return np.where(sky & ~valid, far, result), valid | sky
 
 
-def _spread(values: NDArray[np.float32], known: NDArray[np.float32], cut_percent: float) -> NDArray[np.float32]:
-    """``values`` moved and scaled so that the range of ``known``, without the ends, becomes [-1, 1]; clipped to it."""
-    if known.size == 0:
+def _normalized(
+    values: NDArray[np.float32], valid_values: NDArray[np.float32], cut_percent: float
+) -> NDArray[np.float32]:
+    """``values`` mapped so that the range of ``valid_values`` without its ends becomes [-1, 1], and clipped to it."""
+    if valid_values.size == 0:
         return np.zeros_like(values)
-    low, high = (float(value) for value in np.percentile(known, [cut_percent, 100 - cut_percent]))
+    low, high = (float(value) for value in np.percentile(valid_values, [cut_percent, 100 - cut_percent]))
     if high - low <= _NARROWEST_RANGE * high:
         return np.zeros_like(values)
     return np.clip((values - np.float32(low)) * np.float32(2 / (high - low)) - 1, -1, 1)
@@ -79,13 +81,13 @@ def normal_annotation(normals: NDArray[np.float32], valid: BoolArray) -> NDArray
     return np.ascontiguousarray(np.where(valid[..., None], -normals, np.float32(0)).transpose(2, 0, 1))
 
 
-def latent_mask(mask: torch.Tensor, cell_px: int) -> torch.Tensor:
-    """The mask (B, 1, H, W) bool of the pixels as (B, 1, H / cell_px, W / cell_px) bool of latent cells.
+def latent_mask(mask: torch.Tensor, vae_scale_factor: int) -> torch.Tensor:
+    """Mask (B, 1, h, w) bool of the latent cells whose pixels are all in the ``mask`` (B, 1, H, W) bool.
 
-    A cell counts only if all its pixels do. Raises InputError unless ``cell_px`` divides H and W.
+    A cell has ``vae_scale_factor`` pixels on each side. Raises InputError unless that divides H and W.
     """
     height, width = mask.shape[-2:]
-    if height % cell_px or width % cell_px:
-        raise InputError(f"a mask of {width}x{height} pixels has no whole number of cells of {cell_px} pixels")
-    cells = mask.unflatten(-1, (-1, cell_px)).unflatten(-3, (-1, cell_px))
+    if height % vae_scale_factor or width % vae_scale_factor:
+        raise InputError(f"mask of {width}x{height} pixels: the sides must be multiples of {vae_scale_factor}")
+    cells = mask.unflatten(-1, (-1, vae_scale_factor)).unflatten(-3, (-1, vae_scale_factor))
     return cells.all(dim=-1).all(dim=-2)

@@ -17,14 +17,14 @@ from lotus_recon.workspace import to_plain, write_atomically
 
 
 class Tracker(Protocol):
-    """Takes numbers and pictures of steps."""
+    """Records scalars and images of steps."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers after ``step`` steps; names have groups, as in ``train/loss``."""
         ...
 
-    def picture(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
-        """A picture (H, W, 3)."""
+    def image(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
+        """Record an image (H, W, 3)."""
         ...
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class _Nowhere:
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         pass
 
-    def picture(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
+    def image(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
         pass
 
     def close(self) -> None:
@@ -63,14 +63,14 @@ class _TensorBoard:
     def __init__(self, folder: Path, first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        # What a killed run showed after its last checkpoint is computed again, and must not be there twice.
+        # What a killed run recorded after its last checkpoint is computed again and must not appear twice.
         self._writer = SummaryWriter(str(folder), purge_step=first_step)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
-    def picture(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
+    def image(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
         self._writer.add_image(name, rgb, step, dataformats="HWC")
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class _WandB:
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
 
-    def picture(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
+    def image(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
         self._run.log({name: self._wandb.Image(rgb)}, step=step)
 
     def close(self) -> None:

@@ -17,12 +17,12 @@ from accelerate.utils import gather_object
 
 from lotus_recon.errors import InputError, TrainingError
 from lotus_recon.training.config import TrainConfig
-from lotus_recon.training.learner import Batch, Learner
 from lotus_recon.training.optimization import WeightAverage, make_optimizer, rate_factor
+from lotus_recon.training.task_module import Batch, TaskModule
 
 log = logging.getLogger(__name__)
 
-# The scale of fp16 gradients is found by trying: it starts at 2^16 and is halved after each overflow.
+# The scale of fp16 gradients starts at 2^16 and is halved after each overflow.
 _MAX_SKIPPED_IN_A_ROW = 32
 _NAMES_SHOWN = 16
 _REASON_LENGTH = 300
@@ -38,30 +38,30 @@ class StepReport:
 
 
 class Trainer:
-    """A learner with its optimiser: takes steps, and gives and takes its whole state."""
+    """A task module with its optimiser: takes steps, and gives and takes its whole state."""
 
-    def __init__(self, config: TrainConfig, learner: Learner, accelerator: Accelerator) -> None:
+    def __init__(self, config: TrainConfig, task_module: TaskModule, accelerator: Accelerator) -> None:
         self.config = config
-        self.learner = learner
+        self.task_module = task_module
         self.accelerator = accelerator
         if config.loop.gradient_checkpointing:
-            _enable_gradient_checkpointing(learner)
-        optimizer = make_optimizer(learner.parameter_groups(config.optimizer), config.optimizer)
-        learner.network.train()
-        self._network, self._optimizer = accelerator.prepare(learner.network, optimizer)
+            _enable_gradient_checkpointing(task_module)
+        optimizer = make_optimizer(task_module.parameter_groups(config.optimizer), config.optimizer)
+        task_module.network.train()
+        self._network, self._optimizer = accelerator.prepare(task_module.network, optimizer)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         decay = config.loop.ema_decay
-        self._average = WeightAverage(learner.network, decay) if decay > 0 else None
+        self._average = WeightAverage(task_module.network, decay) if decay > 0 else None
         self._skipped_in_a_row = 0
 
     def step(self, step: int, batches: Sequence[Batch]) -> StepReport:
         """Optimiser step ``step`` (from 0) on the micro-batches of this process.
 
-        Raises TrainingError, with the weights as they were, for a loss or a gradient that is not a number.
+        Raises TrainingError, with unchanged weights, for a loss or a gradient that is not finite.
         """
         rate = self._set_rates(step)
-        # Dropout and the like start anew at each step, so that a run can go on at any of them.
+        # Dropout and the like are seeded at each step, so that a run can resume at any of them.
         torch.manual_seed(_step_seed(self.config.seed, step, self.accelerator.process_index))
         counts = self._global_counts(batches)
         losses = self._backward(step, batches, counts)
@@ -83,7 +83,7 @@ class Trainer:
 
     def _global_counts(self, batches: Sequence[Batch]) -> dict[str, float]:
         """How much counts in each term over all micro-batches of all processes."""
-        return _sums(self.gather([self.learner.counts(batch) for batch in batches]))
+        return _sums(self.gather([self.task_module.counts(batch) for batch in batches]))
 
     def _backward(self, step: int, batches: Sequence[Batch], counts: Mapping[str, float]) -> dict[str, float]:
         """Accumulate the gradients of all micro-batches; the mean of each term over all processes.
@@ -95,7 +95,7 @@ class Trainer:
         local: list[dict[str, torch.Tensor]] = []
         for index, batch in enumerate(batches):
             with self._no_sync() if index < len(batches) - 1 else nullcontext():
-                terms = self.learner.terms(self._network, batch.to(self.accelerator.device))
+                terms = self.task_module.terms(self._network, batch.to(self.accelerator.device))
                 means = {name: term.total / max(counts[name], 1.0) for name, term in terms.items()}
                 loss = torch.stack([terms[name].weight * mean for name, mean in means.items()]).sum()
                 self.accelerator.backward(loss * self.accelerator.num_processes)
@@ -110,13 +110,13 @@ class Trainer:
         self, step: int, batches: Sequence[Batch], local: Sequence[Mapping[str, torch.Tensor]]
     ) -> dict[str, float]:
         values = [{name: float(value) for name, value in losses.items()} for losses in local]
-        found = self.gather(list(zip([batch.names for batch in batches], values, strict=True)))
-        bad = [(names, losses) for names, losses in found if not all(map(math.isfinite, losses.values()))]
-        if bad:  # all processes see the same, so all stop
+        gathered = self.gather(list(zip([batch.names for batch in batches], values, strict=True)))
+        bad = [(names, losses) for names, losses in gathered if not all(map(math.isfinite, losses.values()))]
+        if bad:  # the same in all processes, so all stop
             losses = ", ".join(f"{name} {value:g}" for name, value in bad[0][1].items())
             names = [name for names, _ in bad for name in names]
             raise TrainingError(f"the loss is not finite at step {step + 1} ({losses}); {_samples(names)}")
-        return _sums([losses for _, losses in found])
+        return _sums([losses for _, losses in gathered])
 
     def _all_names(self, batches: Sequence[Batch]) -> list[str]:
         return self.gather([name for batch in batches for name in batch.names])
@@ -133,7 +133,7 @@ class Trainer:
                 self._average.update()
             return
         self._skipped_in_a_row += 1
-        log.info("step %d: the fp16 gradients overflowed; the weights stay, the scale is lowered", step + 1)
+        log.info("step %d: the fp16 gradients overflowed; skipping the step and lowering the scale", step + 1)
         if self._skipped_in_a_row >= _MAX_SKIPPED_IN_A_ROW:
             raise TrainingError(
                 f"the gradient is not finite at step {step + 1} and the {_MAX_SKIPPED_IN_A_ROW - 1} before it, at any "
@@ -151,23 +151,23 @@ class Trainer:
         self.accelerator.end_training()
 
     def averaged(self) -> AbstractContextManager[None]:
-        """The network has the weights that are validated and saved: their moving average, if there is one."""
+        """Gives the network the weights that are validated and saved: their moving average, if one is configured."""
         return nullcontext() if self._average is None else self._average.in_place()
 
     def state(self) -> dict[str, Any]:
-        """All that a run needs to go on. Random numbers need no state: they are functions of seed and step."""
+        """All that a run needs to resume. Random numbers need no state: they are functions of seed and step."""
         scaler = self.accelerator.scaler
         return {
-            "network": self.learner.network.state_dict(),
+            "network": self.task_module.network.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
         }
 
     def load_state(self, state: Mapping[str, Any], where: Path) -> None:
-        """Go on from ``state``, read from ``where``. Raises InputError when it is of another architecture."""
+        """Resume from ``state``, read from ``where``. Raises InputError when it is of another architecture."""
         try:
-            self.learner.network.load_state_dict(state["network"])
+            self.task_module.network.load_state_dict(state["network"])
             self._optimizer.load_state_dict(state["optimizer"])
             if self._average is not None:
                 self._average.load_state_dict(state["average"])
@@ -178,8 +178,8 @@ class Trainer:
             raise InputError(f"checkpoint {where} is of another architecture: {reasons}") from None
 
 
-def _enable_gradient_checkpointing(learner: Learner) -> None:
-    enable = getattr(learner.network, "enable_gradient_checkpointing", None)
+def _enable_gradient_checkpointing(task_module: TaskModule) -> None:
+    enable = getattr(task_module.network, "enable_gradient_checkpointing", None)
     if enable is None:
         raise InputError("loop.gradient_checkpointing: this network does not offer it; switch it off")
     enable()

@@ -1,4 +1,4 @@
-"""Scores and pictures of a fixed choice of samples, with the weights as they would be saved now."""
+"""Scores and images of fixed validation samples, with the weights that would be saved now."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from lotus_recon.datasets.samples import Sample, TrainingSet
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.metrics import DepthAlignment, depth_metrics, normal_metrics
-from lotus_recon.reporting.pictures import Picture, contact_sheet, depth_picture, normals_picture
-from lotus_recon.training.learner import Learner
+from lotus_recon.io.visualization import RgbImage, colorize_depth, colorize_normals, contact_sheet
+from lotus_recon.training.task_module import TaskModule
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
 
 log = logging.getLogger(__name__)
@@ -38,21 +38,21 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """What came out: mean scores over the samples, named ``depth/abs_rel``, and a sheet of pictures."""
+    """Mean scores over the samples, named ``depth/abs_rel``, and a contact sheet."""
 
     scores: dict[str, float]
-    picture: Picture | None
+    image: RgbImage | None
 
 
 @dataclass(frozen=True, eq=False)
 class _Result:
     place: int  # in the list of choices
     scores: Mapping[str, float]
-    row: Mapping[str, Picture]  # by label
+    row: Mapping[str, RgbImage]  # by label
 
 
 def choose_samples(sets: Sequence[TrainingSet], count: int) -> list[Choice]:
-    """``count`` samples of each set, spread evenly over it; all of a smaller one."""
+    """``count`` samples of each set, evenly spaced; all samples of a smaller set."""
     return [
         Choice(dataset, int(index))
         for dataset in sets
@@ -61,7 +61,7 @@ def choose_samples(sets: Sequence[TrainingSet], count: int) -> list[Choice]:
 
 
 def validate(
-    learner: Learner,
+    task_module: TaskModule,
     choices: Sequence[Choice],
     process_index: int = 0,
     process_count: int = 1,
@@ -72,21 +72,21 @@ def validate(
     The same for any number of processes. A sample that cannot be read or scored is left out with a warning.
     """
     mine = range(process_index, len(choices), process_count)
-    training = learner.network.training
-    learner.network.eval()
+    training = task_module.network.training
+    task_module.network.eval()
     with torch.no_grad():
-        found = [_scored(learner, choices[place], place) for place in mine]
-    learner.network.train(training)
-    results = sorted(gather([result for result in found if result is not None]), key=lambda result: result.place)
+        scored = [_scored(task_module, choices[place], place) for place in mine]
+    task_module.network.train(training)
+    results = sorted(gather([result for result in scored if result is not None]), key=lambda result: result.place)
     shown = [result.row for result in results[:_SAMPLES_SHOWN]]
     return Validation(_means([result.scores for result in results]), _sheet(shown) if shown else None)
 
 
-def _scored(learner: Learner, choice: Choice, place: int) -> _Result | None:
+def _scored(task_module: TaskModule, choice: Choice, place: int) -> _Result | None:
     name = choice.dataset.name(choice.index)
     try:
         sample = choice.dataset.load(choice.index)
-        prediction = learner.predict([sample.rgb])[0]
+        prediction = task_module.predict([sample.rgb])[0]
         scores = score(prediction, sample)
     except InputError as error:
         log.warning("validation sample %s is left out: %s", name, error)
@@ -113,19 +113,19 @@ def _means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([values[name] for values in scores if name in values])) for name in names}
 
 
-def _row(prediction: Prediction, sample: Sample) -> dict[str, Picture]:
+def _row(prediction: Prediction, sample: Sample) -> dict[str, RgbImage]:
     """The photo, then prediction and truth of each map that is predicted, by label."""
     nothing = np.full_like(sample.rgb, _NO_VALUE)
-    row: dict[str, Picture] = {"photo": sample.rgb}
+    row: dict[str, RgbImage] = {"photo": sample.rgb}
     if prediction.depth is not None:
         truth = _true_depth(sample, prediction.depth.kind)
-        row["depth"] = depth_picture(prediction.depth)
-        row["true depth"] = nothing if truth is None else depth_picture(truth)
+        row["depth"] = colorize_depth(prediction.depth)
+        row["true depth"] = nothing if truth is None else colorize_depth(truth)
     if prediction.normals is not None:
-        row["normals"] = normals_picture(prediction.normals)
+        row["normals"] = colorize_normals(prediction.normals)
         row["true normals"] = nothing
         if sample.normals is not None and sample.normals_valid is not None:
-            row["true normals"] = normals_picture(NormalMap(sample.normals, sample.normals_valid))
+            row["true normals"] = colorize_normals(NormalMap(sample.normals, sample.normals_valid))
     return row
 
 
@@ -139,6 +139,6 @@ def _true_depth(sample: Sample, kind: DepthKind) -> DepthMap | None:
     return DepthMap(np.reciprocal(depth), sample.depth_valid, kind)
 
 
-def _sheet(rows: Sequence[Mapping[str, Picture]]) -> Picture:
+def _sheet(rows: Sequence[Mapping[str, RgbImage]]) -> RgbImage:
     labels = [label for row in rows for label in row]
     return contact_sheet([picture for row in rows for picture in row.values()], labels, columns=len(rows[0]))

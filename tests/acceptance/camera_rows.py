@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from lotus_recon.calibration.config import OutputConfig
 from lotus_recon.calibration.single_view_camera import CameraEstimate, estimate_camera
+from lotus_recon.calibration.stage import NEAREST_OF_SHOWN
 from lotus_recon.datasets import hololens, rooms, single_images
 from lotus_recon.datasets.rooms import RoomsSet
 from lotus_recon.geometry.camera import unproject
@@ -19,14 +21,12 @@ from lotus_recon.geometry.depth import RANGE_PERCENTILES, scale_free_from_affine
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.intrinsics import DEFAULT_FOV_DEG
 from lotus_recon.models.base import Model
-from lotus_recon.recipes.config import OutputConfig
-from lotus_recon.recipes.single_view import NEAREST_OF_SHOWN
 from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, FloatArray, NormalMap, Prediction
 from tests.acceptance.nano_rows import render_unseen_rooms
 from tests.acceptance.rows import Row
 
 RUN = "camera"
-DEFAULT_RATIO = OutputConfig().far_over_near
+DEFAULT_RATIO = OutputConfig().depth_range_ratio
 # The constant for the caution of the stated uncertainty was set on the other half of the views.
 VIEWS = slice(1, None, 2)
 NOISE_SIGMA = 1 / 8  # of the width: low frequencies
@@ -137,11 +137,11 @@ def score(truth: Truth, depth: DepthMap, normals: NormalMap) -> Score:
     """Estimate, and compare with the truth and with the default."""
     height, width = depth.shape
     default = Camera.from_fov_deg(DEFAULT_FOV_DEG, width, height)
-    view = estimate_camera(depth, normals, default, focal_known=False, far_over_near=DEFAULT_RATIO)
+    view = estimate_camera(depth, normals, default, focal_known=False, depth_range_ratio=DEFAULT_RATIO)
     found = view.estimate
     camera = Camera(width, height, found.focal_px, found.focal_px, default.cx, default.cy)
     shown = NEAREST_OF_SHOWN if found.shift_from == "normals" else 0.5
-    ours = scale_free_from_affine(view.depth.values, depth.valid, True, found.far_over_near, shown)
+    ours = scale_free_from_affine(view.depth.values, depth.valid, True, found.depth_range_ratio, shown)
     rule = scale_free_from_affine(depth.values, depth.valid, True, DEFAULT_RATIO)
     error = abs(found.fov_deg - truth.camera.fov_deg[0])
     return Score(
@@ -248,9 +248,9 @@ def _hololens_row(model: Model, data: Path) -> Row:
         measured, seen = hololens.sensor_depth(data, frame.view.name)
         depth, normals = _both(model.predict(read_rgb(frame.photo)))
         camera = Camera.from_fov_deg(DEFAULT_FOV_DEG, depth.shape[1], depth.shape[0])
-        view = estimate_camera(depth, normals, camera, focal_known=False, far_over_near=DEFAULT_RATIO)
+        view = estimate_camera(depth, normals, camera, focal_known=False, depth_range_ratio=DEFAULT_RATIO)
         shown = NEAREST_OF_SHOWN if view.estimate.shift_from == "normals" else 0.5
-        ours = scale_free_from_affine(view.depth.values, depth.valid, True, view.estimate.far_over_near, shown)
+        ours = scale_free_from_affine(view.depth.values, depth.valid, True, view.estimate.depth_range_ratio, shown)
         rule = scale_free_from_affine(depth.values, depth.valid, True, DEFAULT_RATIO)
         truth = Truth(frame.view.name, read_rgb(frame.photo), measured, normals.values, seen, camera)
         found.append((_abs_rel(ours, truth), _abs_rel(rule, truth)))

@@ -72,10 +72,12 @@ def run_stage(data: Path, work: Path) -> dict[str, float]:
     """Our stage, cleaning and both mesh files included; returns its estimate of the memory in megabytes."""
     from lotus_recon.fusion import stage
     from lotus_recon.fusion.config import FusionConfig
+    from lotus_recon.fusion.volume_config import TsdfConfig
 
     out = work / "stage"
     out.mkdir(exist_ok=True)
-    result = stage.run(stage.Inputs(read_scene(data), work / "depth", data), FusionConfig(voxel_size=VOXEL_SIZE), out)
+    inputs = stage.Inputs(read_scene(data), work / "depth", data, backend_options=TsdfConfig(voxel_size=VOXEL_SIZE))
+    result = stage.run(inputs, FusionConfig(), out)
     return {"estimated_mb": result.figures["estimated_memory_mb"]}
 
 
@@ -100,11 +102,11 @@ def measure(what: str, data: Path, work: Path) -> Measured:
 def _measured_run(run: Callable[[Path, Path], dict[str, float]], data: Path, work: Path) -> Measured:
     import trimesh  # noqa: F401  libraries are loaded before the clock and the memory start to count
 
-    from lotus_recon.fusion import stage, tsdf  # noqa: F401
+    from lotus_recon.fusion import stage, volume_integration  # noqa: F401
     from lotus_recon.fusion.memory import resident_bytes
     from lotus_recon.workspace import peak_memory_mb
 
-    before_mb = (resident_bytes() or 0) / 2**20
+    before_mb = resident_bytes() / 2**20
     start, cpu_start = time.perf_counter(), time.process_time()
     figures = run(data, work)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start

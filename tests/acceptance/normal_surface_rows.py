@@ -10,8 +10,8 @@ import open3d
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from lotus_recon.alignment.anchors import held_out_points
 from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.control_points import held_out_points
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.datasets import dtu_omnidata
 from lotus_recon.evaluation.metrics import point_to_mesh_distance

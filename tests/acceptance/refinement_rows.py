@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from lotus_recon.alignment.anchors import held_out_points
 from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.control_points import held_out_points
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.config import Runtime
 from lotus_recon.consistency import stage as consistency
@@ -22,11 +22,14 @@ from lotus_recon.datasets.posed import read_camera_list, write_transforms
 from lotus_recon.evaluation.metrics import point_to_mesh_distance
 from lotus_recon.fusion import stage as fusion
 from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays
 from lotus_recon.io.meshes import read_mesh
+from lotus_recon.meshing import stage as meshing
+from lotus_recon.meshing.config import MeshConfig
 from lotus_recon.refinement import stage as refinement
 from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.refinement.matching import Sources
@@ -38,7 +41,7 @@ from tests.acceptance.command import multi_view
 from tests.acceptance.rows import Row
 from tests.acceptance.walks import write_walk
 
-MESH = "fusion/tsdf/mesh.ply"
+MESH = "mesh/mesh.ply"
 _STRICT = "--holdout-strict"
 _FINE = ("--preset", "fine")  # what refinement finds is finer than the default voxels
 FEW_SOURCES = 4  # every fourth photo
@@ -67,7 +70,7 @@ def _pair(photos: Path, out: Path, *options: str) -> Pair:
     refined = point_to_mesh_distance(scene.points.xyz[unseen], read_mesh(out / MESH))
     refined_mesh = out / "refined.ply"
     (out / MESH).rename(refined_mesh)
-    (out / "fusion/tsdf/stage.json").unlink()
+    (out / "mesh/stage.json").unlink()
     multi_view(photos, out, _STRICT, "--no-refine", *options)
     plain = point_to_mesh_distance(scene.points.xyz[unseen], read_mesh(out / MESH))
     return Pair(out, scene, unseen, refined, plain, seconds)
@@ -126,13 +129,15 @@ def _few_sources(pair: Pair, work: Path) -> NDArray[np.float64]:
         prediction_dir=pair.out / "prediction/precomputed",
         source_names=frozenset(names),
     )
-    for name in ("refinement", "consistency", "fusion"):
+    for name in ("refinement", "consistency", "fusion", "mesh"):
         (work / name).mkdir(parents=True)
     refinement.run(inputs, RefinementConfig(), work / "refinement")
     checked = consistency.Inputs(pair.scene, work / "refinement", runtime)
     consistency.run(checked, ConsistencyConfig(), work / "consistency")
-    fused = fusion.Inputs(pair.scene, work / "consistency", pair.out / "images", runtime)
-    result = fusion.run(fused, FusionConfig(voxel_footprints=1.0), work / "fusion")
+    options = TsdfConfig(voxel_footprints=1.0)
+    fused = fusion.Inputs(pair.scene, work / "consistency", pair.out / "images", runtime, options)
+    raw = fusion.run(fused, FusionConfig(), work / "fusion")
+    result = meshing.run(meshing.Inputs(pair.scene, raw.mesh_path), MeshConfig(), work / "mesh")
     return point_to_mesh_distance(pair.scene.points.xyz[pair.unseen], read_mesh(result.mesh_path))
 
 
@@ -236,7 +241,7 @@ def plane_sweep(scene: Scene, view: View, images: Path, depths: NDArray) -> NDAr
     paths and parabola; but the planes are spread over all depth, evenly in disparity, and no prior says where to look.
     """
     config = RefinementConfig()
-    others = [other for other in scene.views if other.name != view.name][: config.sources]
+    others = [other for other in scene.views if other.name != view.name][: config.advanced.sources]
     photos = Photos(images, 0, torch.device("cpu"), kept=16)
     level = Level(photos.pyramid(view)[0], Sources.of(view, [photos.pyramid(other)[0] for other in others]))
     size = (view.camera.height, view.camera.width)
@@ -245,6 +250,6 @@ def plane_sweep(scene: Scene, view: View, images: Path, depths: NDArray) -> NDAr
     everywhere = Prior(torch.ones(size), torch.ones(size, dtype=torch.bool), 1.0)
     score = score_volume(level, everywhere, None, -inverse.log(), config)
     edges = Edges(torch.ones(size[0], size[1] - 1), torch.ones(size[0] - 1, size[1]))
-    position, _ = lowest(semi_global(1 - score, edges, config.small_step, config.large_step))
+    position, _ = lowest(semi_global(1 - score, edges, config.advanced.sgm_p1, config.advanced.sgm_p2))
     depth: NDArray[np.float32] = (1 / (1 / far + position * (1 / near - 1 / far) / (EVALUATIONS - 1))).numpy()
     return depth

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from lotus_recon.alignment.anchors import held_out_points
 from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.control_points import held_out_points
 from lotus_recon.datasets import dtu_omnidata, hololens, seven_scenes
 from lotus_recon.datasets.posed import Frame, read_camera_list
 from lotus_recon.evaluation.metrics import mesh_metrics, point_to_mesh_distance
@@ -112,7 +112,7 @@ def _surface_to_triangulated(place: Place) -> Row:
     """The mesh against the points triangulated at the given poses, all of them. They are sparse: one way only."""
     surface = evaluate(
         "reconstruction", place.work,
-        "--pred", str(place.out / "fusion/tsdf/mesh.ply"), "--pred-poses", str(place.out),
+        "--pred", str(place.out / "mesh/mesh.ply"), "--pred-poses", str(place.out),
         "--reference", str(place.data / "colmap_gt"), "--reference-poses", str(place.data / "cameras.json"),
         "--align", "cameras", "--thresholds", "1", "2", "5", "--spacing", "1",
     )  # fmt: skip
@@ -130,7 +130,7 @@ def _unseen_to_mesh_mm(place: Place, scene: Scene, views: set[str], truth: list[
     found = {view.name: view.center_in_world for view in scene.views}
     names = sorted(found)
     scale = fit_similarity(np.stack([found[n] for n in names]), np.stack([given[n] for n in names])).scale
-    mesh = read_mesh(place.out / "fusion/tsdf/mesh.ply")
+    mesh = read_mesh(place.out / "mesh/mesh.ply")
     return point_to_mesh_distance(scene.points.xyz[unseen & (seen >= 2)], mesh) * scale
 
 
@@ -144,7 +144,7 @@ def hololens_a(place: Place) -> list[Row]:
     errors = [_depth_error(place, frame) for frame in hololens.frames(place.data)]
     known = [error for error in errors if error is not None]
     median = float(np.median(known))
-    score = mesh_metrics(read_mesh(place.out / "fusion/tsdf/mesh.ply"), _sensor_mesh(place), 0.05)
+    score = mesh_metrics(read_mesh(place.out / "mesh/mesh.ply"), _sensor_mesh(place), 0.05)
     figures = f"{score['fscore']:.3f} (precision {score['precision']:.3f}, recall {score['recall']:.3f})"
     return [
         Row("hololens_a", "aligned views", f"{len(known)} of {len(errors)}", "", None, seconds),
@@ -162,7 +162,7 @@ def _surface_to_sensor(place: Place, poses: Path) -> Row:
         save_prediction(place.work / f"sensor/{frame.view.stem}.npz", Prediction(sensor, None, {}))
     surface = evaluate(
         "reconstruction", place.work,
-        "--pred", str(place.out / "fusion/tsdf/mesh.ply"),
+        "--pred", str(place.out / "mesh/mesh.ply"),
         "--reference", str(place.work / "sensor"), "--reference-poses", str(poses), "--seen-only",
         "--thresholds", "0.02", "0.05", "0.1", "--spacing", "0.02",
     )  # fmt: skip
@@ -209,7 +209,7 @@ def redkitchen(place: Place) -> list[Row]:
         depth, seen = seven_scenes.sensor_depth(place.data, frame.view.stem)
         maps.append((frame.view, np.where(seen, depth, 0), read_rgb(frame.photo)))
     plain = plain_mesh(maps, VOXEL_SIZE, max_depth=10.0)
-    score = mesh_metrics(read_mesh(place.out / "fusion/tsdf/mesh.ply"), plain, VOXEL_SIZE)["fscore"]
+    score = mesh_metrics(read_mesh(place.out / "mesh/mesh.ply"), plain, VOXEL_SIZE)["fscore"]
     what = "F-score at 1 cm, whole pipeline"
     pipeline = Row("redkitchen_7scenes", what, f"{score:.4f}", ">= 0.99", score >= 0.99, seconds)
     return [pipeline, *redkitchen_rows(place.data.parents[1])]

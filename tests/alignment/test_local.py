@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.alignment.local import (
-    Barriers,
+    CrossValidation,
+    DepthDiscontinuities,
     LocalField,
     Matched,
     Residuals,
     Smoothing,
-    choose_smoothing,
     corrected,
     drop_outliers,
 )
@@ -25,7 +25,20 @@ SMOOTHING = Smoothing(near=0.01, far=1.0, strength=1.0)
 
 def field_of(xy: NDArray, log_ratio: NDArray, depth: NDArray) -> LocalField:
     residuals = Residuals(xy, log_ratio, np.ones(len(xy)))
-    return LocalField(residuals, Barriers.of(depth, ALL, CAMERA), 8)
+    return LocalField(residuals, DepthDiscontinuities.of(depth, ALL, CAMERA), 8)
+
+
+def choose_smoothing(
+    fields: list[LocalField], where: NDArray | None = None, log_ratio: NDArray | None = None
+) -> Smoothing:
+    """The smoothing that points choose, and maps of the first two views that differ by ``log_ratio`` at ``where``."""
+    validation = CrossValidation(fields)
+    shape = validation.best_shape()
+    assert shape is not None
+    if where is None or log_ratio is None:
+        return validation.best_strength(shape, [])
+    first, second = (field.near(where).correction(shape) for field in fields[:2])
+    return validation.best_strength(shape, [Matched(log_ratio, first, second)])
 
 
 def random_xy(count: int, seed: int = 0) -> NDArray[np.float64]:
@@ -53,12 +66,12 @@ def test_without_an_edge_the_same_points_mix() -> None:
     assert np.abs(seam).mean() < 0.03
 
 
-def test_a_plane_seen_at_a_slant_has_no_edges() -> None:
+def test_a_plane_seen_at_a_slant_has_no_discontinuities() -> None:
     rows = np.linspace(-1, 1, H)[:, None]
     depth = 1 / (0.5 - 0.35 * rows) * np.ones((1, W))
-    barriers = Barriers.of(depth, ALL, CAMERA)
-    assert barriers.across.max() == 0
-    assert barriers.down.max() == 0
+    discontinuities = DepthDiscontinuities.of(depth, ALL, CAMERA)
+    assert discontinuities.across.max() == 0
+    assert discontinuities.down.max() == 0
 
 
 def test_smooth_error_is_removed() -> None:
@@ -66,7 +79,7 @@ def test_smooth_error_is_removed() -> None:
     wave = 0.03 * np.sin(np.arange(W) / 15) * np.ones((H, 1))
     xy = random_xy(300)
     field = field_of(xy, wave[xy[:, 1].astype(int), xy[:, 0].astype(int)], depth)
-    smoothing = choose_smoothing([field], [])
+    smoothing = choose_smoothing([field])
     assert smoothing.strength == 1
     left = np.log(corrected(depth, ALL, field, smoothing) / depth) - wave
     assert np.abs(left).mean() < 0.1 * np.abs(wave).mean()
@@ -75,21 +88,21 @@ def test_smooth_error_is_removed() -> None:
 def test_noise_is_not_followed() -> None:
     depth = np.full((H, W), 3.0)
     noise = 0.02 * np.random.default_rng(1).standard_normal(300)
-    smoothing = choose_smoothing([field_of(random_xy(300), noise, depth)], [])
+    smoothing = choose_smoothing([field_of(random_xy(300), noise, depth)])
     result = np.log(corrected(depth, ALL, field_of(random_xy(300), noise, depth), smoothing) / depth)
     assert np.abs(result).mean() < 0.004
 
 
-def test_agreeing_views_are_not_torn_apart() -> None:
+def test_views_that_agree_stay_in_agreement() -> None:
     """Points that all err smoothly in one view, while the maps agree: the error is in the points."""
     depth = np.full((H, W), 3.0)
     xy = random_xy(200)
     noise = 0.01 * np.random.default_rng(5).standard_normal(200)
     first, second = (field_of(xy, sign * 0.02 + noise, depth) for sign in (1, -1))
     where = random_xy(500, seed=2)
-    agree = Matched(0.001 * np.random.default_rng(0).standard_normal(500), first.near(where), second.near(where))
-    assert choose_smoothing([first, second], []).strength == 1
-    assert choose_smoothing([first, second], [agree]).strength <= 0.25
+    agree = 0.001 * np.random.default_rng(0).standard_normal(500)
+    assert choose_smoothing([first, second]).strength == 1
+    assert choose_smoothing([first, second], where, agree).strength <= 0.25
 
 
 def test_a_contradicting_point_is_dropped() -> None:

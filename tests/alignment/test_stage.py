@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lotus_recon.alignment.anchors import held_out_points, relative_depth_sigma
-from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.config import AdvancedAlignment, AlignmentConfig
+from lotus_recon.alignment.control_points import held_out_points, relative_depth_sigma
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.alignment.stage import Inputs, run
 from lotus_recon.config import Runtime
@@ -69,7 +69,7 @@ def test_noise_shrinks_by_what_views_share(tmp_path: Path) -> None:
     truth = make_scene(views=8, points=120, noise_px=3.0)
     predictions = predict(truth, tmp_path / "p", DepthKind.AFFINE_DISPARITY)
     together = errors(truth, align(truth, predictions, tmp_path / "a"))
-    config = AlignmentConfig(joint=False)
+    config = AlignmentConfig(advanced=AdvancedAlignment(joint=False))
     alone = errors(truth, align(truth, predictions, tmp_path / "b", config))
     assert np.median(together) < 0.01
     assert together.max() < alone.max()
@@ -113,7 +113,7 @@ def test_views_without_points_follow_their_neighbours(tmp_path: Path) -> None:
     assert [result.views[i].status for i in (2, 6)] == ["overlap", "overlap"]
     assert [result.views[i].points for i in (2, 6)] == [0, 0]
     assert errors(truth, result)[[2, 6]].max() < 0.01
-    alone = align(truth, predictions, tmp_path / "b", AlignmentConfig(joint=False))
+    alone = align(truth, predictions, tmp_path / "b", AlignmentConfig(advanced=AdvancedAlignment(joint=False)))
     assert [alone.views[i].status for i in (2, 6)] == ["rejected", "rejected"]
 
 
@@ -220,7 +220,7 @@ def test_nothing_to_align_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     with pytest.raises(InputError, match="no depth predictions"):
         align(truth, tmp_path / "empty", tmp_path / "b")
     save(folder, "01", np.ones((4, 4)), DepthKind.AFFINE)
-    with pytest.raises(InputError, match=r"01\.npz has depth of 4x4 pixels"):
+    with pytest.raises(InputError, match=r"01\.npz: depth is 4x4 pixels"):
         align(truth, folder, tmp_path / "c")
 
 
@@ -244,10 +244,10 @@ def test_a_view_that_is_wrong_in_a_part_is_warned_of(tmp_path: Path, caplog: pyt
     save(folder, "01", depth, DepthKind.AFFINE)
     with caplog.at_level(logging.WARNING, "lotus_recon"):
         align(truth, folder, tmp_path / "a")
-    said = [message for message in caplog.messages if "a tenth of the sparse points" in message]
-    assert len(said) == 1
-    assert "01.jpg" in said[0]
-    assert "00.jpg" not in said[0]
+    warned = [message for message in caplog.messages if "90th-percentile held-out depth error" in message]
+    assert len(warned) == 1
+    assert "01.jpg" in warned[0]
+    assert "00.jpg" not in warned[0]
 
 
 def test_expected_error_of_points_follows_the_baseline() -> None:

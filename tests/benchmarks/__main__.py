@@ -8,6 +8,7 @@ from tests.benchmarks.bench_batch import batch_lines, ray_lines
 from tests.benchmarks.bench_evaluation import evaluation_lines
 from tests.benchmarks.bench_fusion import fusion_lines
 from tests.benchmarks.bench_integration import integration_lines
+from tests.benchmarks.bench_memory import memory_lines
 from tests.benchmarks.bench_refinement import refinement_lines
 from tests.conftest import SHARED
 
@@ -18,6 +19,7 @@ def main() -> int:
     print("\n".join(batch_lines()))
     print("\n".join(ray_lines()))
     print("\n".join(refinement_lines()))
+    print("\n".join(memory_lines()))
     if not (SHARED / "data").is_dir():
         print(f"skipped: {SHARED / 'data'} is not there (LOTUS_RECON_SHARED names another place)")
         return 0

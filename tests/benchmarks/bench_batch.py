@@ -131,9 +131,14 @@ def _recipes(manifest: Path, out: Path) -> None:
     started = 0.0
     for job in read_jobs(str(manifest), Defaults(ROOT / "configs")):
         workspace = Workspace(out / job.name)
-        checked = check_job(job.images, job.config, out / job.name)  # type: ignore[arg-type]
+        checked = check_job(job.images, job.config, out / job.name)
         with workspace.locked():
-            claim(workspace, checked.config, {photo.stem: str(photo.path.resolve()) for photo in checked.photos}, False)
+            claim(
+                workspace,
+                checked.config,
+                {one.photo.stem: str(one.photo.path.resolve()) for one in checked.photos},
+                False,
+            )
             run_job(checked, workspace)
         started = started or time.monotonic()  # the first scene loads libraries, in a batch too
     print(json.dumps({"seconds": time.monotonic() - started}))

@@ -57,7 +57,7 @@ def evaluation_lines() -> list[str]:
         scoring = _run(_SCORE, folder)
     return [
         "evaluation, 2 threads (asked: 30 s; 20 s and 2 GB)",
-        _line(f"depth scores and pictures of {PHOTOS} photos of 640x480", scoring),
+        _line(f"depth scores and images of {PHOTOS} photos of 640x480", scoring),
         _line(f"distances both ways, {POINTS:,} points on each side", _run(_CLOUDS, str(POINTS))),
     ]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 torch.set_num_threads(2)
-from lotus_recon.refinement.config import RefinementConfig
+from lotus_recon.refinement.config import AdvancedRefinement, RefinementConfig
 from lotus_recon.refinement.matching import Sources
 from lotus_recon.refinement.one_view import Level, Prior, refine
 from tests.refinement.scenes import bent, gray_of, photo, views
@@ -25,12 +25,12 @@ def level(scale):
 levels = [level(scale) for scale in (1, 2, 4)]
 depth = torch.from_numpy(bent(seen[0], 0.03)).float()
 prior = Prior(depth, torch.ones_like(depth, dtype=torch.bool), 0.02)
-config = RefinementConfig(sources=sources, step_px=step_px)
+config = RefinementConfig(advanced=AdvancedRefinement(sources=sources, step_px=step_px))
 Path("/proc/self/clear_refs").write_text("5")  # the peak from here on, without what it took to make the photos
 best = float("inf")
 for _ in range(2):
     started = time.perf_counter()
-    for span in (0.04, config.second_px / levels[0].pixels_per_log_depth(prior)):  # both passes
+    for span in (0.04, config.advanced.later_search_range_px / levels[0].pixels_per_log_depth(prior)):  # both passes
         refine(levels, prior, torch.zeros_like(depth), None, span, 0.0, config)
     best = min(best, time.perf_counter() - started)
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

@@ -72,7 +72,7 @@ def test_exact_maps_give_the_camera_and_the_shift(kind: DepthKind, fov_deg: floa
     found = estimated(values, normals, kind).estimate
     assert (found.focal_from, found.shift_from) == ("normals", "normals")
     assert found.fov_deg == pytest.approx(fov_deg, abs=0.5)
-    assert found.far_over_near == pytest.approx(ratio_of(values, -3.0), rel=0.02)
+    assert found.depth_range_ratio == pytest.approx(ratio_of(values, -3.0), rel=0.02)
     assert found.fov_deg_90 < 1.5
 
 
@@ -83,8 +83,8 @@ def test_a_given_focal_length_stays_and_gives_a_surer_shift() -> None:
     free = estimated(values, normals, DISPARITY).estimate
     given = estimated(values, normals, DISPARITY, camera, known=True).estimate
     assert (given.focal_from, given.focal_px, given.fov_deg_90) == ("given", camera.fx, 0.0)
-    assert given.far_over_near == pytest.approx(ratio_of(values, -3.0), rel=0.01)
-    widths = [np.ptp(estimate.far_over_near_90) for estimate in (given, free)]
+    assert given.depth_range_ratio == pytest.approx(ratio_of(values, -3.0), rel=0.01)
+    widths = [np.ptp(estimate.depth_range_ratio_90) for estimate in (given, free)]
     assert widths[0] < widths[1]
 
 
@@ -93,7 +93,7 @@ def test_depth_without_a_shift_gives_the_focal_length() -> None:
     found = estimated(depth, normals, DepthKind.METRIC).estimate
     assert (found.focal_from, found.shift_from) == ("normals", "given")
     assert found.fov_deg == pytest.approx(70.0, abs=0.5)
-    assert found.far_over_near == pytest.approx(ratio_of(depth, 0.0), rel=1e-3)
+    assert found.depth_range_ratio == pytest.approx(ratio_of(depth, 0.0), rel=1e-3)
 
 
 def test_the_size_of_the_maps_does_not_matter() -> None:
@@ -138,7 +138,7 @@ def test_a_plane_that_faces_the_camera_keeps_the_default() -> None:
     found = estimated(np.full(ALL.shape, 2.0), np.broadcast_to([0.0, 0, -1], (*ALL.shape, 3)), DISPARITY)
     assert (found.estimate.focal_from, found.estimate.shift_from) == ("default", "default")
     assert found.estimate.fov_deg == pytest.approx(55.0)
-    assert found.estimate.far_over_near == RATIO
+    assert found.estimate.depth_range_ratio == RATIO
     assert found.estimate.fov_deg_90 > 20
     assert "the same everywhere" in found.estimate.reason
 
@@ -150,7 +150,7 @@ def test_noise_on_a_plane_that_faces_the_camera_is_not_depth() -> None:
     assert found.focal_from == "default"
     assert found.fov_deg == pytest.approx(55.0)
     assert found.fov_deg_90 > 20
-    assert found.far_over_near < 2
+    assert found.depth_range_ratio < 2
 
 
 def test_maps_that_contradict_each_other_keep_the_default_focal_length() -> None:

@@ -85,7 +85,7 @@ def test_what_a_ball_hides_from_others_is_not_punished(views: tuple[View, ...], 
     valid, confidence = kept(result, views[2])
     assert valid.mean() > 0.85
     assert result.views[2].contradicted < 0.01
-    np.testing.assert_allclose(confidence[valid], ConsistencyConfig().unseen_confidence)
+    np.testing.assert_allclose(confidence[valid], ConsistencyConfig().advanced.single_view_confidence)
 
 
 def test_pixels_between_two_depths_fly(views: tuple[View, ...], depths: Maps, tmp_path: Path) -> None:
@@ -106,15 +106,15 @@ def test_a_lonely_view_passes_with_a_warning(
         result = check(views[:1], depths[:1], tmp_path / "p", tmp_path / "out")
     valid, confidence = kept(result, views[0])
     assert valid.mean() > 0.85
-    np.testing.assert_allclose(confidence[valid], ConsistencyConfig().unseen_confidence)
-    assert any("shares nothing" in message for message in caplog.messages)
+    np.testing.assert_allclose(confidence[valid], ConsistencyConfig().advanced.single_view_confidence)
+    assert any("overlaps no other" in message for message in caplog.messages)
 
 
 def test_more_witnesses_give_more_confidence(views: tuple[View, ...], depths: Maps, tmp_path: Path) -> None:
     few = check(views[1:3], depths[1:3], tmp_path / "p", tmp_path / "few")
     many = check(views, depths, tmp_path / "q", tmp_path / "many")
     (valid, low), (_, high) = kept(few, views[2]), kept(many, views[2])
-    assert np.median(high[valid]) > np.median(low[valid]) > ConsistencyConfig().unseen_confidence
+    assert np.median(high[valid]) > np.median(low[valid]) > ConsistencyConfig().advanced.single_view_confidence
 
 
 def test_files_are_read_back_and_repeatable(views: tuple[View, ...], depths: Maps, tmp_path: Path) -> None:

@@ -22,14 +22,14 @@ EVERYWHERE = np.ones((HEIGHT, WIDTH), bool)
 TRUTH = look(rays_in_cam(CAMERA))
 
 
-def write_folder(root: Path, facts: str = "depth_unit_m: 0.001", stems: tuple[str, ...] = ("a", "sub/b")) -> Truth:
+def write_folder(root: Path, spec: str = "depth_unit_m: 0.001", stems: tuple[str, ...] = ("a", "sub/b")) -> Truth:
     """Photos with depth in millimetres; the first line has none."""
     counts = np.round(TRUTH.depth * 1000).astype(np.uint16)
     counts[0] = 0
     for stem in stems:
         write_photo(root / f"rgb/{stem}.jpg", HEIGHT, WIDTH)
         write_png(root / f"depth/{stem}.png", counts)
-    (root / "dataset.yaml").write_text(facts)
+    (root / "dataset.yaml").write_text(spec)
     return TRUTH
 
 
@@ -149,17 +149,17 @@ def test_split_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "message"),
+    ("spec", "message"),
     [
         ("depth_unit: 1", "did you mean 'depth_unit_m'"),
-        ("depth_unit_m: 0", "must be positive"),
+        ("depth_unit_m: 0", "depth_unit_m 0: must be a number, above 0"),
         ("{depth_unit_m: 1, normal_convention: unity}", "opencv"),
         ("{depth_unit_m: 1, normals_from_depth: true}", "needs the camera"),
         ("", "depth_unit_m"),
     ],
 )
-def test_wrong_facts(tmp_path: Path, facts: str, message: str) -> None:
-    write_folder(tmp_path, facts, stems=("a",))
+def test_wrong_facts(tmp_path: Path, spec: str, message: str) -> None:
+    write_folder(tmp_path, spec, stems=("a",))
     with pytest.raises(InputError, match=message) as error:
         FolderSet(tmp_path, "all")
     assert "dataset.yaml" in str(error.value)

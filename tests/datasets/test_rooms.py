@@ -86,7 +86,7 @@ def test_frames_have_camera_and_pose(root: Path) -> None:
 
 
 def test_what_is_missing_is_named(root: Path) -> None:
-    with pytest.raises(InputError, match=r"none is not there.*make_rooms"):
+    with pytest.raises(InputError, match=r"none does not exist.*make_rooms"):
         RoomsSet(root / "none", "train")
     with pytest.raises(InputError, match="train, val, all"):
         RoomsSet(root, "test")

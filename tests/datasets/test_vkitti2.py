@@ -133,7 +133,10 @@ def test_broken_frames_are_named(tmp_path: Path) -> None:
     write_png(depth_file(tmp_path, "Scene02/clone", 3), np.full((HEIGHT, WIDTH), 65535, np.uint16))
     write_png(depth_file(tmp_path, "Scene02/clone", 4), np.full((HEIGHT, WIDTH, 3), 100, np.uint8))
     messages = [r"depth_00000\.png is missing", r"rgb_00001\.jpg is missing", r"depth_00002\.png"]
-    messages += [r"depth_00003\.png holds no valid depth below 80 m", r"depth_00004\.png is not a readable 16-bit"]
+    messages += [
+        r"depth_00003\.png holds no valid depth below 80 m",
+        r"depth_00004\.png has uint8 pixels; allowed: a 16-bit PNG",
+    ]
     training_set = Vkitti2Set(tmp_path, "all")
     for index, message in enumerate(messages):
         with pytest.raises(InputError, match=message):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.datasets.benchmarks.base import Facts, Truth
+from lotus_recon.datasets.benchmarks.base import BenchmarkSpec, Truth
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
 
 SIZE = (20, 30)  # height, width
@@ -28,7 +28,7 @@ class ArraySet:
     """``count`` photos; the red of photo i is i everywhere, so that a model can tell them apart."""
 
     def __init__(self, count: int = 3, padding: int = 1) -> None:
-        self.facts = Facts("toy", "this test", min_depth=0.5, max_depth=10.0, padding=padding)
+        self.spec = BenchmarkSpec("toy", "this test", min_depth=0.5, max_depth=10.0, padding=padding)
         self._count = count
 
     def __len__(self) -> int:

@@ -12,8 +12,8 @@ import pytest
 
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig
+from lotus_recon.evaluation.error_images import write_worst
 from lotus_recon.evaluation.metrics import depth_metrics, normal_metrics
-from lotus_recon.evaluation.pictures import write_worst
 from lotus_recon.evaluation.pooled import AnglePool
 from lotus_recon.evaluation.predict import claim, crop, indices_of, pad, padding, parse_shard, predict_set
 from lotus_recon.evaluation.score import score_set
@@ -143,9 +143,9 @@ def test_missing_maps_and_holes_are_refused_or_reported(tmp_path: Path) -> None:
     valid = stored.valid.copy()
     valid[3, :6] = False
     save_prediction(folder / "scene/02.npz", Prediction(replace(stored, valid=valid), None, {}))
-    with pytest.raises(InputError, match=r"scene/02: 6 of 570 .*leave_out"):
+    with pytest.raises(InputError, match=r"scene/02: 6 of 570 .*skip"):
         score_set(benchmark, "depth", folder, 3, CONFIG)
-    scores = score_set(benchmark, "depth", folder, 3, replace(CONFIG, holes="leave_out"))
+    scores = score_set(benchmark, "depth", folder, 3, replace(CONFIG, holes="skip"))
     assert scores.coverage == pytest.approx(1 - 6 / (3 * 570))
     with pytest.raises(InputError, match="no normals"):
         score_set(benchmark, "normals", folder, 3, CONFIG)

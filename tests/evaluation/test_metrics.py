@@ -201,7 +201,7 @@ def test_meshes_that_cannot_be_compared() -> None:
         mesh_metrics(square(0), np.zeros((0, 3)), 0.1)
     with pytest.raises(InputError, match="positive"):
         mesh_metrics(square(0), square(0), 0)
-    with pytest.raises(InputError, match="no triangles"):
+    with pytest.raises(InputError, match="without triangles"):
         point_to_mesh_distance(np.zeros((1, 3)), empty)
     with pytest.raises(InputError, match="no area"):
         sample_mesh(Mesh(np.zeros((3, 3), np.float32), np.array([[0, 1, 2]], np.int32)), 5, 0)

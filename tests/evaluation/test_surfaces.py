@@ -16,8 +16,8 @@ from lotus_recon.evaluation.surfaces import (
     distances,
     mixed_distances,
     nearest,
+    subsampled,
     summary,
-    thinned,
     tolerance_table,
     uniform_samples,
 )
@@ -51,10 +51,10 @@ def test_samples_are_as_dense_as_asked_and_on_the_surface() -> None:
 
 def test_thinning_takes_the_mean_of_each_voxel() -> None:
     points = np.array([[0.0, 0, 0], [0.2, 0, 0], [0.4, 0.4, 0.2], [1.5, 0, 0]])
-    assert thinned(points, 1.0).tolist() == [[pytest.approx(0.2), pytest.approx(0.4 / 3), pytest.approx(0.2 / 3)],
+    assert subsampled(points, 1.0).tolist() == [[pytest.approx(0.2), pytest.approx(0.4 / 3), pytest.approx(0.2 / 3)],
                                              [1.5, 0, 0]]  # fmt: skip
     dense = np.concatenate([np.tile([[0.3, 0.3, 0.3]], (1000, 1)), [[5.0, 5, 5]]])
-    assert len(thinned(dense, 0.5)) == 2
+    assert len(subsampled(dense, 0.5)) == 2
 
 
 def test_nearest_is_that_of_all_pairs() -> None:
@@ -83,7 +83,7 @@ def test_the_scores_by_hand() -> None:
     capped = summary(found, max_distance=20)
     assert (capped["accuracy"], capped["accuracy_share"]) == (1.0, 0.75)
     assert tolerance_table(found, [1.5]) == [{"threshold": 1.5, "precision": 0.5, "recall": 0.5, "fscore": 0.5}]
-    with pytest.raises(InputError, match="one frame"):
+    with pytest.raises(InputError, match="the same frame"):
         summary(found, max_distance=0.5)
     with pytest.raises(InputError, match="threshold 0"):
         tolerance_table(found, [0])
@@ -99,7 +99,7 @@ def test_empty_and_infinite_sides_are_refused() -> None:
     with pytest.raises(InputError, match="larger --spacing"):
         uniform_samples(square(0), 1e-6, 0)
     with pytest.raises(InputError, match="without points"):
-        thinned(np.zeros((0, 3)), 1)
+        subsampled(np.zeros((0, 3)), 1)
 
 
 def test_box_and_crop_volume(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from lotus_recon.fusion.blocks import blocks_per_view, pack, unpack
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.memory import free_memory_bytes
 from lotus_recon.fusion.views import FusionViews
+from lotus_recon.fusion.volume_config import TsdfConfig
 from tests.fusion import scenes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,13 +25,15 @@ RUN = """
 import json, sys
 from pathlib import Path
 import trimesh
-from lotus_recon.fusion import stage, tsdf
+from lotus_recon.fusion import stage, volume_integration
 from lotus_recon.fusion.config import FusionConfig
+from dataclasses import replace
+from lotus_recon.fusion.volume_config import TsdfConfig
 from tests.fusion import scenes
 root = Path(sys.argv[1])
 inputs = scenes.sphere(root, n_views=8, size=160)
 (root / "out").mkdir()
-stage.run(inputs, FusionConfig(voxel_footprints=0.5), root / "out")
+stage.run(replace(inputs, backend_options=TsdfConfig(voxel_footprints=0.5)), FusionConfig(), root / "out")
 """
 
 
@@ -37,7 +41,8 @@ def test_budget_coarsens_the_voxels_with_a_warning(tmp_path: Path, caplog: pytes
     inputs = scenes.sphere(tmp_path, n_views=6)
     (tmp_path / "out").mkdir()
     with caplog.at_level(logging.WARNING, logger="lotus_recon"):
-        result = stage.run(inputs, FusionConfig(voxel_size=0.012, memory_gb=0.12), tmp_path / "out")
+        sized = replace(inputs, backend_options=TsdfConfig(voxel_size=0.012))
+        result = stage.run(sized, FusionConfig(memory_gb=0.12), tmp_path / "out")
     assert 0.012 < result.figures["voxel_size"] < 4 * 0.012
     assert result.figures["estimated_memory_mb"] * 2**20 <= 0.12e9
     assert "coarser voxels" in caplog.text
@@ -61,7 +66,7 @@ def test_surface_lies_in_the_blocks_that_were_counted(tmp_path: Path) -> None:
     inputs = scenes.sphere(tmp_path, n_views=14)
     views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, 0)
     voxel = 0.02
-    counted = np.unique(np.concatenate(blocks_per_view(views.survey(5.0), voxel, 8 * voxel)))
+    counted = np.unique(np.concatenate(blocks_per_view(views.scan(5.0), voxel, 8 * voxel)))
     directions = np.random.default_rng(0).normal(size=(20_000, 3))
     on_sphere = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     needed = np.unique(pack(np.floor(on_sphere / (16 * voxel)).T))
@@ -77,7 +82,7 @@ def test_packed_blocks_come_back() -> None:
 def test_voxels_too_small_for_the_extent_are_refused(tmp_path: Path) -> None:
     inputs = scenes.sphere(tmp_path, n_views=2)
     with pytest.raises(FusionError, match="too small for a scene of this extent"):
-        stage.run(inputs, FusionConfig(voxel_size=1e-8), tmp_path)
+        stage.run(replace(inputs, backend_options=TsdfConfig(voxel_size=1e-8)), FusionConfig(), tmp_path)
 
 
 def test_free_memory_is_told() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import kornia.geometry as kornia
 import numpy as np
 import pytest
+import torch
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import fit_longer_edge, pixel_centers, pixel_index, project, rays_in_cam, unproject
@@ -30,6 +32,15 @@ def test_project_undoes_unproject() -> None:
     points = unproject(depth, CAMERA)
     assert np.allclose(points[..., 2], depth), "z-depth, not ray length"
     assert np.allclose(project(points, CAMERA), pixel_centers(30, 40))
+
+
+def test_kornia_projects_and_unprojects_alike() -> None:
+    depth = np.random.default_rng(0).uniform(0.5, 9, (30, 40))
+    K, xy = torch.from_numpy(CAMERA.K), torch.from_numpy(pixel_centers(30, 40))
+    points = kornia.unproject_points(xy, torch.from_numpy(depth)[..., None], K)
+    np.testing.assert_allclose(unproject(depth, CAMERA), points, atol=1e-12)
+    moved = points + torch.tensor([0.3, -0.2, 0.1])
+    np.testing.assert_allclose(project(moved.numpy(), CAMERA), kornia.project_points(moved, K), atol=1e-9)
 
 
 def test_points_at_or_behind_the_camera_have_no_pixel() -> None:

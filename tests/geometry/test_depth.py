@@ -89,7 +89,7 @@ def test_erosion_keeps_the_image_border() -> None:
 def test_affine_values_become_positive_depth_of_the_given_range(disparity: bool) -> None:
     truth = np.linspace(1.0, 5.0, 1200).reshape(30, 40)
     values = 7 * (1 / truth if disparity else truth) - 3
-    depth = scale_free_from_affine(values, ALL, disparity, far_over_near=5.0)
+    depth = scale_free_from_affine(values, ALL, disparity, depth_range_ratio=5.0)
     low, high = np.percentile(depth, (2, 98))
     assert high / low == pytest.approx(5, rel=1e-2)
     assert (np.diff(depth.ravel()) > 0).all(), "order is kept"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import trimesh
+from plyfile import PlyData, PlyElement
 
 from lotus_recon.errors import InputError
 from lotus_recon.io.meshes import PointCloud, gltf_from_up, read_mesh, read_points, write_glb, write_ply
@@ -84,6 +85,25 @@ def test_text_ply_is_read(tmp_path: Path) -> None:
     expected = [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
     np.testing.assert_array_equal(read_mesh(tmp_path / "m.ply").vertices, expected)
     np.testing.assert_array_equal(read_points(tmp_path / "m.ply").points, expected)
+
+
+@pytest.mark.parametrize("faces", [[[0, 1, 2]], [[0, 1, 2, 3]], [[0, 1, 2], [0, 1, 2, 3]]])
+@pytest.mark.parametrize("kind", ["f4", "i4", "u1"])
+def test_points_of_any_mesh_are_read(tmp_path: Path, faces: list[list[int]], kind: str) -> None:
+    """Written by another library: polygons, and colours as floats from 0 to 1 or as integers."""
+    colors = np.array([[255, 0, 51]] * 4)
+    vertices = np.zeros(4, [(n, "f8") for n in "xyz"] + [(n, kind) for n in ("red", "green", "blue")])
+    vertices["x"] = [1, 2, 3, 4]
+    for i, name in enumerate(("red", "green", "blue")):
+        vertices[name] = colors[:, i] / (255 if kind == "f4" else 1)
+    polygons = np.empty(len(faces), [("vertex_index", object)])
+    polygons["vertex_index"] = [np.array(face, "i4") for face in faces]
+    elements = [PlyElement.describe(vertices, "vertex"), PlyElement.describe(polygons, "face")]
+    PlyData(elements).write(str(tmp_path / "p.ply"))
+    back = read_points(tmp_path / "p.ply")
+    np.testing.assert_array_equal(back.points, [[1, 0, 0], [2, 0, 0], [3, 0, 0], [4, 0, 0]])
+    np.testing.assert_array_equal(back.colors, colors)
+    assert back.normals is None
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.video import FrameFacts, check_video, choose_frames, extract_frames, measure_frames, median_motion
+from lotus_recon.io.video import (
+    FrameStatistics,
+    check_video,
+    choose_frames,
+    extract_frames,
+    measure_frames,
+    median_motion,
+)
 
 SIZE = (320, 180)
 
@@ -50,21 +57,21 @@ def test_frames_are_spread_by_motion_and_sharp(picture: NDArray[np.uint8], tmp_p
     blurred = tuple(i for i in range(100) if i % 4)
     video = write_video(tmp_path / "pan.mp4", pan(picture, still + moving, blurred))
     assert check_video(video) == 100
-    facts = measure_frames(video, 100)
-    assert facts.travelled[19] < 0.005
-    assert facts.travelled[-1] == pytest.approx(632 / 320, rel=0.05)
+    statistics = measure_frames(video, 100)
+    assert statistics.travelled[19] < 0.005
+    assert statistics.travelled[-1] == pytest.approx(632 / 320, rel=0.05)
     written = extract_frames(video, tmp_path, max_frames=50, frame_motion=0.2)
     numbers = [int(path.stem.split("_")[1]) for path in written]
     assert len(numbers) == 10, "floor(1.975 / 0.2) + 1"
     assert all(number % 4 == 0 for number in numbers), "blurred frames are not taken"
     assert sum(number < 20 for number in numbers) <= 1
     assert Image.open(written[0]).size == SIZE
-    assert len(choose_frames(facts, 5, 0.2)) == 5
+    assert len(choose_frames(statistics, 5, 0.2)) == 5
 
 
 def test_the_choice_is_that_of_the_definition() -> None:
-    facts = FrameFacts(np.array([1.0, 5, 2, 9, 3, 4]), np.arange(6, dtype=np.float64) / 10)
-    assert choose_frames(facts, 80, 0.25) == {1, 3, 5}  # stretches of 1/6: frames 0-1, 2-3, 4-5
+    statistics = FrameStatistics(np.array([1.0, 5, 2, 9, 3, 4]), np.arange(6, dtype=np.float64) / 10)
+    assert choose_frames(statistics, 80, 0.25) == {1, 3, 5}  # stretches of 1/6: frames 0-1, 2-3, 4-5
 
 
 def test_a_camera_that_stands_still_is_refused(picture: NDArray[np.uint8], tmp_path: Path) -> None:

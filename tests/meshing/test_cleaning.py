@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lotus_recon.meshing.cleaning import canonical, clean_mesh, triangle_area_vectors, vertex_normals
+from lotus_recon.geometry.triangles import canonical, triangle_area_vectors, vertex_normals
+from lotus_recon.meshing.cleaning import clean_mesh
 from lotus_recon.types import Mesh
 
 
@@ -44,7 +45,7 @@ def shuffled(mesh: Mesh, seed: int) -> Mesh:
 
 def test_islands_below_the_share_go() -> None:
     large, medium, small = sheet(8), sheet(4, 0.2, (2, 0, 0)), sheet(1, 0.05, (3, 0, 0))
-    cleaned = clean_mesh(joined(small, large, medium), min_island_share=0.01, max_triangles=None)
+    cleaned = clean_mesh(joined(small, large, medium), min_island_ratio=0.01, max_triangles=None)
     assert (cleaned.islands_removed, cleaned.islands_left) == (1, 2)
     assert len(cleaned.mesh.triangles) == 2 * 64 + 2 * 16
     assert len(cleaned.mesh.vertices) == 81 + 25
@@ -52,7 +53,7 @@ def test_islands_below_the_share_go() -> None:
 
 
 def test_the_largest_piece_always_stays() -> None:
-    cleaned = clean_mesh(joined(sheet(2), sheet(2, 1.1, (2, 0, 0))), min_island_share=0.9, max_triangles=None)
+    cleaned = clean_mesh(joined(sheet(2), sheet(2, 1.1, (2, 0, 0))), min_island_ratio=0.9, max_triangles=None)
     assert cleaned.area == pytest.approx(1.21)
 
 

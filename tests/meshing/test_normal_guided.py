@@ -1,4 +1,4 @@
-"""Meshes bent to normals: noise goes, shape and place stay; analytic surfaces, seen by one camera."""
+"""Normal-guided meshes: noise goes, shape and place stay; analytic surfaces, seen by one camera."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.geometry.normals import angle_deg, normalized
-from lotus_recon.meshing.cleaning import triangle_area_vectors
-from lotus_recon.meshing.normal_guided import ViewNormals, bent, mean_normals
+from lotus_recon.geometry.triangles import triangle_area_vectors
+from lotus_recon.meshing.normal_guided import ViewNormals, follow_normals, mean_normals
 from lotus_recon.types import Camera, Mesh, View
 from tests.meshing.test_cleaning import sheet
 
@@ -41,7 +41,7 @@ def triangle_normals(mesh: Mesh) -> NDArray[np.float64]:
 def test_noise_goes_and_the_plane_stays() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1 * EDGE, (CELLS + 1) ** 2)
     rough = wall(noise)
-    smooth = bent(rough, said(FACING), 10 * EDGE)
+    smooth = follow_normals(rough, said(FACING), 10 * EDGE)
     before, after = (angle_deg(triangle_normals(mesh), np.tile(FACING, (2 * CELLS**2, 1))) for mesh in (rough, smooth))
     assert before.mean() > 5
     assert after.mean() < before.mean() / 5
@@ -55,7 +55,7 @@ def test_noise_goes_and_the_plane_stays() -> None:
 def test_what_is_large_comes_from_the_places() -> None:
     """Normals that are all turned by 5 degrees tilt what is smaller than the reach, not the wall."""
     turned = np.array([np.sin(np.radians(5)), 0, -np.cos(np.radians(5))])
-    moved = bent(wall(), said(turned), 4 * EDGE).vertices[:, 2] - DISTANCE
+    moved = follow_normals(wall(), said(turned), 4 * EDGE).vertices[:, 2] - DISTANCE
     inner = np.abs(wall().vertices[:, :2]).max(1) < SIZE / 2 - 8 * EDGE
     assert np.abs(moved[inner]).max() < 0.05 * EDGE
     assert np.abs(moved).max() < 4 * EDGE * np.tan(np.radians(5))
@@ -71,7 +71,7 @@ def test_a_crease_stays() -> None:
     depth = np.tile(DISTANCE / (1 + np.abs(u)), (CAMERA.height, 1))
     shape = depth.shape
     view = ViewNormals(VIEW, depth, np.tile(slope, (shape[0], 1, 1)), np.ones(shape, bool))
-    smooth = bent(noisy, [view], 10 * EDGE)
+    smooth = follow_normals(noisy, [view], 10 * EDGE)
     off = [angle_deg(triangle_normals(mesh), triangle_normals(roof)).mean() for mesh in (noisy, smooth)]
     assert off[1] < off[0] / 3
     assert np.abs(smooth.vertices[:, 2] - roof.vertices[:, 2]).max() < 0.2 * EDGE
@@ -81,7 +81,9 @@ def test_a_crease_stays() -> None:
 def test_pixels_of_another_surface_say_nothing(depth: float) -> None:
     turned = np.array([0.6, 0, -0.8])
     assert not mean_normals(wall(), said(turned, depth)).any()
-    np.testing.assert_allclose(bent(wall(), said(turned, depth), 10 * EDGE).vertices, wall().vertices, atol=1e-6)
+    np.testing.assert_allclose(
+        follow_normals(wall(), said(turned, depth), 10 * EDGE).vertices, wall().vertices, atol=1e-6
+    )
 
 
 def test_the_mean_normal_is_that_of_the_world() -> None:
@@ -105,4 +107,4 @@ def test_the_mean_normal_is_that_of_the_world() -> None:
 
 def test_a_mesh_without_area_stays() -> None:
     point = Mesh(np.zeros((3, 3), np.float32), np.array([[0, 1, 2]], np.int32))
-    assert bent(point, [], 1.0) is point
+    assert follow_normals(point, [], 1.0) is point

@@ -30,14 +30,14 @@ def _copy(folder: Path, to: Path) -> Path:
     return to
 
 
-def _with_facts(folder: Path, to: Path, **facts: Any) -> Path:
+def _with_metadata(folder: Path, to: Path, **metadata: Any) -> Path:
     _copy(folder, to)
-    (to / "lotus.json").write_text(json.dumps(facts))
+    (to / "lotus.json").write_text(json.dumps(metadata))
     return to
 
 
 def test_the_released_checkpoints() -> None:
-    spaces = {name: facts.depth_space for name, facts in RELEASED.items()}
+    spaces = {name: metadata.depth_space for name, metadata in RELEASED.items()}
     assert spaces == {
         "lotus-depth-g-v1-0": "depth",
         "lotus-depth-d-v1-0": "depth",
@@ -46,11 +46,11 @@ def test_the_released_checkpoints() -> None:
         "lotus-normal-g-v1-1": None,
         "lotus-normal-d-v1-1": None,
     }
-    for name, facts in RELEASED.items():
-        assert facts.mode == name.split("-")[2].upper()
-        assert list(facts.tasks) == [name.split("-")[1]]
-        assert facts.timestep == 999
-        assert facts.processing_res == 768
+    for name, metadata in RELEASED.items():
+        assert metadata.mode == name.split("-")[2].upper()
+        assert list(metadata.tasks) == [name.split("-")[1]]
+        assert metadata.timestep == 999
+        assert metadata.processing_res == 768
     assert PAIRS["lotus-g"] == ("lotus-depth-g-v2-1-disparity", "lotus-normal-g-v1-1")
 
 
@@ -102,8 +102,8 @@ def test_options_must_not_contradict_what_is_known(depth_d: Path) -> None:
 
 
 def test_own_checkpoint_with_several_tasks(tmp_path: Path) -> None:
-    folder = write_checkpoint(tmp_path / "own", in_channels=4, code_length=3)
-    facts = {
+    folder = write_checkpoint(tmp_path / "own", in_channels=4, switcher_size=3)
+    metadata = {
         "tasks": {"depth": [1, 0, 0], "normal": [0, 1, 0]},
         "depth_space": "disparity",
         "mode": "D",
@@ -111,12 +111,12 @@ def test_own_checkpoint_with_several_tasks(tmp_path: Path) -> None:
         "reconstruction": [0, 0, 1],
         "processing_res": 40,
     }
-    (folder / "lotus.json").write_text(json.dumps(facts))
+    (folder / "lotus.json").write_text(json.dumps(metadata))
     model = LotusModel.from_pretrained(folder, device="cpu")
     assert model.tasks == ("depth", "normal")
-    assert model.facts.timestep == 500
+    assert model.metadata.timestep == 500
     assert model.raw(photo(64, 80), task="depth", resize_back=False).shape == (32, 40, 3)
-    with pytest.raises(InputError, match="say which"):
+    with pytest.raises(InputError, match="choose one"):
         model.raw(RGB)
 
     both = model.predict(RGB)
@@ -132,11 +132,11 @@ def test_own_checkpoint_with_several_tasks(tmp_path: Path) -> None:
 
 
 def test_timestep_and_code_reach_the_network(depth_d: Path, tmp_path: Path) -> None:
-    facts = {"depth_space": "disparity", "processing_res": 0}
+    metadata = {"depth_space": "disparity", "processing_res": 0}
     raw = {}
     changes: dict[str, dict[str, Any]] = {"same": {}, "time": {"timestep": 1}, "code": {"tasks": {"depth": [0, 1]}}}
     for name, change in changes.items():
-        folder = _with_facts(depth_d, tmp_path / name, **{"tasks": {"depth": [1, 0]}, **facts, **change})
+        folder = _with_metadata(depth_d, tmp_path / name, **{"tasks": {"depth": [1, 0]}, **metadata, **change})
         raw[name] = LotusModel.from_pretrained(folder, device="cpu").raw(RGB)
     released = LotusModel.from_pretrained(depth_d, device="cpu").raw(RGB, processing_res=0)
     np.testing.assert_array_equal(raw["same"], released)
@@ -145,7 +145,7 @@ def test_timestep_and_code_reach_the_network(depth_d: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("facts", "message"),
+    ("metadata", "message"),
     [
         ({"tasks": {"depth": [1, 0]}}, "'depth_space' is missing"),
         ({"tasks": {"depth": [1, 0]}, "depth_space": "metres"}, "depth-space 'metres' is unknown"),
@@ -156,11 +156,11 @@ def test_timestep_and_code_reach_the_network(depth_d: Path, tmp_path: Path) -> N
         ({"tasks": {"normal": [1, 0]}, "timestap": 1}, "unknown key 'timestap'; did you mean 'timestep'"),
         ({"tasks": {"normal": [1, 0]}, "mode": "X"}, "'mode' 'X' is unknown; allowed: G, D"),
         ({"tasks": {"normal": [1, 0]}, "mode": "G"}, "discriminative checkpoint, not a generative one"),
-        ({"tasks": {"normal": [1, 0, 0]}}, "no class embedding for the task code of 'normal'"),
+        ({"tasks": {"normal": [1, 0, 0]}}, "no class embedding for the task switcher of 'normal'"),
     ],
 )
-def test_broken_lotus_json(depth_d: Path, tmp_path: Path, facts: dict[str, Any], message: str) -> None:
-    folder = _with_facts(depth_d, tmp_path / "own", **facts)
+def test_broken_lotus_json(depth_d: Path, tmp_path: Path, metadata: dict[str, Any], message: str) -> None:
+    folder = _with_metadata(depth_d, tmp_path / "own", **metadata)
     with pytest.raises(ModelError, match=message):
         LotusModel.from_pretrained(folder, device="cpu")
 
@@ -314,8 +314,8 @@ def test_half_precision_agrees_with_single(depth_d: Path, depth_g: Path) -> None
     """What CUDA computes in, run here on the CPU: every tensor meets every other in the same format."""
     for folder in (depth_d, depth_g):
         single = LotusModel.from_pretrained(folder, task="depth", depth_space="disparity", device="cpu")
-        half = load_parts(folder, single.facts, torch.device("cpu"), torch.bfloat16)
-        maps = [LotusModel("half", parts, single.facts, 0).raw(RGB) for parts in (single.parts, half)]
+        half = load_parts(folder, single.metadata, torch.device("cpu"), torch.bfloat16)
+        maps = [LotusModel("half", parts, single.metadata, 0).raw(RGB) for parts in (single.parts, half)]
         assert maps[1].dtype == np.float32
         assert np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1] > 0.99
 
@@ -338,7 +338,7 @@ def test_devices_and_number_formats(caplog: pytest.LogCaptureFixture, monkeypatc
     with pytest.raises(InputError, match="'gpu' is unknown"):
         resolve_device("gpu")
     assert resolve_dtype("bf16", torch.device("cpu")) is torch.float32
-    assert "computes in float32" in caplog.text
+    assert "runs in float32" in caplog.text
     caplog.clear()
     assert resolve_dtype("auto", torch.device("mps")) is torch.float32
     assert not caplog.text

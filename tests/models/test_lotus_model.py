@@ -220,8 +220,8 @@ def test_out_of_memory_halves_the_batch(
     with caplog.at_level(logging.WARNING):
         got = model.predict_batch(images)
     assert [record.getMessage() for record in caplog.records] == [
-        "out of memory with 4 images at once; going on with 2",
-        "out of memory with 2 images at once; going on with 1",
+        "out of memory with a batch of 4 images; continuing with batches of 2",
+        "out of memory with a batch of 2 images; continuing with batches of 1",
     ]
     assert model.batch_size == 1
     for mine, reference in zip(got, expected, strict=True):

@@ -9,14 +9,14 @@ import torch
 
 from lotus_recon.errors import InputError, ModelError
 from lotus_recon.models.base import ModelOptions
-from lotus_recon.models.lotus.checkpoints import Facts
+from lotus_recon.models.lotus.checkpoints import Metadata
 from lotus_recon.models.nano import family, files
 from lotus_recon.models.nano.model import NanoModel, load_network, network_size, save_network
 from lotus_recon.models.nano.network import FEATURES, Encoder, NanoNetwork, NanoSize
 from lotus_recon.types import DepthKind
 
 CODES = {"depth": (1.0, 0.0, 0.0), "normal": (0.0, 1.0, 0.0)}
-FACTS = Facts(CODES, "disparity", "D", reconstruction=(0.0, 0.0, 1.0), processing_res=96)
+METADATA = Metadata(CODES, "disparity", "D", reconstruction=(0.0, 0.0, 1.0), processing_res=96)
 SMALL = NanoSize(neck=[16, 16, 16], decoder=[16, 8], attention_layers=1, embedding=8)
 
 
@@ -29,7 +29,7 @@ def network() -> NanoNetwork:
 
 @pytest.fixture
 def folder(network: NanoNetwork, tmp_path: Path) -> Path:
-    save_network(network, FACTS, tmp_path / "mine")
+    save_network(network, METADATA, tmp_path / "mine")
     return tmp_path / "mine"
 
 
@@ -114,11 +114,11 @@ def test_a_prediction_does_not_depend_on_its_batch(folder: Path) -> None:
 
 
 def test_normals_have_the_convention_of_the_released_checkpoints(network: NanoNetwork) -> None:
-    model = NanoModel("n", network, FACTS, torch.device("cpu"))
+    model = NanoModel("n", network, METADATA, torch.device("cpu"))
     towards_camera = torch.tensor([0.0, 0.0, 1.0])  # the network's value of a surface that faces the camera
 
     class Facing(torch.nn.Module):
-        def forward(self, image: torch.Tensor, codes: object) -> dict[str, torch.Tensor]:
+        def forward(self, image: torch.Tensor, switchers: object) -> dict[str, torch.Tensor]:
             maps = towards_camera[None, :, None, None].expand(image.shape)
             return {"depth": maps, "normal": maps}
 
@@ -133,7 +133,7 @@ def test_a_checkpoint_comes_back(network: NanoNetwork, folder: Path) -> None:
     for name, value in network.state_dict().items():
         kept = value.half().float() if value.is_floating_point() else value
         torch.testing.assert_close(again.state_dict()[name], kept)
-    assert files.facts(folder) == FACTS
+    assert files.metadata(folder) == METADATA
 
 
 def test_the_family_knows_its_folders(folder: Path, tmp_path: Path) -> None:

@@ -102,13 +102,13 @@ def test_a_model_name_wins_over_a_folder_of_that_name(tmp_path: Path, monkeypatc
         ("lotus-d", {"task": "depth"}, "first predicts depth, the second normals"),
         ("lotus-d", {"predictions": Path("x")}, "belongs to --model precomputed"),
         ("nano", {"predictions": Path("x")}, "belongs to --model precomputed"),
-        ("lotus-d", {"processing_res": -1}, "--processing-res -1"),
-        ("lotus-d", {"batch_size": 0}, "--images-per-batch 0"),
+        ("lotus-d", {"processing_res": -1}, "processing_res -1"),
+        ("lotus-d", {"batch_size": 0}, "batch_size 0"),
         ("lotus-depth-d-v1-0", {"depth_space": "disparity"}, "affine in depth"),
         ("/nowhere/at/all", {"task": "depth"}, "no such folder"),
         ("precomputed", {}, "needs --predictions DIR"),
         ("precomputed", {"predictions": Path("/nowhere")}, "no such folder"),
-        ("precomputed", {"predictions": Path("/nowhere"), "task": "depth"}, "--task is for networks"),
+        ("precomputed", {"predictions": Path("/nowhere"), "task": "depth"}, "--task applies to networks"),
     ],
 )
 def test_checked_before_any_weights(name: str, options: dict[str, object], message: str) -> None:

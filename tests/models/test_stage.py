@@ -16,7 +16,7 @@ from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import Photo, write_png
 from lotus_recon.io.maps import load_prediction, save_arrays, save_prediction
 from lotus_recon.models import load_model, stage
-from lotus_recon.models.config import PredictionConfig
+from lotus_recon.models.config import AdvancedPrediction, PredictionConfig
 from lotus_recon.models.precomputed import MissingPredictionError, check_predictions
 from lotus_recon.types import Camera, DepthKind, DepthMap, NormalMap, Prediction, Scene, SparsePoints, View
 from tests.models.toys import photo
@@ -162,7 +162,7 @@ def test_view_that_is_masked_out_wholly_is_missing(setup: Setup, caplog: pytest.
     assert setup.run().missing == ("b/1.png",)
     assert "b/1.png" in caplog.text
     setup.inputs = replace(setup.inputs, masks=dict.fromkeys(NAMES, setup.root / "black.png"))
-    with pytest.raises(InputError, match="masks of all 3 views"):
+    with pytest.raises(InputError, match="masks exclude every pixel of all 3 views"):
         setup.run(out="none")
 
 
@@ -257,7 +257,9 @@ def test_precomputed_model_by_hand(setup: Setup) -> None:
 
 
 def test_network_predicts_every_view(setup: Setup, depth_d: Path, normal_d: Path) -> None:
-    config = PredictionConfig(model=f"{depth_d},{normal_d}", processing_res=0, images_per_batch=2)
+    config = PredictionConfig(
+        model=f"{depth_d},{normal_d}", processing_res=0, advanced=AdvancedPrediction(images_per_batch=2)
+    )
     result = setup.run(config)
     assert result.names == NAMES
     model = load_model(f"{depth_d},{normal_d}", device="cpu", processing_res=0, batch_size=2)
@@ -269,13 +271,13 @@ def test_network_predicts_every_view(setup: Setup, depth_d: Path, normal_d: Path
         got = setup.prediction(name)
         assert got.depth is not None
         assert reference.depth is not None
-        np.testing.assert_array_equal(got.depth.values, reference.depth.values)
+        np.testing.assert_array_equal(got.depth.values, np.where(shown, reference.depth.values, 0))
         assert got.depth.kind is DepthKind.AFFINE_DISPARITY
         np.testing.assert_array_equal(got.depth.valid, shown)
 
 
 def test_interrupted_run_ends_in_the_same_files(setup: Setup, depth_d: Path) -> None:
-    config = PredictionConfig(model=str(depth_d), processing_res=0, images_per_batch=2)
+    config = PredictionConfig(model=str(depth_d), processing_res=0, advanced=AdvancedPrediction(images_per_batch=2))
     setup.run(config)
     files = {path: path.read_bytes() for path in (setup.root / "out").rglob("*") if path.is_file()}
     kept = setup.root / "out" / "a" / "1.npz"

@@ -20,7 +20,7 @@ def write_checkpoint(
     in_channels: int = 4,
     seed: int = 0,
     vae_seed: int = 0,
-    code_length: int = 2,
+    switcher_size: int = 2,
     safe: bool = True,
 ) -> Path:
     """A checkpoint folder: in_channels 4 = discriminative, 8 = generative; weights drawn from the seeds."""
@@ -37,7 +37,7 @@ def write_checkpoint(
         cross_attention_dim=WIDTH,
         norm_num_groups=8,
         class_embed_type="projection",
-        projection_class_embeddings_input_dim=2 * code_length,
+        projection_class_embeddings_input_dim=2 * switcher_size,
         use_linear_projection=True,
     )
     torch.manual_seed(vae_seed)

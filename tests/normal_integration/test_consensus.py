@@ -1,4 +1,4 @@
-"""Maps with errors of their own, drawn together: the truth is the depth of an analytic scene."""
+"""Depth consensus of maps with errors of their own: the truth is the depth of an analytic scene."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from lotus_recon.geometry.consistency import DepthTensors, covisible, disagreement
-from lotus_recon.normal_integration.consensus import drawn_together
+from lotus_recon.geometry.consistency import DepthTensors, coarse_samples, covisible, disagreement
+from lotus_recon.normal_integration.consensus import moved_to_consensus
 from lotus_recon.types import View
 from tests.alignment.analytic import true_depth, views_on_arc
 
@@ -31,6 +31,22 @@ def median_error(one: DepthTensors) -> float:
     return float(np.median(np.abs(np.log(one.known_depth / true_depth(one.view)))))
 
 
+def overlapping(maps: list[DepthTensors]) -> list[NDArray[np.int64]]:
+    samples = [coarse_samples(one.depth.numpy(), one.valid.numpy()) for one in maps]
+    return covisible([one.view for one in maps], samples, 8)
+
+
+def consensus(maps: list[DepthTensors], iterations: int, fixed: tuple[int, ...] = ()) -> list[DepthTensors]:
+    """All maps after some iterations, each of which starts from the maps of the one before."""
+    neighbours = overlapping(maps)
+    for _ in range(iterations):
+        maps = [
+            one if i in fixed else moved_to_consensus(one, [maps[j] for j in neighbours[i]])
+            for i, one in enumerate(maps)
+        ]
+    return maps
+
+
 def apart(maps: list[DepthTensors], neighbours: list[NDArray[np.int64]]) -> float:
     found = disagreement(((one, maps[j]) for one, others in zip(maps, neighbours, strict=True) for j in others), 10_000)
     assert found is not None
@@ -39,8 +55,8 @@ def apart(maps: list[DepthTensors], neighbours: list[NDArray[np.int64]]) -> floa
 
 def test_errors_that_differ_from_view_to_view_average_out() -> None:
     maps = [tensors(view, smooth_error(seed)) for seed, view in enumerate(VIEWS)]
-    neighbours = covisible(maps, 8)
-    together = drawn_together(maps, neighbours, [False] * len(maps), rounds=1)
+    neighbours = overlapping(maps)
+    together = consensus(maps, iterations=1)
     before, after = (np.mean([median_error(one) for one in group]) for group in (maps, together))
     assert after < 0.65 * before  # six independent errors leave 0.41 of one
     assert apart(together, neighbours) < 0.35 * apart(maps, neighbours)
@@ -48,21 +64,19 @@ def test_errors_that_differ_from_view_to_view_average_out() -> None:
 
 def test_true_maps_stay_true() -> None:
     maps = [tensors(view) for view in VIEWS]
-    for one in drawn_together(maps, covisible(maps, 8), [False] * len(maps), rounds=3):
+    for one in consensus(maps, iterations=3):
         assert median_error(one) < 2e-4
 
 
-def test_fixed_maps_pull_and_stay() -> None:
+def test_a_map_moves_to_one_that_stays() -> None:
     maps = [tensors(VIEWS[2]), tensors(VIEWS[3], 1.03)]
-    neighbours = covisible(maps, 8)
-    fixed, moved = drawn_together(maps, neighbours, [True, False], rounds=6)
-    assert fixed is maps[0]
+    _, moved = consensus(maps, iterations=6, fixed=(0,))
     assert median_error(moved) < 0.005
 
 
 def test_maps_alone_stay_as_they_are() -> None:
     one = tensors(VIEWS[0])
-    assert drawn_together([one], covisible([one], 8), [False], rounds=2)[0] is one
+    assert consensus([one], iterations=2)[0] is one
     assert disagreement([], 100) is None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +12,12 @@ from numpy.typing import NDArray
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import angle_deg, normalized, normals_from_depth
-from lotus_recon.io.maps import load_prediction, load_weighted_depth, save_arrays, save_prediction
+from lotus_recon.io.maps import load_prediction, save_maps, save_prediction
+from lotus_recon.io.scene_maps import SceneMaps, ViewMaps
+from lotus_recon.normal_integration import scale
 from lotus_recon.normal_integration import stage as normal_integration
 from lotus_recon.normal_integration.config import NormalIntegrationConfig
+from lotus_recon.normal_integration.guided import GuidedViews
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction, Scene, SparsePoints, View
 from tests.alignment.analytic import CAMERA, true_depth, views_on_arc
 
@@ -40,11 +42,8 @@ def write(root: Path, normals: bool = True, confidence: float | None = None) -> 
         valid[:5] = False
         depth = DepthMap((truth * ripple(truth.shape)).astype(np.float32), valid, DepthKind.SCENE)
         found, known = normals_from_depth(truth, np.ones_like(valid), view.camera)
-        save_prediction(root / "depth" / f"{view.stem}.npz", Prediction(depth, None))
-        if confidence is not None:
-            meta = np.array(json.dumps({"kind": "SCENE"}))
-            more = {"confidence": np.full(truth.shape, confidence, np.float32)}
-            save_arrays(root / "depth" / f"{view.stem}.npz", depth=depth.values, depth_valid=valid, meta=meta, **more)
+        weight = None if confidence is None else np.full(truth.shape, confidence)
+        save_maps(root / "depth" / f"{view.stem}.npz", depth, confidence=weight)
         predicted = Prediction(depth, NormalMap(found, known) if normals else None)
         save_prediction(root / "prediction" / f"{view.stem}.npz", predicted)
     (root / "out").mkdir()
@@ -53,19 +52,20 @@ def write(root: Path, normals: bool = True, confidence: float | None = None) -> 
     )
 
 
+def maps_of(folder: Path, view: View) -> ViewMaps:
+    return SceneMaps(folder).load(view)
+
+
 def test_ripples_of_the_depth_go_and_its_shape_stays(tmp_path: Path) -> None:
     inputs = write(tmp_path, confidence=0.7)
     result = normal_integration.run(inputs, CONFIG, tmp_path / "out")
     assert [view.status for view in result.views] == ["integrated"] * 2
     assert normal_integration.IntegratedViews.load(tmp_path / "out") == result
     for view, report in zip(inputs.scene.views, result.views, strict=True):
-        before, _ = load_weighted_depth(tmp_path / "depth" / f"{view.stem}.npz")
-        after, confidence = load_weighted_depth(tmp_path / "out" / f"{view.stem}.npz")
-        assert before is not None
-        assert after is not None
+        before, after = (maps_of(tmp_path / name, view).required_depth for name in ("depth", "out"))
         assert after.kind is DepthKind.SCENE
         np.testing.assert_array_equal(after.valid, before.valid)
-        np.testing.assert_allclose(confidence, 0.7)
+        np.testing.assert_allclose(maps_of(tmp_path / "out", view).weight, 0.7)
         truth = true_depth(view)
         errors = [float(np.median(np.abs(d.values / truth - 1)[d.valid])) for d in (before, after)]
         assert errors[1] < 0.5 * errors[0]
@@ -86,14 +86,13 @@ def test_normals_that_are_all_turned_do_not_bend_the_surface(tmp_path: Path) -> 
         assert stored.normals is not None
         turned = normalized(stored.normals.values + np.array([0.05, 0, 0])).astype(np.float32)
         save_prediction(path, Prediction(stored.depth, NormalMap(turned, stored.normals.valid)))
-    normal_integration.run(inputs, replace(CONFIG, normals_reach=0.05), tmp_path / "out")
+    normal_integration.run(inputs, replace(CONFIG, integration_scale=0.05), tmp_path / "out")
     for view in inputs.scene.views:
-        after, _ = load_weighted_depth(tmp_path / "out" / f"{view.stem}.npz")
-        assert after is not None
+        after = maps_of(tmp_path / "out", view).required_depth
         assert np.abs(after.values / true_depth(view) - 1)[after.valid].mean() < 0.012
 
 
-def test_points_that_are_scored_are_no_anchors(tmp_path: Path) -> None:
+def test_points_that_are_scored_are_no_control_points(tmp_path: Path) -> None:
     """Points that lie off the surface by a tenth: used they dent it, scored they do not."""
     inputs = write(tmp_path)
     view = inputs.scene.views[0]
@@ -109,10 +108,11 @@ def test_points_that_are_scored_are_no_anchors(tmp_path: Path) -> None:
         out = tmp_path / f"scored-{scored}"
         out.mkdir()
         given = replace(inputs, scene=scene, scored_points=np.full(2, scored))
-        report = normal_integration.run(given, replace(CONFIG, point_weight=10.0), out).views[0]
+        report = normal_integration.run(
+            given, replace(CONFIG, advanced=replace(CONFIG.advanced, point_weight=10.0)), out
+        ).views[0]
         assert report.points == (2 if scored else 0)
-        found, _ = load_weighted_depth(out / f"{view.stem}.npz")
-        assert found is not None
+        found = maps_of(out, view).required_depth
         dents.append(float(np.abs(found.values[30, 40] / depth[30, 40] - 1)))
     assert dents[0] < 0.02 < dents[1]
 
@@ -125,9 +125,7 @@ def test_views_without_normals_keep_their_depth(tmp_path: Path, caplog: pytest.L
     result = normal_integration.run(inputs, CONFIG, tmp_path / "out")
     assert [one.status for one in result.views] == ["integrated", "no_normals"]
     assert view.name in caplog.text
-    before, after = (load_weighted_depth(tmp_path / d / f"{view.stem}.npz")[0] for d in ("depth", "out"))
-    assert before is not None
-    assert after is not None
+    before, after = (maps_of(tmp_path / name, view).required_depth for name in ("depth", "out"))
     np.testing.assert_array_equal(before.values[before.valid], after.values[after.valid])
 
 
@@ -135,22 +133,18 @@ def test_what_cannot_be_integrated_is_refused(tmp_path: Path) -> None:
     inputs = write(tmp_path, normals=False)
     with pytest.raises(InputError, match="no view has any"):
         normal_integration.run(inputs, CONFIG, tmp_path / "out")
-    with pytest.raises(InputError, match="--normals-reach 0.0"):
-        normal_integration.run(inputs, replace(CONFIG, normals_reach=0.0), tmp_path / "out")
     with pytest.raises(InputError, match="no aligned depth maps"):
         normal_integration.run(replace(inputs, depth_dir=tmp_path / "nowhere"), CONFIG, tmp_path / "out")
     view = inputs.scene.views[0]
     small = NormalMap(np.tile(np.array([0, 0, -1], np.float32), (10, 12, 1)), np.ones((10, 12), bool))
     save_prediction(tmp_path / "prediction" / f"{view.stem}.npz", Prediction(None, small))
     with pytest.raises(InputError, match="must agree"):
-        normal_integration.run(inputs, CONFIG, tmp_path / "out")
+        normal_integration.run(inputs, CONFIG, tmp_path / "other")
 
 
 @pytest.mark.parametrize("every", [2, 3])
-def test_thinned_maps_are_those_of_the_thinned_cameras(
-    every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is left of a map is the analytic scene as the thinned camera sees it; points stay on their pixels."""
+def test_subsampled_maps_are_those_of_the_subsampled_cameras(every: int, tmp_path: Path) -> None:
+    """A map with fewer pixels is the analytic scene as its camera sees it; points stay on their pixels."""
     inputs = write(tmp_path)
     view = inputs.scene.views[0]
     xy = np.array([[40.5, 30.5], [61.2, 50.9]])
@@ -158,20 +152,18 @@ def test_thinned_maps_are_those_of_the_thinned_cameras(
         np.ones((2, 3)), np.zeros((2, 3), np.uint8), np.ones(2), np.arange(2), np.zeros(2, np.int64), xy
     )
     inputs = replace(inputs, scene=replace(inputs.scene, points=points))
-    monkeypatch.setattr(normal_integration, "_TRIAL_PX", 96 // every)
-    thin = inputs.thinned()
-    assert thin.every == every
+    thin = GuidedViews(inputs.scene, inputs.depth_dir, inputs.prediction_dir).subsampled(every)
     start, thin_view = every // 2, thin.scene.views[0]
     np.testing.assert_allclose(true_depth(thin_view), true_depth(view)[start::every, start::every], rtol=1e-9)
     np.testing.assert_allclose((xy - start - 0.5) / every + 0.5, thin.scene.points.obs_xy)
-    assert normal_integration._depth_of(thin, thin_view)[0].shape == true_depth(thin_view).shape
+    assert thin.depth(0).shape == thin.load(0).confidence.shape == true_depth(thin_view).shape
 
 
-def test_maps_of_any_size_are_trusted_as_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scale_does_not_depend_on_the_size_of_the_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = write(tmp_path)
     found = []
     for px in (10_000, 48):
-        monkeypatch.setattr(normal_integration, "_TRIAL_PX", px)
+        monkeypatch.setattr(scale, "_TRIAL_PX", px)
         (tmp_path / f"{px}").mkdir()
-        found.append(normal_integration.run(inputs, CONFIG, tmp_path / f"{px}").normals_reach)
-    assert abs(np.log(found[1] / found[0])) < np.log(4), "one step of the reaches at most"
+        found.append(normal_integration.run(inputs, CONFIG, tmp_path / f"{px}").integration_scale)
+    assert abs(np.log(found[1] / found[0])) < np.log(4), "one step of the scales at most"

@@ -68,7 +68,7 @@ def test_check_all_opens_files(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert said(["folder", str(tmp_path)], capsys)[0] == 0
     status, out = said(["folder", str(tmp_path), "--check-all"], capsys)
     assert status == 1
-    assert "depth/a.png is not a readable 16-bit PNG" in out
+    assert "depth/a.png has uint8 pixels; allowed: a 16-bit PNG" in out
     assert "2 samples opened, 1 unusable" in out
 
 
@@ -88,7 +88,7 @@ def test_preparing_goes_on_past_a_broken_file(tmp_path: Path, capsys: pytest.Cap
         (["hypersim"], "no scene folder"),
         (["folder"], "has no truth"),
         (["hypersim", "--cache", "x"], "--cache is for vkitti2"),
-        (["folder", "--workers", "0"], "at least 1"),
+        (["folder", "--workers", "0"], "--workers 0: must be a whole number, from 1"),
     ],
 )
 def test_refused(argv: list[str], message: str, tmp_path: Path) -> None:

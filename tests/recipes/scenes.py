@@ -16,6 +16,7 @@ from lotus_recon.synthetic.arrangement import arc_of_poses
 from lotus_recon.types import Camera, DepthKind, DepthMap, FloatArray, Prediction, View
 
 CAMERA = Camera.from_fov_deg(60.0, 96, 72)
+SMALL_REPORT = Path(__file__).with_name("small_report.yaml")
 RADIUS = 0.5  # of a sphere at the origin that lies on the floor z = -RADIUS; metres
 
 
@@ -32,7 +33,7 @@ class SceneOnDisk:
         """A command line that takes the stored maps as metric depth at the given poses."""
         stored = ["--model", "precomputed", "--predictions", str(self.predictions), "--align", "none"]
         posed = ["--poses", str(self.poses), "--pose-unit", "m", "--no-triangulate"]
-        small = ["--render-width", "64", "--picture-width", "64", "--report-views", "2"]
+        small = ["--config", str(SMALL_REPORT)]
         return [str(self.photos), "--out", str(self.out), *stored, *posed, *small, "--quiet", *more]
 
 

@@ -43,6 +43,9 @@ def plane_prediction(kind: DepthKind) -> Prediction:
     return Prediction(DepthMap(values.astype(np.float32), valid, kind), normals, {"model": "plane"})
 
 
+STAGE_FILES = {"stage.json", "calibrate.stage.json", "mesh.stage.json"}
+
+
 class Folder:
     """A folder of photos, one of stored predictions, and an output folder."""
 
@@ -73,7 +76,7 @@ def test_all_files_and_the_plane_they_hold(folder: Folder) -> None:
     folder.add("a/1.webp")
     assert folder.run() == 0
     for stem in ("é b/1", "a/1"):
-        assert {p.name for p in (folder.out / stem).iterdir()} == FILES | {"stage.json"}
+        assert {p.name for p in (folder.out / stem).iterdir()} == FILES | STAGE_FILES
     out = folder.out / "é b/1"
     mesh = read_mesh(out / "mesh.ply")
     np.testing.assert_allclose(mesh.vertices @ NORMAL, NORMAL[2] * 2, rtol=1e-4)
@@ -97,7 +100,7 @@ def test_depth_16bit_decodes_to_the_depth(folder: Folder) -> None:
 
 def test_affine_disparity_becomes_positive_by_the_documented_rule(folder: Folder) -> None:
     folder.add("1.png", DepthKind.AFFINE_DISPARITY)
-    folder.run("--far-over-near", "4", "--no-estimate-camera")
+    folder.run("--depth-range-ratio", "4", "--no-estimate-camera")
     depth = read_mesh(folder.out / "1/mesh.ply").vertices[:, 2]
     assert depth.min() > 0
     far, near = np.percentile(depth, [98, 2])
@@ -115,7 +118,7 @@ def test_the_normals_show_the_shift_of_a_tilted_plane(folder: Folder) -> None:
     np.testing.assert_allclose(distance, distance.mean(), rtol=1e-3)  # a plane of this normal, at any distance
     told = json.loads((folder.out / "1/camera.json").read_text())["estimate"]
     assert (told["focal_from"], told["shift_from"]) == ("given", "normals")
-    assert told["far_over_near_90"][0] < told["far_over_near"] < told["far_over_near_90"][1]
+    assert told["depth_range_ratio_90"][0] < told["depth_range_ratio"] < told["depth_range_ratio_90"][1]
 
 
 def test_nothing_is_estimated_when_it_is_turned_off(folder: Folder) -> None:
@@ -158,8 +161,43 @@ def test_finished_photos_are_skipped_until_something_changes(
     assert folder.run() == 0
     assert "2 skipped" in capsys.readouterr().out
     assert (folder.out / "1/stage.json").read_text() == before
+    mesh = (folder.out / "1/mesh.stage.json").read_text()
     folder.run("--edge-jump", "0.5")
-    assert (folder.out / "1/stage.json").read_text() != before
+    assert (folder.out / "1/stage.json").read_text() == before, "the network does not see the photo again"
+    assert (folder.out / "1/mesh.stage.json").read_text() != mesh
+
+
+def test_stages_of_a_photo_run_alone_and_again(folder: Folder) -> None:
+    folder.add("1.png", DepthKind.AFFINE_DISPARITY)
+    assert folder.run("--only", "mesh") == 1, "there is nothing to make a mesh of"
+    assert not list(folder.out.rglob("mesh.ply"))
+    assert folder.run("--only", "predict") == 0
+    assert {p.name for p in (folder.out / "1").iterdir()} == {
+        "prediction.npz",
+        "depth.png",
+        "normals.png",
+        "stage.json",
+    }
+    assert folder.run() == 0
+    stages = [folder.out / "1" / name for name in ("stage.json", "calibrate.stage.json", "mesh.stage.json")]
+    before = [path.read_text() for path in stages]
+    (folder.out / "1/camera.json").write_text("spoilt")
+    assert folder.run("--from", "calibrate") == 0
+    assert [path.read_text() != old for path, old in zip(stages, before, strict=True)] == [False, True, True]
+    assert json.loads((folder.out / "1/camera.json").read_text())["width"] == WIDTH
+    with pytest.raises(InputError, match="--only: unknown stage 'fusion'; .*predict, calibrate, mesh"):
+        folder.run("--only", "fusion")
+
+
+def test_a_mesh_alone_is_that_of_a_whole_run(folder: Folder) -> None:
+    """What later stages load from disk is what they got from memory."""
+    folder.add("1.png", DepthKind.AFFINE_DISPARITY)
+    folder.run()
+    whole = (folder.out / "1/mesh.ply").read_bytes()
+    folder.run("--from", "mesh")
+    assert (folder.out / "1/mesh.ply").read_bytes() == whole
+    folder.run("--only", "mesh", "--edge-jump", "0.0401")
+    assert (folder.out / "1/mesh.ply").read_bytes() == whole
 
 
 def test_a_broken_photo_is_reported_and_the_rest_goes_on(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:

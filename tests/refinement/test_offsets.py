@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import torch
 
-from lotus_recon.refinement.offsets import Edges, Rest, lowest, semi_global, smooth_field
+from lotus_recon.refinement.offsets import Edges, FieldPrior, lowest, semi_global, smooth_field
 
 EVERYWHERE = Edges(torch.ones(20, 29), torch.ones(19, 30))
-REST = Rest(torch.zeros(20, 30), 1e-4)
+REST = FieldPrior(torch.zeros(20, 30), 1e-4)
 
 
 def noise(*size: int, seed: int = 0) -> torch.Tensor:
@@ -76,7 +76,7 @@ def test_the_field_fills_in_what_is_unknown_and_stops_at_edges() -> None:
     data[:, 25:], weight[:, 25:] = -1.0, 1.0
     edges = Edges(torch.ones(20, 29), torch.ones(19, 30))
     edges.right[:, 14] = 0
-    field = smooth_field(data, weight, edges, REST, stiffness=1.0, width=1.0)
+    field = smooth_field(data, weight, edges, REST, smoothness=1.0, width=1.0)
     torch.testing.assert_close(field[:, :15], torch.ones(20, 15), atol=0.05, rtol=0)
     torch.testing.assert_close(field[:, 15:], -torch.ones(20, 15), atol=0.05, rtol=0)
 
@@ -84,10 +84,10 @@ def test_the_field_fills_in_what_is_unknown_and_stops_at_edges() -> None:
 def test_a_confident_outlier_among_many_has_no_say() -> None:
     data, weight = 0.1 * noise(20, 30), torch.ones(20, 30)
     data[10, 15] = 8.0
-    field = smooth_field(data, weight, EVERYWHERE, REST, stiffness=2.0, width=1.0)
+    field = smooth_field(data, weight, EVERYWHERE, REST, smoothness=2.0, width=1.0)
     assert field[10, 15] < 0.3
 
 
 def test_without_weight_the_prior_stays() -> None:
-    field = smooth_field(noise(20, 30), torch.zeros(20, 30), EVERYWHERE, REST, stiffness=1.0, width=1.0)
+    field = smooth_field(noise(20, 30), torch.zeros(20, 30), EVERYWHERE, REST, smoothness=1.0, width=1.0)
     assert (field == 0).all()

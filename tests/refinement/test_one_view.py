@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lotus_recon.refinement.config import RefinementConfig
+from lotus_recon.refinement.config import AdvancedRefinement, RefinementConfig
 from lotus_recon.refinement.matching import Sources
 from lotus_recon.refinement.one_view import Level, Prior, refine, source_agreement
 from lotus_recon.types import View
@@ -14,7 +14,7 @@ from tests.refinement.scenes import bent, gray_of, photo, views
 SEEN = views()
 HERE = SEEN[2]
 EVERYWHERE = torch.ones(HERE.camera.height, HERE.camera.width, dtype=torch.bool)
-CONFIG = RefinementConfig(sources=4, match_px=0.05)  # photos without noise
+CONFIG = RefinementConfig(advanced=AdvancedRefinement(sources=4, match_px=0.05))  # photos without noise
 ZERO = torch.zeros(HERE.camera.height, HERE.camera.width)
 
 

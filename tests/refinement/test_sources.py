@@ -8,13 +8,13 @@ import pytest
 from lotus_recon.geometry.camera import project, rays_in_cam
 from lotus_recon.geometry.consistency import SampledDepth, grid_samples
 from lotus_recon.geometry.pose import invert_rigid, transform
-from lotus_recon.refinement.config import RefinementConfig
+from lotus_recon.refinement.config import AdvancedRefinement, RefinementConfig
 from lotus_recon.refinement.sources import choose_sources
 from lotus_recon.types import Scene, SparsePoints, View
 from tests.alignment.analytic import true_depth
 from tests.refinement.scenes import views
 
-CONFIG = RefinementConfig(sources=2, best_parallax_deg=10.0)
+CONFIG = RefinementConfig(advanced=AdvancedRefinement(sources=2, best_sources=2, best_parallax_deg=10.0))
 
 
 def choose(scene: Scene, index: int, config: RefinementConfig = CONFIG) -> list[int]:
@@ -72,7 +72,7 @@ def test_a_photo_of_the_same_scale_is_preferred() -> None:
     seen = views(3, step=0.5)
     coarse = replace(seen[2], camera=seen[2].camera.resized(40, 30))
     scene = Scene((seen[0], seen[1], coarse), SparsePoints.empty())
-    one = replace(CONFIG, sources=1)
+    one = replace(CONFIG, advanced=replace(CONFIG.advanced, sources=1, best_sources=1))
     assert choose(scene, 1, one) == [0]
 
 

@@ -1,4 +1,4 @@
-"""The report of a small made-up run: all figures are in the file and on the page, all pictures exist."""
+"""The report of a small made-up run: all figures are in the file and on the page, all images exist."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.maps import save_arrays, save_prediction
+from lotus_recon.io.maps import save_maps, save_prediction
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.reporting import stage
-from lotus_recon.reporting.config import ReportConfig
+from lotus_recon.reporting.config import AdvancedReport, ReportConfig
 from lotus_recon.types import (
     Camera,
     DepthKind,
@@ -31,7 +31,7 @@ from lotus_recon.types import (
 
 CAMERA = Camera(32, 24, 30.0, 30.0, 16.0, 12.0)
 NAMES = ("a b/größe & <1>.jpg", "b.png", "c.jpg", "d.jpg")
-CONFIG = ReportConfig(report_views=3, picture_width=24, render_width=40)
+CONFIG = ReportConfig(report_views=3, advanced=AdvancedReport(picture_width=24, render_width=40))
 
 
 def fill(root: Path, view: View) -> None:
@@ -50,8 +50,7 @@ def fill(root: Path, view: View) -> None:
     save_prediction(root / "prediction" / f"{view.stem}.npz", raw)
     aligned = DepthMap(values, valid, DepthKind.SCENE)
     save_prediction(root / "alignment" / f"{view.stem}.npz", Prediction(aligned, None))
-    arrays = {"depth": values, "depth_valid": valid, "confidence": values - 1}
-    save_arrays(root / "consistency" / f"{view.stem}.npz", **arrays)
+    save_maps(root / "consistency" / f"{view.stem}.npz", aligned, confidence=values - 1)
 
 
 @pytest.fixture
@@ -129,15 +128,15 @@ def test_every_picture_exists_and_shows_its_view(inputs: stage.Inputs, tmp_path:
     content = stage.run(inputs, CONFIG, out).content
     assert [row["view"] for row in content["views"]] == list(NAMES[:3])
     for row in content["views"]:
-        assert list(row["pictures"]) == ["input", "depth", "normals", "aligned depth", "confidence"]
-        assert {Image.open(out / name).size for name in row["pictures"].values()} == {(24, 18)}
-    pixel = Image.open(out / content["views"][0]["pictures"]["normals"]).getpixel((9, 9))
+        assert list(row["images"]) == ["input", "depth", "normals", "aligned depth", "confidence"]
+        assert {Image.open(out / name).size for name in row["images"].values()} == {(24, 18)}
+    pixel = Image.open(out / content["views"][0]["images"]["normals"]).getpixel((9, 9))
     assert pixel == pytest.approx((128, 128, 255), abs=6)
     assert len(content["renders"]) == 3
     for row in content["renders"]:
-        assert set(row["pictures"]) == {"color", "shaded"}
-        assert {Image.open(out / name).size for name in row["pictures"].values()} == {(40, 30)}
-    center = np.asarray(Image.open(out / content["renders"][0]["pictures"]["color"]))[15, 20]
+        assert set(row["images"]) == {"color", "shaded"}
+        assert {Image.open(out / name).size for name in row["images"].values()} == {(40, 30)}
+    center = np.asarray(Image.open(out / content["renders"][0]["images"]["color"]))[15, 20]
     assert center == pytest.approx([70, 70, 70], abs=4)
 
 
@@ -159,21 +158,27 @@ def test_the_page_is_whole_and_shows_what_the_file_holds(inputs: stage.Inputs, t
 
 
 def test_views_are_spread_evenly_and_those_with_maps_come_first(inputs: stage.Inputs, tmp_path: Path) -> None:
-    few = stage.run(inputs, replace(CONFIG, report_views=2, render_width=0), tmp_path / "few").content
+    few = stage.run(
+        inputs, replace(CONFIG, report_views=2, advanced=replace(CONFIG.advanced, render_width=0)), tmp_path / "few"
+    ).content
     assert [row["view"] for row in few["views"]] == [NAMES[0], NAMES[2]]
     assert few["renders"] == []
     for folder in ("prediction", "alignment"):
         (tmp_path / folder / "c.npz").unlink()
-    left = stage.run(inputs, replace(CONFIG, render_width=0), tmp_path / "left").content
+    left = stage.run(
+        inputs, replace(CONFIG, advanced=replace(CONFIG.advanced, render_width=0)), tmp_path / "left"
+    ).content
     assert [row["view"] for row in left["views"]] == list(NAMES[:2])
-    none = stage.run(inputs, replace(CONFIG, report_views=0, render_width=0), tmp_path / "none").content
+    none = stage.run(
+        inputs, replace(CONFIG, report_views=0, advanced=replace(CONFIG.advanced, render_width=0)), tmp_path / "none"
+    ).content
     assert none["views"] == []
 
 
 def test_a_run_that_ended_early_has_a_report_too(inputs: stage.Inputs, tmp_path: Path) -> None:
     early = stage.Inputs(inputs.scene, inputs.images_dir, inputs.photos)
     content = stage.run(early, CONFIG, tmp_path / "report").content
-    assert [list(row["pictures"]) for row in content["views"]] == [["input"]] * 3
+    assert [list(row["images"]) for row in content["views"]] == [["input"]] * 3
     assert content["renders"] == []
     assert content["aligned_near_far"] is None
     assert "none" in (tmp_path / "report" / stage.PAGE_FILE).read_text()

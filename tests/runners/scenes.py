@@ -16,17 +16,18 @@ from lotus_recon.io.maps import save_prediction
 from lotus_recon.types import DepthKind, DepthMap, Prediction
 from lotus_recon.workspace import file_fingerprint
 from tests.recipes.scenes import write_scene
+from tests.recipes.test_refinement import write_scene as write_textured_scene
 
 ROOT = Path(__file__).resolve().parents[2]
 
 _OPTIONS = {
     "sfm": {"pose_unit": "m", "triangulate": False},
     "alignment": {"align": "none"},
-    "report": {"render_width": 64, "picture_width": 64, "report_views": 2},
+    "report": {"report_views": 2, "advanced": {"picture_width": 64, "render_width": 64}},
     "runtime": {"deterministic": True},
 }
 # Files that say when, where and how long, and those that hold the mark of one run.
-_OF_THE_RUN = {"log.txt", ".lock", "scene.json", "index.html", ".lease.json"}
+_OF_THE_RUN = {"log.txt", ".lock", "scene.json", "index.html", ".lease"}
 _TIMES = {"seconds", "measured_memory_mb", "peak_memory_mb", "run_id", "input_hash", "stages", "total", "warnings"}
 
 
@@ -49,6 +50,18 @@ def write_views(root: Path, name: str, count: int = 4) -> dict[str, Any]:
     return {
         "name": name, "kind": "multi_view", "images": f"{name}/photos é", "predictions": f"{name}/maps",
         "poses": f"{name}/transforms.json", "options": _OPTIONS,
+    }  # fmt: skip
+
+
+def write_textured(root: Path, name: str) -> dict[str, Any]:
+    """A multi-view scene that has every stage: textured photos, affine depth and normals; its entry in a manifest."""
+    write_textured_scene(root / name, with_normals=True)
+    fast = {"sfm": {"triangulate": True}, "refinement": {"sources": 4}, "fusion": {"fusion": "normal"}}
+    fast |= {"integration": {"integration_scale": 0.1}}  # trying several takes minutes on one thread
+    options = {**_OPTIONS, **fast, "alignment": {"align": "auto"}}
+    return {
+        "name": name, "kind": "multi_view", "images": f"{name}/photos", "predictions": f"{name}/maps",
+        "poses": f"{name}/transforms.json", "options": options,
     }  # fmt: skip
 
 

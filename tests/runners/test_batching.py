@@ -104,6 +104,13 @@ def test_weights_are_read_once() -> None:
     assert make_model("nano", ModelOptions()) is not first
 
 
+def test_of_three_models_the_one_used_longest_ago_is_loaded_again() -> None:
+    warm = WarmModels()
+    for processing_res in (32, 64, 32, 96, 32, 64):
+        warm("nano", ModelOptions(processing_res=processing_res), "cpu", "float32")
+    assert warm.loaded == 4
+
+
 @pytest.mark.parametrize("count", [1, 5])
 def test_one_caller_may_ask_for_more_than_a_batch(count: int) -> None:
     queue = BatchingQueue(Recorder())

@@ -169,7 +169,7 @@ def test_interrupt_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path, sta
     assert driver.returncode == 130
     assert "Traceback" not in errors
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
-    assert not list(out.glob("*/.lease.json"))
+    assert not list(out.glob("*/.lease"))
     assert (out / "batch_report.html").exists()
     before = run_ids(out)
     assert batch(manifest, out).returncode == 0

@@ -11,14 +11,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lotus_recon.bounded_yaml import load_bounded
 from lotus_recon.errors import InputError
-from lotus_recon.recipes import multi_view
 from lotus_recon.recipes.config import MultiViewConfig, SingleViewConfig
-from lotus_recon.runners.bounded_yaml import load_bounded
 from lotus_recon.runners.building import Defaults
 from lotus_recon.runners.jobs import SceneJob, check_name, shard_of
 from lotus_recon.runners.manifest import ManifestError, read_jobs
-from lotus_recon.runners.run import STAGES
 from tests.runners.scenes import ROOT, batch, write_manifest, write_photo, write_views
 
 DEFAULTS = Defaults(ROOT / "configs")
@@ -36,16 +34,16 @@ def problems(manifest: Path) -> dict[str, str]:
 
 def test_options_come_from_preset_defaults_scene_and_command_line(tmp_path: Path) -> None:
     views, photo = write_views(tmp_path, "v0", 2), write_photo(tmp_path, "p1")
-    views["options"] = {"fusion": {"voxel_footprints": 1.5}}
-    shared = {"preset": "fast", "options": {"fusion": {"voxel_footprints": 4.0}, "output": {"far_over_near": 9.0}}}
+    views["options"] = {"tsdf": {"voxel_footprints": 1.5}}
+    shared = {"preset": "fast", "options": {"tsdf": {"voxel_footprints": 4.0}, "output": {"depth_range_ratio": 9.0}}}
     manifest = write_manifest(tmp_path, [views, photo], **shared)
     scene, single = (job.config for job in read(manifest, options={"sfm": {"max_size": 111}}))
     assert isinstance(scene, MultiViewConfig)
     assert isinstance(single, SingleViewConfig)
     assert scene.sfm.max_size == 111, "the command line wins over the preset"
-    assert scene.sfm.max_features == 4096, "of the preset"
-    assert scene.fusion.voxel_footprints == 1.5, "the scene wins over the defaults"
-    assert single.output.far_over_near == 9.0, "defaults of the other kind are left out, not refused"
+    assert scene.sfm.advanced.max_features == 4096, "of the preset"
+    assert scene.tsdf.voxel_footprints == 1.5, "the scene wins over the defaults"
+    assert single.output.depth_range_ratio == 9.0, "defaults of the other kind are left out, not refused"
     assert scene.prediction.model == "precomputed", "predictions name their model"
     assert scene.sfm.poses == tmp_path / "v0/transforms.json"
 
@@ -74,10 +72,10 @@ def test_folder_csv_lines_and_yaml_name_the_same_scenes(tmp_path: Path) -> None:
     read_csv.write_text("name,images,surface.edge_ratio\np1,p1,3\n")
     with pytest.raises(ManifestError, match="edge_ratio"):
         read(read_csv)
-    read_csv.write_text("name,images,output.far_over_near\np1,p1,3\n")
+    read_csv.write_text("name,images,output.depth_range_ratio\np1,p1,3\n")
     (job,) = read(read_csv)
     assert isinstance(job.config, SingleViewConfig)
-    assert job.config.output.far_over_near == 3.0
+    assert job.config.output.depth_range_ratio == 3.0
 
 
 def test_every_problem_of_every_scene_is_told_at_once(tmp_path: Path) -> None:
@@ -97,8 +95,8 @@ def test_every_problem_of_every_scene_is_told_at_once(tmp_path: Path) -> None:
         {"name": "both", "images": "p0", "video": "p0/photo.png"},
         {"name": "text", "images": "notes.txt"},
         {**good, "name": "poses", "poses": "p0"},
-        {**good, "name": "option", "options": {"output": {"far_over": 3}}},
-        {**good, "name": "value", "options": {"output": {"far_over_near": "much"}}},
+        {**good, "name": "option", "options": {"output": {"depth_rang": 3}}},
+        {**good, "name": "value", "options": {"output": {"depth_range_ratio": "much"}}},
         {**good, "name": "preset", "preset": "best"},
         {"images": "p0"},
     ]
@@ -116,8 +114,8 @@ def test_every_problem_of_every_scene_is_told_at_once(tmp_path: Path) -> None:
         10: "not a video file",
         11: "not a photo",
         12: "belongs to multi_view",
-        13: "did you mean 'far_over_near'",
-        14: "far_over_near",
+        13: "did you mean 'depth_range_ratio'",
+        14: "depth_range_ratio",
         15: "allowed: fast, default, fine",
         16: "needs a name",
     }
@@ -158,14 +156,14 @@ def test_a_manifest_that_cannot_be_read_says_why(tmp_path: Path, text: str, mess
 def test_aliases_cannot_explode(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(InputError, match="aliases stand for more than"):
         load_bounded("\n".join(lines), "bomb")
     with pytest.raises(InputError, match="inside what it names"):
         load_bounded("a: &a [*a]", "loop")
     with pytest.raises(InputError, match="levels"):
         load_bounded("[" * 300 + "]" * 300, "deep")
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert load_bounded("a: &a {b: 1}\nc: *a", "fine") == {"a": {"b": 1}, "c": {"b": 1}}
 
 
@@ -211,7 +209,3 @@ def test_nothing_is_written_when_the_manifest_is_wrong(tmp_path: Path) -> None:
     for source in ("empty", "missing"):
         with pytest.raises(InputError):
             read(tmp_path / source)
-
-
-def test_stage_names_of_only_are_those_of_the_recipe() -> None:
-    assert ("frames", *multi_view.STAGES) == STAGES

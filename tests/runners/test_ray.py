@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from lotus_recon.errors import InputError
+from lotus_recon.recipes.table import MULTI_VIEW
 from lotus_recon.runners.config import RunnerConfig
 from tests.runners.kills import Disturbance, kill_driver
 from tests.runners.scenes import (
@@ -29,6 +30,7 @@ from tests.runners.scenes import (
     run_ids,
     write_manifest,
     write_photo,
+    write_textured,
     write_views,
 )
 
@@ -95,6 +97,17 @@ def test_the_result_does_not_depend_on_the_runner(tmp_path: Path, cluster: Any) 
     ran = run_ids(tmp_path / "ray")
     assert batch(manifest, tmp_path / "ray").returncode == 0, "another runner goes on with it"
     assert run_ids(tmp_path / "ray") == ran
+
+
+def test_every_stage_gives_the_same_files_on_ray(tmp_path: Path) -> None:
+    """SCENE depth, predicted normals, refinement and ``--fusion normal``: all stages but the frames of a video."""
+    manifest = write_manifest(tmp_path, [write_textured(tmp_path, "all")])
+    for name, runner in (("local", ["--workers", "1"]), ("ray", ["--runner", "ray", "--address", "local"])):
+        result = batch(manifest, tmp_path / name, *runner)
+        assert result.returncode == 0, result.stderr
+    stages = {row["stage"] for row in records(tmp_path / "ray")["all"]["stages"]}
+    assert stages == {stage.name for stage in MULTI_VIEW} - {"frames"}
+    assert contents(tmp_path / "local") == contents(tmp_path / "ray")
 
 
 @pytest.mark.slow
@@ -196,5 +209,5 @@ def test_impossible_options_are_refused() -> None:
 
     impossible: list[tuple[str, Any]] = [("workers", 0), ("threads", 0), ("retries", -1), ("timeout", 0.0)]
     for option, value in [*impossible, ("memory_limit", -5)]:
-        with pytest.raises(InputError, match=f"--{option.replace('_', '-')} "):
+        with pytest.raises(InputError, match=f"{option} "):
             local_shape(BatchConfig(replace(RunnerConfig(), **{option: value})), deterministic=False)

@@ -10,7 +10,7 @@ import pycolmap
 
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import Photo
-from lotus_recon.sfm.shots import Shot, StartCamera
+from lotus_recon.sfm.images import CameraPrior, SfmImage
 
 WIDTH, HEIGHT = 1024, 768
 
@@ -40,12 +40,12 @@ def synthesize(
     return truth
 
 
-def shots_of(truth: pycolmap.Reconstruction, fixed: bool = False) -> list[Shot]:
+def images_of(truth: pycolmap.Reconstruction, fixed: bool = False) -> list[SfmImage]:
     """Shots for the images of a synthetic scene; the photos behind them do not exist."""
     camera = SourceCamera.of_colmap(next(iter(truth.cameras.values())))
-    start = StartCamera(camera, has_prior=True, fixed=fixed)
+    prior = CameraPrior(camera, has_prior=True, fixed=fixed)
     return [
-        Shot(image_id, Photo(Path(image.name), image.name), WIDTH, HEIGHT, image.camera_id, start)
+        SfmImage(image_id, Photo(Path(image.name), image.name), WIDTH, HEIGHT, image.camera_id, prior)
         for image_id, image in sorted(truth.images.items())
     ]
 
@@ -54,3 +54,16 @@ def poses_of(model: pycolmap.Reconstruction) -> dict[str, np.ndarray]:
     """cam_from_world (4, 4) of every registered image by name."""
     images = [model.image(i) for i in model.reg_image_ids()]
     return {image.name: np.vstack([image.cam_from_world().matrix(), [0, 0, 0, 1]]) for image in images}
+
+
+def render_photos(folder: Path, views: int = 8, size: tuple[int, int] = (WIDTH, HEIGHT)) -> pycolmap.Reconstruction:
+    """Write photos of a synthetic scene (radial distortion) into ``folder``; the same ones every time. The truth."""
+    folder.mkdir(parents=True)
+    pycolmap.set_random_seed(0)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_frames_per_rig, options.num_points3D = 1, views, 250
+    options.camera_width, options.camera_height = size
+    options.camera_params = [1.25 * size[0], size[0] / 2, size[1] / 2, 0.05]
+    truth = pycolmap.synthesize_dataset(options)
+    pycolmap.synthesize_images(pycolmap.SyntheticImageOptions(), truth, str(folder))
+    return truth

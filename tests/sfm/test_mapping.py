@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import PIL.Image  # noqa: F401  must come before pycolmap
 import pycolmap
 import pytest
 
 from lotus_recon.config import Runtime
 from lotus_recon.evaluation.metrics import pose_metrics
 from lotus_recon.sfm.bundle_adjustment import Refined, refine
-from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.config import AdvancedSfm, SfmConfig
 from lotus_recon.sfm.mapping import Settings, is_sound, map_photos, median_angle_deg
-from tests.sfm.helpers import poses_of, shots_of, synthesize
+from tests.sfm.helpers import images_of, poses_of, synthesize
 
 TRUE_PARAMS = (1280.0, 1290.0, 530.0, 370.0, 0.03, -0.01, 0.001, -0.001)
 
@@ -22,7 +23,7 @@ TRUE_PARAMS = (1280.0, 1290.0, 530.0, 370.0, 0.03, -0.01, 0.001, -0.001)
 def test_mapping_finds_the_true_poses(tmp_path: Path, mapper: str) -> None:
     truth = synthesize(tmp_path / "database.db")
     config = SfmConfig(mapper="global" if mapper == "global" else "incremental")
-    model = map_photos(shots_of(truth), tmp_path / "database.db", Settings("normal"), config, Runtime())
+    model = map_photos(images_of(truth), tmp_path / "database.db", Settings("normal"), config, Runtime())
     assert model is not None
     errors = pose_metrics(poses_of(model), poses_of(truth))
     assert errors["registered"] == 1.0
@@ -35,7 +36,7 @@ def test_mapping_repeats_bit_for_bit_when_asked(tmp_path: Path) -> None:
     truth = synthesize(tmp_path / "database.db", noise_px=0.5)
     runtime = Runtime(seed=5, deterministic=True)
     runs = [
-        map_photos(shots_of(truth), tmp_path / "database.db", Settings("normal"), SfmConfig(), runtime) for _ in "ab"
+        map_photos(images_of(truth), tmp_path / "database.db", Settings("normal"), SfmConfig(), runtime) for _ in "ab"
     ]
     first, second = (poses_of(run) for run in runs if run is not None)
     assert all(np.array_equal(first[name], second[name]) for name in first)
@@ -44,13 +45,15 @@ def test_mapping_repeats_bit_for_bit_when_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mapper", ["incremental", "global"])
 def test_given_intrinsics_are_not_touched(tmp_path: Path, mapper: str) -> None:
     truth = synthesize(tmp_path / "database.db", noise_px=0.5)
-    shots = shots_of(truth, fixed=True)
+    images = images_of(truth, fixed=True)
     config = SfmConfig(mapper="global" if mapper == "global" else "incremental")
-    model = map_photos(shots, tmp_path / "database.db", Settings("normal"), config, Runtime())
+    model = map_photos(images, tmp_path / "database.db", Settings("normal"), config, Runtime())
     assert model is not None
-    refined = refine(model, {shots[0].camera_number}, SfmConfig(refine_principal_point="on"), Runtime())
+    refined = refine(
+        model, {images[0].camera_number}, SfmConfig(advanced=AdvancedSfm(refine_principal_point="on")), Runtime()
+    )
     for found in (model, refined.model):
-        assert found.camera(shots[0].camera_number).params.tolist() == [1280.0, 512.0, 384.0, 0.05]
+        assert found.camera(images[0].camera_number).params.tolist() == [1280.0, 512.0, 384.0, 0.05]
 
 
 def test_a_model_without_baseline_is_not_sound(tmp_path: Path) -> None:
@@ -70,34 +73,38 @@ def refined_from_rough(tmp_path: Path, views: int, config: SfmConfig) -> Refined
     camera = next(iter(model.cameras.values()))
     camera.model = pycolmap.CameraModelId.SIMPLE_RADIAL
     camera.params = [1270.0, 512.0, 384.0, 0.0]
-    rough = refine(model, set(), SfmConfig(refine_principal_point="off"), Runtime())
+    rough = refine(model, set(), SfmConfig(advanced=AdvancedSfm(refine_principal_point="off")), Runtime())
     return refine(rough.model, set(), config, Runtime())
 
 
 def test_refinement_finds_principal_point_and_both_focal_lengths(tmp_path: Path) -> None:
     refined = refined_from_rough(tmp_path, 30, SfmConfig())
-    assert set(refined.freedom.values()) == {"all"}
+    assert set(refined.intrinsics.values()) == {"all"}
     np.testing.assert_allclose(next(iter(refined.model.cameras.values())).params[:4], TRUE_PARAMS[:4], atol=1.5)
     assert refined.error_after_px < 0.6 * refined.error_before_px
 
 
-def test_distortion_that_the_photos_do_not_show_is_not_freed(tmp_path: Path) -> None:
+def test_distortion_that_the_photos_do_not_show_is_not_refined(tmp_path: Path) -> None:
     # The points keep to the middle of these photos: ten of them do not tell where the corners lie.
     refined = refined_from_rough(tmp_path, 10, SfmConfig())
-    assert set(refined.freedom.values()) == {"principal point"}
+    assert set(refined.intrinsics.values()) == {"principal point"}
     np.testing.assert_allclose(next(iter(refined.model.cameras.values())).params[:4], TRUE_PARAMS[:4], atol=5)
 
 
-def test_too_few_views_free_only_the_focal_length(tmp_path: Path) -> None:
+def test_too_few_views_refine_only_the_focal_length(tmp_path: Path) -> None:
     refined = refined_from_rough(tmp_path, 3, SfmConfig())
-    assert set(refined.freedom.values()) == {"focal length"}
+    assert set(refined.intrinsics.values()) == {"focal length"}
     camera = next(iter(refined.model.cameras.values()))
     assert (camera.principal_point_x, camera.principal_point_y) == (512.0, 384.0)
 
 
 def test_refinement_off_leaves_the_principal_point(tmp_path: Path) -> None:
     camera = next(
-        iter(refined_from_rough(tmp_path, 10, SfmConfig(refine_principal_point="off")).model.cameras.values())
+        iter(
+            refined_from_rough(
+                tmp_path, 10, SfmConfig(advanced=AdvancedSfm(refine_principal_point="off"))
+            ).model.cameras.values()
+        )
     )
     assert (camera.principal_point_x, camera.principal_point_y) == (512.0, 384.0)
 
@@ -109,7 +116,7 @@ def test_photos_without_distortion_get_a_camera_without(tmp_path: Path) -> None:
     camera.model = pycolmap.CameraModelId.SIMPLE_RADIAL
     camera.params = [1285.0, 512.0, 384.0, 0.001]
     refined = refine(model, set(), SfmConfig(), Runtime())
-    assert set(refined.freedom.values()) == {"no distortion"}
+    assert set(refined.intrinsics.values()) == {"no distortion"}
     camera = next(iter(refined.model.cameras.values()))
     assert camera.model_name == "PINHOLE"
     np.testing.assert_allclose(camera.params, params, atol=1.5)

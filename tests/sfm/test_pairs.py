@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from lotus_recon.errors import InputError
-from lotus_recon.sfm.config import SfmConfig
+from lotus_recon.sfm.config import AdvancedSfm, SfmConfig
 from lotus_recon.sfm.pairs import choose_pairs, natural_order, read_pairs, sequential_pairs
 from lotus_recon.sfm.retrieval import most_similar, vlad_descriptors
-from tests.sfm.helpers import shots_of, synthesize
+from tests.sfm.helpers import images_of, synthesize
 
 NAMES = ["a b.jpg", "ü.png", "c.jpg"]
 
@@ -92,20 +92,22 @@ def test_retrieval_repeats() -> None:
 
 
 def test_matcher_follows_from_number_and_options(tmp_path: Path) -> None:
-    shots = shots_of(synthesize(tmp_path / "database.db", views=4, points=50))
+    images = images_of(synthesize(tmp_path / "database.db", views=4, points=50))
     every = list(itertools.combinations(range(4), 2))
-    (tmp_path / "pairs.txt").write_text(f"{shots[0].name}\t{shots[2].name}\n")
+    (tmp_path / "pairs.txt").write_text(f"{images[0].name}\t{images[2].name}\n")
     given = SfmConfig(pairs=tmp_path / "pairs.txt")
     chosen = [
-        choose_pairs(shots, tmp_path / "database.db", config, 0)
-        for config in (SfmConfig(), given, SfmConfig(matcher="sequential", match_neighbors=1))
+        choose_pairs(images, tmp_path / "database.db", config, 0)
+        for config in (SfmConfig(), given, SfmConfig(matcher="sequential", advanced=AdvancedSfm(match_neighbors=1)))
     ]
     assert [choice.matcher for choice in chosen] == ["exhaustive", "pairs", "sequential"]
     assert chosen[0].pairs == every
     assert chosen[1].pairs == [(0, 2)]
-    many = choose_pairs(shots * 21, tmp_path / "database.db", SfmConfig(match_neighbors=3), 0)
+    many = choose_pairs(images * 21, tmp_path / "database.db", SfmConfig(advanced=AdvancedSfm(match_neighbors=3)), 0)
     assert many.matcher == "retrieval"
-    ordered = choose_pairs(shots * 21, tmp_path / "database.db", SfmConfig(match_neighbors=3, ordered=True), 0)
+    ordered = choose_pairs(
+        images * 21, tmp_path / "database.db", SfmConfig(ordered=True, advanced=AdvancedSfm(match_neighbors=3)), 0
+    )
     assert ordered.matcher == "sequential"
     with pytest.raises(InputError, match="--pairs FILE"):
-        choose_pairs(shots, tmp_path / "database.db", SfmConfig(matcher="pairs"), 0)
+        choose_pairs(images, tmp_path / "database.db", SfmConfig(matcher="pairs"), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import cv2
@@ -19,11 +20,12 @@ from lotus_recon.io.cameras import SourceCamera, read_colmap_scene
 from lotus_recon.io.images import list_photos
 from lotus_recon.io.transforms import write_transforms
 from lotus_recon.sfm.config import SfmConfig
-from lotus_recon.sfm.features import extract_features, working_name
-from lotus_recon.sfm.shots import survey
+from lotus_recon.sfm.database import FeatureFolder, working_name
+from lotus_recon.sfm.features import extract_features
+from lotus_recon.sfm.images import images_with_priors
 from lotus_recon.sfm.stage import Inputs, SfmResult, run
 from lotus_recon.sfm.undistortion import reprojection_errors
-from tests.sfm.helpers import poses_of
+from tests.sfm.helpers import poses_of, render_photos
 
 VIEWS = 8
 
@@ -101,33 +103,30 @@ def test_masked_features_are_left_out(tmp_path: Path) -> None:
     PIL.Image.fromarray(mask).save(tmp_path / "mask.png")
     photos = list_photos(tmp_path / "photos")
     config = SfmConfig(sfm_max_size=200)
-    shots = survey(photos, config)
-    colors = extract_features(shots, {"sub/b.jpg": tmp_path / "mask.png"}, tmp_path / "db", config, Runtime())
-    database = pycolmap.Database.open(str(tmp_path / "db"))
+    images = images_with_priors(photos, config)
+    folder = FeatureFolder(tmp_path / "features", images)
+    folder.prepare()
+    colors = extract_features(folder, {"sub/b.jpg": tmp_path / "mask.png"}, config, Runtime())
+    database = pycolmap.Database.open(str(folder.database))
     keypoints = [database.read_keypoints(number) for number in (1, 2)]
     database.close()
     assert keypoints[0][:, 0].min() < 20
     assert len(keypoints[1]) > 20
     assert keypoints[1][:, 0].min() >= 125  # the mask begins at 250 of 400, features are found at half the size
     assert [len(colors[number]) for number in (1, 2)] == [len(points) for points in keypoints]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["db", "mask.png", "photos"]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["colors", "database.db"]
+    shutil.rmtree(folder.path)
+    folder.prepare()
     PIL.Image.fromarray(mask[:200]).save(tmp_path / "mask.png")
     with pytest.raises(InputError, match=r"mask\.png is 400x200 pixels, its photo 400x300"):
-        extract_features(shots, {"a.png": tmp_path / "mask.png"}, tmp_path / "db", config, Runtime())
+        extract_features(folder, {"a.png": tmp_path / "mask.png"}, config, Runtime())
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pycolmap.Reconstruction]:
     """Photos of a synthetic scene (radial distortion), named with a space and a non-ASCII letter, and the truth."""
     folder = tmp_path_factory.mktemp("rendered") / "photos ä"
-    folder.mkdir()
-    pycolmap.set_random_seed(0)
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_frames_per_rig, options.num_points3D = 1, VIEWS, 250
-    options.camera_params = [1280.0, 512.0, 384.0, 0.05]
-    truth = pycolmap.synthesize_dataset(options)
-    pycolmap.synthesize_images(pycolmap.SyntheticImageOptions(), truth, str(folder))
-    return folder, truth
+    return folder, render_photos(folder, VIEWS)
 
 
 @pytest.mark.slow
@@ -141,7 +140,7 @@ def test_from_scratch(rendered: tuple[Path, pycolmap.Reconstruction], out: Path)
     assert all(max(view.camera.size) == 512 for view in result.scene.views)
     assert np.median(reprojection_errors(result.scene.points, result.scene.views)) < 1
     assert result.report["registered"] == VIEWS
-    assert sorted(path.name for path in out.iterdir()) == ["database.db", "distorted.json", "sfm.json", "sparse"]
+    assert sorted(path.name for path in out.iterdir()) == [".mapped", "database.db", "distorted.json", "sfm.json"]
     database = pycolmap.Database.open(str(out / "database.db"))
     assert sorted(image.name for image in database.read_all_images()) == [view.name for view in result.scene.views]
     database.close()
@@ -186,7 +185,7 @@ def test_given_points_are_used_as_they_are(
     again = SfmResult.load(out)
     assert again.report == json.loads((out / "sfm.json").read_text())
     assert [view.name for view in again.scene.views] == [view.name for view in result.scene.views]
-    assert read_colmap_scene(out / "sparse").views[0].camera == result.scene.views[0].camera
+    assert read_colmap_scene(out / ".mapped").views[0].camera == result.scene.views[0].camera
 
 
 def test_no_triangulation_when_told(rendered: tuple[Path, pycolmap.Reconstruction], out: Path) -> None:
@@ -201,7 +200,7 @@ def test_no_triangulation_when_told(rendered: tuple[Path, pycolmap.Reconstructio
     assert result.scene.views[0].camera.size == (1024, 768)
 
 
-def test_unplaced_photos_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture, shared: Path) -> None:
+def test_unregistered_photos_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture, shared: Path) -> None:
     """Three small photos of the fountain and one of nothing."""
     for number in (4, 5, 6):
         image = PIL.Image.open(shared / "data" / "fountain_p11" / "images" / f"{number:04d}.jpg").resize((480, 320))
@@ -215,9 +214,19 @@ def test_unplaced_photos_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "stray.png; 1 of them do not match the others" in caplog.text
 
 
+def test_photos_may_have_any_numbers_for_names(tmp_path: Path, shared: Path) -> None:
+    """Such as those under which COLMAP's database knows other photos meanwhile."""
+    for number in (4, 5, 6):
+        image = PIL.Image.open(shared / "data" / "fountain_p11" / "images" / f"{number:04d}.jpg").resize((480, 320))
+        save(tmp_path / "photos", f"{number - 2:06d}.png", np.array(image))
+    (tmp_path / "out").mkdir()
+    result = run(Inputs(list_photos(tmp_path / "photos")), SfmConfig(), tmp_path / "out")
+    assert [view.name for view in result.scene.views] == ["000002.png", "000003.png", "000004.png"]
+
+
 def test_working_names_have_no_spaces() -> None:
     from lotus_recon.io.images import Photo
-    from lotus_recon.sfm.shots import Shot, StartCamera
+    from lotus_recon.sfm.images import CameraPrior, SfmImage
 
-    start = StartCamera(SourceCamera("PINHOLE", 4, 3, (4.0, 4.0, 2.0, 1.5)), has_prior=False, fixed=False)
-    assert " " not in working_name(Shot(1, Photo(Path("a b.png"), "a b.png"), 4, 3, 1, start))
+    prior = CameraPrior(SourceCamera("PINHOLE", 4, 3, (4.0, 4.0, 2.0, 1.5)), has_prior=False, fixed=False)
+    assert " " not in working_name(SfmImage(1, Photo(Path("a b.png"), "a b.png"), 4, 3, 1, prior))

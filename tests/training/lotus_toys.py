@@ -9,7 +9,7 @@ import torch
 from diffusers import PNDMScheduler, UNet2DConditionModel
 
 from lotus_recon.training.config import ObjectiveConfig, StartConfig, TrainConfig, UNetSize, VaeSize
-from lotus_recon.training.learner import Batch
+from lotus_recon.training.task_module import Batch
 from tests.models.toys import WIDTH, write_checkpoint
 
 _UNET = UNetSize([32, 64], layers_per_block=1, cross_attention_dim=16, attention_head_dim=4)

@@ -14,9 +14,9 @@ from lotus_recon.models.nano.network import Encoder
 from lotus_recon.training import nano_losses
 from lotus_recon.training.config import NanoConfig, ObjectiveConfig, OptimizerConfig, StartConfig, TrainConfig
 from lotus_recon.training.imagenet import load_imagenet
-from lotus_recon.training.learner import Batch
-from lotus_recon.training.nano_learner import NanoLearner
+from lotus_recon.training.nano_module import NanoTaskModule
 from lotus_recon.training.objective import IMAGE
+from lotus_recon.training.task_module import Batch
 
 CONFIG = TrainConfig(
     start=StartConfig(family="nano"),
@@ -50,10 +50,10 @@ def a_batch(size: int = 2, seed: int = 0) -> Batch:
     )
 
 
-def loss_of(learner: NanoLearner, batch: Batch) -> torch.Tensor:
-    counts = learner.counts(batch)
+def loss_of(module: NanoTaskModule, batch: Batch) -> torch.Tensor:
+    counts = module.counts(batch)
     return torch.stack(
-        [term.weight * term.total / counts[name] for name, term in learner.terms(learner.network, batch).items()]
+        [term.weight * term.total / counts[name] for name, term in module.terms(module.network, batch).items()]
     ).sum()
 
 
@@ -110,19 +110,19 @@ def test_the_angle_has_a_finite_gradient_where_it_is_zero() -> None:
 
 
 def test_nano_learns_depth_normals_and_the_image() -> None:
-    learner, batch = NanoLearner.from_config(CONFIG, CPU), a_batch()
-    optimizer = torch.optim.AdamW(learner.parameter_groups(OptimizerConfig(learning_rate=2e-3)))
-    first = loss_of(learner, batch).item()
+    module, batch = NanoTaskModule.from_config(CONFIG, CPU), a_batch()
+    optimizer = torch.optim.AdamW(module.parameter_groups(OptimizerConfig(learning_rate=2e-3)))
+    first = loss_of(module, batch).item()
     for _ in range(25):
         optimizer.zero_grad()
-        loss = loss_of(learner, batch)
+        loss = loss_of(module, batch)
         loss.backward()
         optimizer.step()
-    assert loss_of(learner, batch).item() < first / 3
+    assert loss_of(module, batch).item() < first / 3
 
 
 def test_the_loss_of_a_batch_is_that_of_its_halves() -> None:
-    learner, batch = NanoLearner.from_config(CONFIG, CPU), a_batch(2)
+    module, batch = NanoTaskModule.from_config(CONFIG, CPU), a_batch(2)
     halves = [
         Batch(
             batch.names[i : i + 1],
@@ -134,35 +134,35 @@ def test_the_loss_of_a_batch_is_that_of_its_halves() -> None:
         )
         for i in range(2)
     ]
-    whole = learner.terms(learner.network, batch)
-    parts = [learner.terms(learner.network, half) for half in halves]
+    whole = module.terms(module.network, batch)
+    parts = [module.terms(module.network, half) for half in halves]
     for name, term in whole.items():
         torch.testing.assert_close(term.total, parts[0][name].total + parts[1][name].total, rtol=1e-4, atol=1e-4)
-    counts = [learner.counts(half) for half in halves]
-    assert learner.counts(batch) == {name: counts[0][name] + counts[1][name] for name in counts[0]}
+    counts = [module.counts(half) for half in halves]
+    assert module.counts(batch) == {name: counts[0][name] + counts[1][name] for name in counts[0]}
 
 
 def test_frozen_blocks_keep_their_weights() -> None:
-    learner = NanoLearner.from_config(replace(CONFIG, nano=replace(CONFIG.nano, frozen_blocks=2)), CPU)
-    loss_of(learner, a_batch()).backward()
-    named = dict(learner.network.named_parameters())
+    module = NanoTaskModule.from_config(replace(CONFIG, nano=replace(CONFIG.nano, frozen_blocks=2)), CPU)
+    loss_of(module, a_batch()).backward()
+    named = dict(module.network.named_parameters())
     assert named["encoder.blocks.1.layers.0.conv.weight"].grad is None
     assert named["encoder.blocks.2.layers.0.conv.weight"].grad is not None
-    listed = [p for group in learner.parameter_groups(OptimizerConfig()) for p in group["params"]]
+    listed = [p for group in module.parameter_groups(OptimizerConfig()) for p in group["params"]]
     assert len(listed) == sum(p.requires_grad for p in named.values())
 
 
 def test_without_the_detail_preserver_the_image_is_no_target() -> None:
     objective = replace(CONFIG.objective, detail_preserver=False)
-    learner = NanoLearner.from_config(replace(CONFIG, objective=objective), CPU)
-    assert IMAGE not in learner.counts(a_batch())
+    module = NanoTaskModule.from_config(replace(CONFIG, objective=objective), CPU)
+    assert IMAGE not in module.counts(a_batch())
 
 
-def test_what_is_saved_predicts_what_the_learner_predicts(tmp_path: Path) -> None:
-    learner = NanoLearner.from_config(CONFIG, CPU)
+def test_what_is_saved_predicts_what_the_task_module_predicts(tmp_path: Path) -> None:
+    module = NanoTaskModule.from_config(CONFIG, CPU)
     rgb = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-    learner.save(tmp_path / "model")
-    expected = learner.predict([rgb])[0]
+    module.save(tmp_path / "model")
+    expected = module.predict([rgb])[0]
     found = NanoModel.from_folder(tmp_path / "model", "cpu").predict(rgb)
     assert expected.depth is not None
     assert found.depth is not None
@@ -179,7 +179,7 @@ def test_what_is_saved_predicts_what_the_learner_predicts(tmp_path: Path) -> Non
 )
 def test_formulations_that_nano_does_not_have_are_refused(objective: ObjectiveConfig) -> None:
     with pytest.raises(InputError, match="nano"):
-        NanoLearner.from_config(replace(CONFIG, objective=objective), CPU)
+        NanoTaskModule.from_config(replace(CONFIG, objective=objective), CPU)
 
 
 def test_the_imagenet_weights_see_a_crossword_puzzle() -> None:

@@ -124,15 +124,15 @@ def test_a_wall_ahead_is_blue() -> None:
     np.testing.assert_array_equal((normal_annotation(wall, np.ones((1, 1), bool))[:, 0, 0] + 1) / 2, [0.5, 0.5, 1])
 
 
-@pytest.mark.parametrize("cell_px", [1, 2, 8])
-def test_latent_mask_is_the_brute_force_one(cell_px: int) -> None:
-    mask = torch.from_numpy(np.random.default_rng(3).random((2, 1, 16, 24)) > 0.6 / cell_px**2)
-    result = latent_mask(mask, cell_px)
-    assert result.shape == (2, 1, 16 // cell_px, 24 // cell_px)
+@pytest.mark.parametrize("vae_scale_factor", [1, 2, 8])
+def test_latent_mask_is_the_brute_force_one(vae_scale_factor: int) -> None:
+    mask = torch.from_numpy(np.random.default_rng(3).random((2, 1, 16, 24)) > 0.6 / vae_scale_factor**2)
+    result = latent_mask(mask, vae_scale_factor)
+    assert result.shape == (2, 1, 16 // vae_scale_factor, 24 // vae_scale_factor)
     assert result.dtype == torch.bool
     for b, _, i, j in np.ndindex(*result.shape):
-        y, x = i * cell_px, j * cell_px
-        assert result[b, 0, i, j] == mask[b, 0, y : y + cell_px, x : x + cell_px].all()
+        y, x = i * vae_scale_factor, j * vae_scale_factor
+        assert result[b, 0, i, j] == mask[b, 0, y : y + vae_scale_factor, x : x + vae_scale_factor].all()
     assert 0 < result.sum() < result.numel()
 
 

@@ -37,7 +37,7 @@ def test_wandb_goes_on_with_the_run_of_the_folder(tmp_path: Path, monkeypatch: p
     for step in (0, 5):
         tracker = open_tracker(toy_config(tracker="wandb"), tmp_path, step)
         tracker.scalars(step + 1, {"train/loss": 0.5})
-        tracker.picture(step + 1, "validation", np.zeros((2, 3, 3), np.uint8))
+        tracker.image(step + 1, "validation", np.zeros((2, 3, 3), np.uint8))
         tracker.close()
     assert started[0]["id"] == started[1]["id"]
     assert started[0]["config"]["loop"]["total_batch"] == 8

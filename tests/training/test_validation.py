@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.training.validation import Choice, choose_samples, score, validate
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
-from tests.training.toys import SIZE, ToyLearner, ToySet
+from tests.training.toys import SIZE, ToySet, ToyTaskModule
 
 EVERYWHERE = np.ones(SIZE, bool)
 
@@ -66,15 +66,15 @@ def test_a_map_without_truth_has_no_score() -> None:
 
 
 def test_scores_are_means_over_the_samples() -> None:
-    learner = ToyLearner(torch.device("cpu"))
+    module = ToyTaskModule(torch.device("cpu"))
     choices = choose_samples([ToySet()], 5)
-    one_by_one = [validate(learner, [choice]).scores["depth/abs_rel"] for choice in choices]
-    assert validate(learner, choices).scores["depth/abs_rel"] == pytest.approx(np.mean(one_by_one))
+    one_by_one = [validate(module, [choice]).scores["depth/abs_rel"] for choice in choices]
+    assert validate(module, choices).scores["depth/abs_rel"] == pytest.approx(np.mean(one_by_one))
 
 
 @pytest.mark.parametrize("process_count", [2, 3, 7])
 def test_processes_share_the_samples(process_count: int) -> None:
-    learner = ToyLearner(torch.device("cpu"))
+    module = ToyTaskModule(torch.device("cpu"))
     choices = choose_samples([ToySet()], 5)
     shares: list[Any] = []
 
@@ -83,44 +83,44 @@ def test_processes_share_the_samples(process_count: int) -> None:
         return []
 
     for index in range(1, process_count):
-        validate(learner, choices, index, process_count, send)
-    together = validate(learner, choices, 0, process_count, lambda results: [*shares, *results])
-    alone = validate(learner, choices)
+        validate(module, choices, index, process_count, send)
+    together = validate(module, choices, 0, process_count, lambda results: [*shares, *results])
+    alone = validate(module, choices)
     assert together.scores == alone.scores
-    assert np.array_equal(together.picture, alone.picture)  # type: ignore[arg-type]  # both are there
+    assert np.array_equal(together.image, alone.image)  # type: ignore[arg-type]  # both are there
 
 
 def test_a_broken_sample_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    learner = ToyLearner(torch.device("cpu"))
-    result = validate(learner, choose_samples([ToySet(broken=1)], 5))
+    module = ToyTaskModule(torch.device("cpu"))
+    result = validate(module, choose_samples([ToySet(broken=1)], 5))
     rest = [Choice(ToySet(), index) for index in (0, 2, 3, 4)]
     assert "toy-1 is left out" in caplog.text
-    assert result.scores == validate(learner, rest).scores
+    assert result.scores == validate(module, rest).scores
 
 
 def test_the_network_trains_on_in_its_mode() -> None:
-    class Watching(ToyLearner):
+    class Watching(ToyTaskModule):
         modes: list[bool] = []  # noqa: RUF012  one instance only
 
         def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
             self.modes.append(self.network.training)
             return super().predict(images)
 
-    learner = Watching(torch.device("cpu"))
-    learner.network.train()
+    module = Watching(torch.device("cpu"))
+    module.network.train()
     before = torch.random.get_rng_state()
-    validate(learner, choose_samples([ToySet()], 2))
-    assert learner.modes == [False, False]
-    assert learner.network.training
+    validate(module, choose_samples([ToySet()], 2))
+    assert module.modes == [False, False]
+    assert module.network.training
     assert torch.equal(before, torch.random.get_rng_state()), "dropout is off"
 
 
-def test_picture_shows_photo_prediction_and_truth() -> None:
-    result = validate(ToyLearner(torch.device("cpu")), choose_samples([ToySet()], 2))
-    assert result.picture is not None
-    height, width = result.picture.shape[:2]
+def test_image_shows_photo_prediction_and_truth() -> None:
+    result = validate(ToyTaskModule(torch.device("cpu")), choose_samples([ToySet()], 2))
+    assert result.image is not None
+    height, width = result.image.shape[:2]
     assert width > 5 * 300, "photo, two maps, two truths"
-    truth = result.picture[100, -160]  # normals towards the camera are light blue
+    truth = result.image[100, -160]  # normals towards the camera are light blue
     assert truth.tolist() == [128, 128, 255]
     assert height > 2 * 240
-    assert validate(ToyLearner(torch.device("cpu")), []).picture is None
+    assert validate(ToyTaskModule(torch.device("cpu")), []).image is None

@@ -1,4 +1,4 @@
-"""A learner, batches and a data set that take milliseconds. As a program: one run, for tests with several processes."""
+"""A task module, batches and a data set that take milliseconds. As a program: a run, for tests with processes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from torch import nn
 
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.training.config import LoopConfig, OptimizerConfig, TrainConfig
-from lotus_recon.training.learner import Batch, Term
 from lotus_recon.training.loop import Parts, train
+from lotus_recon.training.task_module import Batch, Term
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
 
 SIZE = (6, 8)  # height, width
@@ -40,7 +40,7 @@ def toy_config(**loop: Any) -> TrainConfig:
     return replace(TrainConfig(), loop=LoopConfig(**options), optimizer=optimizer)
 
 
-class ToyLearner:
+class ToyTaskModule:
     """Two convolutions with dropout between them that map the photo to an annotation and back to itself."""
 
     def __init__(self, device: torch.device, channels: int = 4, dropout: float = 0.1) -> None:
@@ -74,7 +74,7 @@ class ToyLearner:
         save_file(self.network.state_dict(), str(folder / "toy.safetensors"))
 
 
-class FailingLearner(ToyLearner):
+class FailingTaskModule(ToyTaskModule):
     """Its loss is not a number on the batch that has sample 21, which is one of the third step."""
 
     def terms(self, network: nn.Module, batch: Batch) -> dict[str, Term]:
@@ -135,8 +135,8 @@ class ToySet:
         return Sample(self.name(index), rgb, depth, valid, None, normals, np.ones(SIZE, bool))
 
 
-def toy_parts(**learner: Any) -> Parts:
-    return Parts(lambda config, device: ToyLearner(device, **learner), ToyBatches, lambda config: [ToySet()])
+def toy_parts(**module: Any) -> Parts:
+    return Parts(lambda config, device: ToyTaskModule(device, **module), ToyBatches, lambda config: [ToySet()])
 
 
 def saved_model(out: Path) -> dict[str, torch.Tensor]:
@@ -145,7 +145,7 @@ def saved_model(out: Path) -> dict[str, torch.Tensor]:
 
 
 def failing_parts() -> Parts:
-    return replace(toy_parts(), make_learner=lambda config, device: FailingLearner(device))
+    return replace(toy_parts(), make_task_module=lambda config, device: FailingTaskModule(device))
 
 
 if __name__ == "__main__":

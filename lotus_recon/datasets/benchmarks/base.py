@@ -1,4 +1,4 @@
-"""What a benchmark set hands out, and the facts that its protocol fixes."""
+"""The interface of benchmark sets, and the spec that the protocol of a set fixes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lotus_recon.types import BoolArray
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is measured of one photo; depth or normals may be missing as a whole. All at the size of the photo."""
+    """Ground truth of one photo, at its size; depth or normals may be missing as a whole."""
 
     depth: NDArray[np.float32] | None = None  # (H, W) z-depth, unit of the set
     depth_valid: BoolArray | None = None  # (H, W) the pixels that the protocol scores
@@ -23,8 +23,8 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the protocol of a set fixes besides its files."""
+class BenchmarkSpec:
+    """The settings that the protocol of a set fixes."""
 
     title: str  # as tables name it
     origin: str  # who made it, and where it comes from
@@ -36,12 +36,12 @@ class Facts:
 
 
 class Benchmark(Protocol):
-    """A benchmark set on disk. Making one reads its list; ``missing`` says what of it is not there."""
+    """A benchmark set on disk. Opening one reads its file list; ``missing`` lists the absent files."""
 
-    facts: Facts
+    spec: BenchmarkSpec
 
     def __len__(self) -> int:
-        """How many photos there are."""
+        """Number of photos."""
         ...
 
     def name(self, index: int) -> str:

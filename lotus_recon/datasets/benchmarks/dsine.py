@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.datasets.benchmarks.base import Facts, Truth
+from lotus_recon.datasets.benchmarks.base import BenchmarkSpec, Truth
 from lotus_recon.datasets.benchmarks.source import Source, read_list
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
@@ -59,9 +59,9 @@ def _oasis(source: Source, path: str, size: tuple[int, int]) -> Maps:
 
 @dataclass(frozen=True)
 class NormalLayout:
-    """The facts of one set."""
+    """The spec and layout of one set."""
 
-    facts: Facts
+    spec: BenchmarkSpec
     folder: str
     suffix: str  # of the normals
     read: Callable[[Source, str, tuple[int, int]], Maps]
@@ -69,7 +69,7 @@ class NormalLayout:
 
 def _layout(title: str, folder: str, suffix: str, read: Callable[[Source, str, tuple[int, int]], Maps]) -> NormalLayout:
     origin = f"folder {folder} of dsine_eval.zip, and the split lists, both linked from DSINE's repository"
-    return NormalLayout(Facts(title, origin, padding=32), folder, suffix, read)
+    return NormalLayout(BenchmarkSpec(title, origin, padding=32), folder, suffix, read)
 
 
 LAYOUTS: Mapping[str, NormalLayout] = {
@@ -85,7 +85,7 @@ class DsineSet:
     """Photos and normals of one set. ``root`` is ``dsine_eval``, or the folder of the set in it, or a tar of either."""
 
     def __init__(self, layout: NormalLayout, root: Path, file_list: Path) -> None:
-        self.facts = layout.facts
+        self.spec = layout.spec
         self._layout = layout
         self._source = Source(root)
         self._photos = [row[0] for row in read_list(file_list)]
@@ -145,10 +145,10 @@ def read_exr(source: Source, path: str) -> NDArray[np.float32]:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """A pickle can run any code; one of arrays needs nothing but numpy's own names."""
+    """Unpickles arrays only: a pickle can run any code, but arrays need only names of numpy."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The object, if it is one that arrays are made of."""
+        """The object, if arrays consist of it."""
         if (module, name) not in _PICKLED:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which arrays have no use for")
         return super().find_class(module, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.datasets.benchmarks.base import Facts
+from lotus_recon.datasets.benchmarks.base import BenchmarkSpec
 from lotus_recon.datasets.benchmarks.listed_depth import DepthLayout
 from lotus_recon.datasets.benchmarks.source import Source
 from lotus_recon.errors import InputError
@@ -26,7 +26,7 @@ def _read(source: Source, path: str) -> NDArray[np.float32]:
 
 
 LAYOUT = DepthLayout(
-    Facts(
+    BenchmarkSpec(
         "ETH3D",
         "eth3d.tar of Marigold's evaluation data; eth3d_filename_list.txt of its repository",
         min_depth=1e-5,

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.datasets.benchmarks.base import Facts
+from lotus_recon.datasets.benchmarks.base import BenchmarkSpec
 from lotus_recon.datasets.benchmarks.listed_depth import DepthLayout, Window, scaled_png
 from lotus_recon.datasets.benchmarks.source import Source
 from lotus_recon.errors import InputError
@@ -39,7 +39,7 @@ def _share(top: float, bottom: float, left: float, right: float) -> Callable[[in
 
 
 EIGEN = DepthLayout(
-    Facts(
+    BenchmarkSpec(
         "KITTI",
         "kitti_eigen_split_test.tar of Marigold's evaluation data; eigen_test_files_with_gt.txt of its repository",
         min_depth=1e-5,

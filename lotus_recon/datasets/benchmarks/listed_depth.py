@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.datasets.benchmarks.base import Facts, Truth
+from lotus_recon.datasets.benchmarks.base import BenchmarkSpec, Truth
 from lotus_recon.datasets.benchmarks.source import Source, read_list
 from lotus_recon.errors import InputError
 from lotus_recon.types import BoolArray
@@ -22,9 +22,9 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class DepthLayout:
-    """The facts of one such set. Everything else is the same for all."""
+    """The spec and layout of one such set."""
 
-    facts: Facts
+    spec: BenchmarkSpec
     read: Callable[[Source, str], NDArray[np.float32]]  # file of depth -> (H, W), unit of the set, 0 where missing
     has_mask_file: bool = False  # the third word of a line is an npy mask, and no limits choose pixels
     crop: Callable[[int, int], Window] | None = None  # height, width -> what is left of photo and depth
@@ -38,7 +38,7 @@ class ListedDepthSet:
     """
 
     def __init__(self, layout: DepthLayout, root: Path, file_list: Path) -> None:
-        self.facts = layout.facts
+        self.spec = layout.spec
         self._layout = layout
         self._source = Source(root)
         self._rows = [row for row in read_list(file_list) if row[1:2] != ["None"]]
@@ -46,7 +46,7 @@ class ListedDepthSet:
         for number, row in enumerate(self._rows, 1):
             if len(row) < needed:
                 raise InputError(
-                    f"{file_list}: entry {number} has {len(row)} words; {layout.facts.title} needs photo, depth"
+                    f"{file_list}: entry {number} has {len(row)} words; {layout.spec.title} needs photo, depth"
                     f"{' and mask' if needed == 3 else ''}"
                 )
 
@@ -80,7 +80,7 @@ class ListedDepthSet:
             if mask.shape != depth.shape:
                 raise InputError(f"{self._source.where(row[2])}: mask {mask.shape}, depth {depth.shape}: must agree")
             return mask & np.isfinite(depth) & (depth > 0)
-        low, high = self.facts.min_depth, self.facts.max_depth
+        low, high = self.spec.min_depth, self.spec.max_depth
         valid: BoolArray = np.isfinite(depth) & (depth > (low or 0))
         if high is not None:
             valid &= depth < high
@@ -100,10 +100,10 @@ class ListedDepthSet:
 
 
 def millimetres(source: Source, path: str) -> NDArray[np.float32]:
-    """Depth in metres of a PNG in millimetres."""
+    """(H, W) depth in metres of a PNG in millimetres."""
     return scaled_png(source, path, 1000)
 
 
 def scaled_png(source: Source, path: str, counts_per_metre: float) -> NDArray[np.float32]:
-    """Depth in metres of a PNG of 16 bits."""
+    """(H, W) depth in metres of a 16-bit PNG."""
     return np.asarray(source.png16(path) / counts_per_metre, np.float32)

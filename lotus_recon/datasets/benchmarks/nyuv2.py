@@ -5,11 +5,11 @@ Scored inside the window that Eigen et al. (NeurIPS 2014) use: rows 45-470, colu
 
 from __future__ import annotations
 
-from lotus_recon.datasets.benchmarks.base import Facts
+from lotus_recon.datasets.benchmarks.base import BenchmarkSpec
 from lotus_recon.datasets.benchmarks.listed_depth import DepthLayout, millimetres
 
 LAYOUT = DepthLayout(
-    Facts(
+    BenchmarkSpec(
         "NYUv2",
         "nyu_labeled_extracted.tar of Marigold's evaluation data; filename_list_test.txt of its repository",
         min_depth=1e-3,

@@ -1,4 +1,4 @@
-"""Sets of this project's own readers as benchmarks: what can be trained on, HoloLens, and single photos with depth."""
+"""Benchmarks from the readers of this project: training sets, HoloLens, and single photos with depth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.datasets import hololens, single_images
-from lotus_recon.datasets.benchmarks.base import Facts, Truth
+from lotus_recon.datasets.benchmarks.base import BenchmarkSpec, Truth
 from lotus_recon.datasets.samples import TrainingSet
 from lotus_recon.datasets.verification import ListedSet, check_complete
 from lotus_recon.errors import InputError
@@ -25,10 +25,10 @@ _SENSOR_RADIUS_PX = 4
 
 
 class TrainingSetBenchmark:
-    """Any set that can be trained on, such as a folder of one's own photos with depth or normals."""
+    """A training set as a benchmark, such as a folder of photos with depth or normals."""
 
     def __init__(self, samples: TrainingSet, title: str) -> None:
-        self.facts = Facts(title, "your own")
+        self.spec = BenchmarkSpec(title, "your own")
         self._samples = samples
 
     def __len__(self) -> int:
@@ -67,13 +67,13 @@ class SensorSet:
 
     def __init__(
         self,
-        facts: Facts,
+        spec: BenchmarkSpec,
         names: Sequence[str],
         photo: Callable[[int], NDArray[np.uint8]],
         depth: Callable[[int], tuple[NDArray[np.float32], BoolArray]],
         camera: Callable[[int], Camera | None],
     ) -> None:
-        self.facts = facts
+        self.spec = spec
         self._names, self._photo, self._depth, self._camera = names, photo, depth, camera
 
     def __len__(self) -> int:
@@ -89,17 +89,17 @@ class SensorSet:
 
     def truth(self, index: int) -> Truth:
         """Depth inside the range of the sensor, and normals where a plane fits."""
-        depth, seen = self._depth(index)
-        low, high = self.facts.min_depth, self.facts.max_depth
-        valid = seen & (depth > (low or 0)) & (depth < (np.inf if high is None else high))
+        depth, measured = self._depth(index)
+        low, high = self.spec.min_depth, self.spec.max_depth
+        valid = measured & (depth > (low or 0)) & (depth < (np.inf if high is None else high))
         camera = self._camera(index)
         if camera is None:
             return Truth(depth, valid)
-        normals, known = plane_normals(depth, valid, np.linalg.inv(camera.K), radius=_SENSOR_RADIUS_PX)
-        return Truth(depth, valid, normals, known)
+        normals, normals_valid = plane_normals(depth, valid, np.linalg.inv(camera.K), radius=_SENSOR_RADIUS_PX)
+        return Truth(depth, valid, normals, normals_valid)
 
     def missing(self) -> list[str]:
-        """Nothing: what is missing is found when the set is opened."""
+        """Empty: opening the set finds missing files."""
         return []
 
 
@@ -107,7 +107,7 @@ def open_hololens(root: Path) -> SensorSet:
     """The frames of ``cameras.json`` in ``root``."""
     frames = hololens.frames(root)
     return SensorSet(
-        Facts("hololens_a", "the sample data of DeepVideoMVS", *SENSOR_RANGE_M),
+        BenchmarkSpec("hololens_a", "the sample data of DeepVideoMVS", *SENSOR_RANGE_M),
         [frame.view.stem for frame in frames],
         lambda index: read_rgb(frames[index].photo),
         lambda index: hololens.sensor_depth(root, frames[index].view.name),
@@ -122,7 +122,7 @@ def open_single_images(root: Path, names: Sequence[str] | None = None) -> Sensor
         raise InputError(f"{root} has no photo {unknown.pop()!r}; it has {', '.join(everything)}")
     photos = [everything[name] for name in names or everything]
     return SensorSet(
-        Facts("single_images", "photos with measured depth", *SENSOR_RANGE_M),
+        BenchmarkSpec("single_images", "photos with measured depth", *SENSOR_RANGE_M),
         [photo.name for photo in photos],
         lambda index: photos[index].rgb,
         lambda index: (photos[index].depth, photos[index].valid),

@@ -41,8 +41,8 @@ def open_benchmark(kind: str, root: Path, file_list: Path | None = None, split: 
     if kind in DEPTH or kind in NORMALS:
         opening = partial(ListedDepthSet, DEPTH[kind]) if kind in DEPTH else partial(_dsine, kind)
         if file_list is None:
-            facts = DEPTH[kind].facts if kind in DEPTH else NORMALS[kind].facts
-            raise InputError(f"{kind} needs its list of files; it comes from: {facts.origin}")
+            spec = DEPTH[kind].spec if kind in DEPTH else NORMALS[kind].spec
+            raise InputError(f"{kind} needs its list of files; it comes from: {spec.origin}")
         return opening(root, file_list)
     if kind in OWN:
         return OWN[kind](root, file_list)
@@ -62,4 +62,4 @@ def _first_words(path: Path) -> list[str]:
 def describe(kind: str) -> str:
     """Where the files of a kind come from."""
     layout = DEPTH.get(kind) or NORMALS.get(kind)
-    return layout.facts.origin if layout else "see docs/data.md"
+    return layout.spec.origin if layout else "see docs/data.md"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lotus_recon.datasets.benchmarks.base import Facts
+from lotus_recon.datasets.benchmarks.base import BenchmarkSpec
 from lotus_recon.datasets.benchmarks.listed_depth import DepthLayout, millimetres
 
 LAYOUT = DepthLayout(
-    Facts(
+    BenchmarkSpec(
         "ScanNet",
         "scannet_val_sampled_800_1.tar of Marigold's evaluation data; scannet_val_sampled_list_800_1.txt of its "
         "repository",

@@ -1,4 +1,4 @@
-"""The files of a benchmark set, in a folder or in a tar archive as it was downloaded."""
+"""The files of a benchmark set, in a folder or in the downloaded tar archive."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Source:
         return file.is_file() and file.stat().st_size > 0
 
     def without(self, paths: Iterable[str]) -> list[str]:
-        """The files that are not there."""
+        """The missing files."""
         return [path for path in paths if not self.has(path)]
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file. Raises InputError when it is not there or cut off."""
+        """The bytes of a file. Raises InputError when it is missing or truncated."""
         if self._members is None:
             try:
                 return (self.root / path).read_bytes()
@@ -59,7 +59,7 @@ class Source:
         offset, size = self._members[path]
         content = os.pread(self._handle, size, offset)
         if len(content) != size:
-            raise InputError(f"{self.where(path)} is cut off: the archive is not complete")
+            raise InputError(f"{self.where(path)} is truncated: the archive is incomplete")
         return content
 
     def where(self, path: str) -> str:
@@ -81,7 +81,7 @@ class Source:
         return image
 
     def array(self, path: str) -> NDArray[Any]:
-        """The array of an npy file. Raises InputError when it is none."""
+        """The array (any shape) of an npy file. Raises InputError when it cannot be read."""
         try:
             return np.asarray(np.load(io.BytesIO(self.read(path)), allow_pickle=False))
         except (ValueError, EOFError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Facts of Lotus checkpoints: what they predict, with which task code, at which timestep and resolution."""
+"""Metadata of Lotus checkpoints: what they predict, with which task switcher, at which timestep and resolution."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lotus_recon.models.base import TASKS, check_choice
 from lotus_recon.types import DepthKind
 
 OWNER = "jingheya"  # of the released checkpoints on the Hugging Face Hub
-FACTS_FILE = "lotus.json"  # in our own checkpoints
+METADATA_FILE = "lotus.json"  # in checkpoints written by this program
 
 TIMESTEP = 999  # the single step: x_t is (almost) pure noise, the network predicts the annotation itself
-# The task switcher: the U-Net's class embedding projects [sin(code), cos(code)].
+# The task switcher: the U-Net's class embedding projects [sin(switcher), cos(switcher)].
 ANNOTATION: tuple[float, ...] = (1.0, 0.0)
 RECONSTRUCTION: tuple[float, ...] = (0.0, 1.0)
 RELEASED_RES = 768  # longer edge in pixels at which the official demo and evaluation run
@@ -34,14 +34,14 @@ TIMESTEPS = ("single", "uniform")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What one must know of a checkpoint besides its weights."""
+class Metadata:
+    """What inference needs besides the weights of a checkpoint."""
 
-    tasks: Mapping[str, tuple[float, ...]]  # depth and/or normal -> task code
+    tasks: Mapping[str, tuple[float, ...]]  # depth and/or normal -> task switcher
     depth_space: str | None  # disparity | depth; None when unknown or when it predicts no depth
     mode: str | None = None  # G | D; None: whatever the U-Net says
     timestep: int = TIMESTEP
-    reconstruction: tuple[float, ...] = RECONSTRUCTION  # task code of the image itself, for training
+    reconstruction: tuple[float, ...] = RECONSTRUCTION  # task switcher of the image itself, for training
     processing_res: int = RELEASED_RES  # default longer edge in pixels; 0 = as is
     prediction_type: str = "sample"  # see PREDICTION_TYPES
     timesteps: str = "single"  # see TIMESTEPS
@@ -53,11 +53,11 @@ class Facts:
         return self.prediction_type != "sample" or self.timesteps != "single" or self.inference_steps > 1
 
 
-def _released(task: str, mode: str, depth_space: str | None = None) -> Facts:
-    return Facts({task: ANNOTATION}, depth_space, mode)
+def _released(task: str, mode: str, depth_space: str | None = None) -> Metadata:
+    return Metadata({task: ANNOTATION}, depth_space, mode)
 
 
-RELEASED: Mapping[str, Facts] = {
+RELEASED: Mapping[str, Metadata] = {
     "lotus-depth-g-v1-0": _released("depth", "G", "depth"),
     "lotus-depth-d-v1-0": _released("depth", "D", "depth"),
     "lotus-depth-g-v2-1-disparity": _released("depth", "G", "disparity"),
@@ -72,38 +72,37 @@ PAIRS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def known_facts(source: str, folder: Path | None) -> Facts | None:
-    """Facts of a checkpoint from its own lotus.json, else from its name, else None.
+def known_metadata(source: str, folder: Path | None) -> Metadata | None:
+    """Metadata of a checkpoint from its own lotus.json, else from its name, else None.
 
     source: what the user named (folder or Hub id); folder: where its files are, None when they are not here yet.
     """
-    if folder is not None and (folder / FACTS_FILE).is_file():
-        return read_facts(folder / FACTS_FILE)
+    if folder is not None and (folder / METADATA_FILE).is_file():
+        return read_metadata(folder / METADATA_FILE)
     return RELEASED.get(Path(source).name)
 
 
-def with_options(source: str, known: Facts | None, task: str | None, depth_space: str | None) -> Facts:
-    """The facts to use: the known ones restricted to ``task``, or for an unknown checkpoint what the options say.
+def with_options(source: str, metadata: Metadata | None, task: str | None, depth_space: str | None) -> Metadata:
+    """``metadata`` restricted to ``task``, or for an unknown checkpoint (None) the metadata that the options give.
 
-    Raises InputError when an option is unknown, missing, or contradicts what is known.
+    Raises InputError when an option is unknown, missing, or contradicts the metadata.
     """
     check_choice("--task", task, TASKS)
     space = _depth_space(depth_space)
-    if known is None:
+    if metadata is None:
         if task is None:
-            if (Path(source) / "model" / FACTS_FILE).is_file():
+            if (Path(source) / "model" / METADATA_FILE).is_file():
                 raise InputError(f"{source} is the folder of a training run; its model is {Path(source) / 'model'}")
             raise InputError(
-                f"{source} has no {FACTS_FILE} and is none of the released checkpoints: say what it predicts with "
-                "--task depth or --task normal; to predict depth, also with --depth-space disparity or "
-                "--depth-space depth what the depth is affine in"
+                f"{source} has no {METADATA_FILE} and is not a released checkpoint: specify --task depth or --task "
+                "normal; for depth, specify also what it is affine in: --depth-space disparity or --depth-space depth"
             )
-        return Facts({task: ANNOTATION}, space if task == "depth" else None)
-    if task is not None and task not in known.tasks:
-        raise InputError(f"--task {task}: {source} predicts {' and '.join(known.tasks)} only")
-    if space is not None and known.depth_space not in (None, space):
-        raise InputError(f"--depth-space {space}: the depth of {source} is affine in {known.depth_space}")
-    return replace(known, tasks={task: known.tasks[task]}) if task is not None else known
+        return Metadata({task: ANNOTATION}, space if task == "depth" else None)
+    if task is not None and task not in metadata.tasks:
+        raise InputError(f"--task {task}: {source} predicts {' and '.join(metadata.tasks)} only")
+    if space is not None and metadata.depth_space not in (None, space):
+        raise InputError(f"--depth-space {space}: the depth of {source} is affine in {metadata.depth_space}")
+    return replace(metadata, tasks={task: metadata.tasks[task]}) if task is not None else metadata
 
 
 def _depth_space(text: str | None) -> str | None:
@@ -114,11 +113,11 @@ def _depth_space(text: str | None) -> str | None:
     return space
 
 
-def check_depth_space(source: str, facts: Facts) -> None:
-    """Raise InputError when depth is to be predicted but nobody knows what it is affine in."""
-    if "depth" in facts.tasks and facts.depth_space is None:
+def check_depth_space(source: str, metadata: Metadata) -> None:
+    """Raise InputError when depth is to be predicted and its depth space is unknown."""
+    if "depth" in metadata.tasks and metadata.depth_space is None:
         raise InputError(
-            f"{source}: what its depth is affine in is not known: say --depth-space disparity (larger = nearer) or "
+            f"{source} does not specify what its depth is affine in: use --depth-space disparity (larger = nearer) or "
             "--depth-space depth (larger = farther)"
         )
 
@@ -134,36 +133,36 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_facts(path: Path) -> Facts:
-    """Facts from a lotus.json. Raises ModelError naming the file and the key.
+def read_metadata(path: Path) -> Metadata:
+    """Metadata from a lotus.json. Raises ModelError naming the file and the key.
 
     ``{"tasks": {"depth": [1, 0]}, "depth_space": "disparity", "mode": "D", "timestep": 999, "processing_res": 512}``;
-    optional: mode, timestep, reconstruction (task code of the image itself), processing_res, prediction_type,
-    timesteps, inference_steps (defaults as in ``Facts``), and depth_space where no depth is predicted.
+    optional: mode, timestep, reconstruction (task switcher of the image itself), processing_res, prediction_type,
+    timesteps, inference_steps (defaults as in ``Metadata``), and depth_space where no depth is predicted.
     """
     text = read_json(path)
-    allowed = [field.name for field in fields(Facts)]
+    allowed = [field.name for field in fields(Metadata)]
     for key in text:
         if key not in allowed:
             raise ModelError(f"{path}: unknown key {key!r}{nearest(key, allowed)}")
     try:
-        return _facts(text)
+        return _metadata(text)
     except (InputError, ValueError) as error:
         raise ModelError(f"{path}: {error}") from None
 
 
-def write_facts(facts: Facts, path: Path) -> None:
-    """Write a lotus.json that ``read_facts`` turns into the same facts, with every default spelled out."""
-    path.write_text(json.dumps(asdict(facts), indent=2) + "\n")
+def write_metadata(metadata: Metadata, path: Path) -> None:
+    """Write a lotus.json that ``read_metadata`` turns into the same metadata, with every default spelled out."""
+    path.write_text(json.dumps(asdict(metadata), indent=2) + "\n")
 
 
-def _facts(text: dict[str, Any]) -> Facts:
+def _metadata(text: dict[str, Any]) -> Metadata:
     tasks = text.get("tasks")
     if not isinstance(tasks, dict) or not tasks or not set(tasks) <= set(TASKS):
-        raise ValueError(f"'tasks' must map {' and/or '.join(TASKS)} to task codes, not {tasks!r}")
-    codes = {task: _code(f"tasks.{task}", tasks[task]) for task in TASKS if task in tasks}
+        raise ValueError(f"'tasks' must map {' and/or '.join(TASKS)} to task switchers, not {tasks!r}")
+    switchers = {task: _switcher(f"tasks.{task}", tasks[task]) for task in TASKS if task in tasks}
     space = text.get("depth_space")
-    if "depth" in codes and not isinstance(space, str):
+    if "depth" in switchers and not isinstance(space, str):
         raise ValueError("'depth_space' is missing: disparity or depth")
     mode = text.get("mode")
     check_choice("'mode'", mode, tuple(MODES))
@@ -173,22 +172,22 @@ def _facts(text: dict[str, Any]) -> Facts:
     }
     check_choice("'prediction_type'", formulation["prediction_type"], PREDICTION_TYPES)
     check_choice("'timesteps'", formulation["timesteps"], TIMESTEPS)
-    facts = Facts(
-        tasks=codes,
-        depth_space=_depth_space(space) if "depth" in codes else None,
+    metadata = Metadata(
+        tasks=switchers,
+        depth_space=_depth_space(space) if "depth" in switchers else None,
         mode=mode,
         timestep=_natural("timestep", text.get("timestep", TIMESTEP)),
-        reconstruction=_code("reconstruction", text.get("reconstruction", RECONSTRUCTION)),
+        reconstruction=_switcher("reconstruction", text.get("reconstruction", RECONSTRUCTION)),
         processing_res=_natural("processing_res", text.get("processing_res", RELEASED_RES)),
         inference_steps=_natural("inference_steps", text.get("inference_steps", 1)),
         **formulation,
     )
-    if facts.inference_steps < 1 or (facts.inference_steps > 1 and facts.timesteps == "single"):
+    if metadata.inference_steps < 1 or (metadata.inference_steps > 1 and metadata.timesteps == "single"):
         raise ValueError("'inference_steps' must be 1, or more for a checkpoint trained with 'timesteps' uniform")
-    return facts
+    return metadata
 
 
-def _code(key: str, value: Any) -> tuple[float, ...]:
+def _switcher(key: str, value: Any) -> tuple[float, ...]:
     numbers = isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in value)
     if not numbers or not value:
         raise ValueError(f"'{key}' must be a list of numbers, not {value!r}")

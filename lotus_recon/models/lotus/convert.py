@@ -30,8 +30,8 @@ def to_normals(raw: torch.Tensor) -> list[NormalMap]:
     length = vectors.norm(dim=1, keepdim=True)
     unit = torch.where(length > 0, vectors / length.clamp_min(1e-12), 0.0)
     valid = (length[:, 0] > _MIN_LENGTH) & (unit[:, 2] < _MAX_Z)
-    values, known = _to_host(unit.permute(0, 2, 3, 1)), valid.cpu().numpy()
-    return [NormalMap(normals, mask) for normals, mask in zip(values, known, strict=True)]
+    values, masks = _to_host(unit.permute(0, 2, 3, 1)), valid.cpu().numpy()
+    return [NormalMap(normals, mask) for normals, mask in zip(values, masks, strict=True)]
 
 
 def _to_host(values: torch.Tensor) -> np.ndarray:

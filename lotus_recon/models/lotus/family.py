@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from lotus_recon.errors import InputError
-from lotus_recon.models.base import Model, ModelInfo, ModelOptions, file_safe
+from lotus_recon.models.base import Model, ModelInfo, ModelOptions
 from lotus_recon.models.lotus.checkpoints import (
     MODES,
     PAIRS,
     RELEASED,
-    Facts,
-    check_depth_space,
-    known_facts,
-    with_options,
+    Metadata,
 )
-from lotus_recon.models.lotus.files import facts_folder, files_state, is_hub_id, source_of
 from lotus_recon.models.lotus.files import fetch as fetch_checkpoint
+from lotus_recon.models.lotus.files import files_state, is_hub_id
+from lotus_recon.models.lotus.resolving import Checkpoint, resolve
 from lotus_recon.workspace import fingerprint as hash_of
 
 
-def _help(facts: Facts) -> str:
-    depth = f", affine {facts.depth_space}" if facts.depth_space else ""
-    return f"{' and '.join(facts.tasks)}{depth}, {MODES[facts.mode or 'D']}"
+def _help(metadata: Metadata) -> str:
+    depth = f", affine {metadata.depth_space}" if metadata.depth_space else ""
+    return f"{' and '.join(metadata.tasks)}{depth}, {MODES[metadata.mode or 'D']}"
 
 
 NAMES = {name: f"{depth} + {normal}" for name, (depth, normal) in PAIRS.items()} | {
-    name: _help(facts) for name, facts in RELEASED.items()
+    name: _help(metadata) for name, metadata in RELEASED.items()
 }
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One checkpoint of a model: where it is, and what it is to do."""
-
-    name: str  # short, file-safe
-    source: str  # folder or Hub id
-    facts: Facts
-    revision: str | None = None
 
 
 def accepts(name: str) -> bool:
@@ -49,7 +35,7 @@ def accepts(name: str) -> bool:
 def check(name: str, options: ModelOptions) -> ModelInfo:
     """Name and tasks. Raises InputError for whatever is wrong with name and options."""
     checkpoints = resolve(name, options)
-    tasks = tuple(task for checkpoint in checkpoints for task in checkpoint.facts.tasks)
+    tasks = tuple(task for checkpoint in checkpoints for task in checkpoint.metadata.tasks)
     return ModelInfo(_model_name(name, checkpoints), tasks)
 
 
@@ -82,39 +68,6 @@ def fingerprint(name: str, options: ModelOptions) -> str:
         path = Path(checkpoint.source)
         states.append(files_state(path) if path.is_dir() else f"{checkpoint.source}@{options.revision}")
     return hash_of(states)
-
-
-def resolve(name: str, options: ModelOptions) -> list[Checkpoint]:
-    """The one or two checkpoints behind a name. Raises InputError when the name and the options do not fit."""
-    if options.predictions is not None:
-        raise InputError(f"--predictions belongs to --model precomputed, not to --model {name}")
-    parts: tuple[str, ...] | None = PAIRS.get(name)
-    if parts is None:  # a folder may have a comma in its name
-        parts = (name,) if Path(name).is_dir() else tuple(part.strip() for part in name.split(","))
-    if len(parts) == 1:
-        return _checked([checkpoint_of(parts[0], options.task, options.depth_space, options.revision)])
-    if len(parts) != 2 or not all(parts):
-        raise InputError(f"--model {name}: DEPTH,NORMAL takes two checkpoints with one comma between them")
-    if options.task is not None:
-        raise InputError(f"--task {options.task}: with two checkpoints the first predicts depth, the second normals")
-    depth = checkpoint_of(parts[0], "depth", options.depth_space, options.revision)
-    normal = checkpoint_of(parts[1], "normal", None, options.revision)
-    return _checked([depth, normal])
-
-
-def _checked(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
-    for checkpoint in checkpoints:
-        check_depth_space(checkpoint.source, checkpoint.facts)
-    return checkpoints
-
-
-def checkpoint_of(name: str, task: str | None, depth_space: str | None, revision: str | None) -> Checkpoint:
-    """One checkpoint and its facts. Raises InputError when it is not there or what it predicts is not known."""
-    source = source_of(name)
-    if revision is not None and Path(source).is_dir():
-        raise InputError(f"--revision {revision} belongs to a Hub id; {name} is a folder")
-    facts = with_options(source, known_facts(source, facts_folder(source, revision)), task, depth_space)
-    return Checkpoint(file_safe(Path(source).resolve().name), source, facts, revision)
 
 
 def _model_name(name: str, checkpoints: list[Checkpoint]) -> str:

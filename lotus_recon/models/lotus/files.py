@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from lotus_recon.config import nearest
 from lotus_recon.errors import InputError, ModelError
-from lotus_recon.models.lotus.checkpoints import FACTS_FILE, OWNER, RELEASED, read_json
+from lotus_recon.models.lotus.checkpoints import METADATA_FILE, OWNER, RELEASED, read_json
 from lotus_recon.workspace import fingerprint
 
 log = logging.getLogger(__name__)
@@ -52,16 +52,16 @@ def weight_names(part: str) -> tuple[str, ...]:
 
 def weight_file(folder: Path, part: str) -> Path:
     """The weights of a sub-folder (an index file when they are split). Raises ModelError when there are none."""
-    found = next((folder / part / name for name in weight_names(part) if (folder / part / name).is_file()), None)
-    if found is None:
+    path = next((folder / part / name for name in weight_names(part) if (folder / part / name).is_file()), None)
+    if path is None:
         raise ModelError(f"{folder / part} holds no weights; one of {', '.join(weight_names(part)[:2])} is needed")
-    return found
+    return path
 
 
 def part_files(folder: Path, part: str) -> list[Path]:
     """All files that belong to a sub-folder: small ones, and its weights in the one format that is read.
 
-    Raises ModelError when it has weights to have and none are there.
+    Raises ModelError when its weights are missing.
     """
     small = [path for path in sorted((folder / part).iterdir()) if path.suffix in (".json", ".txt")]
     small = [path for path in small if not path.name.endswith(".index.json")]
@@ -90,7 +90,9 @@ def source_of(name: str) -> str:
         raise InputError(f"--model {name}: no such folder")
     owner, short = name.split("/")
     if owner == OWNER and short not in RELEASED:
-        raise InputError(f"no checkpoint {name!r} is known{nearest(name, [f'{OWNER}/{known}' for known in RELEASED])}")
+        raise InputError(
+            f"unknown checkpoint {name!r}{nearest(name, [f'{OWNER}/{released}' for released in RELEASED])}"
+        )
     return name
 
 
@@ -105,8 +107,8 @@ def local_folder(source: str, revision: str | None) -> Path | None:
     return path if path.is_dir() else _cached_folder(source, revision)
 
 
-def facts_folder(source: str, revision: str | None) -> Path | None:
-    """A folder where the lotus.json of ``source`` would be: its own, its cache, or asked of the Hub; None without one.
+def metadata_folder(source: str, revision: str | None) -> Path | None:
+    """The folder with the lotus.json of ``source``: its own, its cache, or downloaded from the Hub; None without one.
 
     Raises ModelError when the Hub must be asked but cannot be.
     """
@@ -117,7 +119,7 @@ def facts_folder(source: str, revision: str | None) -> Path | None:
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     try:
-        return Path(hf_hub_download(source, FACTS_FILE, revision=revision)).parent
+        return Path(hf_hub_download(source, METADATA_FILE, revision=revision)).parent
     except LocalEntryNotFoundError as error:  # "not in the cache, and no network": says nothing about the repository
         raise ModelError(_not_available(source, revision, None, error)) from error
     except EntryNotFoundError:
@@ -140,7 +142,7 @@ def fetch(source: str, revision: str | None) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # no network, no such repository or revision, disk full
         cached = _cached_folder(source, revision)
         if cached is not None and not missing_files(cached):
-            log.info("%s is taken from the cache: the Hub was not reached (%s)", source, _first_line(error))
+            log.info("using the cached %s: the Hub could not be reached (%s)", source, _first_line(error))
             return cached
         raise ModelError(_not_available(source, revision, cached, error)) from error
 
@@ -149,7 +151,7 @@ def _download(source: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     small = [f"{part}/{name}" for part, names in _CONFIGS.items() for name in names]
-    small += [FACTS_FILE, "tokenizer/special_tokens_map.json", "tokenizer/tokenizer.json"]
+    small += [METADATA_FILE, "tokenizer/special_tokens_map.json", "tokenizer/tokenizer.json"]
     parts = [part for part, stem in _WEIGHTS.items() if stem]
     weights = [pattern for part in parts for pattern in _weight_patterns(part, ".safetensors")]
     folder = Path(snapshot_download(source, revision=revision, allow_patterns=small + weights))
@@ -176,9 +178,9 @@ def _cached_folder(source: str, revision: str | None) -> Path | None:
 
     for part, names in _CONFIGS.items():
         for name in (*names, *weight_names(part)):
-            found = try_to_load_from_cache(source, f"{part}/{name}", revision=revision)
-            if isinstance(found, str):
-                return Path(found).parents[1]
+            cached = try_to_load_from_cache(source, f"{part}/{name}", revision=revision)
+            if isinstance(cached, str):
+                return Path(cached).parents[1]
     return None
 
 

@@ -1,4 +1,4 @@
-"""Photos in, Lotus maps out: one checkpoint, or one for depth and one for normals."""
+"""Lotus models: one checkpoint, or one for depth and one for normals."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.models import tensors
 from lotus_recon.models.base import DEFAULT_SEED, check_rgb, resolve_device, resolve_dtype
-from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, Facts, check_depth_space
+from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, Metadata, check_depth_space
 from lotus_recon.models.lotus.convert import to_depth, to_normals
-from lotus_recon.models.lotus.family import Checkpoint, checkpoint_of
 from lotus_recon.models.lotus.files import fetch
 from lotus_recon.models.lotus.parts import Parts, load_parts, same_vae
+from lotus_recon.models.lotus.resolving import Checkpoint, checkpoint_of
 from lotus_recon.models.lotus.single_step import Job, run_jobs
 from lotus_recon.types import DepthMap, NormalMap, Prediction
 
@@ -28,11 +28,11 @@ Image = NDArray[np.uint8]
 class LotusModel:
     """One checkpoint, ready to run. ``parts`` holds its networks, noise schedule and empty-prompt embeddings."""
 
-    def __init__(self, name: str, parts: Parts, facts: Facts, processing_res: int | None = None) -> None:
+    def __init__(self, name: str, parts: Parts, metadata: Metadata, processing_res: int | None = None) -> None:
         self.name = name
         self.parts = parts
-        self.facts = facts
-        self.processing_res = facts.processing_res if processing_res is None else processing_res
+        self.metadata = metadata
+        self.processing_res = metadata.processing_res if processing_res is None else processing_res
         self.batch_size = default_batch_size(parts)
 
     @classmethod
@@ -57,21 +57,21 @@ class LotusModel:
     def from_checkpoint(
         cls, checkpoint: Checkpoint, device: str, dtype: str, processing_res: int | None = None
     ) -> LotusModel:
-        """Load a checkpoint whose facts are known; processing_res None keeps its default."""
+        """Load a checkpoint whose metadata are known; processing_res None keeps its default."""
         where = resolve_device(device)
         number_format = resolve_dtype(dtype, where)
         folder = fetch(checkpoint.source, checkpoint.revision)
         return cls(
             checkpoint.name,
-            load_parts(folder, checkpoint.facts, where, number_format),
-            checkpoint.facts,
+            load_parts(folder, checkpoint.metadata, where, number_format),
+            checkpoint.metadata,
             processing_res,
         )
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """What the checkpoint predicts: depth, normal or both."""
-        return tuple(self.facts.tasks)
+        return tuple(self.metadata.tasks)
 
     @property
     def mode(self) -> str:
@@ -87,7 +87,7 @@ class LotusModel:
         seed: int | None = None,
         resize_back: bool = True,
     ) -> NDArray[np.float32]:
-        """The decoded map (h, w, 3) float32 in [0, 1] of one uint8 image (H, W, 3), as the network gives it.
+        """The decoded map (h, w, 3) float32 in [0, 1] of one uint8 image (H, W, 3), without conversion.
 
         task: needed when the checkpoint has several. processing_res: longer edge in pixels, 0 = as is, None = default.
         noise: (1, 4, h/8, w/8) of the padded size, instead of what ``seed`` (None = 0) draws; discriminative
@@ -105,31 +105,31 @@ class LotusModel:
         return tensors.in_batches([rgb], 1, run, job.longer_edge or max(rgb.shape[:2]))[0][0]
 
     def job(self, task: str, processing_res: int | None = None) -> Job:
-        """How ``task`` is computed."""
+        """The settings with which ``task`` is computed."""
         edge = self.processing_res if processing_res is None else processing_res
         if edge < 0:
             raise InputError(f"processing_res {edge}: must be 0 (as is) or more pixels")
-        return Job(self.parts, self.facts, task, edge)
+        return Job(self.parts, self.metadata, task, edge)
 
     def _single_task(self, task: str | None) -> str:
         if task is None and len(self.tasks) > 1:
-            raise InputError(f"{self.name} predicts {' and '.join(self.tasks)}: say which with task=")
-        chosen = task or self.tasks[0]
-        if chosen not in self.tasks:
-            raise InputError(f"task {chosen!r}: {self.name} predicts {' and '.join(self.tasks)} only")
-        return chosen
+            raise InputError(f"{self.name} predicts {' and '.join(self.tasks)}: choose one with task=")
+        task = task or self.tasks[0]
+        if task not in self.tasks:
+            raise InputError(f"task {task!r}: {self.name} predicts {' and '.join(self.tasks)} only")
+        return task
 
     def predict(self, rgb: Image, seed: int | None = None, view: str | None = None) -> Prediction:
         """Depth (of the checkpoint's own kind), normals or both, at the size of ``rgb`` uint8 (H, W, 3).
 
-        Raises InputError for a bad image or a depth space that nobody stated, ModelError when memory ends.
+        Raises InputError for a bad image or an unspecified depth space, ModelError when it runs out of memory.
         """
         return self.predict_batch([rgb], seed)[0]
 
     def predict_batch(
         self, images: Sequence[Image], seed: int | None = None, views: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """``predict`` of several images, batched where their sizes agree."""
+        """``predict`` of several images (H, W, 3), batched where their sizes agree."""
         predictions, self.batch_size = _predict_together(self.name, [self], images, _seed(seed), self.batch_size)
         return predictions
 
@@ -153,14 +153,14 @@ class LotusPair:
     def predict_batch(
         self, images: Sequence[Image], seed: int | None = None, views: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """``predict`` of several images, batched where their sizes agree."""
+        """``predict`` of several images (H, W, 3), batched where their sizes agree."""
         models = [self.depth, self.normal]
         predictions, self.batch_size = _predict_together(self.name, models, images, _seed(seed), self.batch_size)
         return predictions
 
 
 def default_batch_size(parts: Parts) -> int:
-    """Images per call: a CPU is busy with one, a GPU is not."""
+    """Images per network call: one image saturates a CPU, but not a GPU."""
     return 4 if parts.device.type == "cuda" else 1
 
 
@@ -175,7 +175,7 @@ def _predict_together(
     for image in images:
         check_rgb(image)
     for model in models:
-        check_depth_space(model.name, model.facts)
+        check_depth_space(model.name, model.metadata)
     jobs = [(model, task, model.job(task)) for model in models for task in model.tasks]
 
     def run(batch: Sequence[Image]) -> list[Prediction]:
@@ -184,7 +184,7 @@ def _predict_together(
         normals: list[NormalMap | None] = [None] * len(batch)
         for (model, task, _), mapped in zip(jobs, raw, strict=True):
             if task == "depth":
-                depth = [*to_depth(mapped, DEPTH_KINDS[str(model.facts.depth_space)])]
+                depth = [*to_depth(mapped, DEPTH_KINDS[str(model.metadata.depth_space)])]
             else:
                 normals = [*to_normals(mapped)]
         meta = _meta(name, jobs, batch[0].shape, seed)
@@ -200,7 +200,7 @@ def _predict_together(
 
 
 def _meta(name: str, jobs: Sequence[tuple[LotusModel, str, Job]], shape: tuple[int, ...], seed: int) -> dict[str, Any]:
-    """What a stored prediction says of its making. Sizes are (width, height)."""
+    """Provenance that is stored with a prediction. Sizes are (width, height)."""
     height, width = shape[:2]
     sizes = {task: tensors.processing_size(height, width, job.longer_edge)[::-1] for _, task, job in jobs}
     return {
@@ -218,8 +218,8 @@ def _meta(name: str, jobs: Sequence[tuple[LotusModel, str, Job]], shape: tuple[i
 def _formulations(jobs: Sequence[tuple[LotusModel, str, Job]]) -> dict[str, Any]:
     """What the U-Net's output is, and in how many steps it leads to the map: per task, where it is not Lotus's own."""
     others = {
-        task: {"prediction_type": model.facts.prediction_type, "inference_steps": model.facts.inference_steps}
+        task: {"prediction_type": model.metadata.prediction_type, "inference_steps": model.metadata.inference_steps}
         for model, task, _ in jobs
-        if model.facts.needs_noise
+        if model.metadata.needs_noise
     }
     return {"formulation": others} if others else {}

@@ -20,9 +20,9 @@ def encode(parts: Parts, images: torch.Tensor) -> torch.Tensor:
     return latents
 
 
-def task_embedding(code: Sequence[float], batch: int, parts: Parts) -> torch.Tensor:
-    """(B, 2n) class label of a task code with n entries: its sines, then its cosines."""
-    values = torch.tensor(code, dtype=torch.float32)
+def task_embedding(switcher: Sequence[float], batch: int, parts: Parts) -> torch.Tensor:
+    """(B, 2n) class label of a task switcher with n entries: its sines, then its cosines."""
+    values = torch.tensor(switcher, dtype=torch.float32)
     embedding = torch.cat([values.sin(), values.cos()])
     return embedding.to(parts.device, parts.dtype).expand(batch, -1)
 
@@ -42,7 +42,7 @@ def run_unet(
     ``task_embedding``; timesteps (B,).
     """
     image = image_latents.to(parts.dtype)
-    # 1. What the U-Net sees: the image latent, in generative checkpoints with the noisy one behind it.
+    # 1. The input of the U-Net: the image latent, followed by the noisy one in generative checkpoints.
     sample = image if noisy is None else torch.cat([image, noisy.to(image)], dim=1)
     # 2. One step.
     output: torch.Tensor = unet(
@@ -64,5 +64,5 @@ def decode(parts: Parts, latents: torch.Tensor) -> torch.Tensor:
 
 
 def noise_from_seed(seed: int, shape: tuple[int, ...]) -> torch.Tensor:
-    """Standard normal noise of a generator of its own, drawn on the CPU: the same on every device."""
+    """Standard normal noise of a ``shape`` such as (1, 4, h/c, w/c), drawn on the CPU: the same on every device."""
     return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float32)

@@ -11,21 +11,21 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 
 from lotus_recon.errors import ModelError
-from lotus_recon.models.lotus.checkpoints import MODES, Facts, read_json
+from lotus_recon.models.lotus.checkpoints import MODES, Metadata, read_json
 from lotus_recon.models.lotus.files import LOAD_ERRORS, weight_file
 from lotus_recon.models.lotus.prompt import empty_prompt
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a checkpoint consists of, on one device. C is the width of the text embedding."""
+    """The networks and tensors of a checkpoint, on one device. C is the width of the text embedding."""
 
     # diffusers makes its classes lazily: to a type checker they have no members.
     unet: Any  # UNet2DConditionModel
     vae: Any  # AutoencoderKL
     schedule: Any  # DDPMScheduler, for training; inference needs it only for other formulations than the published one
     # Neither the official pipeline nor the official training pads the prompt: both see 2 tokens. With 77 the maps of
-    # the parity fixtures are off by more than half their range. The padded one is there for training experiments.
+    # the parity fixtures are off by more than half their range. The padded one serves training experiments.
     prompt_unpadded: torch.Tensor  # (1, 2, C) embedding of the empty prompt
     prompt_padded: torch.Tensor  # (1, 77, C) the same, padded to the context of the text encoder
     device: torch.device
@@ -42,23 +42,23 @@ class Parts:
         return int(self.vae.config["latent_channels"])
 
     @property
-    def cell_px(self) -> int:
+    def vae_scale_factor(self) -> int:
         """Pixels of the image per latent cell (8 in the released checkpoints)."""
         return int(2 ** (len(self.vae.config["block_out_channels"]) - 1))
 
 
-def load_parts(folder: Path, facts: Facts, device: torch.device, dtype: torch.dtype) -> Parts:
+def load_parts(folder: Path, metadata: Metadata, device: torch.device, dtype: torch.dtype) -> Parts:
     """Load a complete checkpoint folder. Raises ModelError naming the part that is broken or is not Lotus."""
-    check_layout(folder, facts)
+    check_layout(folder, metadata)
     padded, unpadded = empty_prompt(folder)
     unet = load_network(UNet2DConditionModel, folder, "unet", dtype)
     vae = load_network(AutoencoderKL, folder, "vae", dtype)
     schedule = load_schedule(folder)
-    known = schedule.config["num_train_timesteps"]
-    if max(facts.timestep + 1, facts.inference_steps) > known:
+    timesteps = schedule.config["num_train_timesteps"]
+    if max(metadata.timestep + 1, metadata.inference_steps) > timesteps:
         raise ModelError(
-            f"{folder}: timestep {facts.timestep} and {facts.inference_steps} steps of inference do not fit a schedule "
-            f"of {known} timesteps"
+            f"{folder}: timestep {metadata.timestep} and {metadata.inference_steps} steps of inference do not fit a "
+            f"schedule of {timesteps} timesteps"
         )
     return Parts(
         unet=unet.to(device),
@@ -71,8 +71,8 @@ def load_parts(folder: Path, facts: Facts, device: torch.device, dtype: torch.dt
     )
 
 
-def check_layout(folder: Path, facts: Facts) -> None:
-    """Raise ModelError unless the configurations are those of a Lotus checkpoint with these facts. Reads no weights."""
+def check_layout(folder: Path, metadata: Metadata) -> None:
+    """Raise ModelError unless the configurations are of a Lotus checkpoint with this metadata. Reads no weights."""
     unet = read_json(folder / "unet" / "config.json")
     latent = read_json(folder / "vae" / "config.json").get("latent_channels", 4)
     channels = unet.get("in_channels")
@@ -83,21 +83,21 @@ def check_layout(folder: Path, facts: Facts) -> None:
             f"{where}: the U-Net takes {channels} channels; "
             f"allowed: {2 * latent} ({MODES['G']}) or {latent} ({MODES['D']})"
         )
-    if facts.mode is not None and facts.mode != modes[channels]:
+    if metadata.mode is not None and metadata.mode != modes[channels]:
         raise ModelError(
             f"{where}: {channels} input channels make a {MODES[modes[channels]]} checkpoint, "
-            f"not a {MODES[facts.mode]} one"
+            f"not a {MODES[metadata.mode]} one"
         )
-    if facts.needs_noise and modes[channels] == "D":
+    if metadata.needs_noise and modes[channels] == "D":
         raise ModelError(
-            f"{where}: {channels} input channels leave no room for noise, but the checkpoint is said to predict "
-            f"{facts.prediction_type} at {facts.timesteps} timesteps in {facts.inference_steps} steps; a "
+            f"{where}: {channels} input channels leave no room for noise, but its metadata says it predicts "
+            f"{metadata.prediction_type} at {metadata.timesteps} timesteps in {metadata.inference_steps} steps; a "
             f"{MODES['D']} checkpoint predicts the sample in one step"
         )
     width = unet.get("projection_class_embeddings_input_dim")
-    for task, code in facts.tasks.items():
-        if unet.get("class_embed_type") != "projection" or width != 2 * len(code):
-            raise ModelError(f"{where}: no class embedding for the task code of {task!r}: not a Lotus checkpoint")
+    for task, switcher in metadata.tasks.items():
+        if unet.get("class_embed_type") != "projection" or width != 2 * len(switcher):
+            raise ModelError(f"{where}: no class embedding for the task switcher of {task!r}: not a Lotus checkpoint")
 
 
 def load_schedule(folder: Path) -> Any:
@@ -112,9 +112,9 @@ def load_network(kind: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
     """A network in evaluation mode. Raises ModelError when its weights are missing, broken or incomplete."""
     safe = ".safetensors" in weight_file(folder, part).name
     level = diffusers.utils.logging.get_verbosity()
-    diffusers.utils.logging.set_verbosity_error()  # its warnings on missing weights are our errors
+    diffusers.utils.logging.set_verbosity_error()  # missing weights raise below
     try:
-        network, found = kind.from_pretrained(
+        network, loading_info = kind.from_pretrained(
             str(folder / part),
             torch_dtype=dtype,
             use_safetensors=safe,
@@ -125,8 +125,8 @@ def load_network(kind: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
         raise ModelError(f"{folder / part} cannot be loaded (truncated, or not a checkpoint?): {error}") from error
     finally:
         diffusers.utils.logging.set_verbosity(level)
-    if found["missing_keys"]:
-        missing = sorted(found["missing_keys"])
+    if loading_info["missing_keys"]:
+        missing = sorted(loading_info["missing_keys"])
         raise ModelError(f"{folder / part} lacks {len(missing)} weights, for instance {missing[0]}")
     return network.eval()
 

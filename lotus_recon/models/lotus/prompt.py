@@ -7,7 +7,6 @@ released checkpoints) is loaded once in a machine's life and never stays in memo
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lotus_recon.cache import cache_folder
 from lotus_recon.errors import InputError, ModelError
 from lotus_recon.io.maps import load_arrays, save_arrays
 from lotus_recon.models.lotus.files import LOAD_ERRORS, check_json_files, weight_file
@@ -28,11 +28,6 @@ PADDED_TOKENS = 77  # CLIP's context; unpadded, the empty prompt is its 2 tokens
 _CACHE_FORMAT = 1  # raise when the way the embedding is computed changes
 
 Embeddings = tuple[NDArray[np.float32], NDArray[np.float32]]
-
-
-def cache_folder() -> Path:
-    """The project's own cache: ``LOTUS_RECON_CACHE``, else ~/.cache/lotus_recon."""
-    return Path(os.environ.get("LOTUS_RECON_CACHE") or "~/.cache/lotus_recon").expanduser()
 
 
 def empty_prompt(folder: Path) -> Embeddings:
@@ -85,9 +80,9 @@ def _computed(folder: Path) -> Embeddings:
             )
     except LOAD_ERRORS as error:
         raise ModelError(f"{part} cannot be loaded (truncated, or not a checkpoint?): {error}") from error
-    encoder, found = loaded
-    if found["missing_keys"]:
-        raise ModelError(f"{part} lacks weights, for instance {sorted(found['missing_keys'])[0]}")
+    encoder, loading_info = loaded
+    if loading_info["missing_keys"]:
+        raise ModelError(f"{part} lacks weights, for instance {sorted(loading_info['missing_keys'])[0]}")
     padded = tokenizer("", padding="max_length", max_length=PADDED_TOKENS).input_ids
     unpadded = tokenizer("").input_ids
     with torch.inference_mode():

@@ -12,32 +12,36 @@ import torch
 from diffusers import DDIMScheduler
 
 from lotus_recon.errors import ModelError
-from lotus_recon.models.lotus.checkpoints import Facts
+from lotus_recon.models.lotus.checkpoints import Metadata
 from lotus_recon.models.lotus.network import run_unet, task_embedding
 from lotus_recon.models.lotus.parts import Parts
 
 
 def predict_latents(
-    parts: Parts, facts: Facts, code: Sequence[float], image_latents: torch.Tensor, noise: torch.Tensor | None
+    parts: Parts,
+    metadata: Metadata,
+    switcher: Sequence[float],
+    image_latents: torch.Tensor,
+    noise: torch.Tensor | None,
 ) -> torch.Tensor:
-    """(B, 4, h/c, w/c) latents of the annotation, in the steps and by the formulation that ``facts`` state.
+    """(B, 4, h/c, w/c) latents of the annotation, in the steps and by the formulation that ``metadata`` state.
 
     image_latents (B, 4, h/c, w/c); noise of the same shape for generative checkpoints, None for discriminative ones.
     """
-    labels = task_embedding(code, image_latents.shape[0], parts)  # B 2n
-    if facts.prediction_type == "sample" and facts.inference_steps == 1:
+    labels = task_embedding(switcher, image_latents.shape[0], parts)  # B 2n
+    if metadata.prediction_type == "sample" and metadata.inference_steps == 1:
         # What Lotus is: the output is the annotation. It needs no schedule.
-        return run_unet(parts.unet, parts, image_latents, noise, labels, _times(facts.timestep, image_latents))
+        return run_unet(parts.unet, parts, image_latents, noise, labels, _times(metadata.timestep, image_latents))
     if noise is None:
         raise ModelError("a discriminative checkpoint predicts the sample, in one step")
-    return _denoised(parts, facts, labels, image_latents, noise)
+    return _denoised(parts, metadata, labels, image_latents, noise)
 
 
 def _denoised(
-    parts: Parts, facts: Facts, labels: torch.Tensor, image_latents: torch.Tensor, noise: torch.Tensor
+    parts: Parts, metadata: Metadata, labels: torch.Tensor, image_latents: torch.Tensor, noise: torch.Tensor
 ) -> torch.Tensor:
     """The latent that N steps of deterministic DDIM lead to, from pure noise; N = 1 converts the one output."""
-    scheduler, steps = _ddim(parts, facts)
+    scheduler, steps = _ddim(parts, metadata)
     noisy = noise.to(parts.device, torch.float32)  # half precision is for the network, not for the sums over steps
     clean = noisy
     for step in steps:
@@ -48,17 +52,17 @@ def _denoised(
     return clean
 
 
-def _ddim(parts: Parts, facts: Facts) -> tuple[Any, list[int]]:
+def _ddim(parts: Parts, metadata: Metadata) -> tuple[Any, list[int]]:
     """A scheduler of its own (it keeps state) and its timesteps, from the noisiest down."""
     scheduler: Any = DDIMScheduler.from_config(
         parts.schedule.config,
-        prediction_type=facts.prediction_type,
+        prediction_type=metadata.prediction_type,
         timestep_spacing="trailing",  # starts at the last timestep, the only one where the input is (almost) pure noise
         clip_sample=False,  # latents are not bounded
         thresholding=False,
     )
-    scheduler.set_timesteps(facts.inference_steps)
-    steps = scheduler.timesteps.tolist() if facts.inference_steps > 1 else [facts.timestep]
+    scheduler.set_timesteps(metadata.inference_steps)
+    steps = scheduler.timesteps.tolist() if metadata.inference_steps > 1 else [metadata.timestep]
     return scheduler, steps
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.models import tensors
 from lotus_recon.models.lotus import network
-from lotus_recon.models.lotus.checkpoints import Facts
+from lotus_recon.models.lotus.checkpoints import Metadata
 from lotus_recon.models.lotus.parts import Parts
 from lotus_recon.models.lotus.sampling import predict_latents
 
@@ -22,7 +22,7 @@ class Job:
     """One map to predict: which networks, as which task, at which longer edge in pixels (0 = as is)."""
 
     parts: Parts
-    facts: Facts
+    metadata: Metadata
     task: str
     longer_edge: int
 
@@ -51,7 +51,7 @@ def run_jobs(
         latents = encoded[key]  # B 4 h/c w/c
         # 2. The U-Net, once unless the checkpoint says otherwise, 3. decode.
         own_noise = _noise(job, latents, seed, noise)
-        predicted = predict_latents(job.parts, job.facts, job.facts.tasks[job.task], latents, own_noise)
+        predicted = predict_latents(job.parts, job.metadata, job.metadata.tasks[job.task], latents, own_noise)
         decoded = network.decode(job.parts, predicted)  # B 3 h w
         # 4. Crop the padding, go back to the size of the images.
         h, w = tensors.processing_size(height, width, job.longer_edge)
@@ -64,7 +64,7 @@ def _encoded(job: Job, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
     """(B, 4, h/c, w/c) latents of the images at processing size."""
     pixels = tensors.to_tensor(images, job.parts.device)  # B 3 H W
     size = tensors.processing_size(pixels.shape[-2], pixels.shape[-1], job.longer_edge)
-    return network.encode(job.parts, tensors.pad_to_cells(tensors.resize(pixels, *size), job.parts.cell_px))
+    return network.encode(job.parts, tensors.pad_to_multiple(tensors.resize(pixels, *size), job.parts.vae_scale_factor))
 
 
 def _noise(job: Job, latents: torch.Tensor, seed: int, given: torch.Tensor | None) -> torch.Tensor | None:

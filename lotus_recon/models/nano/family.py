@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lotus_recon.errors import InputError
 from lotus_recon.models.base import Model, ModelInfo, ModelOptions, file_safe, resolve_device, resolve_dtype
-from lotus_recon.models.lotus.checkpoints import Facts, with_options
+from lotus_recon.models.lotus.checkpoints import Metadata, with_options
 from lotus_recon.models.lotus.files import files_state
 from lotus_recon.models.nano import files
 
@@ -20,7 +20,7 @@ def accepts(name: str) -> bool:
 
 def check(name: str, options: ModelOptions) -> ModelInfo:
     """Name and tasks. Raises InputError for options that belong to other models."""
-    return ModelInfo(_short_name(name), tuple(_facts(name, options).tasks))
+    return ModelInfo(_short_name(name), tuple(_metadata(name, options).tasks))
 
 
 def load(name: str, options: ModelOptions, device: str, dtype: str) -> Model:
@@ -28,8 +28,8 @@ def load(name: str, options: ModelOptions, device: str, dtype: str) -> Model:
     from lotus_recon.models.nano.model import NanoModel, load_network
 
     where = resolve_device(device)
-    network, facts = load_network(_folder(name)), _facts(name, options)
-    model = NanoModel(_short_name(name), network, facts, where, resolve_dtype(dtype, where))
+    network, metadata = load_network(_folder(name)), _metadata(name, options)
+    model = NanoModel(_short_name(name), network, metadata, where, resolve_dtype(dtype, where))
     if options.processing_res is not None:
         model.processing_res = options.processing_res
     if options.batch_size is not None:
@@ -55,9 +55,9 @@ def _short_name(name: str) -> str:
     return name if name in NAMES else file_safe(Path(name).resolve().name)
 
 
-def _facts(name: str, options: ModelOptions) -> Facts:
+def _metadata(name: str, options: ModelOptions) -> Metadata:
     if options.predictions is not None:
         raise InputError(f"--predictions belongs to --model precomputed, not to --model {name}")
     if options.revision is not None:
         raise InputError(f"--revision {options.revision} belongs to a Hub id, not to --model {name}")
-    return with_options(name, files.facts(_folder(name)), options.task, options.depth_space)
+    return with_options(name, files.metadata(_folder(name)), options.task, options.depth_space)

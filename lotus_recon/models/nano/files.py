@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lotus_recon.errors import ModelError
-from lotus_recon.models.lotus.checkpoints import FACTS_FILE, Facts, read_facts, read_json
+from lotus_recon.models.lotus.checkpoints import METADATA_FILE, Metadata, read_json, read_metadata
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -22,15 +22,15 @@ def is_nano(folder: Path) -> bool:
 
 def check_complete(folder: Path) -> None:
     """Raise ModelError naming the files that a checkpoint lacks."""
-    missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE) if not (folder / name).is_file()]
+    missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE, METADATA_FILE) if not (folder / name).is_file()]
     if missing:
         raise ModelError(f"the nano checkpoint in {folder} is incomplete; missing: {', '.join(missing)}")
 
 
-def facts(folder: Path) -> Facts:
+def metadata(folder: Path) -> Metadata:
     """What the checkpoint predicts. Raises ModelError naming what is missing or wrong."""
     check_complete(folder)
-    return read_facts(folder / FACTS_FILE)
+    return read_metadata(folder / METADATA_FILE)
 
 
 def network_config(folder: Path) -> dict[str, Any]:

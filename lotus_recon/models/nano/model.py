@@ -1,4 +1,4 @@
-"""Photos in, nano's maps out: one step, all tasks from one encoding."""
+"""The nano model: one step, all tasks from one encoding."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from lotus_recon.errors import ModelError
 from lotus_recon.models import tensors
 from lotus_recon.models.base import check_rgb, resolve_device, resolve_dtype
-from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, FACTS_FILE, Facts, write_facts
+from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, METADATA_FILE, Metadata, write_metadata
 from lotus_recon.models.lotus.convert import to_depth, to_normals
 from lotus_recon.models.nano import files
-from lotus_recon.models.nano.network import CELL_PX, NanoNetwork, NanoSize
+from lotus_recon.models.nano.network import SIZE_DIVISOR, NanoNetwork, NanoSize
 from lotus_recon.types import DepthMap, NormalMap, Prediction
 
 Image = NDArray[np.uint8]
@@ -29,12 +29,17 @@ class NanoModel:
     """A nano checkpoint, ready to run."""
 
     def __init__(
-        self, name: str, network: NanoNetwork, facts: Facts, device: torch.device, dtype: torch.dtype = torch.float32
+        self,
+        name: str,
+        network: NanoNetwork,
+        metadata: Metadata,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.name = name
         self.network = network.to(device, dtype).eval()
-        self.facts = facts
-        self.processing_res = facts.processing_res
+        self.metadata = metadata
+        self.processing_res = metadata.processing_res
         self.batch_size = 8 if device.type == "cuda" else 1
         self.device, self.dtype = device, dtype
 
@@ -42,25 +47,25 @@ class NanoModel:
     def from_folder(cls, folder: Path, device: str = "auto", dtype: str = "auto") -> NanoModel:
         """Load a checkpoint. Raises ModelError naming the file that is missing or broken."""
         where = resolve_device(device)
-        facts = files.facts(folder)
-        return cls(folder.name, load_network(folder), facts, where, resolve_dtype(dtype, where))
+        metadata = files.metadata(folder)
+        return cls(folder.name, load_network(folder), metadata, where, resolve_dtype(dtype, where))
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """What it predicts: depth, normal or both."""
-        return tuple(self.facts.tasks)
+        return tuple(self.metadata.tasks)
 
     def predict(self, rgb: Image, seed: int | None = None, view: str | None = None) -> Prediction:
-        """Depth (affine disparity) and normals at the size of ``rgb`` uint8 (H, W, 3). Nothing in it is random.
+        """Depth (affine disparity) and normals at the size of ``rgb`` uint8 (H, W, 3). It is deterministic.
 
-        Raises InputError for a bad image, ModelError when memory ends.
+        Raises InputError for a bad image, ModelError when it runs out of memory.
         """
         return self.predict_batch([rgb])[0]
 
     def predict_batch(
         self, images: Sequence[Image], seed: int | None = None, views: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """``predict`` of several images, batched where their sizes agree."""
+        """``predict`` of several images (H, W, 3), batched where their sizes agree."""
         for image in images:
             check_rgb(image)
         results: dict[int, Prediction] = {}
@@ -77,20 +82,20 @@ class NanoModel:
         height, width = images[0].shape[:2]
         size = network_size(height, width, self.processing_res)
         pixels = tensors.resize(tensors.to_tensor(images, self.device), *size)  # B 3 h w
-        maps = self.network(pixels.to(self.dtype), self.facts.tasks)
+        maps = self.network(pixels.to(self.dtype), self.metadata.tasks)
         raw = {task: tensors.resize(map_.float() / 2 + 0.5, height, width) for task, map_ in maps.items()}
         nothing: list[None] = [None] * len(images)
         depth: Sequence[DepthMap | None] = nothing
         normals: Sequence[NormalMap | None] = nothing
         if "depth" in raw:
-            depth = to_depth(raw["depth"].clamp(0, 1), DEPTH_KINDS[str(self.facts.depth_space)])
+            depth = to_depth(raw["depth"].clamp(0, 1), DEPTH_KINDS[str(self.metadata.depth_space)])
         if "normal" in raw:
             normals = to_normals(raw["normal"])
         meta = self._meta(images[0].shape, size)
         return [Prediction(d, n, dict(meta)) for d, n in zip(depth, normals, strict=True)]
 
     def _meta(self, shape: tuple[int, ...], size: tuple[int, int]) -> dict[str, Any]:
-        """What a stored prediction says of its making. Sizes are (width, height)."""
+        """Provenance that is stored with a prediction. Sizes are (width, height)."""
         return {
             "model": self.name,
             "image_size": [shape[1], shape[0]],
@@ -100,13 +105,13 @@ class NanoModel:
 
 
 def network_size(height: int, width: int, longer_edge: int) -> tuple[int, int]:
-    """(height, width) at which a photo goes through the network: whole cells, nearest to the wanted longer edge.
+    """(height, width) of the network input: multiples of ``SIZE_DIVISOR``, nearest to the requested longer edge.
 
-    The photo is stretched a little (a tenth at 256 pixels); padding would show the network what no photo has.
-    0 takes the size of the photo.
+    This stretches the image slightly (by up to a tenth at 256 pixels); padding would be foreign to the network. 0 takes
+    the size of the image.
     """
     sides = tensors.processing_size(height, width, longer_edge)
-    rounded = [max(1, round(side / CELL_PX)) * CELL_PX for side in sides]
+    rounded = [max(1, round(side / SIZE_DIVISOR)) * SIZE_DIVISOR for side in sides]
     return rounded[0], rounded[1]
 
 
@@ -125,14 +130,14 @@ def load_network(folder: Path) -> NanoNetwork:
     return network
 
 
-def save_network(network: NanoNetwork, facts: Facts, folder: Path) -> None:
+def save_network(network: NanoNetwork, metadata: Metadata, folder: Path) -> None:
     """Write config.json, model.safetensors (half precision) and lotus.json into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: _halved(value).contiguous().cpu() for name, value in network.state_dict().items()}
     save_file(weights, folder / files.WEIGHTS_FILE)
-    config = {"_class_name": files.CLASS_NAME, "code_width": network.code_width, **vars(network.size)}
+    config = {"_class_name": files.CLASS_NAME, "code_width": network.switcher_size, **vars(network.size)}
     (folder / files.CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
-    write_facts(facts, folder / FACTS_FILE)
+    write_metadata(metadata, folder / METADATA_FILE)
 
 
 def _halved(value: torch.Tensor) -> torch.Tensor:

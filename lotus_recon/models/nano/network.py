@@ -1,4 +1,4 @@
-"""The network of nano: an ImageNet encoder, a shared neck, a decoder that is told the task. B images, H x W pixels."""
+"""The network of nano: an ImageNet encoder, a shared neck and a decoder conditioned on the task. B images (H, W)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-CELL_PX = 32  # both sides of an image must be multiples of this
+SIZE_DIVISOR = 32  # both sides of an image must be multiples of this
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class NanoSize:
 
     neck: list[int] = field(default_factory=lambda: [160, 128, 96])  # at 1/32, 1/16, 1/8 of the image
     decoder: list[int] = field(default_factory=lambda: [64, 32])  # at 1/4 and 1/2
-    attention_layers: int = 2  # at 1/32: what lets one end of a room know of the other
+    attention_layers: int = 2  # at 1/32: global context
     attention_heads: int = 4
-    embedding: int = 128  # of the task code
+    embedding: int = 128  # of the task switcher
 
 
 # EfficientNet-Lite0 (Tan and Le, ICML 2019; the Lite variant of TensorFlow's TPU models: ReLU6, no squeeze-and-excite):
@@ -105,7 +105,7 @@ class Encoder(nn.Module):
 
 
 def _filter(inside: int, outside: int) -> nn.Conv2d:
-    """A 3x3 convolution; beyond its border a map goes on as it is there, so that a border leaves no mark."""
+    """A 3x3 convolution with replicate padding, so that the border leaves no artefact."""
     return nn.Conv2d(inside, outside, 3, padding=1, padding_mode="replicate")
 
 
@@ -151,18 +151,18 @@ class _Attention(nn.Module):
         batch, width, height, columns = x.shape
         tokens = x.flatten(2).transpose(1, 2)  # B N C
         q, k, v = self.qkv(self.norm(tokens)).reshape(batch, -1, 3, self.heads, width // self.heads).unbind(2)
-        seen = functional.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        tokens = tokens + self.out(seen.transpose(1, 2).reshape(batch, -1, width))
+        attended = functional.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        tokens = tokens + self.out(attended.transpose(1, 2).reshape(batch, -1, width))
         tokens = tokens + self.mlp(tokens)
         return tokens.transpose(1, 2).reshape(batch, width, height, columns)
 
 
 class NanoNetwork(nn.Module):
-    """Maps of images, one task code per map. Its forward pass is the one step: no noise, no time."""
+    """Maps of images, one task switcher per map. The forward pass is the single step, without noise or timestep."""
 
-    def __init__(self, code_width: int, size: NanoSize | None = None) -> None:
+    def __init__(self, switcher_size: int, size: NanoSize | None = None) -> None:
         super().__init__()
-        self.code_width = code_width
+        self.switcher_size = switcher_size
         self.size = size = size or NanoSize()
         self.encoder = Encoder()
         deep, middle, fine = size.neck
@@ -170,7 +170,7 @@ class NanoNetwork(nn.Module):
         self.narrow = nn.Conv2d(FEATURES[4], deep, 1)
         self.attention = nn.Sequential(*(_Attention(deep, size.attention_heads) for _ in range(size.attention_layers)))
         self.neck = nn.ModuleList([_Up(deep, FEATURES[3], middle), _Up(middle, FEATURES[2], fine)])
-        self.embed = nn.Sequential(nn.Linear(2 * code_width, size.embedding), nn.ReLU())
+        self.embed = nn.Sequential(nn.Linear(2 * switcher_size, size.embedding), nn.ReLU())
         self.decoder = nn.ModuleList(
             [_Up(fine, FEATURES[1], quarter, size.embedding), _Up(quarter, FEATURES[0], half, size.embedding)]
         )
@@ -179,20 +179,20 @@ class NanoNetwork(nn.Module):
             for values in self.head.parameters():
                 values.copy_(values[::4].repeat_interleave(4, dim=0))
 
-    def forward(self, image: torch.Tensor, codes: Mapping[str, Sequence[float]]) -> dict[str, torch.Tensor]:
+    def forward(self, image: torch.Tensor, switchers: Mapping[str, Sequence[float]]) -> dict[str, torch.Tensor]:
         """A map (B, 3, H, W), about [-1, 1], per task of an image (B, 3, H, W) in [-1, 1]; all from one encoding.
 
-        codes: task -> task code; what the decoder gets are its sines and cosines, as in Lotus.
+        switchers: task -> task switcher; the decoder gets its sines and cosines, as in Lotus.
         """
         half, quarter, eighth, sixteenth, last = self.encoder(image)
         x = self.attention(self.narrow(last))
         x = self.neck[1](self.neck[0](x, sixteenth), eighth)
-        return {task: self._decode(x, quarter, half, code) for task, code in codes.items()}
+        return {task: self._decode(x, quarter, half, switcher) for task, switcher in switchers.items()}
 
     def _decode(
-        self, x: torch.Tensor, quarter: torch.Tensor, half: torch.Tensor, code: Sequence[float]
+        self, x: torch.Tensor, quarter: torch.Tensor, half: torch.Tensor, switcher: Sequence[float]
     ) -> torch.Tensor:
-        values = torch.tensor([code], dtype=torch.float32, device=x.device)
+        values = torch.tensor([switcher], dtype=torch.float32, device=x.device)
         embedding = self.embed(torch.cat([values.sin(), values.cos()], dim=1).to(x.dtype))
         x = self.decoder[1](self.decoder[0](x, quarter, embedding), half, embedding)
         return functional.pixel_shuffle(self.head(x), 2)

@@ -34,7 +34,7 @@ def write_attribution(root: Path) -> None:
 
 def credits_of(folder: SceneFolder) -> list[Credit]:
     """Credits of one room."""
-    return [Credit(**values) for values in json.loads(folder.facts.read_text())["credits"]]
+    return [Credit(**values) for values in json.loads(folder.metadata.read_text())["credits"]]
 
 
 def _cell(text: str) -> str:

@@ -5,10 +5,8 @@ Axes of a model: metres, z up, standing on z = 0, centred on x = y = 0, back tow
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from lotus_recon.synthetic.rooms.scene import Credit, Material
 from lotus_recon.types import Mesh
 
-# What a piece of furniture is for: a layout picks by these. On the floor unless said otherwise.
+# Groups of furniture by purpose, which layouts pick from. On the floor unless noted.
 GROUPS = (
     "bed",
     "bedside",
@@ -86,7 +84,7 @@ Model = tuple[ModelPart, ...]
 
 @dataclass(frozen=True)
 class Texture:
-    """A picture of a surface that repeats."""
+    """A repeating image of a surface."""
 
     id: str
     category: str  # one of TEXTURE_CATEGORIES
@@ -114,30 +112,6 @@ class Catalog(Protocol):
 
     def bitmap(self, texture: Texture) -> NDArray[np.uint8]:
         """(h, w, 3) sRGB of one repetition; the first row is its top."""
-
-
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
-
-
-class BoundedCache(Generic[Key, Value]):
-    """Keeps what was used last, up to a number of bytes."""
-
-    def __init__(self, limit_bytes: int, size: Callable[[Value], int]) -> None:
-        self._limit, self._size = limit_bytes, size
-        self._entries: OrderedDict[Key, Value] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """The entry of ``key``; made when it is not there."""
-        if key in self._entries:
-            self._entries.move_to_end(key)
-            return self._entries[key]
-        value = self._entries[key] = make()
-        self._bytes += self._size(value)
-        while self._bytes > self._limit and len(self._entries) > 1:
-            self._bytes -= self._size(self._entries.popitem(last=False)[1])
-        return value
 
 
 def model_bytes(model: Model) -> int:

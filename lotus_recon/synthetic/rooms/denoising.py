@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
+import logging
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon import native
 from lotus_recon.errors import ModelError
+
+log = logging.getLogger(__name__)
 
 Image = NDArray[np.float32]  # (H, W, 3)
 
@@ -47,8 +52,10 @@ class Denoiser:
 
 @functools.lru_cache(maxsize=2)
 def load_denoiser(threads: int = 0) -> Denoiser | None:
-    """The denoiser of this process; None when pyoidn is not installed."""
-    try:
+    """The denoiser of this process; None when pyoidn is not installed, or (with a warning) when it cannot be used."""
+    failure = native.failures(["pyoidn"]).get("pyoidn")
+    if failure is None:
         return Denoiser(threads)
-    except ImportError:
-        return None
+    if importlib.util.find_spec("pyoidn") is not None:
+        log.warning("images of rooms are not denoised: %s", failure)
+    return None

@@ -41,8 +41,8 @@ class SceneFolder:
         return int(self.path.name.removeprefix("scene_"))
 
     @property
-    def facts(self) -> Path:
-        """scene.json: seed, versions, facts of the views, credits."""
+    def metadata(self) -> Path:
+        """scene.json: seed, versions, metadata of the views, credits."""
         return self.path / "scene.json"
 
     @property
@@ -97,7 +97,7 @@ def encode_depth(depth: DepthMap) -> NDArray[np.uint16]:
 
 
 def decode_depth(png: NDArray[np.uint16]) -> DepthMap:
-    """Inverse of ``encode_depth``, exact to 0.125 mm."""
+    """Inverse of ``encode_depth`` for pixels (H, W), exact to 0.125 mm."""
     return DepthMap((png * DEPTH_UNIT_M).astype(np.float32), png > 0, DepthKind.METRIC)
 
 

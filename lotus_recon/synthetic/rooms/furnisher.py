@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from lotus_recon.synthetic.rooms import built_furniture, pictures, props
 from lotus_recon.synthetic.rooms.materials import Palette
+from lotus_recon.synthetic.rooms.occupancy import Occupancy, Placed
 from lotus_recon.synthetic.rooms.placing import Placer
 from lotus_recon.synthetic.rooms.plan import Opening
 from lotus_recon.synthetic.rooms.scene import Material
-from lotus_recon.synthetic.rooms.staging import Placed, Stage
-from lotus_recon.synthetic.rooms.things import Shop, Thing
+from lotus_recon.synthetic.rooms.things import AssetSampler, Thing
 
 OFFICE = (
     r"computer|imac|ibook|laptop|phone|pencil|pen|stapler|letter|book|calendar|printer|marker|ruler|scissors|glasses"
@@ -28,14 +28,14 @@ class Furnisher(Placer):
 
     def __init__(
         self,
-        stage: Stage,
-        shop: Shop,
+        occupancy: Occupancy,
+        assets: AssetSampler,
         palette: Palette,
         outdoors: NDArray[np.uint8],
         crowd: float,
         random: np.random.Generator,
     ) -> None:
-        super().__init__(stage, shop, palette, crowd, random)
+        super().__init__(occupancy, assets, palette, crowd, random)
         self._outdoors = outdoors
         self._covers: Material = props.swatches(random)
 
@@ -45,14 +45,14 @@ class Furnisher(Placer):
 
     def picture(self) -> Thing:
         """For a wall."""
-        found = self.shop.pick("picture") if self.chance(0.15) else None
+        found = self.assets.pick("picture") if self.chance(0.15) else None
         return found or pictures.picture(self.random, self.finishes, self._outdoors)
 
     def small_thing(self, like: str = "") -> Thing | None:
         """Something that lies about: of the catalog, paper, a vessel, books."""
         kind = self.random.random()
         if kind < 0.5:
-            found = self.shop.pick("clutter", at_most=(0.5, 0.45, 0.5), like=like if self.chance(0.8) else "")
+            found = self.assets.pick("clutter", at_most=(0.5, 0.45, 0.5), like=like if self.chance(0.8) else "")
             if found:
                 return found
         if kind < 0.68:
@@ -63,7 +63,7 @@ class Furnisher(Placer):
             return self.books(self.uniform(0.05, 0.35), 0.2, 0.3)
         if kind < 0.95:
             return props.carton(self.random, self.finishes, 0.25)
-        return self.shop.pick("plant", at_most=(0.35, 0.35, 0.5))
+        return self.assets.pick("plant", at_most=(0.35, 0.35, 0.5))
 
     def clutter(self, host: Placed | None, mean: float, like: str = "", lowest: float = 0.0) -> None:
         """Small things on a surface."""
@@ -92,7 +92,7 @@ class Furnisher(Placer):
 
     def chairs_around(self, table: Placed | None, share: float = 0.9) -> None:
         """Chairs of one kind on the sides of a table, tucked in or pulled out."""
-        chair = self.shop.pick("chair", at_most=(0.65, 0.75, 1.2))
+        chair = self.assets.pick("chair", at_most=(0.65, 0.75, 1.2))
         if table is None or chair is None:
             return
         w, d, _ = table.thing.size
@@ -129,7 +129,7 @@ class Furnisher(Placer):
         if desk is None:
             return
         w, d, _ = desk.thing.size
-        chair = self.shop.pick(
+        chair = self.assets.pick(
             "chair", at_most=(0.75, 0.75, 1.3), like="chair" if self.chance(0.5) else "office|desk|swivel"
         )
         if chair:
@@ -141,7 +141,7 @@ class Furnisher(Placer):
                 monitor = (
                     props.screen(self.random, self.finishes)
                     if self.chance(0.7)
-                    else self.shop.pick("tv", at_most=(0.7, 0.5, 0.6))
+                    else self.assets.pick("tv", at_most=(0.7, 0.5, 0.6))
                 )
                 self.on(desk, monitor, (x + 0.6 * i, d * 0.22), float(self.random.normal(0, 0.15)), 0.5)
             self.on(
@@ -152,7 +152,9 @@ class Furnisher(Placer):
                 desk, props.laptop(self.random, self.finishes), (x, -d * 0.05), float(self.random.normal(0, 0.2)), 0.5
             )
         if self.chance(0.4):
-            self.on(desk, self.shop.pick("table_lamp"), (w * 0.38 * self.random.choice([-1, 1]), d * 0.25), lowest=0.5)
+            self.on(
+                desk, self.assets.pick("table_lamp"), (w * 0.38 * self.random.choice([-1, 1]), d * 0.25), lowest=0.5
+            )
         self.clutter(desk, 6, OFFICE, lowest=0.4)
 
     def sitting_group(self, sofa: Placed | None) -> None:
@@ -160,13 +162,13 @@ class Furnisher(Placer):
         if sofa is None:
             return
         front = -sofa.thing.size[1] / 2
-        low = self.shop.pick("coffee_table", at_most=(1.5, 0.9, 0.6)) if self.chance(0.85) else None
+        low = self.assets.pick("coffee_table", at_most=(1.5, 0.9, 0.6)) if self.chance(0.85) else None
         center = sofa.point(self.uniform(-0.15, 0.15), front - self.uniform(0.7, 0.95))
         if self.chance(0.65):
             self.lay_rug(*center, sofa.turn, self.uniform(1.6, 3.0), self.uniform(1.2, 2.2))
         table = self.at(low, *center, sofa.turn + float(self.random.normal(0, 0.08)))
         self.clutter(table, 4)
-        armchair = self.shop.pick("armchair")
+        armchair = self.assets.pick("armchair")
         for side in (-1, 1):
             if armchair and self.chance(0.25 + 0.4 * self.crowd):
                 place = sofa.point(side * self.uniform(1.2, 1.7), front - self.uniform(0.6, 1.2))
@@ -174,30 +176,30 @@ class Furnisher(Placer):
         for side in (-1, 1):
             beside = sofa.thing.size[0] / 2
             if self.chance(0.35):
-                stand = self.shop.pick("bedside", at_most=(0.6, 0.6, 0.7)) or self.shop.pick(
+                stand = self.assets.pick("bedside", at_most=(0.6, 0.6, 0.7)) or self.assets.pick(
                     "coffee_table", at_most=(0.7, 0.7, 0.7)
                 )
                 spot = sofa.point(side * (beside + 0.35), 0.1)
                 placed = self.at(stand, *spot, sofa.turn)
-                self.on(placed, self.shop.pick("table_lamp"), (0.0, 0.0))
+                self.on(placed, self.assets.pick("table_lamp"), (0.0, 0.0))
                 self.clutter(placed, 1)
             elif self.chance(0.3):
-                self.at(self.shop.pick("floor_lamp"), *sofa.point(side * (beside + 0.3), 0.2), sofa.turn)
+                self.at(self.assets.pick("floor_lamp"), *sofa.point(side * (beside + 0.3), 0.2), sofa.turn)
         for _ in range(self.few(1.2)):
             x = self.uniform(-0.35, 0.35) * sofa.thing.size[0]
             self.on(sofa, props.cushion(self.random, self.finishes), (x, 0.05), float(self.random.normal(0, 0.3)), 0.25)
 
     def television(self, sofa: Placed | None) -> None:
         """A low cabinet with a television opposite a sofa, else by any wall."""
-        unit = self.shop.pick("tv_unit") if self.chance(0.7) else None
+        unit = self.assets.pick("tv_unit") if self.chance(0.7) else None
         unit = unit or built_furniture.sideboard(
             self.random, self.palette, self.uniform(1.0, 2.2), 0.42, self.uniform(0.35, 0.6)
         )
         placed = self.by_wall(unit, self.walls_opposite(sofa), front=0.6) or self.by_wall(unit)
         if self.chance(0.35):
-            self.hang(self.shop.pick("wall_tv") or self._flat_tv(), self.uniform(0.8, 1.1), above=placed)
+            self.hang(self.assets.pick("wall_tv") or self._flat_tv(), self.uniform(0.8, 1.1), above=placed)
         else:
-            tv = self.shop.pick("tv", at_most=(1.4, 0.5, 1.0)) if self.chance(0.5) else self._flat_tv()
+            tv = self.assets.pick("tv", at_most=(1.4, 0.5, 1.0)) if self.chance(0.5) else self._flat_tv()
             self.on(placed, tv, (0.0, 0.0), float(self.random.normal(0, 0.1)))
         self.clutter(placed, 2)
 
@@ -220,7 +222,7 @@ class Furnisher(Placer):
         if bed is None:
             return
         w, d, _ = bed.thing.size
-        stand = self.shop.pick("bedside", at_most=(0.7, 0.6, 0.8)) or built_furniture.sideboard(
+        stand = self.assets.pick("bedside", at_most=(0.7, 0.6, 0.8)) or built_furniture.sideboard(
             self.random, self.palette, 0.45, 0.4, 0.5
         )
         for side in (-1, 1):
@@ -228,7 +230,7 @@ class Furnisher(Placer):
                 x = side * (w / 2 + stand.size[0] / 2 + self.uniform(0.03, 0.15))
                 placed = self.at(stand, *bed.point(x, d / 2 - stand.size[1] / 2 - 0.01), bed.turn)
                 if self.chance(0.7):
-                    self.on(placed, self.shop.pick("table_lamp"), (0.0, 0.05))
+                    self.on(placed, self.assets.pick("table_lamp"), (0.0, 0.05))
                 self.clutter(placed, 1.5)
         if self.chance(0.5):
             self.lay_rug(
@@ -244,7 +246,7 @@ class Furnisher(Placer):
         """Bookcases by the walls, filled."""
         for _ in range(count):
             height = min(self.uniform(0.8, 2.2), min(self.plan.ceiling.heights) - 0.1)
-            shelf = self.shop.pick("shelf", at_most=(2.0, 0.6, height)) if self.chance(0.4) else None
+            shelf = self.assets.pick("shelf", at_most=(2.0, 0.6, height)) if self.chance(0.4) else None
             placed = self.by_wall(
                 shelf or built_furniture.shelving(self.random, self.finishes, self.palette, height), front=0.3
             )
@@ -253,12 +255,12 @@ class Furnisher(Placer):
     def sideboards(self, count: int) -> None:
         """Cabinets and chests by the walls, with things on top."""
         for _ in range(count):
-            cabinet = self.shop.pick("cabinet", at_most=(2.2, 0.8, 2.0)) if self.chance(0.5) else None
+            cabinet = self.assets.pick("cabinet", at_most=(2.2, 0.8, 2.0)) if self.chance(0.5) else None
             size = self.uniform(0.6, 1.8), self.uniform(0.35, 0.5), self.uniform(0.6, 1.1)
             placed = self.by_wall(cabinet or built_furniture.sideboard(self.random, self.palette, *size), front=0.4)
             self.clutter(placed, 3)
             if placed and placed.thing.size[2] < 1.2:
-                self.on(placed, self.shop.pick("table_lamp") if self.chance(0.4) else None)
+                self.on(placed, self.assets.pick("table_lamp") if self.chance(0.4) else None)
                 if self.chance(0.3):
                     self.hang(pictures.mirror(self.random, self.finishes), placed.thing.size[2] + 0.15, above=placed)
 
@@ -266,9 +268,9 @@ class Furnisher(Placer):
         """Of the catalog or built in."""
         for _ in range(count):
             high = min(self.plan.ceiling.heights) - 0.08
-            found = self.shop.pick("wardrobe", at_most=(2.6, 0.8, high)) if self.chance(0.5) else None
+            wardrobe = self.assets.pick("wardrobe", at_most=(2.6, 0.8, high)) if self.chance(0.5) else None
             self.by_wall(
-                found
+                wardrobe
                 or built_furniture.wardrobe(
                     self.random, self.palette, self.uniform(0.8, 2.6), min(high, self.uniform(1.9, 2.5))
                 ),
@@ -287,7 +289,7 @@ class Furnisher(Placer):
             elif kind < 0.6:
                 self.anywhere(props.bag(self.random, self.finishes), 6)
             else:
-                thing = self.shop.pick("floor_thing", at_most=(0.9, 0.9, 1.2))
+                thing = self.assets.pick("floor_thing", at_most=(0.9, 0.9, 1.2))
                 if self.chance(0.6):
                     self.by_wall(thing, tries=6)
                 else:
@@ -296,7 +298,7 @@ class Furnisher(Placer):
     def plants(self, count: int) -> None:
         """In corners and by windows."""
         for _ in range(count):
-            plant = self.shop.pick("plant", at_least=(0, 0, 0.4), at_most=(1.2, 1.2, 2.2))
+            plant = self.assets.pick("plant", at_least=(0, 0, 0.4), at_most=(1.2, 1.2, 2.2))
             if self.chance(0.6):
                 self.in_corner(plant)
             else:
@@ -319,7 +321,7 @@ class Furnisher(Placer):
                 )
                 self.fill_shelf(shelf)
             else:
-                thing_ = self.shop.pick("wall_thing", at_most=(0.9, 0.4, 0.9))
+                thing_ = self.assets.pick("wall_thing", at_most=(0.9, 0.4, 0.9))
                 self.hang(thing_, thing_.elevation if thing_ and thing_.elevation > 0 else 1.2)
 
     def radiators(self) -> None:
@@ -330,14 +332,14 @@ class Furnisher(Placer):
                 thing = built_furniture.radiator(
                     self.random, self.finishes, opening.width * self.uniform(0.6, 1.0), height
                 )
-                self.stage.against(thing, opening.wall, (opening.start + opening.end) / 2, 0.0, 0.03)
+                self.occupancy.against(thing, opening.wall, (opening.start + opening.end) / 2, 0.0, 0.03)
 
     def sills(self, sills: Iterable[Opening]) -> None:
         """Things on window boards."""
         for opening in sills:
             for _ in range(self.few(1.0)):
-                thing = self.shop.pick("plant", at_most=(0.3, 0.2, 0.5)) if self.chance(0.5) else self.small_thing()
+                thing = self.assets.pick("plant", at_most=(0.3, 0.2, 0.5)) if self.chance(0.5) else self.small_thing()
                 if thing and max(thing.size[:2]) < 0.22 and thing.size[2] < 0.45:
                     wall = self.plan.walls[opening.wall]
                     x, y = wall.point(self.uniform(opening.start + 0.12, opening.end - 0.12), 0.02 + thing.size[1] / 4)
-                    self.stage.rest(thing, float(x), float(y), wall.turn, opening.bottom + 0.005)
+                    self.occupancy.rest(thing, float(x), float(y), wall.turn, opening.bottom + 0.005)

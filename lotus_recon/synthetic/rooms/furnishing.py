@@ -9,14 +9,14 @@ import numpy as np
 from lotus_recon.synthetic.rooms import built_furniture, pictures, props
 from lotus_recon.synthetic.rooms.furnisher import BATH, KITCHEN, OFFICE, TOYS, Furnisher
 from lotus_recon.synthetic.rooms.kitchens import kitchen_row
+from lotus_recon.synthetic.rooms.occupancy import Placed
 from lotus_recon.synthetic.rooms.plan import Opening
-from lotus_recon.synthetic.rooms.staging import Placed
 
 _HALF = np.pi / 2
 
 
 def _living(f: Furnisher) -> None:
-    sofa_model = f.shop.pick("sofa", at_most=(min(3.0, f.plan.width), 2.0, 1.2))
+    sofa_model = f.assets.pick("sofa", at_most=(min(3.0, f.plan.width), 2.0, 1.2))
     if f.chance(0.3) and min(f.plan.width, f.plan.depth) > 4:
         x, y = f.plan.width * f.uniform(0.4, 0.6), f.plan.depth * f.uniform(0.4, 0.6)
         sofa = f.at(sofa_model, x, y, _HALF * int(f.random.integers(4)))
@@ -31,12 +31,12 @@ def _living(f: Furnisher) -> None:
     if f.plan.width * f.plan.depth > 22 and f.chance(0.6):
         _dining_group(f)
     if f.chance(0.15 + 0.15 * f.crowd):
-        f.by_wall(f.shop.pick("large_thing", at_most=(2.0, 1.2, 2.0)))
+        f.by_wall(f.assets.pick("large_thing", at_most=(2.0, 1.2, 2.0)))
 
 
 def _dining_group(f: Furnisher) -> Placed | None:
     size = f.uniform(0.8, 2.0), f.uniform(0.75, 1.0)
-    table = f.shop.pick("table", at_most=(2.4, 1.4, 0.95)) if f.chance(0.6) else None
+    table = f.assets.pick("table", at_most=(2.4, 1.4, 0.95)) if f.chance(0.6) else None
     table = table or built_furniture.table(f.random, f.finishes, f.palette, *size, f.uniform(0.7, 0.78))
     x, y = f.plan.width * f.uniform(0.3, 0.7), f.plan.depth * f.uniform(0.3, 0.7)
     placed = f.at(table, x, y, _HALF * int(f.random.integers(2)) + float(f.random.normal(0, 0.05))) or f.anywhere(
@@ -58,21 +58,21 @@ def _dining(f: Furnisher) -> None:
 
 
 def _bedroom(f: Furnisher) -> None:
-    bed = f.by_wall(f.shop.pick("bed", at_most=(2.2, 2.4, 1.5), at_least=(0.8, 1.8, 0.2)), front=0.4)
+    bed = f.by_wall(f.assets.pick("bed", at_most=(2.2, 2.4, 1.5), at_least=(0.8, 1.8, 0.2)), front=0.4)
     f.bedside(bed)
     f.wardrobes(1 + f.few(0.3))
     f.sideboards(f.few(0.7))
     if f.chance(0.4):
         f.desk_place(_desk(f))
     if f.chance(0.3):
-        f.in_corner(f.shop.pick("armchair"))
+        f.in_corner(f.assets.pick("armchair"))
     for _ in range(f.few(1.0)):
         f.on(bed, props.cushion(f.random, f.finishes) if f.chance(0.5) else props.bag(f.random, f.finishes), lowest=0.3)
     f.shelves(f.few(0.4))
 
 
 def _desk(f: Furnisher, walls: Sequence[int] | None = None) -> Placed | None:
-    desk = f.shop.pick("desk", at_most=(2.0, 1.0, 1.3)) if f.chance(0.5) else None
+    desk = f.assets.pick("desk", at_most=(2.0, 1.0, 1.3)) if f.chance(0.5) else None
     desk = desk or built_furniture.table(
         f.random, f.finishes, f.palette, f.uniform(1.0, 1.9), f.uniform(0.55, 0.85), f.uniform(0.7, 0.76)
     )
@@ -95,7 +95,7 @@ def _office(f: Furnisher) -> None:
 
 def _desk_islands(f: Furnisher) -> None:
     """Pairs of desks that face each other."""
-    desk = f.shop.pick("desk", at_most=(1.8, 0.9, 0.8)) or built_furniture.table(
+    desk = f.assets.pick("desk", at_most=(1.8, 0.9, 0.8)) or built_furniture.table(
         f.random, f.finishes, f.palette, 1.4, 0.75, 0.73
     )
     turn = _HALF * int(f.random.integers(2))
@@ -121,18 +121,18 @@ def _kitchen(f: Furnisher) -> None:
 
 def _bathroom(f: Furnisher) -> None:
     f.by_wall(
-        f.shop.pick("bathroom", at_least=(0.7, 0.7, 0.4), at_most=(1.9, 1.7, 2.3), like="bath|shower|tub"), front=0.4
+        f.assets.pick("bathroom", at_least=(0.7, 0.7, 0.4), at_most=(1.9, 1.7, 2.3), like="bath|shower|tub"), front=0.4
     )
-    basin = f.by_wall(f.shop.pick("bathroom", at_most=(1.6, 0.8, 2.3), like="washbasin|vanity|lavatory"), front=0.5)
+    basin = f.by_wall(f.assets.pick("bathroom", at_most=(1.6, 0.8, 2.3), like="washbasin|vanity|lavatory"), front=0.5)
     if basin and basin.thing.size[2] < 1.2:
         f.hang(pictures.mirror(f.random, f.finishes), max(1.05, basin.thing.size[2] + 0.1), above=basin)
         f.clutter(basin, 3, BATH)
-    f.by_wall(f.shop.pick("bathroom", at_most=(0.7, 0.9, 1.2), like="toilet"), front=0.4)
+    f.by_wall(f.assets.pick("bathroom", at_most=(0.7, 0.9, 1.2), like="toilet"), front=0.4)
     if f.chance(0.4):
-        machine = f.by_wall(f.shop.pick("appliance", at_most=(0.8, 0.8, 1.1), like="wash|dry"))
+        machine = f.by_wall(f.assets.pick("appliance", at_most=(0.8, 0.8, 1.1), like="wash|dry"))
         f.clutter(machine, 2, BATH)
     for _ in range(f.few(1.0)):
-        hung = f.shop.pick("bathroom_wall", at_most=(0.9, 0.5, 1.2))
+        hung = f.assets.pick("bathroom_wall", at_most=(0.9, 0.5, 1.2))
         f.hang(hung, hung.elevation if hung else 1.0)
     if f.chance(0.6):
         f.lay_rug(f.plan.width / 2, f.plan.depth / 2, 0.0, f.uniform(0.5, 0.9), f.uniform(0.4, 0.6))
@@ -141,7 +141,7 @@ def _bathroom(f: Furnisher) -> None:
 
 
 def _children(f: Furnisher) -> None:
-    bed = f.by_wall(f.shop.pick("bed", at_most=(1.3, 2.4, 2.1)), front=0.3)
+    bed = f.by_wall(f.assets.pick("bed", at_most=(1.3, 2.4, 2.1)), front=0.3)
     for _ in range(f.few(1.5)):
         f.on(bed, f.small_thing(TOYS), lowest=0.3)
     f.desk_place(_desk(f))
@@ -155,7 +155,7 @@ def _children(f: Furnisher) -> None:
         f.uniform(1.0, 1.6),
     )
     for _ in range(f.few(5)):
-        toy = f.shop.pick("floor_thing", at_most=(0.7, 0.7, 0.9)) if f.chance(0.5) else f.small_thing(TOYS)
+        toy = f.assets.pick("floor_thing", at_most=(0.7, 0.7, 0.9)) if f.chance(0.5) else f.small_thing(TOYS)
         f.anywhere(toy, 5)
 
 
@@ -180,17 +180,19 @@ def _storage(f: Furnisher) -> None:
                 )
     f.wardrobes(f.few(0.4))
     for _ in range(f.few(1.0)):
-        f.by_wall(f.shop.pick("appliance") if f.chance(0.4) else f.shop.pick("large_thing", at_most=(2.0, 2.0, 2.2)))
+        f.by_wall(
+            f.assets.pick("appliance") if f.chance(0.4) else f.assets.pick("large_thing", at_most=(2.0, 2.0, 2.2))
+        )
     f.boxes(3 + f.few(7))
     for _ in range(f.few(1.0)):
-        f.anywhere(f.shop.pick(str(f.random.choice(["chair", "stool", "table", "armchair"]))))
+        f.anywhere(f.assets.pick(str(f.random.choice(["chair", "stool", "table", "armchair"]))))
 
 
 def _corridor(f: Furnisher) -> None:
     f.sideboards(f.few(1.0))
     f.wardrobes(f.few(0.4))
     if f.chance(0.4):
-        f.by_wall(f.shop.pick("bench") or f.shop.pick("stool"))
+        f.by_wall(f.assets.pick("bench") or f.assets.pick("stool"))
     if f.chance(0.5):
         long = f.plan.depth > f.plan.width
         size = (f.uniform(0.6, 0.9), f.uniform(1.5, 3.0))
@@ -215,7 +217,7 @@ def _meeting(f: Furnisher) -> None:
 
 def _class_rows(f: Furnisher) -> None:
     desk = built_furniture.table(f.random, f.finishes, f.palette, f.uniform(1.1, 1.5), 0.6, f.uniform(0.7, 0.76))
-    chair = f.shop.pick("chair", at_most=(0.6, 0.65, 1.1))
+    chair = f.assets.pick("chair", at_most=(0.6, 0.65, 1.1))
     for y in np.arange(1.6, f.plan.depth - 0.8, f.uniform(1.3, 1.6)):
         for x in np.arange(1.0, f.plan.width - 0.7, desk.size[0] + f.uniform(0.15, 0.7)):
             placed = f.at(desk, float(x), float(y), float(f.random.normal(0, 0.04)))
@@ -250,4 +252,4 @@ def furnish(f: Furnisher, kind: str, sills: Iterable[Opening]) -> None:
     if kind not in ("bathroom", "meeting"):
         f.boxes(f.few(2.4))
     if f.chance(0.3):
-        f.by_wall(f.shop.pick("floor_lamp"))
+        f.by_wall(f.assets.pick("floor_lamp"))

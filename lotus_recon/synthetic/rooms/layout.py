@@ -23,12 +23,12 @@ from lotus_recon.synthetic.rooms.lighting import (
 )
 from lotus_recon.synthetic.rooms.materials import draw_palette
 from lotus_recon.synthetic.rooms.merging import merged_parts
+from lotus_recon.synthetic.rooms.occupancy import Occupancy, Placed
 from lotus_recon.synthetic.rooms.openings import sky_gradient
 from lotus_recon.synthetic.rooms.scene import Credit, Lamp, Part, Room
 from lotus_recon.synthetic.rooms.shell import build_shell, draw_kind, draw_plan
 from lotus_recon.synthetic.rooms.solids import placed_parts
-from lotus_recon.synthetic.rooms.staging import Placed, Stage
-from lotus_recon.synthetic.rooms.things import Shop
+from lotus_recon.synthetic.rooms.things import AssetSampler
 
 TRIANGLES = 560_000  # of all furniture
 
@@ -44,19 +44,21 @@ def make_room(seed: int, catalog: Catalog) -> Room:
     view = finishes.outdoors() if light.random() < 0.75 else None
     bitmap = sky_gradient(light) if view is None or view.material.texture is None else view.material.texture
     shell = build_shell(plan, palette, outdoors_of(mood, bitmap, light), finishes.light_paint(), shape)
-    stage = Stage(plan, TRIANGLES)
-    furnisher = Furnisher(stage, Shop(catalog, finishes, things, stage), palette, bitmap, _crowd(things), things)
+    occupancy = Occupancy(plan, TRIANGLES)
+    furnisher = Furnisher(
+        occupancy, AssetSampler(catalog, finishes, things, occupancy), palette, bitmap, _crowd(things), things
+    )
     hang_lamps(furnisher, mood)
-    if not (stage.placed or shell.daylight):
+    if not (occupancy.placed or shell.daylight):
         raise InputError(f"room of seed {seed}: no place for a lamp, and no window")
     furnish(furnisher, kind.name, shell.sills)
     dim = is_dim(shell.daylight, plan.width * plan.depth)
-    lamps_in_room = [item for item in stage.placed if item.thing.group in LAMP_GROUPS]
+    lamps_in_room = [item for item in occupancy.placed if item.thing.group in LAMP_GROUPS]
     on = lamps_on(lamps_in_room, mood, dim, light)
-    parts, lamps = _in_the_world(stage.placed, on, mood, light)
+    parts, lamps = _in_the_world(occupancy.placed, on, mood, light)
     size = (plan.width, plan.depth, max(plan.ceiling.heights))
     ambient = ambient_of([*shell.daylight, *lamps], shell.suns, size)
-    credits = _unique([*finishes.credits, *(p.thing.credit for p in stage.placed if p.thing.credit)])
+    credits = _unique([*finishes.credits, *(p.thing.credit for p in occupancy.placed if p.thing.credit)])
     return Room(merged_parts(shell.parts, parts), (*shell.daylight, *shell.suns, *lamps), size, ambient, credits)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.synthetic.rooms.furnisher import Furnisher
+from lotus_recon.synthetic.rooms.occupancy import Placed
 from lotus_recon.synthetic.rooms.openings import Outdoors
 from lotus_recon.synthetic.rooms.scene import Lamp, Part, Rgb
 from lotus_recon.synthetic.rooms.solids import placed_parts, shifted, slabs, triangle_areas
-from lotus_recon.synthetic.rooms.staging import Placed
 from lotus_recon.synthetic.rooms.things import Thing, made
 from lotus_recon.synthetic.shapes import cylinder, lathe, sphere
 
@@ -58,13 +58,13 @@ def draw_mood(kind: str, random: np.random.Generator, has_windows: bool) -> Mood
 
 
 def outdoors_of(mood: Mood, bitmap: NDArray[np.uint8], random: np.random.Generator) -> Outdoors:
-    """What the windows show in a mood."""
+    """The view through the windows in a mood; ``bitmap`` (h, w, 3) of the sky."""
     to_sun = (float(random.uniform(-0.8, 0.8)), 1.0, float(random.uniform(0.3, 0.9)))
     return Outdoors(_whitened(bitmap), mood.sky, mood.sun, to_sun)
 
 
 def _whitened(bitmap: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Half its colour: a camera that is set for the room shows the sky paler than pictures of skies."""
+    """Half its saturation: a camera exposed for the room shows the sky paler than photos of skies."""
     grey = bitmap.mean(axis=-1, keepdims=True)
     return np.asarray(grey + 0.5 * (bitmap - grey), np.uint8)
 
@@ -74,7 +74,7 @@ def hang_lamps(f: Furnisher, mood: Mood) -> None:
     if mood.panels:
         hung = _rows(f, _panel(f) if f.chance(0.6) else _tube(f))
     else:
-        thing = f.shop.pick("ceiling_lamp", at_most=(1.4, 1.4, 1.2)) if f.chance(0.4) else None
+        thing = f.assets.pick("ceiling_lamp", at_most=(1.4, 1.4, 1.2)) if f.chance(0.4) else None
         thing = thing or _ceiling_lamp(f)
         one = mood.name == "spot" or f.plan.width * f.plan.depth < 14 or f.chance(0.6)
         middle = f.plan.width * f.uniform(0.42, 0.58), f.plan.depth * f.uniform(0.42, 0.58)
@@ -98,7 +98,7 @@ def _hang(f: Furnisher, thing: Thing, x: float, y: float) -> bool:
     if f.plan.ceiling.at(x, y) - lowest > _LARGEST_GAP_M:
         return False
     z = lowest - thing.size[2] - 0.001
-    return (z > 1.7 or thing.size[2] < 0.35) and f.stage.lay(thing, x, y, 0.0, z) is not None
+    return (z > 1.7 or thing.size[2] < 0.35) and f.occupancy.lay(thing, x, y, 0.0, z) is not None
 
 
 def _ceiling_lamp(f: Furnisher) -> Thing:
@@ -196,7 +196,7 @@ def lit_parts(placed: Placed, mood: Mood, random: np.random.Generator) -> tuple[
 
 
 def _bright_part(thing: Thing) -> int:
-    """The part that is the bulb or the shade: the last of our own lamps; of others the largest in the upper third."""
+    """The part that is the bulb or the shade: the last one of built lamps; of others the largest in the upper third."""
     if thing.credit is None:
         return len(thing.parts) - 1
     boxes = [(part.mesh.vertices.min(0), part.mesh.vertices.max(0)) for part in thing.parts]

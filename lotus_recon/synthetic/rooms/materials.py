@@ -89,10 +89,10 @@ class Finishes:
 
     def textured(self, categories: Sequence[str], gloss: float = 0.0, roughness: float = 0.3) -> Finish | None:
         """A texture of one of the categories; None when the catalog has none."""
-        found = [texture for category in categories for texture in self._by_category.get(category, [])]
-        if not found:
+        textures = [texture for category in categories for texture in self._by_category.get(category, [])]
+        if not textures:
             return None
-        texture = found[int(self._random.integers(len(found)))]
+        texture = textures[int(self._random.integers(len(textures)))]
         if texture.id not in self._drawn:
             material = Material(texture.id, texture=self._catalog.bitmap(texture))
             self._drawn[texture.id] = Finish(material, texture.size_m)
@@ -137,16 +137,16 @@ class Finishes:
         """Wood, from its texture or as a brown that stands for it."""
         random = self._random
         gloss, roughness = float(random.choice([0, 0.2, 0.5, 0.9])), float(random.uniform(0.1, 0.4))
-        if random.random() < 0.75 and (found := self.textured(("wood",), gloss, roughness)):
-            return found
+        if random.random() < 0.75 and (finish := self.textured(("wood",), gloss, roughness)):
+            return finish
         color = hsv_color(random.uniform(0.05, 0.1), random.uniform(0.3, 0.65), random.uniform(0.25, 0.8))
         return self.plain("wood", color, gloss, roughness)
 
     def fabric(self) -> Finish:
         """Cloth, patterned or of one colour."""
         random = self._random
-        if random.random() < 0.5 and (found := self.textured(("fabric",))):
-            return found
+        if random.random() < 0.5 and (finish := self.textured(("fabric",))):
+            return finish
         color = hsv_color(random.random(), random.uniform(0.02, 0.6), random.uniform(0.15, 0.9))
         return self.plain("fabric", color)
 
@@ -165,8 +165,8 @@ class Finishes:
         """Boards, tiles, carpet; sometimes plain concrete or linoleum."""
         random = self._random
         gloss, roughness = float(random.choice([0, 0, 0.3, 0.7, 1])), float(random.uniform(0.05, 0.4))
-        if random.random() < 0.85 and (found := self.textured(("floor", "wood"), gloss, roughness)):
-            return found
+        if random.random() < 0.85 and (finish := self.textured(("floor", "wood"), gloss, roughness)):
+            return finish
         if random.random() < 0.3:
             return self.fabric()
         color = hsv_color(random.random(), random.uniform(0, 0.3), random.uniform(0.25, 0.8))

@@ -1,4 +1,4 @@
-"""As few parts as possible of the same surface: renderers pay for every part.
+"""Merges parts of the same surface, because the cost of rendering grows with the number of parts.
 
 Plain colours become patches of one texture, so that all matte things of a room are one part.
 """
@@ -37,7 +37,7 @@ def merged_parts(shell: Iterable[Part], things: Iterable[Part]) -> tuple[Part, .
                 parts.append(part)
             else:
                 alike.setdefault(_key(name, part.material), []).append(part)
-        parts += [_one(key, members) for key, members in alike.items()]
+        parts += [_merged(key, members) for key, members in alike.items()]
     return tuple(parts)
 
 
@@ -53,7 +53,7 @@ def _nearest(value: float, allowed: Sequence[float]) -> float:
     return min(allowed, key=lambda other: abs(other - value))
 
 
-def _one(key: _Key, members: list[Part]) -> Part:
+def _merged(key: _Key, members: list[Part]) -> Part:
     name, _, metal, gloss, roughness, plain = key
     texture, uvs = _patches(members) if plain else (members[0].material.texture, [part.uv for part in members])
     material = Material(name, texture=texture, gloss=gloss, roughness=roughness, metal=metal)

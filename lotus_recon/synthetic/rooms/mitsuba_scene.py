@@ -1,7 +1,7 @@
 """Rooms and cameras in the terms of Mitsuba 3.
 
 Border rules, each with a test. Mitsuba's camera looks along +z with x to the LEFT and y up; its principal point offset
-is a share of the film, against the axes of the image. Its bitmaps have v down, ours have v up.
+is a share of the film, against the axes of the image. Its bitmaps have v down; those of catalogs have v up.
 
 Mitsuba compiles a kernel (seconds) for each new structure of a scene, and finds it again on disk for a known one. So
 all rooms are given one structure: three kinds of surface, a bitmap for each shape, a round number of shapes.
@@ -27,6 +27,9 @@ from lotus_recon.types import Mesh
 _LEAST_ALPHA = 0.01  # sharper mirrors give more noise than a few samples can show
 _LARGEST_SKEW = 1e-4  # relative difference of fx and fy that is taken for rounding
 _MITSUBA_FROM_CV = np.diag([-1.0, -1.0, 1.0, 1.0])
+_MAX_DEPTH = 6  # path vertices after the camera
+# Russian roulette from here on: half the time of tracing every path to its end, for slightly more noise.
+_ROULETTE_DEPTH = 3
 # The kernel depends on the number of shapes and on the size of bitmaps that shine.
 _SHAPES = 64  # rooms have a multiple of this
 _SHINING_SIDE = 512
@@ -71,6 +74,11 @@ def sensor_of(mi: Any, shot: Shot) -> dict[str, Any]:
             "rfilter": {"type": "box"},
         },
     }
+
+
+def path_integrator(mi: Any) -> Any:
+    """What traces the light of rooms."""
+    return mi.load_dict({"type": "path", "max_depth": _MAX_DEPTH, "rr_depth": _ROULETTE_DEPTH})
 
 
 def _filler(mi: Any, room: Room, material: Material) -> Any:

@@ -1,6 +1,6 @@
 """Reads Wavefront OBJ and MTL text: triangles per material, corner by corner.
 
-Our own, since the readers at hand lose the texture coordinates of materials whose faces have them only in part
+Not by a library: the available readers lose the texture coordinates of materials whose faces have them only in part
 (trimesh) or cannot read from memory (Open3D).
 """
 

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.errors import InputError
 from lotus_recon.synthetic.rooms.denoising import Image, load_denoiser
-from lotus_recon.synthetic.rooms.mitsuba_scene import scene_of, sensor_of
+from lotus_recon.synthetic.rooms.mitsuba_scene import path_integrator, scene_of, sensor_of
+from lotus_recon.synthetic.rooms.mitsuba_variant import LIBRARY_VARIABLE, best_variant
 from lotus_recon.synthetic.rooms.openings import SUN, SUNLIT_SHARE
-from lotus_recon.synthetic.rooms.renderers import RoomView
 from lotus_recon.synthetic.rooms.scene import Room, Shot
 from lotus_recon.synthetic.rooms.truth import room_surfaces, true_geometry
+from lotus_recon.synthetic.rooms.view import RoomView
 
 log = logging.getLogger(__name__)
 
-VARIANTS = ("llvm_ad_rgb", "scalar_rgb")  # the fast one, and the one that needs no LLVM library
-
 _SAMPLES, _SAMPLES_UNDENOISED = 8, 128
-_MAX_DEPTH = 6  # path vertices after the camera
-# Russian roulette from here on: half the time of tracing every path to its end, for slightly more noise.
-_ROULETTE_DEPTH = 3
 
 
 class PathTracer:
@@ -41,7 +37,7 @@ class PathTracer:
         self._samples = samples or (_SAMPLES if self._denoise else _SAMPLES_UNDENOISED)
         self._room, self._surfaces = room, room_surfaces(room, threads)
         self._scene = scene_of(self._mi, room)
-        self._light = self._mi.load_dict({"type": "path", "max_depth": _MAX_DEPTH, "rr_depth": _ROULETTE_DEPTH})
+        self._light = path_integrator(self._mi)
         # On its own: around the path integrator it would trace all paths a second time.
         self._guides = self._mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
         self._brightest = _brightest(room)
@@ -68,20 +64,16 @@ class PathTracer:
 
 @functools.lru_cache(maxsize=1)
 def load_mitsuba() -> Any:
-    """Mitsuba with the fastest variant that runs here. Raises InputError when it is not installed."""
-    try:
-        import mitsuba
-    except ImportError as error:
-        raise InputError("Mitsuba is not installed: pip install 'lotus-recon[train]'") from error
-    for variant in VARIANTS:
-        try:
-            mitsuba.set_variant(variant)
-            mitsuba.load_dict({"type": "sphere"})  # only building something shows that LLVM is missing
-        except (ImportError, RuntimeError) as error:
-            log.warning("Mitsuba's %s does not run here (%s): the next variant is far slower", variant, error)
-        else:
-            return mitsuba
-    raise InputError(f"none of Mitsuba's variants {', '.join(VARIANTS)} runs here")
+    """Mitsuba with the fastest variant that runs here. Raises InputError when it is not installed or cannot run."""
+    variant = best_variant()
+    if variant.drawback is not None:
+        log.info(variant.drawback)
+    if variant.library is not None:
+        os.environ[LIBRARY_VARIABLE] = str(variant.library)
+    import mitsuba
+
+    mitsuba.set_variant(variant.name)
+    return mitsuba
 
 
 def _brightest(room: Room) -> float:

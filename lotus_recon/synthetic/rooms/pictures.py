@@ -70,7 +70,7 @@ def page(random: Random) -> NDArray[np.uint8]:
 def picture_on(
     width: float, height: float, y: float, bitmap: NDArray[np.uint8], gloss: float = 0.0, glow: float = 0.0
 ) -> ModelPart:
-    """A bitmap on an upright rectangle that faces the front, its lower edge on z = 0."""
+    """A ``bitmap`` (h, w, 3) on an upright rectangle that faces the front, its lower edge on z = 0."""
     x = width / 2
     mesh = quad(np.array([[-x, y, 0], [x, y, 0], [x, y, height], [-x, y, height]], np.float64))
     uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
@@ -79,7 +79,7 @@ def picture_on(
 
 
 def picture(random: Random, finishes: Finishes, outdoors: NDArray[np.uint8] | None) -> Thing:
-    """A framed picture."""
+    """A framed picture of an artwork, a photo of the ``outdoors`` (h, w, 3), or blots."""
     width, height = float(random.uniform(0.2, 1.1)), float(random.uniform(0.2, 0.8))
     border, depth = float(random.uniform(0.01, 0.06)), float(random.uniform(0.012, 0.04))
     painting = finishes.artwork() if random.random() < 0.45 else None

@@ -9,9 +9,9 @@ import numpy as np
 
 from lotus_recon.synthetic.rooms import built_furniture
 from lotus_recon.synthetic.rooms.materials import Palette
+from lotus_recon.synthetic.rooms.occupancy import LevelSurfaces, Occupancy, Placed
 from lotus_recon.synthetic.rooms.plan import Plan
-from lotus_recon.synthetic.rooms.staging import LevelSurfaces, Placed, Stage
-from lotus_recon.synthetic.rooms.things import Shop, Thing
+from lotus_recon.synthetic.rooms.things import AssetSampler, Thing
 
 _HALF = np.pi / 2
 
@@ -21,14 +21,14 @@ class Placer:
 
     def __init__(
         self,
-        stage: Stage,
-        shop: Shop,
+        occupancy: Occupancy,
+        assets: AssetSampler,
         palette: Palette,
         crowd: float,
         random: np.random.Generator,
     ) -> None:
-        self.stage, self.shop, self.palette = stage, shop, palette
-        self.finishes = shop.finishes
+        self.occupancy, self.assets, self.palette = occupancy, assets, palette
+        self.finishes = assets.finishes
         self.crowd = crowd  # 0: nearly empty, 1: crowded
         self.random = random
         self._surfaces: dict[int, LevelSurfaces] = {}
@@ -36,7 +36,7 @@ class Placer:
     @property
     def plan(self) -> Plan:
         """Of the room."""
-        return self.stage.plan
+        return self.occupancy.plan
 
     def chance(self, probability: float) -> bool:
         """True with a probability."""
@@ -56,7 +56,7 @@ class Placer:
         """On the floor at a place."""
         if thing is None:
             return None
-        return self.stage.put(thing, x, y, turn, 0.0, host)
+        return self.occupancy.put(thing, x, y, turn, 0.0, host)
 
     def by_wall(
         self,
@@ -86,7 +86,7 @@ class Placer:
             twist = float(self.random.normal(0, 0.015))
             if front and not self._front_free(thing, wall, along, front):
                 continue
-            placed = self.stage.against(thing, wall, along, z, self.uniform(0.005, 0.05), twist)
+            placed = self.occupancy.against(thing, wall, along, z, self.uniform(0.005, 0.05), twist)
             if placed:
                 return placed
         return None
@@ -98,7 +98,7 @@ class Placer:
         for _ in range(tries):
             x, y = self.uniform(margin, self.plan.width - margin), self.uniform(margin, self.plan.depth - margin)
             turn = self.uniform(-np.pi, np.pi) if self.chance(0.5) else _HALF * int(self.random.integers(4))
-            if placed := self.stage.put(thing, x, y, turn):
+            if placed := self.occupancy.put(thing, x, y, turn):
                 return placed
         return None
 
@@ -109,7 +109,7 @@ class Placer:
         for wall in self.random.permutation(len(self.plan.walls)):
             length, half = self._length(int(wall)), thing.size[0] / 2 + self.uniform(0.02, 0.15)
             for along in (half, length - half):
-                if length > thing.size[0] and (placed := self.stage.against(thing, int(wall), along, 0.0, 0.05)):
+                if length > thing.size[0] and (placed := self.occupancy.against(thing, int(wall), along, 0.0, 0.05)):
                     return placed
         return None
 
@@ -123,12 +123,12 @@ class Placer:
     def lay_rug(self, x: float, y: float, turn: float, width: float, depth: float) -> None:
         """A rug, when there is room for it."""
         thing = (
-            self.shop.pick("rug", at_most=(width * 1.3, depth * 1.3, 0.1), at_least=(0.5, 0.5, 0))
+            self.assets.pick("rug", at_most=(width * 1.3, depth * 1.3, 0.1), at_least=(0.5, 0.5, 0))
             if self.chance(0.3)
             else None
         )
         thing = thing or built_furniture.rug(self.random, self.finishes, width, depth)
-        self.stage.lay(thing, x, y, turn + float(self.random.normal(0, 0.04)))
+        self.occupancy.lay(thing, x, y, turn + float(self.random.normal(0, 0.04)))
 
     def _length(self, wall: int) -> float:
         return self.plan.walls[wall].length
@@ -136,7 +136,7 @@ class Placer:
     def _front_free(self, thing: Thing, wall: int, along: float, front: float) -> bool:
         side = self.plan.walls[wall]
         x, y = side.point(along, thing.size[1] + 0.05 + front / 2)
-        return self.stage.free((float(x), float(y), side.turn, thing.size[0] * 0.8, front), 0.0, 0.5)
+        return self.occupancy.free((float(x), float(y), side.turn, thing.size[0] * 0.8, front), 0.0, 0.5)
 
     # Places on things and on walls.
 
@@ -159,7 +159,7 @@ class Placer:
             if spot is None:
                 return None
             x, y = host.point(spot[0], spot[1])
-            if placed := self.stage.put(thing, x, y, host.turn + turn, host.z + spot[2], host):
+            if placed := self.occupancy.put(thing, x, y, host.turn + turn, host.z + spot[2], host):
                 return placed
         return None
 
@@ -173,4 +173,4 @@ class Placer:
             return self.by_wall(replace(thing, elevation=z), walls, z, tries=8)
         wall = self.plan.walls[above.at_wall]
         along = float(np.dot(np.array([above.x, above.y]) - wall.start, [np.cos(wall.turn), np.sin(wall.turn)]))
-        return self.stage.against(thing, above.at_wall, along + float(self.random.normal(0, 0.05)), z, 0.003)
+        return self.occupancy.against(thing, above.at_wall, along + float(self.random.normal(0, 0.05)), z, 0.003)

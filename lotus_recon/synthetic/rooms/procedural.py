@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
+from cachetools import LRUCache, cachedmethod
 from numpy.typing import NDArray
 
-from lotus_recon.synthetic.rooms.catalog import GROUPS, BoundedCache, Furniture, Model, Texture
+from lotus_recon.synthetic.rooms.catalog import GROUPS, Furniture, Model, Texture
 from lotus_recon.synthetic.rooms.procedural_furniture import FURNITURE, Design, Piece, Random
 from lotus_recon.synthetic.rooms.procedural_textures import PATTERNS
 from lotus_recon.synthetic.rooms.procedural_things import THINGS
@@ -56,7 +59,7 @@ class ProceduralCatalog:
     name = "procedural"
 
     def __init__(self, groups: Collection[str] = GROUPS) -> None:
-        self._bitmaps: BoundedCache[str, NDArray[np.uint8]] = BoundedCache(_BITMAPS_BYTES, lambda array: array.nbytes)
+        self._bitmaps: LRUCache[Any, NDArray[np.uint8]] = LRUCache(_BITMAPS_BYTES, attrgetter("nbytes"))
         self._pieces: dict[str, list[Piece]] = {}
         self.furniture = tuple(
             self._add(group, number, variant, design)
@@ -77,10 +80,15 @@ class ProceduralCatalog:
 
     def bitmap(self, texture: Texture) -> NDArray[np.uint8]:
         """(h, w, 3) sRGB of one repetition."""
-        return self._bitmap(texture.id)
+        return self._cached_bitmap(texture.id)
+
+    @cachedmethod(attrgetter("_bitmaps"))
+    def _cached_bitmap(self, name: str) -> NDArray[np.uint8]:
+        return self._bitmap(name)
 
     def _bitmap(self, name: str) -> NDArray[np.uint8]:
-        return self._bitmaps.get(name, PATTERNS[name].bitmap)
+        """(h, w, 3) sRGB, computed."""
+        return PATTERNS[name].bitmap()
 
     def _add(self, group: str, number: int, variant: int, design: Design) -> Furniture:
         name = f"{group}-{number}-{variant}"
@@ -101,7 +109,7 @@ class ProceduralCatalog:
             return Finish(Material(stuff, (r, g, b), gloss=gloss, roughness=roughness, metal=stuff == "mirror"))
         name = str(random.choice([name for name in PATTERNS if name.startswith(kinds[choice])]))
         return Finish(
-            Material(name, texture=self._bitmap(name), gloss=gloss, roughness=roughness), PATTERNS[name].size_m
+            Material(name, texture=self._cached_bitmap(name), gloss=gloss, roughness=roughness), PATTERNS[name].size_m
         )
 
 

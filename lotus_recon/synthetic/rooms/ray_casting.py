@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.synthetic.rooms.denoising import load_denoiser
-from lotus_recon.synthetic.rooms.renderers import RoomView
 from lotus_recon.synthetic.rooms.scene import Part, Room, Shot
 from lotus_recon.synthetic.rooms.solids import triangle_areas
 from lotus_recon.synthetic.rooms.texture_atlas import TextureAtlas
 from lotus_recon.synthetic.rooms.truth import room_surfaces, true_geometry
+from lotus_recon.synthetic.rooms.view import RoomView
 from lotus_recon.synthetic.surfaces import Hits, Surfaces, interpolated, world_rays
 from lotus_recon.types import Camera
 

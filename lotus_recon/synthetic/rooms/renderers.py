@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+import logging
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lotus_recon.errors import InputError
+from lotus_recon.synthetic.rooms.mitsuba_variant import best_variant
 from lotus_recon.synthetic.rooms.scene import Room, Shot
-from lotus_recon.types import DepthMap, NormalMap
+from lotus_recon.synthetic.rooms.view import RoomView
+
+log = logging.getLogger(__name__)
 
 NAMES = ("auto", "mitsuba", "raycast")
-
-
-@dataclass(frozen=True, eq=False)
-class RoomView:
-    """A shot as taken: light that arrives, and what is true of the scene."""
-
-    radiance: NDArray[np.float32]  # (H, W, 3) linear RGB
-    depth: DepthMap  # METRIC z-depth
-    normals: NormalMap  # camera axes, facing the camera
-    sky: NDArray[np.bool_]  # (H, W)
 
 
 class RoomRenderer(Protocol):
@@ -57,12 +47,30 @@ def make_renderer(name: str, room: Room, samples: int | None = None, threads: in
 
 
 def resolved_renderer(name: str) -> str:
-    """The name of the renderer that ``name`` stands for: 'auto' is Mitsuba where it is installed."""
+    """The name of the renderer that ``name`` stands for: 'auto' is Mitsuba where it is installed and runs.
+
+    Raises InputError for an unknown name, and for a Mitsuba that is wanted and cannot run.
+    """
     if name not in NAMES:
         raise InputError(f"unknown renderer {name!r}; allowed: {', '.join(NAMES)}")
-    installed = importlib.util.find_spec("mitsuba") is not None
-    if name == "mitsuba" and not installed:
-        raise InputError("the renderer 'mitsuba' is not installed: pip install 'lotus-recon[train]', or use 'raycast'")
-    if name == "auto":
-        return "mitsuba" if installed else "raycast"
-    return name
+    if name == "raycast":
+        return name
+    if importlib.util.find_spec("mitsuba") is None:
+        if name == "mitsuba":
+            raise InputError("'mitsuba' is not installed: pip install 'lotus-recon[train]', or use 'raycast'")
+        return "raycast"
+    try:
+        best_variant()
+    except InputError as error:
+        if name == "mitsuba":
+            raise
+        log.warning("rooms are rendered with 'raycast': %s", error)
+        return "raycast"
+    return "mitsuba"
+
+
+def warn_of_slow_renderer(name: str) -> None:
+    """Say so when a resolved renderer cannot use its fast variant on this machine."""
+    drawback = best_variant().drawback if name == "mitsuba" else None
+    if drawback is not None:
+        log.warning(drawback)

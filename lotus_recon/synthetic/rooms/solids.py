@@ -87,17 +87,17 @@ def merged(parts: Sequence[ModelPart]) -> tuple[ModelPart, ...]:
     groups: dict[int, list[ModelPart]] = {}
     for part in parts:
         groups.setdefault(id(part.material), []).append(part)
-    return tuple(_as_one(group) for group in groups.values())
+    return tuple(_merged_group(group) for group in groups.values())
 
 
-def _as_one(group: list[ModelPart]) -> ModelPart:
+def _merged_group(group: list[ModelPart]) -> ModelPart:
     uvs = [part.uv for part in group if part.uv is not None]
     uv = np.concatenate(uvs) if len(uvs) == len(group) else None
     return ModelPart(joined([part.mesh for part in group]), group[0].material, uv)
 
 
 def placed_parts(name: str, parts: Sequence[ModelPart], pose: FloatArray, scale: float = 1.0) -> list[Part]:
-    """A model at its place in the world."""
+    """A model moved to its ``pose`` (4, 4) in the world."""
     return [Part(name, moved(part.mesh, pose, scale), part.material, part.uv) for part in parts]
 
 

@@ -14,16 +14,19 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from cachetools import LRUCache, cachedmethod
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.io.srgb import linear_of_srgb
-from lotus_recon.synthetic.rooms.catalog import BoundedCache, Furniture, Model, ModelPart, Texture, model_bytes
+from lotus_recon.synthetic.rooms.catalog import Furniture, Model, ModelPart, Texture, model_bytes
 from lotus_recon.synthetic.rooms.grouping import group_of
 from lotus_recon.synthetic.rooms.obj import MtlMaterial, Triangles, read_mtl, read_obj
 from lotus_recon.synthetic.rooms.scene import Credit, Material, Rgb
@@ -99,13 +102,13 @@ class Archives:
 
 def find_archives(*folders: Path) -> Archives:
     """The archives in these folders and below; of those with the same name the first one found."""
-    found: dict[str, Path] = {}
+    archives: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             if path.suffix == ".sh3f" or path.name == JAR:
-                found.setdefault(path.name, path)
-    jar = found.pop(JAR, None)
-    return Archives(tuple(found[name] for name in sorted(found)), jar)
+                archives.setdefault(path.name, path)
+    jar = archives.pop(JAR, None)
+    return Archives(tuple(archives[name] for name in sorted(archives)), jar)
 
 
 @dataclass(frozen=True)
@@ -128,21 +131,23 @@ class SweetHome3D:
     def __init__(self, archives: Archives) -> None:
         """List what there is. Raises InputError when an archive cannot be read."""
         self._sources: dict[str, _Source] = {}
-        self._models: BoundedCache[str, Model] = BoundedCache(_MODELS_BYTES, model_bytes)
-        self._bitmaps: BoundedCache[str, NDArray[np.uint8]] = BoundedCache(_BITMAPS_BYTES, lambda array: array.nbytes)
+        self._models: LRUCache[Any, Model] = LRUCache(_MODELS_BYTES, model_bytes)
+        self._bitmaps: LRUCache[Any, NDArray[np.uint8]] = LRUCache(_BITMAPS_BYTES, attrgetter("nbytes"))
         catalogs = [(path, _ARCHIVE_PROPERTIES) for path in archives.furniture]
         if archives.jar:
             catalogs.append((archives.jar, _JAR_FURNITURE))
         self.furniture = tuple(item for path, name in catalogs for item in self._list_furniture(path, name))
         self.textures = tuple(self._list_textures(archives.jar)) if archives.jar else ()
 
+    @cachedmethod(attrgetter("_models"))
     def model(self, furniture: Furniture) -> Model:
         """The surfaces of a piece of furniture."""
-        return self._models.get(furniture.id, lambda: _load_model(self._sources[furniture.id], furniture))
+        return _load_model(self._sources[furniture.id], furniture)
 
+    @cachedmethod(attrgetter("_bitmaps"))
     def bitmap(self, texture: Texture) -> NDArray[np.uint8]:
         """(h, w, 3) sRGB of one repetition."""
-        return self._bitmaps.get(texture.id, lambda: _decoded(self._sources[texture.id].read("image"), texture.id))
+        return _decoded(self._sources[texture.id].read("image"), texture.id)
 
     def _list_furniture(self, archive: Path, properties: str) -> Iterator[Furniture]:
         common, entries = _entries(_read(archive, properties))
@@ -262,18 +267,18 @@ def _placed(triangles: list[Triangles], rotation: str | None, furniture: Furnitu
 def _normals(triangles: list[Triangles]) -> list[NDArray[np.float64]]:
     """Unit normals (T, 3, 3) of each piece: those of the file where they are sane, else smooth over small angles."""
     points = np.concatenate([piece.points for piece in triangles])
-    own = np.concatenate([piece.normals for piece in triangles])
+    stored = np.concatenate([piece.normals for piece in triangles])
     computed = corner_normals(points, _SMOOTH_BELOW_DEG)
     faces = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])[:, None]
-    length = np.linalg.norm(own, axis=-1, keepdims=True) * np.linalg.norm(faces, axis=-1, keepdims=True)
-    cosine = (own * faces).sum(-1, keepdims=True) / np.maximum(length, 1e-12)
+    length = np.linalg.norm(stored, axis=-1, keepdims=True) * np.linalg.norm(faces, axis=-1, keepdims=True)
+    cosine = (stored * faces).sum(-1, keepdims=True) / np.maximum(length, 1e-12)
     sane = np.abs(cosine) > np.cos(np.radians(_SANE_NORMAL_DEG))  # not where NaN: no normal
-    result = np.where(sane, normalized(own) * np.sign(cosine), computed)
+    result = np.where(sane, normalized(stored) * np.sign(cosine), computed)
     return np.split(result, np.cumsum([len(piece.points) for piece in triangles])[:-1])
 
 
 def _texture(archive: Path, path: str, name: str | None) -> NDArray[np.uint8] | None:
-    """The picture that a material names: by its path, else by its file name beside the model (some paths are stale)."""
+    """The image that a material names: by its path, else by its file name beside the model (some paths are stale)."""
     if name is None:
         return None
     folder = posixpath.dirname(path)
@@ -282,7 +287,7 @@ def _texture(archive: Path, path: str, name: str | None) -> NDArray[np.uint8] | 
             return _decoded(_read(archive, posixpath.normpath(posixpath.join(folder, candidate))), name)
         except InputError:
             continue
-    log.debug("%s: %s has no picture %s", archive, path, name)
+    log.debug("%s: %s has no image %s", archive, path, name)
     return None
 
 
@@ -293,7 +298,7 @@ def _decoded(data: bytes, name: str) -> NDArray[np.uint8]:
             image.draft("RGB", (_TEXTURE_SIDE, _TEXTURE_SIDE))
             rgb = _opaque(image)
     except (UnidentifiedImageError, OSError) as error:
-        raise InputError(f"picture {name} cannot be read: {error}") from None
+        raise InputError(f"image {name} cannot be read: {error}") from None
     rgb.thumbnail((_TEXTURE_SIDE, _TEXTURE_SIDE))
     return np.asarray(rgb)
 

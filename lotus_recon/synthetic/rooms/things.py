@@ -1,4 +1,4 @@
-"""Things to furnish a room with, and the shop where a room gets them: models of a catalog, in new sizes and colours."""
+"""Things to furnish a room with, and the sampler that takes them from a catalog, in new sizes and colours."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Budget(Protocol):
         """Their number."""
 
 
-class Shop:
-    """Where one room gets its things from."""
+class AssetSampler:
+    """Samples the assets of one room from a catalog, within its budget of triangles."""
 
     def __init__(self, catalog: Catalog, finishes: Finishes, random: np.random.Generator, budget: Budget) -> None:
         self._catalog, self._random, self._budget = catalog, random, budget
@@ -79,8 +79,8 @@ class Shop:
         recolor: float = 0.5,
     ) -> Thing | None:
         """A random thing of a group within sizes, by name if ``like`` (a pattern) fits any; None: there is none."""
-        found = [f for f in self._groups.get(group, ()) if _within(f.size_m, at_least, at_most)]
-        named = [f for f in found if re.search(like, f.name.lower())] if like else found
+        fitting = [f for f in self._groups.get(group, ()) if _within(f.size_m, at_least, at_most)]
+        named = [f for f in fitting if re.search(like, f.name.lower())] if like else fitting
         if not named:
             return None
         most = min(_SHARE_OF_BUDGET * self._budget.triangles_left, _SMALL_CAP if group in _SMALL_GROUPS else np.inf)

@@ -5,31 +5,22 @@ A process is replaced after a number of jobs, because renderers and file readers
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import multiprocessing
-import os
-import signal
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 
 from lotus_recon.errors import InputError, ReconError
+from lotus_recon.processes import Send, WorkerProcess, wait_for_any
 
 log = logging.getLogger(__name__)
 
 JOBS_PER_PROCESS = 25
 ATTEMPTS = 2
-_SECONDS_TO_END = 20
-# Read by numerical libraries when they are loaded. One thread each: the processes share the CPUs, and what several
-# threads add up depends on their order.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
-Job = Callable[[int], str]  # does the job of a number and says what is worth a log line; picklable
+Job = Callable[[int], str]  # does the job of a number and returns what is worth a log line; picklable
 
 
 class End(Enum):
@@ -47,7 +38,7 @@ class Outcome:
 
     number: int
     end: End
-    detail: str  # what the job said, or why it was refused or failed
+    detail: str  # what the job returned, or why it was refused or failed
 
 
 class StopError(ReconError):
@@ -61,15 +52,16 @@ def run_jobs(job: Job, numbers: Sequence[int], processes: int) -> Iterator[Outco
     job does.
     """
     todo = deque((number, 1) for number in numbers)
-    team: list[_Worker] = []
+    workers: dict[WorkerProcess, _Worker] = {}
     try:
-        while todo or team:
-            while todo and len(team) < processes:
-                team.append(_Worker(job))
-                team[-1].give(*todo.popleft())
-            for worker in _ready(team):
+        while todo or workers:
+            while todo and len(workers) < processes:
+                worker = _Worker(job)
+                workers[worker.process] = worker
+                worker.give(*todo.popleft())
+            for process in wait_for_any(list(workers)):
+                worker, (number, attempt) = workers[process], workers[process].job
                 result = worker.result()
-                number, attempt = worker.job
                 if result.end is End.STOPS:
                     raise StopError(result.detail)
                 if result.end is not End.FAILED or attempt == ATTEMPTS:
@@ -81,11 +73,11 @@ def run_jobs(job: Job, numbers: Sequence[int], processes: int) -> Iterator[Outco
                 if todo and not worker.is_spent:
                     worker.give(*todo.popleft())
                 else:
-                    worker.dismiss()
-                    team.remove(worker)
+                    process.close(at_once=False)
+                    del workers[process]
     finally:
-        for worker in team:
-            worker.kill()
+        for process in workers:
+            process.close()
 
 
 @dataclass(frozen=True)
@@ -99,75 +91,29 @@ class _Worker:
     """A process and the job that it has in hand."""
 
     def __init__(self, job: Job) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would share the state of libraries with threads
-        self.connection, theirs = context.Pipe()
+        # One thread each: the processes share the CPUs, and what several threads add up depends on their order.
+        self.process = WorkerProcess(_job_service, (job,), threads=1)
         self.job = (0, 0)  # number, attempt
         self._jobs_left = JOBS_PER_PROCESS
-        self._process: BaseProcess = context.Process(target=_work, args=(job, theirs), daemon=True)
-        with _environment(_ONE_THREAD):
-            self._process.start()
-        theirs.close()  # else its end would not be noticed here
 
     @property
     def is_spent(self) -> bool:
         """Whether the process is dead or has done enough."""
-        return self._jobs_left == 0 or not self._process.is_alive()
+        return self._jobs_left == 0 or not self.process.is_alive
 
     def give(self, number: int, attempt: int) -> None:
         self.job = (number, attempt)
         self._jobs_left -= 1
-        with contextlib.suppress(BrokenPipeError):  # a dead process shows when its result is read
-            self.connection.send(number)
+        self.process.send(number)
 
     def result(self) -> _Result:
-        """What the process sent; waits."""
-        try:
-            result: _Result = self.connection.recv()
-            return result
-        except (EOFError, ConnectionResetError):
-            self._process.join()
-            return _Result(End.FAILED, f"its process ended with status {self._process.exitcode}")
-
-    def dismiss(self) -> None:
-        """Let the process end; one that hangs while it takes its libraries down is killed."""
-        self.connection.close()
-        self._process.join(_SECONDS_TO_END)
-        self._process.kill()
-
-    def kill(self) -> None:
-        """End the process now."""
-        self.connection.close()
-        self._process.kill()
-        self._process.join()
+        """What the process sent before it ended; of one that sent nothing, how it ended."""
+        results, _ = self.process.receive()
+        return results[0] if results else _Result(End.FAILED, self.process.exit_reason())
 
 
-def _ready(team: Sequence[_Worker]) -> list[_Worker]:
-    """Workers that have something to say or have died; waits for the first."""
-    heard = wait([worker.connection for worker in team])
-    return [worker for worker in team if worker.connection in heard]
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that are started meanwhile."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _work(job: Job, connection: Connection) -> None:
-    """What a process does: jobs until the connection is closed, which happens too when the main process is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process ends this one
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        while True:
-            connection.send(_attempt(job, connection.recv()))
+def _job_service(job: Job) -> Callable[[int, Send], None]:
+    return lambda number, send: send(_attempt(job, number))
 
 
 def _attempt(job: Job, number: int) -> _Result:

@@ -1,7 +1,7 @@
 """A data set of rooms on disk: one folder per room, resumable, parallel by room.
 
 A room is written into a scratch folder and renamed when it is whole, so what exists is complete. It depends on the
-settings, the seed of the data set and its own number only, not on who made which room before.
+settings, the seed of the data set and its number only, not on the process or the order of generation.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.io.cameras import SourceCamera
-from lotus_recon.io.images import MIN_SIDE_PX, write_png
+from lotus_recon.io.images import MIN_SIDE_PX, write_jpeg, write_png
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.io.normal_maps import write_normals_png
 from lotus_recon.io.transforms import write_transforms
@@ -51,10 +50,16 @@ from lotus_recon.synthetic.rooms.files import (
 )
 from lotus_recon.synthetic.rooms.layout import make_room
 from lotus_recon.synthetic.rooms.procedural import ProceduralCatalog
-from lotus_recon.synthetic.rooms.renderers import RoomRenderer, RoomView, make_renderer, resolved_renderer
+from lotus_recon.synthetic.rooms.renderers import (
+    RoomRenderer,
+    make_renderer,
+    resolved_renderer,
+    warn_of_slow_renderer,
+)
 from lotus_recon.synthetic.rooms.scene import Room, Shot
 from lotus_recon.synthetic.rooms.sensor import develop
 from lotus_recon.synthetic.rooms.shots import make_shots
+from lotus_recon.synthetic.rooms.view import RoomView
 from lotus_recon.synthetic.rooms.workers import End, StopError, run_jobs
 from lotus_recon.types import Mesh
 from lotus_recon.workspace import peak_memory_mb, to_plain, write_json
@@ -72,30 +77,23 @@ _ROOM, _SHOTS, _RENDER, _DEVELOP, _JPEG = range(5)  # what a seed is for
 
 @dataclass(frozen=True)
 class Made:
-    """What a run did."""
+    """The rooms of a finished run."""
 
     made: tuple[int, ...]  # numbers of rooms
-    refused: tuple[int, ...]  # rooms that cannot be: without a place for a camera, say
+    refused: tuple[int, ...]  # impossible rooms, for instance without a place for a camera
     failed: tuple[int, ...]
-    there: int  # rooms that were there before
+    existing: int  # rooms that existed before
 
 
 def check_config(config: RoomsConfig) -> RoomsConfig:
     """The config with every ``auto`` resolved. Raises InputError for options that cannot be used."""
-    lowest = {"scenes": 1, "views": 1, "seed": 0, "first": 0, "jpeg_lowest": 1, "workers": 0}
-    for name, least in lowest.items():
-        if getattr(config, name) < least:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(config, name)}: must be {least} or more")
-    if config.samples is not None and config.samples < 1:
-        raise InputError(f"--samples {config.samples}: must be 1 or more")
-    if not config.jpeg_lowest <= config.jpeg_highest <= 100:
-        raise InputError(f"JPEG quality {config.jpeg_lowest} to {config.jpeg_highest}: must rise, to at most 100")
     image_size(config)
-    found: dict[str, Any] = {
+    resolved: dict[str, Any] = {
         "catalog": _catalog(config.catalog, config.assets).name,
         "renderer": resolved_renderer(config.renderer),
     }
-    return replace(config, **found)
+    warn_of_slow_renderer(resolved["renderer"])
+    return replace(config, **resolved)
 
 
 def image_size(config: RoomsConfig) -> tuple[int, int]:
@@ -115,14 +113,14 @@ def _catalog(name: str, folder: Path | None) -> Catalog:
         return ProceduralCatalog()
     catalog = load_catalog(folder)
     if name not in ("auto", catalog.name):
-        raise InputError(f"--catalog {name} is not installed; `make assets` installs it, or say --catalog procedural")
+        raise InputError(f"--catalog {name} is not installed; run `make assets`, or use --catalog procedural")
     return catalog
 
 
 def claim(root: Path, config: RoomsConfig) -> None:
-    """Write down what the rooms in ``root`` are made with; ``config`` comes from ``check_config``.
+    """Record the settings of the rooms in ``root``; ``config`` comes from ``check_config``.
 
-    Raises InputError when there are rooms that were made with other settings, or by another version of what makes them.
+    Raises InputError when rooms exist that were generated with other settings or by another version of the generator.
     """
     path = root / DATASET_FILE
     settings = {name: value for name, value in to_plain(config).items() if name not in _NOT_SETTINGS}
@@ -130,16 +128,17 @@ def claim(root: Path, config: RoomsConfig) -> None:
     described = _described(path)
     if described is None and finished_scenes(root):
         raise InputError(
-            f"{root} has rooms but no {DATASET_FILE}: not a data set of this program; choose another --out"
+            f"{root} has rooms but no {DATASET_FILE}, so it was not written by this program; choose another --out"
         )
     if described is not None:
-        known = {**dict.fromkeys(versions, 1), **described, **described["settings"]}
-        wanted = {**settings, **versions}
+        before, now = {**dict.fromkeys(versions, 1), **described, **described["settings"]}, {**settings, **versions}
         differences = "; ".join(
-            f"{name} {known.get(name)} there, {value} now" for name, value in wanted.items() if known.get(name) != value
+            f"{name} {before.get(name)}, now {value}" for name, value in now.items() if before.get(name) != value
         )
         if differences:
-            raise InputError(f"{root} holds rooms that were made otherwise ({differences}); choose another --out")
+            raise InputError(
+                f"{root} holds rooms generated with different settings ({differences}); choose another --out"
+            )
     description = {"version": LAYOUT_VERSION, "depth_unit_m": DEPTH_UNIT_M, "made_by": _MADE_BY, **versions}
     write_json(path, {**description, "settings": settings})
 
@@ -187,7 +186,7 @@ def make_rooms(root: Path, config: RoomsConfig) -> Made:
 def remove_scratch(root: Path) -> None:
     """Remove rooms that were not finished.
 
-    A process of a killed run may still be at one and would make its files again: the folder is taken from it first.
+    A process of a killed run may still write into one and would create its files again: the folder is renamed first.
     """
     for path in root.glob(f"{_SCRATCH}*"):
         taken = root / f"{_SCRATCH}{uuid.uuid4().hex}"
@@ -196,14 +195,14 @@ def remove_scratch(root: Path) -> None:
 
 
 def make_scene(root: Path, config: RoomsConfig, number: int) -> str:
-    """Make the room ``number`` and say how long it took. Raises StopError when the disk is full."""
+    """Generate the room ``number``; returns its timing. Raises StopError when the disk is full."""
     start = time.monotonic()
     try:
         with _committed(SceneFolder.of_number(root, number)) as folder:
             _write_scene(folder, config, number)
     except OSError as error:
         if error.errno in _DISK_IS_FULL:
-            message = f"no space left for room {number} in {root}; the same command goes on where it stopped"
+            message = f"no space left for room {number} in {root}; free some space, and the same command resumes"
             raise StopError(message) from None
         raise
     seconds = (time.monotonic() - start) / config.views
@@ -240,7 +239,7 @@ def _write_scene(folder: SceneFolder, config: RoomsConfig, number: int) -> None:
     if config.mesh:
         surface = room.mesh
         write_ply(folder.mesh, Mesh(surface.vertices, surface.triangles))
-    write_json(folder.facts, _facts(config, number, room, shots, renderer))
+    write_json(folder.metadata, _metadata(config, number, room, shots, renderer))
 
 
 def seed_of(*parts: int) -> int:
@@ -256,7 +255,7 @@ def jpeg_quality(config: RoomsConfig, seed: int) -> int:
 def _write_view(folder: SceneFolder, name: str, view: RoomView, rgb: NDArray[np.uint8], quality: int) -> None:
     for path in (folder.photo(name), folder.depth(name), folder.normals(name)):
         path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(rgb).save(folder.photo(name), quality=quality, subsampling="4:2:0")
+    write_jpeg(folder.photo(name), rgb, quality, subsampling="4:2:0")
     write_png(folder.depth(name), encode_depth(view.depth))
     write_normals_png(folder.normals(name), view.normals.values, view.normals.valid)
     if view.sky.any():
@@ -270,7 +269,7 @@ def _write_poses(folder: SceneFolder, shots: Sequence[Shot]) -> None:
     write_transforms(folder.transforms, cameras, poses, photos_folder="images")
 
 
-def _facts(
+def _metadata(
     config: RoomsConfig, number: int, room: Room, shots: Iterable[Shot], renderer: RoomRenderer
 ) -> dict[str, Any]:
     return {
@@ -283,12 +282,12 @@ def _facts(
         "room_size_m": [round(float(side), 4) for side in room.size],
         "parts": len(room.parts),
         "triangles": sum(len(part.mesh.triangles) for part in room.parts),
-        "views": [_view_facts(view_name(index), shot) for index, shot in enumerate(shots)],
+        "views": [_view_metadata(view_name(index), shot) for index, shot in enumerate(shots)],
         "credits": [dataclasses.asdict(credit) for credit in room.credits],
     }
 
 
-def _view_facts(name: str, shot: Shot) -> dict[str, Any]:
+def _view_metadata(name: str, shot: Shot) -> dict[str, Any]:
     center = -shot.cam_from_world[:3, :3].T @ shot.cam_from_world[:3, 3]
     return {
         "file": f"images/{name}.jpg",

@@ -69,7 +69,7 @@ def test_eth3d_reads_raw_floats(tmp_path: Path) -> None:
     assert truth.depth[5, 5] == 7.25
     assert not truth.depth_valid[0, 0]
     assert truth.depth_valid.sum() == truth.depth.size - 1
-    assert benchmark.facts.alignment_resolution == 1024
+    assert benchmark.spec.alignment_resolution == 1024
 
 
 def test_diode_is_masked_by_its_file_not_by_its_limits(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_every_set_comes_in_opencv_axes(kind: str, tmp_path: Path) -> None:
     files = layouts.write_dsine(tmp_path / "dsine_eval", layout.folder, some_normals(), layout.suffix)
     for root in (tmp_path / "dsine_eval", tmp_path / "dsine_eval" / layout.folder):
         benchmark = open_benchmark(kind, root, files)
-        assert (benchmark.name(0), benchmark.missing(), benchmark.facts.padding) == ("scene/000000", [], 32)
+        assert (benchmark.name(0), benchmark.missing(), benchmark.spec.padding) == ("scene/000000", [], 32)
         truth = benchmark.truth(0)
         assert truth.normals is not None
         assert truth.normals_valid is not None

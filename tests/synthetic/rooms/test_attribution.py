@@ -17,7 +17,7 @@ def test_every_asset_is_listed_once_with_the_number_of_rooms_that_show_it(tmp_pa
     for number, credits in enumerate([[CHAIR, CHAIR, LAMP], [CHAIR]]):
         folder = SceneFolder.of_number(tmp_path, number)
         folder.path.mkdir()
-        write_json(folder.facts, {"credits": [asdict(credit) for credit in credits]})
+        write_json(folder.metadata, {"credits": [asdict(credit) for credit in credits]})
     write_attribution(tmp_path)
     text = (tmp_path / "ATTRIBUTION.md").read_text()
     assert "The 2 rooms" in text

@@ -10,21 +10,23 @@ import pytest
 from lotus_recon.synthetic.rooms.furnisher import Furnisher
 from lotus_recon.synthetic.rooms.furnishing import PROGRAMMES, furnish
 from lotus_recon.synthetic.rooms.materials import draw_palette
+from lotus_recon.synthetic.rooms.occupancy import Occupancy, Placed
 from lotus_recon.synthetic.rooms.openings import sky_gradient
 from lotus_recon.synthetic.rooms.shell import KINDS
-from lotus_recon.synthetic.rooms.staging import Placed, Stage
-from lotus_recon.synthetic.rooms.things import Shop
+from lotus_recon.synthetic.rooms.things import AssetSampler
 from tests.synthetic.rooms.plain_rooms import CATALOG
-from tests.synthetic.rooms.test_staging import PLAN
+from tests.synthetic.rooms.test_occupancy import PLAN
 
 
-def furnished(kind: str, seed: int, crowd: float = 1.0) -> Stage:
+def furnished(kind: str, seed: int, crowd: float = 1.0) -> Occupancy:
     random = np.random.default_rng(seed)
     palette, finishes = draw_palette(CATALOG, random)
-    stage = Stage(PLAN, 300_000)
-    furnisher = Furnisher(stage, Shop(CATALOG, finishes, random, stage), palette, sky_gradient(random), crowd, random)
+    occupancy = Occupancy(PLAN, 300_000)
+    furnisher = Furnisher(
+        occupancy, AssetSampler(CATALOG, finishes, random, occupancy), palette, sky_gradient(random), crowd, random
+    )
     furnish(furnisher, kind, PLAN.openings[1:])
-    return stage
+    return occupancy
 
 
 def corners(placed: Placed) -> list[tuple[float, float]]:
@@ -44,8 +46,8 @@ def overlap(a: Placed, b: Placed) -> float:
 
 @pytest.mark.parametrize("kind", sorted(PROGRAMMES))
 def test_things_are_inside_and_apart(kind: str) -> None:
-    stage = furnished(kind, seed=1)
-    solids = [placed for placed in stage.placed if placed.solid]
+    occupancy = furnished(kind, seed=1)
+    solids = [placed for placed in occupancy.placed if placed.solid]
     assert len(solids) > 5
     for placed in solids:
         low = -0.2 if placed.z > 0.5 else -0.005  # what stands on a sill may reach into the window
@@ -70,8 +72,8 @@ def test_what_stands_at_a_wall_has_its_back_there() -> None:
 
 
 def test_things_lie_on_their_host() -> None:
-    stage = furnished("office", seed=3)
-    lying = [placed for placed in stage.placed if placed.host is not None and placed.z > 0]
+    occupancy = furnished("office", seed=3)
+    lying = [placed for placed in occupancy.placed if placed.host is not None and placed.z > 0]
     assert len(lying) > 3
     for placed in lying:
         assert placed.host is not None

@@ -1,4 +1,4 @@
-"""Path-traced rooms against analytic answers; skipped where Mitsuba or LLVM is missing."""
+"""Path-traced rooms against analytic answers; skipped where Mitsuba is missing or its fast variant does not run."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ from tests.synthetic.rooms.render_scenes import (
 
 pytest.importorskip("mitsuba", reason="Mitsuba is not installed")
 
-from lotus_recon.synthetic.rooms.path_tracing import PathTracer, load_mitsuba
+from lotus_recon.synthetic.rooms.mitsuba_variant import best_variant
+from lotus_recon.synthetic.rooms.path_tracing import PathTracer
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _fast_variant() -> None:
-    if load_mitsuba().variant() != "llvm_ad_rgb":
-        pytest.skip("no LLVM library: the scalar variant is too slow for tests")
+    drawback = best_variant().drawback
+    if drawback is not None:
+        pytest.skip(drawback)
 
 
 def test_a_furnace_is_as_bright_as_the_geometric_series_says() -> None:

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from lotus_recon.errors import InputError
-from lotus_recon.synthetic.rooms import assets
+from lotus_recon.synthetic.rooms import assets, sweethome3d
 from lotus_recon.synthetic.rooms.assets import GROUPS, load_catalog
-from lotus_recon.synthetic.rooms.catalog import TEXTURE_CATEGORIES
+from lotus_recon.synthetic.rooms.catalog import TEXTURE_CATEGORIES, model_bytes
 from lotus_recon.synthetic.rooms.sweethome3d import SweetHome3D
 from tests.synthetic.rooms.sweethome3d_archives import CUBE, MTL, PROPERTIES, by_id, write_archives
 
@@ -110,6 +110,16 @@ def test_models_are_kept(folder: Path) -> None:
     catalog = load_catalog(folder)
     table = by_id(catalog, "Test#cube")
     assert catalog.model(table) is catalog.model(table)
+
+
+def test_no_more_models_are_kept_than_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, other = (by_id(load_catalog(folder), name) for name in ("Test#cube", "Test#turned"))
+    monkeypatch.setattr(sweethome3d, "_MODELS_BYTES", model_bytes(load_catalog(folder).model(table)))
+    catalog = load_catalog(folder)
+    first = catalog.model(table)
+    assert catalog.model(table) is first
+    catalog.model(other)
+    assert catalog.model(table) is not first
 
 
 def test_a_broken_archive_is_named(tmp_path: Path) -> None:

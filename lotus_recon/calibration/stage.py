@@ -1,0 +1,127 @@
+"""Stage ``calibrate``: the camera of a photo from what is given, EXIF or its maps; depth that can be unprojected."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.calibration.config import CameraConfig, OutputConfig
+from lotus_recon.calibration.single_view_camera import SingleView, estimate_camera
+from lotus_recon.errors import InputError
+from lotus_recon.geometry.depth import scale_free_from_affine
+from lotus_recon.io.images import PhotoInfo, write_png
+from lotus_recon.io.intrinsics import DEFAULT_SOURCE, GivenIntrinsics, camera_of_photo
+from lotus_recon.io.maps import load_prediction, save_prediction
+from lotus_recon.types import Camera, DepthKind, DepthMap, Prediction
+from lotus_recon.workspace import write_json
+
+log = logging.getLogger(__name__)
+
+CAMERA_FILE, DEPTH_FILE, PREDICTION_FILE = "camera.json", "calibrated.npz", "prediction.npz"
+# Least depth, where the nearest pixels (2nd percentile) are at 1 and the normals show the shift.
+NEAREST_OF_SHOWN = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Name and metadata of the photo, and its maps."""
+
+    name: str
+    info: PhotoInfo
+    prediction: Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """The camera at the size of the maps, where its focal length came from, and positive depth; None without depth."""
+
+    camera: Camera
+    source: str
+    depth: DepthMap | None
+
+    @classmethod
+    def load(cls, folder: Path) -> Calibrated:
+        """What ``run`` wrote. Raises InputError when a file is missing or broken."""
+        path = folder / CAMERA_FILE
+        try:
+            content = json.loads(path.read_text())
+            camera = Camera(*(content[key] for key in ("width", "height", "fx", "fy", "cx", "cy")))
+            source = str(content["source"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} cannot be read as a camera: {error!r}") from None
+        own = folder / DEPTH_FILE
+        return cls(camera, source, load_prediction(own if own.is_file() else folder / PREDICTION_FILE).depth)
+
+
+def run(inputs: Inputs, lens: CameraConfig, output: OutputConfig, out_dir: Path) -> Calibrated:
+    """Write camera.json and, of a photo with depth, depth_16bit.png and prediction.npz with its range in ``meta``.
+
+    Affine depth, made positive, goes to calibrated.npz (SCALE_FREE). Raises InputError for intrinsics of another size.
+    """
+    prediction = inputs.prediction
+    camera, source = given_camera(inputs, lens)
+    camera, source, estimated = _estimated(inputs, camera, source, lens, output)
+    content: dict[str, Any] = {**asdict(camera), "fov_deg": camera.fov_deg, "source": source}
+    if estimated is not None:
+        content["estimate"] = asdict(estimated.estimate)
+    depth = None
+    if prediction.depth is not None:
+        depth = _positive(prediction.depth, estimated, output.depth_range_ratio)
+        if depth is not prediction.depth:
+            save_prediction(out_dir / DEPTH_FILE, Prediction(depth, None, {"camera": CAMERA_FILE}))
+        low, high = float(depth.values[depth.valid].min()), float(depth.values[depth.valid].max())
+        write_png(out_dir / "depth_16bit.png", _quantised(depth, low, high))
+        coded = {"depth_16bit": {"kind": depth.kind.value, "low": low, "high": high, "zero": "invalid"}}
+        save_prediction(out_dir / PREDICTION_FILE, replace(prediction, meta={**prediction.meta, **coded}))
+    write_json(out_dir / CAMERA_FILE, content)
+    return Calibrated(camera, source, depth)
+
+
+def given_camera(inputs: Inputs, lens: CameraConfig) -> tuple[Camera, str]:
+    """The camera from options, EXIF or the default, at the size of the maps, and which of them it is."""
+    given = GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)
+    height, width = inputs.prediction.shape
+    return camera_of_photo(inputs.info, given, width, height)
+
+
+def _estimated(
+    inputs: Inputs, camera: Camera, source: str, lens: CameraConfig, output: OutputConfig
+) -> tuple[Camera, str, SingleView | None]:
+    """The camera that the maps show where none was given, and what they say; None where they are not asked."""
+    prediction, estimated = inputs.prediction, None
+    if lens.estimate_camera and prediction.depth is not None and prediction.normals is not None:
+        is_known = source != DEFAULT_SOURCE
+        estimated = estimate_camera(prediction.depth, prediction.normals, camera, is_known, output.depth_range_ratio)
+        estimate = estimated.estimate
+        if estimate.focal_from == "normals":
+            camera = replace(camera, fx=estimate.focal_px, fy=estimate.focal_px)
+            source = f"depth and normals, +- {estimate.fov_deg_90:.1f} degrees"
+    log.info("%s: %dx%d, %.1f degrees wide, from %s", inputs.name, *camera.size, camera.fov_deg[0], source)
+    if estimated is not None and estimated.estimate.reason:
+        log.info("%s: %s; using the default", inputs.name, estimated.estimate.reason)
+    return camera, source, estimated
+
+
+def _positive(depth: DepthMap, estimated: SingleView | None, depth_range_ratio: float) -> DepthMap:
+    """Depth that can be unprojected: as it is, with the shift that the normals show, or with that of the rule."""
+    if depth.kind not in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY):
+        return depth
+    disparity = depth.kind is DepthKind.AFFINE_DISPARITY
+    if estimated is not None and estimated.estimate.shift_from == "normals":
+        shown, ratio = estimated.depth.values, estimated.estimate.depth_range_ratio
+        values = scale_free_from_affine(shown, depth.valid, disparity, ratio, nearest=NEAREST_OF_SHOWN)
+    else:
+        values = scale_free_from_affine(depth.values, depth.valid, disparity, depth_range_ratio)
+    return DepthMap(values.astype(np.float32), depth.valid, DepthKind.SCALE_FREE)
+
+
+def _quantised(depth: DepthMap, low: float, high: float) -> NDArray[np.uint16]:
+    """(H, W) 0 where invalid, otherwise 1 + 65534 (depth - low) / (high - low), rounded."""
+    share = (depth.values.astype(np.float64) - low) / max(high - low, 1e-12)
+    return np.where(depth.valid, 1 + np.rint(np.clip(share, 0, 1) * 65534), 0).astype(np.uint16)

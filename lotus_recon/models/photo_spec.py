@@ -1,0 +1,64 @@
+"""Stage ``predict`` of a single photo: what the network makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lotus_recon.calibration.config import OutputConfig
+from lotus_recon.models.config import PredictionConfig
+from lotus_recon.stages import Context, StageSpec, options_of
+from lotus_recon.workspace import file_fingerprint
+
+if TYPE_CHECKING:
+    from lotus_recon.photo_job import PhotoJob
+    from lotus_recon.types import Prediction
+
+PREDICTION_FILE = "prediction.npz"
+
+
+def _run(context: Context[PhotoJob], out_dir: Path) -> Prediction:
+    """Write prediction.npz and images of its maps. Raises the errors of the network."""
+    from lotus_recon.errors import ReconError
+    from lotus_recon.io.images import write_png
+    from lotus_recon.io.maps import save_prediction
+    from lotus_recon.io.visualization import colorize_depth, colorize_normals
+
+    prediction = context.job.predicted
+    assert prediction is not None, "photos are predicted in batches before this stage runs"
+    if isinstance(prediction, ReconError):
+        raise prediction
+    save_prediction(out_dir / PREDICTION_FILE, prediction)
+    if prediction.depth is not None:
+        write_png(out_dir / "depth.png", colorize_depth(prediction.depth))
+    if prediction.normals is not None:
+        write_png(out_dir / "normals.png", colorize_normals(prediction.normals))
+    context.keep(PHOTO_PREDICTION, prediction)
+    return prediction
+
+
+def _load(folder: Path) -> Prediction:
+    from lotus_recon.io.maps import load_prediction
+
+    return load_prediction(folder / PREDICTION_FILE)
+
+
+def _inputs(job: PhotoJob) -> dict[str, str]:
+    from lotus_recon.models.registry import model_fingerprint
+    from lotus_recon.models.registry import options_of as model_options
+
+    config = options_of(job.config, PredictionConfig)
+    model = model_fingerprint(config.model, model_options(config))
+    return {"photo": file_fingerprint(job.photo.path), "model": model}
+
+
+PHOTO_PREDICTION: StageSpec[PhotoJob, Prediction] = StageSpec(
+    name="predict",
+    summary="depth and normals",
+    run=_run,
+    load=_load,
+    options=lambda job: [options_of(job.config, PredictionConfig), options_of(job.config, OutputConfig).max_size],
+    inputs=_inputs,
+    folder=lambda job: job.photo.stem,
+    runtime=lambda job: ("seed", "dtype"),
+)

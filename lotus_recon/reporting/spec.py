@@ -1,0 +1,88 @@
+"""Stage ``report``: a page about all stages of a reconstruction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lotus_recon.alignment.config import AlignmentConfig
+from lotus_recon.alignment.spec import ALIGNMENT, scored_points
+from lotus_recon.consistency.spec import CONSISTENCY
+from lotus_recon.fusion.spec import FUSION
+from lotus_recon.meshing.spec import MESH
+from lotus_recon.models.spec import PREDICTION
+from lotus_recon.normal_integration.spec import INTEGRATION
+from lotus_recon.refinement.spec import REFINEMENT
+from lotus_recon.reporting.config import ReportConfig
+from lotus_recon.sfm.spec import FRAME, IMAGES
+from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.workspace import to_plain
+
+if TYPE_CHECKING:
+    from lotus_recon.reporting.stage import ReportResult
+    from lotus_recon.scene_job import SceneJob
+
+
+def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
+    from lotus_recon.reporting import stage
+
+    job, workspace, mesh = context.job, context.workspace, context[MESH]
+    files = {"mesh.ply": mesh.mesh_path, "mesh.glb": mesh.glb_path, "options": workspace.config_file}
+    inputs = stage.Inputs(
+        scene=context[FRAME].scene,
+        images_dir=context.folder(IMAGES),
+        photos=tuple(photo.name for photo in job.photos),
+        prediction_dir=context.folder(PREDICTION),
+        alignment_dir=context.folder(ALIGNMENT),
+        refinement_dir=context.folder(REFINEMENT) if context.has(REFINEMENT) else None,
+        scored_points=scored_points(context),
+        consistency_dir=context.folder(CONSISTENCY),
+        mesh=mesh.mesh_path,
+        stages=context.finished(),
+        figures=_figures(context),
+        links={text: f"../{path.relative_to(workspace.root).as_posix()}" for text, path in files.items()},
+        title=f"Reconstruction of {_scene_name(job)}",
+    )
+    return stage.run(inputs, context.options(ReportConfig), out_dir)
+
+
+def _scene_name(job: SceneJob) -> str:
+    """The name of the video or the folder; that of the folder around it where the photos lie in ``images``."""
+    source = job.source.resolve()
+    if job.is_video:
+        return source.stem
+    return source.parent.name if source.name.lower() in ("images", "photos", "rgb", "color") else source.name
+
+
+def _figures(context: Context[SceneJob]) -> dict[str, Any]:
+    """What the stages measured, by heading of the report."""
+    aligned = context[ALIGNMENT]
+    return {
+        "cameras": context[FRAME].report,
+        "alignment": {"local correction": aligned.local_strength, **to_plain(aligned.medians)},
+        "alignment of each view": [to_plain(view) for view in aligned.views],
+        **({"refinement of each view": to_plain(context[REFINEMENT].views)} if context.has(REFINEMENT) else {}),
+        **({"integration of each view": to_plain(context[INTEGRATION].views)} if context.has(INTEGRATION) else {}),
+        "consistency of each view": [to_plain(view) for view in context[CONSISTENCY].views],
+        "fusion": context[FUSION].figures,
+        "mesh": context[MESH].figures,
+    }
+
+
+def _load(folder: Path) -> ReportResult:
+    from lotus_recon.reporting.stage import ReportResult
+
+    return ReportResult.load(folder)
+
+
+REPORT: StageSpec[SceneJob, ReportResult] = StageSpec(
+    name="report",
+    summary="a page with images, figures and warnings of all stages",
+    run=_run,
+    load=_load,
+    options=lambda job: [options_of(job.config, ReportConfig), options_of(job.config, AlignmentConfig).holdout],
+    reads=None,
+    runtime=lambda job: ("seed",),
+    needs=Needs(memory_mb=1500),
+    libraries=("open3d",),
+)
