@@ -105,5 +105,7 @@ def ray_shares(ratios: FloatArray, tolerance: float) -> RayShares:
         raise InputError(f"tolerance {tolerance}: must be above 0 and below 1")
     none = np.isinf(ratios)
     blocked, behind = ratios < 1 - tolerance, (ratios > 1 + tolerance) & ~none
-    shares = (float(which.mean()) for which in (~(none | blocked | behind), blocked, behind, none))
-    return RayShares(*shares, rays=len(ratios))
+    met = ~(none | blocked | behind)
+    return RayShares(
+        float(met.mean()), float(blocked.mean()), float(behind.mean()), float(none.mean()), rays=len(ratios)
+    )
