@@ -1,6 +1,6 @@
-"""Compiled: what a plane at a pixel costs, by how windows of photos correlate under it and by the sources' own depth.
+"""Compiled: what a plane costs at a pixel, by how windows of photos correlate under it and by the sources' own depth.
 
-Written for one pixel at a time; the loops over samples of a window are what the compiler vectorises.
+The loops over samples of a window are what the compiler vectorises.
 """
 
 from __future__ import annotations
@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from lotus_recon.mvs.compiled import inlined, per_pixel
 from lotus_recon.mvs.sources import (
-    FOCAL,
-    CENTER,
     HEIGHT,
     MAP_HEIGHT,
     MAP_START,
@@ -24,17 +22,15 @@ from lotus_recon.mvs.sources import (
     Sources,
 )
 
-# Sums may be reordered; not-a-number stays what it is.
-KERNEL = {"fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"}, "error_model": "numpy", "cache": True}
-# What is called per pixel allocates nothing: counting references to its arrays would take as long as its work.
-LEAF = {**KERNEL, "_nrt": False}
-_LANES = 16  # samples of a window are filled up to a multiple: vector units work on so many at once
-
 F = np.float32
-NO_MATCH = F(1.0)  # cost of what does not correlate at all, or is out of sight
-_NOISE = F(0.008**2)  # variance that every window is taken to have: one with less contrast correlates with nothing
-_ZERO, _ONE, _HALF = F(0), F(1), F(0.5)
+ZERO, HALF, ONE = F(0), F(0.5), F(1)
+_NO_MATCH = ONE  # cost of what does not correlate at all, or is out of sight
+# Variance of the noise (grey values 0 to 1) that every window is taken to have: one with less contrast correlates with
+# nothing.
+_NOISE = F(0.005**2)
 _MARGIN = F(1.0)  # pixels from the border of a source
+_STEEPEST = F(0.8)  # share of its depth by which a window may come nearer to the source at its rim
+_LANES = 16  # samples of a window are filled up to a multiple: vector units work on so many at once
 X, Y, WEIGHT, VALUE = 0, 1, 2, 3  # rows of a window
 
 
@@ -42,52 +38,51 @@ class Goal(NamedTuple):
     """What matching aims at."""
 
     best_sources: int
-    contrast: float  # difference in grey value at which a pixel counts a quarter
+    contrast: float  # difference in grey value (0 to 1) at which a pixel of a window counts a quarter
     radius: float  # of a window in pixels
     geometric: float  # the most that a source's own depth adds to its cost
     lost: float  # difference in pixels where it adds that much
 
 
-def window_of(radius: int, stride: int = 1) -> Floats:
+def window_of(radius: int) -> Floats:
     """(4, S) samples of a disc: offsets in pixels, weights that fall to a quarter at the rim, and room for values.
 
-    Filled up with samples of weight 0.
+    Every second pixel, as on a chessboard, which tells as much in half the time; filled up with samples of weight 0.
     """
     side = np.arange(-radius, radius + 1)
     x, y = (each.ravel() for each in np.meshgrid(side, side))
-    inside = x**2 + y**2 <= (radius + 0.3) ** 2
-    if stride == 2:
-        inside &= (x + y) % 2 == 0
-    x, y = x[inside], y[inside]
-    weight = np.exp(-np.log(4) * (x**2 + y**2) / radius**2)
+    taken = (x**2 + y**2 <= (radius + 0.3) ** 2) & ((x + y) % 2 == 0)
+    x, y = x[taken], y[taken]
+    weight = 4.0 ** -((x**2 + y**2) / radius**2)
     window = np.stack([x, y, weight, np.zeros(len(x))])
     return np.pad(window, ((0, 0), (0, -len(x) % _LANES))).astype(np.float32)
 
 
-@njit(**LEAF)
+@per_pixel
 def read_window(gray: Any, row: int, col: int, window: Any, contrast: Any, samples: Any) -> Any:
-    """Fill ``samples`` with the window around a pixel, its weights summing to 1 and its values to 0; their deviation.
+    """Fill ``samples`` (4, S) with the window around a pixel; the standard deviation of its values, with noise.
 
-    Weights fall with the difference from the centre: what is another surface mostly looks different (bilateral).
+    Weights sum to 1, values to 0. Weights fall with the difference from the value of the centre (bilateral): what is
+    another surface mostly looks different.
     """
     H, W = gray.shape
     center = gray[row, col]
-    scale = _ONE / contrast
-    total = _ZERO
-    mean = _ZERO
+    scale = ONE / contrast
+    total = ZERO
+    mean = ZERO
     for s in range(window.shape[1]):
         y, x = row + int(window[Y, s]), col + int(window[X, s])
         value = gray[min(max(y, 0), H - 1), min(max(x, 0), W - 1)] - center
-        fall = _ONE + value * value * scale * scale
+        fall = ONE + value * value * scale * scale
         weight = window[WEIGHT, s] / (fall * fall)
-        weight = weight if (y >= 0) and (y < H) and (x >= 0) and (x < W) else _ZERO
+        weight = weight if (y >= 0) and (y < H) and (x >= 0) and (x < W) else ZERO
         samples[VALUE, s] = value
         samples[WEIGHT, s] = weight
         total += weight
         mean += weight * value
-    share = _ONE / total
+    share = ONE / total
     mean *= share
-    square = _ZERO
+    square = ZERO
     for s in range(window.shape[1]):
         weight, value = samples[WEIGHT, s] * share, samples[VALUE, s] - mean
         samples[WEIGHT, s] = weight
@@ -96,34 +91,37 @@ def read_window(gray: Any, row: int, col: int, window: Any, contrast: Any, sampl
     return np.sqrt(square + _NOISE)
 
 
-@njit(inline="always", **LEAF)
+@inlined
 def source_cost(
     sources: Sources, j: Any, x: Any, y: Any, w: Any, wx: Any, wy: Any, samples: Any, deviation: Any, goal: Goal
 ) -> Any:
-    """1 - correlation of the window with source j under the plane, 0 to 1, and what its own depth adds."""
+    """1 - correlation of the window with source j under the plane, 0 to 1, and what its own depth adds.
+
+    A plane maps pixels by a homography: K_j (R_j + t_j n' / d) K^-1. Longer than others because it must be one piece of
+    code to be fast.
+    """
     gray, at, place = sources.gray, sources.geometry, sources.place
     X0 = at[j, 0] * x + at[j, 1] * y + at[j, 2] + at[j, SHIFT] * w
     Y0 = at[j, 3] * x + at[j, 4] * y + at[j, 5] + at[j, SHIFT + 1] * w
     Z0 = at[j, 6] * x + at[j, 7] * y + at[j, 8] + at[j, SHIFT + 2] * w
     Zx, Zy = at[j, 6] + at[j, SHIFT + 2] * wx, at[j, 7] + at[j, SHIFT + 2] * wy
     width, height = F(place[j, WIDTH]), F(place[j, HEIGHT])
-    cost = NO_MATCH + F(goal.geometric)
+    cost = _NO_MATCH + F(goal.geometric)
     u, v = X0 / Z0, Y0 / Z0
     inside = u > _MARGIN and u < width - _MARGIN and v > _MARGIN and v < height - _MARGIN
-    # A window may not reach far towards the plane of the camera.
-    if inside and Z0 > F(1e-6) and F(goal.radius) * (abs(Zx) + abs(Zy)) < F(0.8) * Z0:
+    if inside and Z0 > ZERO and F(goal.radius) * (abs(Zx) + abs(Zy)) < _STEEPEST * Z0:
         Xx, Xy = at[j, 0] + at[j, SHIFT] * wx, at[j, 1] + at[j, SHIFT] * wy
         Yx, Yy = at[j, 3] + at[j, SHIFT + 1] * wx, at[j, 4] + at[j, SHIFT + 1] * wy
         step, first = place[j, WIDTH], place[j, START]
         right, bottom = width - F(1.001), height - F(1.001)
-        mean = _ZERO
-        square = _ZERO
-        product = _ZERO
+        mean = ZERO
+        square = ZERO
+        product = ZERO
         for s in range(samples.shape[1]):
             dx, dy, weight = samples[X, s], samples[Y, s], samples[WEIGHT, s]
-            inverse = _ONE / (Z0 + Zx * dx + Zy * dy)
-            px = min(max((X0 + Xx * dx + Xy * dy) * inverse - _HALF, _ZERO), right)
-            py = min(max((Y0 + Yx * dx + Yy * dy) * inverse - _HALF, _ZERO), bottom)
+            inverse = ONE / (Z0 + Zx * dx + Zy * dy)
+            px = min(max((X0 + Xx * dx + Xy * dy) * inverse - HALF, ZERO), right)
+            py = min(max((Y0 + Yx * dx + Yy * dy) * inverse - HALF, ZERO), bottom)
             ix, iy = np.int32(px), np.int32(py)
             fx, fy = px - F(ix), py - F(iy)
             k = first + iy * step + ix
@@ -133,50 +131,49 @@ def source_cost(
             mean += weight * value
             square += weight * value * value
             product += weight * value * samples[VALUE, s]
-        variance = max(square - mean * mean, _ZERO) + _NOISE
-        cost = min(max(_ONE - product / (deviation * np.sqrt(variance)), _ZERO), NO_MATCH)
+        variance = max(square - mean * mean, ZERO) + _NOISE
+        cost = min(max(ONE - product / (deviation * np.sqrt(variance)), ZERO), _NO_MATCH)
         if goal.geometric > 0:
             move_x, move_y = at[j, SHIFT] - u * at[j, SHIFT + 2], at[j, SHIFT + 1] - v * at[j, SHIFT + 2]
-            scale = np.sqrt(move_x * move_x + move_y * move_y) / F(goal.lost)
-            cost += F(goal.geometric) * depth_disagreement(sources.maps, place, j, u / width, v / height, w / Z0, scale)
+            pixels = np.sqrt(move_x * move_x + move_y * move_y)
+            error, certainty = depth_error_px(sources.maps, place, j, u / width, v / height, w / Z0, pixels)
+            cost += F(goal.geometric) * (HALF + certainty * (min(abs(error) / F(goal.lost), ONE) - HALF))
     return cost
 
 
-@njit(inline="always", **LEAF)
-def depth_disagreement(maps: Any, place: Any, j: Any, u: Any, v: Any, w: Any, scale: Any) -> Any:
-    """0 to 1: how far the surface of source j is from inverse depth w where (u, v) of its width and height lie.
+@inlined
+def depth_error_px(maps: Any, place: Any, j: Any, u: Any, v: Any, w: Any, pixels: Any) -> tuple[Any, Any]:
+    """By how many pixels inverse depth w is off the surface of source j, above 0 in front of it; and its certainty.
 
-    ``scale``: what a unit of inverse depth counts. In doubt in the middle, by the source's certainty.
+    (u, v): where to look, as a share of its width and height. ``pixels``: that a unit of inverse depth moves by.
+    Certainty is 0 where the source knows nothing.
     """
     width, height = place[j, MAP_WIDTH], place[j, MAP_HEIGHT]
     x, y = u * F(width), v * F(height)
     col, row = min(max(np.int32(x), 0), width - 1), min(max(np.int32(y), 0), height - 1)
     k = place[j, MAP_START] + row * width + col
-    own = maps[k, 0]
-    error = _HALF
-    if own > _ZERO:
-        own += maps[k, 1] * (x - F(col) - _HALF) + maps[k, 2] * (y - F(row) - _HALF)
-        error += maps[k, 3] * (min(abs(own - w) * scale, _ONE) - _HALF)
-    return error
+    own = maps[k, 0] + maps[k, 1] * (x - F(col) - HALF) + maps[k, 2] * (y - F(row) - HALF)
+    certainty = maps[k, 3] if maps[k, 0] > ZERO else ZERO
+    return (w - own) * pixels, certainty
 
 
-@njit(**LEAF)
+@per_pixel
 def total_cost(
     sources: Sources, chosen: Any, trust: Any, x: Any, y: Any, w: Any, wx: Any, wy: Any,
     samples: Any, deviation: Any, goal: Goal, limit: Any,
 ) -> Any:  # fmt: skip
     """Mean cost over the chosen sources, weighted by trust; anything above ``limit`` once it is certain to be above."""
-    total = _ZERO
+    total = ZERO
     for i in range(len(chosen)):
         if total < limit:
             total += trust[i] * source_cost(sources, chosen[i], x, y, w, wx, wy, samples, deviation, goal)
     return total
 
 
-@njit(**LEAF)
+@per_pixel
 def each_cost(
     sources: Sources, x: Any, y: Any, w: Any, wx: Any, wy: Any, samples: Any, deviation: Any, goal: Goal, costs: Any
 ) -> None:
-    """Cost with every source."""
+    """Fill ``costs`` (N,) with the cost of every source."""
     for j in range(len(costs)):
         costs[j] = source_cost(sources, j, x, y, w, wx, wy, samples, deviation, goal)
