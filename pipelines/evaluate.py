@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lotus_recon.errors import InputError
-from lotus_recon.evaluation.config import AlignmentEvalConfig, MapsConfig, PosesConfig, SurfaceConfig
+from lotus_recon.evaluation.config import AlignmentEvalConfig, MapsConfig, PosesConfig, RaysConfig, SurfaceConfig
 from pipelines.command_line import DONE, REFUSED, CommonArguments, main, on_screen, parse, status_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ Score against ground truth. Tasks:
   reconstruction  a mesh or cloud against a mesh, a cloud, or depth maps with poses
   poses           camera poses against given ones
   alignment       the aligned depth of a reconstruction against held-out points or a sensor
+  rays            a mesh against what cameras saw: met, blocked, behind, none
 
 python -m pipelines.evaluate TASK --help shows the options of a task; docs/evaluation.md says what the numbers mean.
 """
@@ -57,6 +58,13 @@ class AlignmentArguments(CommonArguments):
     """Score the aligned depth of a multi_view output folder: at held-out sparse points, or against a sensor."""
 
     options: AlignmentEvalConfig = field(default_factory=AlignmentEvalConfig)
+
+
+@dataclass(frozen=True)
+class RaysArguments(CommonArguments):
+    """Score a mesh along rays from cameras to points that they see: met, blocked, behind, none, also by texture."""
+
+    options: RaysConfig = field(default_factory=RaysConfig)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -116,6 +124,13 @@ def _alignment(task: str, arguments: AlignmentArguments) -> Callable[[], int]:
     return _shown(task, arguments, partial(run_job, job))
 
 
+def _rays(task: str, arguments: RaysArguments) -> Callable[[], int]:
+    from lotus_recon.evaluation.rays_job import check_job, run_job
+
+    job = check_job(arguments.options, _held_out)
+    return _shown(task, arguments, partial(run_job, job))
+
+
 def _shown(task: str, arguments: CommonArguments, run_in: Callable[[Path], object]) -> Callable[[], int]:
     """Work that fills the folder of the task, and shows its table. Raises InputError where a reconstruction lives."""
     from lotus_recon.workspace import STAGE_FILE
@@ -153,6 +168,7 @@ _TASKS: Mapping[str, tuple[Any, Any, Callable[[Any, Any], Callable[[], int]]]] =
     "reconstruction": (SurfaceArguments, SurfaceConfig, _surface),
     "poses": (PosesArguments, PosesConfig, _poses),
     "alignment": (AlignmentArguments, AlignmentEvalConfig, _alignment),
+    "rays": (RaysArguments, RaysConfig, _rays),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import AlignmentEvalConfig
+from lotus_recon.evaluation.holdout import HeldOut, read_holdout
 from lotus_recon.evaluation.pose_files import match_names
 from lotus_recon.evaluation.tables import markdown
 from lotus_recon.geometry.camera import pixel_index
@@ -25,8 +26,6 @@ from lotus_recon.workspace import write_atomically, write_json
 
 STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)
 LIMITS = (0.01, 0.02, 0.05)  # relative errors whose shares are reported
-
-HeldOut = Callable[[Scene, float, int], BoolArray]  # scene, share, seed -> (P,) the held-out points
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +53,7 @@ def check_job(config: AlignmentEvalConfig, held_out: HeldOut) -> AlignmentJob:
         raise InputError(f"{config.scene / config.stage} holds no depth for any of the {len(files)} views")
     if config.sensor is not None:
         return AlignmentJob(config, scene, maps, _sensor_files(config.sensor, list(maps)), np.zeros(0, bool), False)
-    share, seed, strict = _holdout(config.scene)
+    share, seed, strict = read_holdout(config.scene)
     held = held_out(scene, share, seed)
     if not held.any():
         raise InputError(f"no point of {config.scene} was held out (holdout {share} of {len(held)} points)")
@@ -67,19 +66,6 @@ def _sensor_files(folder: Path, names: list[str]) -> dict[str, Path]:
         raise InputError(f"{folder} holds no sensor depth (<view>.npz)")
     by_stem = {str(PurePosixPath(name).with_suffix("")): name for name in names}
     return {by_stem[stem]: files[name] for stem, name in match_names(list(by_stem), list(files)).items()}
-
-
-def _holdout(scene: Path) -> tuple[float, int, bool]:
-    """Share, seed and strictness of the holdout of the run, from its config.yaml."""
-    import yaml
-
-    path = scene / "config.yaml"
-    try:
-        stored = yaml.safe_load(path.read_text())
-        alignment = stored["alignment"]
-        return float(alignment["holdout"]), int(stored["runtime"]["seed"]), bool(alignment["holdout_strict"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} does not specify the holdout: {error}") from None
 
 
 def run_job(job: AlignmentJob, out: Path) -> dict[str, float]:

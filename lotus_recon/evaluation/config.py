@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Interval, MinLen, Unit
+from annotated_types import Gt, Interval, Lt, MinLen, Unit
 
 from lotus_recon.limits import BatchSize, Edge, Many, Positive, Seed, Workers
 from lotus_recon.options import Options
@@ -147,3 +147,26 @@ class AlignmentEvalConfig(Options):
     sensor: Path | None = None
     # Metres per unit of the scene, where the scene is not metric.
     metres_per_unit: Positive = 1.0
+
+
+@dataclass(frozen=True)
+class RaysConfig(Options):
+    """Options of the task rays."""
+
+    # Output folder of multi_view: its mesh is scored at the sparse points that it held out. None: --reference.
+    scene: Path | None = None
+    # Mesh to score. None: that of --scene.
+    mesh: Path | None = None
+    # What is visible from where, instead of held-out points: a COLMAP model (its points and tracks), or a folder of
+    # <view>.npz depth maps.
+    reference: Path | None = None
+    # Cameras of reference depth maps: transforms.json or a COLMAP model.
+    reference_poses: Path | None = None
+    # Photos, for scores by texture. None: those of --scene, if any.
+    images: Path | None = None
+    # How far the mesh may lie from a point, relative to the point's distance from the camera.
+    tolerances: Annotated[list[Annotated[float, Gt(0), Lt(1)]], MinLen(1)] = field(
+        default_factory=lambda: [0.002, 0.01, 0.05]
+    )
+    # Pixels per reference depth map that are compared.
+    samples: Many = 20_000
