@@ -60,7 +60,7 @@ def observed_points(scene: Scene, index: int, chosen: BoolArray, texture: NDArra
 def depth_points(
     view: View, index: int, depth: DepthMap, count: int, texture: NDArray[np.int64] | None
 ) -> VisiblePoints:
-    """At most about ``count`` pixels of a reference depth map, on a regular grid."""
+    """At most about ``count`` pixels of a reference depth map (H, W), on a regular grid; ``texture`` (H, W) of each."""
     pixels = grid_samples(depth.valid, count)
     in_cam = rays_in_cam(view.camera)[pixels] * depth.values[pixels][:, None].astype(np.float64)
     return _visible(view, index, transform(invert_rigid(view.cam_from_world), in_cam), pixels, texture)

@@ -155,7 +155,7 @@ def _frames(path: Path) -> Iterator[NDArray[np.uint8]]:
 
 
 def _quarter_turns(path: Path) -> int:
-    """Counter-clockwise turns to display the frames; from PyAV, as imageio cannot read metadata of a frame of PyAV 19."""
+    """Counter-clockwise turns to display the frames; from PyAV, as imageio cannot read metadata of PyAV 19."""
     with _opened(path) as container:
         first = next(container.decode(_video_stream(container, path)), None)
         return 0 if first is None else round(first.rotation / 90)
