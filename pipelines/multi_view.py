@@ -78,7 +78,7 @@ def _say_where(context: Context[SceneJob], only: str | None) -> None:
         ("poses", FRAME, "sparse"),
         ("mesh", MESH, "mesh.ply"),
         ("mesh", MESH, "mesh.glb"),
-        ("pictures", REPORT, "pictures"),
+        ("images", REPORT, "images"),
         ("report", REPORT, "index.html"),
     ):
         path = context.folder(stage) / file

@@ -103,6 +103,14 @@ def test_report_names_every_stage(finished: SceneOnDisk) -> None:
     assert (finished.out / "config.yaml").read_text().count("voxel_size:") == 1
 
 
+def test_a_run_names_the_files_that_a_user_wants_next(copied: SceneOnDisk, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [argument for argument in copied.arguments() if argument != "--quiet"]
+    assert run(arguments) == 0
+    shown = capsys.readouterr().out.splitlines()
+    wanted = ["sfm/sparse", "mesh/mesh.ply", "mesh/mesh.glb", "report/images", "report/index.html"]
+    assert [line.split(maxsplit=1)[1] for line in shown] == [str(copied.out / name) for name in wanted]
+
+
 def test_nothing_runs_twice(copied: SceneOnDisk) -> None:
     before = run_ids(copied.out)
     assert run(copied.arguments()) == 0
