@@ -207,6 +207,8 @@ def test_metric_depth_passes_through(tmp_path: Path) -> None:
     np.testing.assert_array_equal(passed.values, truth.depths[0].astype(np.float32))
     with pytest.raises(InputError, match="--pose-unit m"):
         align(truth, folder, tmp_path / "b", config)
+    with pytest.raises(InputError, match="no depth predictions"):
+        align(metric, tmp_path / "empty", tmp_path / "d", config)
     with pytest.raises(InputError, match=r"00\.jpg is AFFINE"):
         align(metric, predict(truth, tmp_path / "q", DepthKind.AFFINE), tmp_path / "c", config)
 
@@ -262,3 +264,23 @@ def test_expected_error_of_points_follows_the_baseline() -> None:
     expected = 0.5 * np.sqrt(2) * depth / (view.camera.fx * baseline)
     own = points.obs_view == 0
     np.testing.assert_allclose(sigma[own], expected[own], rtol=0.15)
+
+
+@pytest.mark.parametrize("unit", [0.01, 300.0])
+def test_the_unit_of_the_scene_does_not_matter(tmp_path: Path, unit: float) -> None:
+    truth = make_scene(points=300, noise_px=0.5)
+    predictions = predict(truth, tmp_path / "p", DepthKind.AFFINE, bend=0.02)
+    poses = [view.cam_from_world.copy() for view in truth.scene.views]
+    for pose in poses:
+        pose[:3, 3] *= unit
+    views = [dataclasses.replace(v, cam_from_world=p) for v, p in zip(truth.scene.views, poses, strict=True)]
+    points = dataclasses.replace(truth.scene.points, xyz=unit * truth.scene.points.xyz)
+    scaled = Truth(Scene(tuple(views), points), tuple(unit * depth for depth in truth.depths))
+    one, other = (align(t, predictions, tmp_path / name) for t, name in ((truth, "one"), (scaled, "other")))
+    for a, b in zip(one.views, other.views, strict=True):
+        assert b.scale == pytest.approx(unit * a.scale, rel=1e-3)  # type: ignore[operator]
+        assert b.median_after == pytest.approx(a.median_after, rel=0.02)
+        depths = [load_prediction(result.depth_file(a.name)).depth for result in (one, other)]
+        assert depths[0] is not None
+        assert depths[1] is not None
+        np.testing.assert_allclose(depths[1].values / unit, depths[0].values, rtol=2e-3)

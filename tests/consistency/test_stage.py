@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
-from lotus_recon.consistency.stage import ConsistencyResult, Inputs, run
+from lotus_recon.consistency.stage import ConsistencyResult, Inputs, ViewConsistency, run
 from lotus_recon.errors import InputError
 from lotus_recon.io.maps import load_arrays, load_prediction, save_prediction
 from lotus_recon.types import DepthKind, DepthMap, Prediction, Scene, SparsePoints, View
@@ -145,6 +145,8 @@ def test_metric_depth_is_taken_at_its_word(views: tuple[View, ...], depths: Maps
     valid, confidence = kept(result, views[2])
     assert valid.all()
     assert (confidence == 1).all()
+    assert result.views[2] == ViewConsistency("02.jpg", 0, 0.0, 1.0, 0.0, 0.0)
+    assert result.agreement == 0
     arrays = load_arrays(result.depth_file(views[2].name))
     np.testing.assert_array_equal(arrays["depth"], depths[2].astype(np.float32))
 
@@ -165,3 +167,32 @@ def test_passed_through_metric_depth_is_kept_whole(views: tuple[View, ...], dept
         valid, confidence = kept(result, view)
         assert (valid == np.isfinite(depth)).all()
         assert (confidence == valid).all()
+
+
+def test_a_view_that_others_contradict_is_warned_of(
+    views: tuple[View, ...], depths: Maps, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "lotus_recon"):
+        check(views, [*depths[:2], 0.7 * depths[2], *depths[3:]], tmp_path / "p", tmp_path / "out")
+    assert [message for message in caplog.messages if "contradict" in message] != []
+    assert all("02.jpg" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("scale", [0.01, 300.0])
+def test_the_unit_of_the_scene_does_not_matter(
+    views: tuple[View, ...], depths: Maps, tmp_path: Path, scale: float
+) -> None:
+    flawed = [d.copy() for d in depths]
+    flawed[2][20:35, 10:25] *= 0.7
+    moved = []
+    for view in views:
+        pose = view.cam_from_world.copy()
+        pose[:3, 3] *= scale
+        moved.append(replace(view, cam_from_world=pose))
+    one = check(views, flawed, tmp_path / "p", tmp_path / "one")
+    other = check(tuple(moved), [scale * d for d in flawed], tmp_path / "q", tmp_path / "other")
+    assert other.agreement == pytest.approx(one.agreement, rel=0.02)
+    for view in views:
+        (valid, confidence), (valid_too, confidence_too) = kept(one, view), kept(other, view)
+        assert (valid != valid_too).mean() < 0.002
+        np.testing.assert_allclose(confidence[valid & valid_too], confidence_too[valid & valid_too], atol=0.02)

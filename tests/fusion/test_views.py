@@ -11,7 +11,7 @@ from lotus_recon.errors import FusionError, InputError
 from lotus_recon.fusion.views import FusionViews
 from lotus_recon.io.images import write_png
 from lotus_recon.io.maps import save_arrays, save_maps
-from lotus_recon.types import Scene, SparsePoints
+from lotus_recon.types import DepthKind, DepthMap, Scene, SparsePoints
 from tests.fusion import scenes
 
 DEPTH = np.full((90, 120), 2.0)
@@ -94,3 +94,18 @@ def test_weights_are_used_where_they_are_not_one(tmp_path: Path, confidence: flo
     values = None if confidence is None else np.full(DEPTH.shape, confidence)
     scenes.write_view(tmp_path, scenes.plane_view("0.png"), DEPTH, values)
     assert views_of(tmp_path).scan(5.0).weighted == weighted
+
+
+def test_what_is_marked_invalid_is_not_fused(tmp_path: Path) -> None:
+    valid = np.arange(90)[:, None].repeat(120, 1) < 30
+    depth = DepthMap(DEPTH.astype(np.float32), valid, DepthKind.SCENE)
+    save_maps(tmp_path / "depth" / "0.npz", depth)
+    write_png(tmp_path / "images" / "0.png", np.zeros((90, 120, 3), np.uint8))
+    _, depth_map, _ = next(views_of(tmp_path).maps(10.0))
+    np.testing.assert_array_equal(depth_map.depth > 0, valid)
+
+
+def test_one_uncertain_view_calls_for_weights(tmp_path: Path) -> None:
+    for i, confidence in enumerate((1.0, 0.5, 1.0)):
+        scenes.write_view(tmp_path, scenes.plane_view(f"{i}.png"), DEPTH, np.full(DEPTH.shape, confidence))
+    assert views_of(tmp_path, n=3).scan(5.0).weighted

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 
-from lotus_recon.geometry.camera import rays_in_cam
+from lotus_recon.geometry.camera import project, rays_in_cam
 from lotus_recon.geometry.consistency import (
     DepthTensors,
     SampledDepth,
+    coarse_samples,
     count_votes,
     depth_log_ratio,
     grid_samples,
     most_covisible,
     overlap_shares,
 )
+from lotus_recon.geometry.pose import transform
 from lotus_recon.types import Camera, View
 
 CAMERA = Camera.from_fov_deg(60, 64, 48)
@@ -116,3 +119,50 @@ def test_grid_covers_the_picture_evenly() -> None:
     valid = np.zeros((48, 64), bool)
     valid[:, :10] = True
     assert grid_samples(valid, 300)[1].max() < 10
+
+
+def random_view(rng: np.random.Generator, name: str) -> View:
+    """A camera somewhere in a room of 4 x 1 x 4, level or nearly so."""
+    turn, tilt = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4)
+    forward = np.array([np.sin(turn), tilt, np.cos(turn)])
+    forward /= np.linalg.norm(forward)
+    right = np.cross([0, 1, 0], forward)
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward])
+    pose[:3, 3] = -pose[:3, :3] @ rng.uniform([-2, -0.5, -2], [2, 0.5, 2])
+    width, height = rng.integers(40, 90, 2)
+    camera = Camera(int(width), int(height), *rng.uniform(30, 80, 2), *(rng.uniform(0.3, 0.7, 2) * [width, height]))
+    return View(name, camera, pose)
+
+
+@pytest.mark.parametrize("min_parallax_deg", [0.0, 5.0])
+def test_overlap_is_that_of_every_pair_by_itself(min_parallax_deg: float) -> None:
+    """However pairs are sorted out beforehand: sample by sample, camera by camera, near and far."""
+    rng = np.random.default_rng(0)
+    views = [random_view(rng, f"{i}.jpg") for i in range(14)]
+    samples = []
+    for view in views:
+        xy = rng.uniform(0, view.camera.size, (30, 2))
+        samples.append(SampledDepth(xy, rng.uniform(0.05, 1.0, 30) * rng.choice([0.3, 1, 5])))
+    expected = np.zeros((14, 14))
+    for i, (view, sample) in enumerate(zip(views, samples, strict=True)):
+        for j, other in enumerate(views):
+            for point in sample.in_world(view):
+                x, y = project(transform(other.cam_from_world, point), other.camera)
+                if i != j and 0 <= x < other.camera.width and 0 <= y < other.camera.height:
+                    rays = [point - v.center_in_world for v in (view, other)]
+                    cosine = rays[0] @ rays[1] / np.prod(np.linalg.norm(rays, axis=1))
+                    angle_deg = np.degrees(np.arccos(min(cosine, 1)))
+                    ramp = min(angle_deg / min_parallax_deg, 1) if min_parallax_deg else 1
+                    expected[i, j] += (angle_deg < 75) * cosine * ramp / 30
+    assert 0.1 < (expected > 0).mean() < 0.7
+    np.testing.assert_allclose(overlap_shares(views, samples, min_parallax_deg), expected, atol=1e-9)
+
+
+def test_views_without_a_valid_pixel_overlap_nothing() -> None:
+    views = [view_at(0), view_at(0.1, name="b.jpg")]
+    samples = [coarse_samples(np.full((48, 64), 2.0), np.full((48, 64), valid)) for valid in (False, True)]
+    shares = overlap_shares(views, samples)
+    assert shares[0, 1] == 0
+    assert shares[1, 0] > 0.9

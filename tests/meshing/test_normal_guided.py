@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.geometry.normals import angle_deg, normalized
 from lotus_recon.geometry.triangles import triangle_area_vectors
-from lotus_recon.meshing.normal_guided import ViewNormals, follow_normals, mean_normals
+from lotus_recon.meshing.normal_guided import ViewNormals, _steps, follow_normals, mean_normals
 from lotus_recon.types import Camera, Mesh, View
 from tests.meshing.test_cleaning import sheet
 
@@ -108,3 +108,44 @@ def test_the_mean_normal_is_that_of_the_world() -> None:
 def test_a_mesh_without_area_stays() -> None:
     point = Mesh(np.zeros((3, 3), np.float32), np.array([[0, 1, 2]], np.int32))
     assert follow_normals(point, [], 1.0) is point
+
+
+def test_steps_are_the_least_of_their_energy() -> None:
+    """The energy of the docstring, term by term: no vertex lowers it by a step of its own."""
+    rng = np.random.default_rng(3)
+    flat = sheet(4, 1.0, (0, 0, 2))
+    mesh = replace(flat, vertices=(flat.vertices + rng.normal(0, 0.05, flat.vertices.shape)).astype(np.float32))
+    along = normalized(rng.normal(size=mesh.vertices.shape))
+    targets = normalized(rng.normal(size=mesh.triangles.shape))
+    weights, hold = rng.uniform(0.2, 3, len(mesh.triangles)), 0.7
+
+    def energy(steps: NDArray[np.float64]) -> float:
+        moved = mesh.vertices.astype(np.float64) + steps[:, None] * along
+        edges = [moved[mesh.triangles[:, a]] - moved[mesh.triangles[:, b]] for a, b in ((0, 1), (1, 2), (2, 0))]
+        return float(sum((weights * (targets * edge).sum(1) ** 2).sum() for edge in edges) + hold * (steps**2).sum())
+
+    steps = _steps(mesh, along, targets, weights, hold)
+    least = energy(steps)
+    assert least < 0.9 * energy(np.zeros_like(steps))
+    for i in range(len(steps)):
+        for change in (-0.02, 0.02):
+            other = steps.copy()
+            other[i] += change
+            assert energy(other) > least
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_the_unit_of_the_scene_does_not_matter(unit: float) -> None:
+    rough = wall(np.random.default_rng(0).normal(0, 0.1 * EDGE, (CELLS + 1) ** 2))
+    smooth = follow_normals(rough, said(FACING), 6 * EDGE)
+    scaled = replace(rough, vertices=(unit * rough.vertices).astype(np.float32))
+    other = follow_normals(scaled, said(FACING, unit * DISTANCE), 6 * unit * EDGE)
+    np.testing.assert_allclose(other.vertices / unit, smooth.vertices, atol=0.01 * EDGE)
+
+
+def test_triangles_without_area_have_no_say() -> None:
+    rough = wall(np.random.default_rng(0).normal(0, 0.1 * EDGE, (CELLS + 1) ** 2))
+    flat = np.array([[0, 0, 1], [5, 5, 5]], np.int32)
+    more = replace(rough, triangles=np.concatenate([rough.triangles, flat]))
+    smooth, other = (follow_normals(mesh, said(FACING), 6 * EDGE) for mesh in (rough, more))
+    np.testing.assert_allclose(other.vertices, smooth.vertices, atol=0.01 * EDGE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +85,18 @@ def test_maps_alone_stay_as_they_are() -> None:
 def test_disagreement_is_the_relative_difference() -> None:
     near, far = tensors(VIEWS[2]), tensors(VIEWS[3], 1.02)
     assert disagreement([(near, far)], 10_000) == pytest.approx(np.log(1.02), rel=0.1)
+
+
+def test_large_maps_are_compared_on_a_grid() -> None:
+    """Three times as many pixels, of which every other is compared, give the same to a tenth."""
+    factor = 4
+    maps = []
+    for seed, view in enumerate(VIEWS):
+        large = replace(view, camera=view.camera.resized(factor * 96, factor * 72))
+        error = np.kron(smooth_error(seed), np.ones((factor, factor)))
+        maps.append(DepthTensors.of(large, true_depth(large) * error, np.ones(error.shape, bool), CPU))
+    before, after = (np.mean([median_error(one) for one in group]) for group in (maps, consensus(maps, iterations=1)))
+    small = [tensors(view, smooth_error(seed)) for seed, view in enumerate(VIEWS)]
+    expected = np.mean([median_error(one) for one in consensus(small, iterations=1)])
+    assert after < 0.65 * before
+    assert after == pytest.approx(expected, rel=0.1)

@@ -76,6 +76,8 @@ def test_ripples_of_the_depth_go_and_its_shape_stays(tmp_path: Path) -> None:
         assert report.normals_before_deg is not None
         assert report.normals_after_deg is not None
         assert report.normals_after_deg < 0.3 * report.normals_before_deg
+        assert report.discontinuities is not None
+        assert 0.001 < report.discontinuities < 0.1, "the outlines of the balls, not the surfaces"
 
 
 def test_normals_that_are_all_turned_do_not_bend_the_surface(tmp_path: Path) -> None:
