@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lotus_recon.config import Runtime
+from lotus_recon.errors import InputError
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.cameras import PosedPhotos, SourceCamera
 from lotus_recon.sfm import triangulation
@@ -78,3 +79,11 @@ def test_few_points_at_given_poses_are_looked_for_among_more_features(
     assert len(solution.photos.points.xyz) == kept
     assert solution.features is not None
     assert solution.features.path == tmp_path / str(kept == again)
+
+
+def test_one_pose_is_too_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = images_of(synthesize(tmp_path / "database.db", views=2, points=20))[0]
+    known = PosedPhotos({image.name: image.prior.camera}, {image.name: np.eye(4)}, SparsePoints.empty())
+    monkeypatch.setattr(triangulation, "read_known_poses", lambda *_: known)
+    with pytest.raises(InputError, match="poses of 1 photos; needed: 2 or more"):
+        triangulation.solve_at_poses(Job([image], {}, SfmConfig(), Runtime(), tmp_path), tmp_path)
