@@ -89,3 +89,14 @@ def test_a_surface_in_front_hides_and_another_depth_disagrees() -> None:
     expected = torch.tensor([[0.0, 0.0], [0.3 * np.log(1.05) / 0.1, 0.0], [0.3, 0.0]])
     torch.testing.assert_close(disagreement[..., 0, 0], expected.float(), atol=1e-5, rtol=1e-4)
     assert in_sight[..., 0, 0].tolist() == [[True, True], [True, True], [False, True]]
+
+
+def test_depth_is_that_of_the_pixel_in_which_a_point_lies() -> None:
+    """Of sources of two sizes, up to the rim and beyond it."""
+    large, small = 1 + torch.arange(20.0).reshape(4, 5), 1 + torch.arange(6.0).reshape(2, 3)
+    judge = SourceDepth.of([large, small], [torch.ones(4, 5), torch.ones(2, 3)], 1.0, tolerance=100.0, hidden=0.0)
+    fraction = torch.tensor([[0.1, 0.1], [0.9, 0.9], [-0.5, 0.6], [1.5, 2.0], [0.5, np.nan]]).float()
+    disagreement, _ = judge.judge(fraction[:, None, None, None].expand(5, 2, 1, 1, 2), torch.ones(5, 2, 1, 1))
+    found = (100 * disagreement[..., 0, 0]).exp()  # points at depth 1: the ratio is the depth of the pixel
+    expected = [[1, 1], [20, 6], [11, 4], [20, 6], [3, 2]]
+    torch.testing.assert_close(found, torch.tensor(expected).float(), rtol=1e-4, atol=1e-4)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from lotus_recon.refinement.offsets import Edges, FieldPrior, lowest, semi_global, smooth_field
@@ -20,6 +21,16 @@ def test_a_slanted_plane_has_no_edges_and_a_jump_has() -> None:
     assert edges.right[:, :13].min() > 0.99
     assert edges.right[:, 16:].min() > 0.99
     assert edges.below.min() > 0.99
+
+
+def test_a_crease_between_two_planes_is_no_edge_and_a_step_is_one_between_two_pixels() -> None:
+    crease = torch.tensor([[0.0, 0.02, 0.04, 0.04, 0.04, 0.06, 0.08]])
+    jump = torch.tensor([[0.0, 0.0, 0.0, 0.02, 0.02, 0.02]])
+    for log_depth, expected in ((crease, [1, 1, 1, 1, 1, 1]), (jump, [1, 1, float(np.exp(-2)), 1, 1])):
+        known = torch.ones_like(log_depth, dtype=torch.bool)
+        edges = Edges.of(log_depth, known, width=0.01)
+        torch.testing.assert_close(edges.right, torch.tensor([expected]).float())
+        torch.testing.assert_close(Edges.of(log_depth.T, known.T, width=0.01).below, edges.right.T)
 
 
 def test_nothing_is_bound_to_unknown_pixels() -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from lotus_recon.refinement import one_view
 from lotus_recon.refinement.config import AdvancedRefinement, RefinementConfig
 from lotus_recon.refinement.matching import Sources
-from lotus_recon.refinement.one_view import Level, Prior, refine, source_agreement
+from lotus_recon.refinement.one_view import Level, Prior, Refined, refine, source_agreement
 from lotus_recon.types import View
 from tests.alignment.analytic import true_depth
 from tests.refinement.scenes import bent, gray_of, photo, views
@@ -56,6 +59,24 @@ def test_where_nothing_is_to_be_seen_the_prior_stays_and_says_so() -> None:
     found = refine([level([SEEN[1], SEEN[3]], flat_left_of=100.0)], prior, ZERO, None, 0.04, 0.0, CONFIG)
     assert found.confidence.max() == 0
     assert found.offset.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(("half_px", "searched"), [(7.5, 1), (9.0, 2), (30.0, 2)])
+def test_a_search_of_more_than_eight_pixels_starts_at_a_coarser_level(
+    monkeypatch: pytest.MonkeyPatch, half_px: float, searched: int
+) -> None:
+    levels = [level([SEEN[1], SEEN[3]])] * 2  # the last one serves whatever its pixels say
+    prior = Prior(torch.from_numpy(true_depth(HERE)).float(), EVERYWHERE, 0.05)
+    widths: list[float] = []
+
+    def searching(level: Level, prior: Prior, start: torch.Tensor, *rest: Any) -> Refined:
+        widths.append(rest[2])
+        return Refined(ZERO, ZERO, ZERO)
+
+    monkeypatch.setattr(one_view, "_refine_level", searching)
+    movement = levels[0].pixels_per_log_depth(prior)
+    refine(levels, prior, ZERO, None, half_px / movement, 0.0, CONFIG)
+    assert [round(width * movement, 6) for width in widths] == [half_px, 2.0][:searched]
 
 
 def test_a_wide_search_starts_at_a_coarser_level() -> None:

@@ -45,3 +45,10 @@ def test_nothing_moves_where_there_are_no_normals_or_edges_part_surfaces() -> No
     assert slanted(bumpy, normals(), ~EVERYWHERE, CAMERA, BOUND, 10.0).abs().max() < 1e-6
     parted = Edges(torch.zeros(60, 79), torch.zeros(59, 80))
     assert slanted(bumpy, normals(), EVERYWHERE, CAMERA, parted, 10.0).abs().max() < 1e-6
+
+
+def test_a_jump_of_the_depth_stays_although_the_normals_have_none() -> None:
+    """Two boards one before the other look the same to normals; bumps are no jumps."""
+    jump = 0.3 * (torch.arange(80) >= 40).float().expand(60, 80)
+    assert slanted(PLANE * jump.exp(), normals(), EVERYWHERE, CAMERA, BOUND, 10.0).abs().max() < 1e-3
+    assert slanted(PLANE * (jump / 30).exp(), normals(), EVERYWHERE, CAMERA, BOUND, 10.0).abs().max() > 3e-3

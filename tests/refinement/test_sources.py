@@ -90,6 +90,21 @@ def test_a_longer_lens_farther_away_has_the_same_scale() -> None:
     assert choose(scene, 1, one) == [2]
 
 
+def test_what_tracks_do_not_show_is_hidden() -> None:
+    """The samples lie in every photo; where there are tracks, they tell that one of them does not see the same."""
+    seen = views(3, step=0.5)
+    everything = tracks(seen)
+    kept = everything.obs_view != 1
+    points = replace(
+        everything,
+        obs_point=everything.obs_point[kept],
+        obs_view=everything.obs_view[kept],
+        obs_xy=everything.obs_xy[kept],
+    )
+    assert sorted(choose(Scene(seen, SparsePoints.empty()), 0)) == [1, 2]
+    assert choose(Scene(seen, points), 0) == [2]
+
+
 def test_only_allowed_photos_are_chosen() -> None:
     seen = views(4)
     allowed = np.array([True, False, True, False])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lotus_recon.config import Runtime
+from lotus_recon.errors import InputError
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.cameras import PosedPhotos, SourceCamera
+from lotus_recon.sfm import job as job_module
 from lotus_recon.sfm import triangulation
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.database import FeatureFolder, working_name
-from lotus_recon.sfm.job import Job, Matched, in_source_pixels
+from lotus_recon.sfm.job import Job, Matched, fill_database, in_source_pixels
 from lotus_recon.sfm.matching import MatchStatistics
 from lotus_recon.types import SparsePoints
 from tests.sfm.helpers import HEIGHT, WIDTH, images_of, poses_of, synthesize
@@ -78,3 +81,36 @@ def test_few_points_at_given_poses_are_looked_for_among_more_features(
     assert len(solution.photos.points.xyz) == kept
     assert solution.features is not None
     assert solution.features.path == tmp_path / str(kept == again)
+
+
+def test_one_pose_is_too_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = images_of(synthesize(tmp_path / "database.db", views=2, points=20))[0]
+    known = PosedPhotos({image.name: image.prior.camera}, {image.name: np.eye(4)}, SparsePoints.empty())
+    monkeypatch.setattr(triangulation, "read_known_poses", lambda *_: known)
+    with pytest.raises(InputError, match="poses of 1 photos; needed: 2 or more"):
+        triangulation.solve_at_poses(Job([image], {}, SfmConfig(), Runtime(), tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(("more", "expected"), [({}, (1.0, False)), ({"more_features": True}, (1 / 3, True))])
+def test_more_features_have_less_contrast_and_are_matched_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, bool], expected: tuple[float, bool]
+) -> None:
+    asked: list[Any] = []
+
+    def extracted(*given: Any) -> dict[int, Any]:
+        asked.append(given[-1])
+        return {}
+
+    monkeypatch.setattr(job_module, "extract_features", extracted)
+    monkeypatch.setattr(job_module, "match", lambda *_, guided: asked.append(guided))
+    images = images_of(synthesize(tmp_path / "database.db", views=2, points=20))
+    matched = fill_database(Job(images, {}, SfmConfig(), Runtime(), tmp_path), **more)
+    assert tuple(asked) == expected
+    assert matched.folder.path == tmp_path / ("more_features" if more else "features")
+
+
+def test_half_of_the_views_decide_whether_points_are_few() -> None:
+    points = points_with(10, 3)
+    unequal = replace(points, obs_view=np.repeat([0, 1, 2], [24, 4, 2]))
+    assert triangulation._observations_per_view(unequal, 3) == 4
+    assert triangulation._observations_per_view(unequal, 5) == 2, "views that see none count too"

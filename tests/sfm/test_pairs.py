@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from lotus_recon.errors import InputError
+from lotus_recon.sfm import pairs
 from lotus_recon.sfm.config import AdvancedSfm, SfmConfig
 from lotus_recon.sfm.pairs import choose_pairs, natural_order, read_pairs, sequential_pairs
 from lotus_recon.sfm.retrieval import most_similar, vlad_descriptors
@@ -109,5 +111,26 @@ def test_matcher_follows_from_number_and_options(tmp_path: Path) -> None:
         images * 21, tmp_path / "database.db", SfmConfig(ordered=True, advanced=AdvancedSfm(match_neighbors=3)), 0
     )
     assert ordered.matcher == "sequential"
+    order = natural_order([image.name for image in images * 21])
+    assert set(sequential_pairs(order, 3)) < set(ordered.pairs), "and loops"
+    assert not set(sequential_pairs(order, 3)) <= set(many.pairs)
     with pytest.raises(InputError, match="--pairs FILE"):
         choose_pairs(images, tmp_path / "database.db", SfmConfig(matcher="pairs"), 0)
+
+
+def test_the_features_that_describe_an_image_are_its_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    scales, turns = np.array([1.0, 4.0, 2.0, 3.0]), np.array([0.3, 1.4, 0.0, 2.0])
+    affine = np.stack([np.cos(turns), -np.sin(turns), np.sin(turns), np.cos(turns)], axis=1) * scales[:, None]
+    keypoints = np.column_stack([[[900.0, 9.0], [1.0, 2.0], [800.0, 1.0], [3.0, 700.0]], affine]).astype(np.float32)
+    descriptors = np.repeat(np.arange(4, dtype=np.uint8)[:, None], 128, axis=1)
+    monkeypatch.setattr(pairs, "_VLAD_FEATURES", 2)
+
+    class Stored:
+        def read_keypoints(self, image_id: int) -> np.ndarray:
+            return keypoints
+
+        def read_descriptors(self, image_id: int) -> SimpleNamespace:
+            return SimpleNamespace(data=descriptors)
+
+    strongest = pairs._strongest(Stored(), 1)  # type: ignore[arg-type]  # as much as is asked for
+    assert strongest[:, 0].tolist() == [1, 3]
