@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
 from numpy.typing import NDArray
 
-from lotus_recon.mvs.matching import KERNEL, F
+from lotus_recon.mvs.compiled import kernel
+from lotus_recon.mvs.matching import F
 from lotus_recon.mvs.sources import MAP_HEIGHT, MAP_START, MAP_WIDTH, SHIFT, WIDTH, HEIGHT, Floats, Sources
 
 _ZERO, _ONE, _HALF = F(0), F(1), F(0.5)
 
 
-@njit(nogil=True, **KERNEL)
+@kernel
 def agreement(
     planes: Floats, source_costs: Floats, sources: Sources, within: float, worst: float, counts: Any, seen_through: Any,
     first_row: int, end_row: int,
@@ -53,13 +54,13 @@ def agreement(
                 move_x, move_y = at[j, SHIFT] - u * at[j, SHIFT + 2], at[j, SHIFT + 1] - v * at[j, SHIFT + 2]
                 error = (w / Z - own) * np.sqrt(move_x * move_x + move_y * move_y)
                 if abs(error) < within:
-                    if source_costs[row, col, j] < worst:
+                    if source_costs[row, col, j] > worst:
                         counts[row, col] += 1
                 elif error > F(3) * within and maps[k, 3] > _HALF:
                     seen_through[row, col] += 1
 
 
-@njit(nogil=True, **KERNEL)
+@kernel
 def warped(H: int, W: int, camera: Any, poses: Floats, cameras: Floats, sources: Sources, least: float, out: Any) -> None:
     """Fill ``out`` (2, H, W, 3) with the front and the back of what other views see; only what is certain enough.
 

@@ -130,33 +130,29 @@ def score_pixel(view: View, goal: Goal, turn: Turn, starts: Any, scratch: Scratc
             wx, wy = tilted(pixel, 1, turn.number, turn.seed, ONE, x, y, w, ZERO, ZERO, view.camera)
         if w > ZERO:
             each_cost(view.sources, x, y, w, wx, wy, scratch.samples, deviation, goal, scratch.costs)
-            total = mean_of_least(scratch.costs, len(scratch.chosen))
+            total = mean_of_least(scratch.costs, scratch.trust)
             if total < best[_BEST_COST]:
                 best[_BEST_W], best[_BEST_X], best[_BEST_Y], best[_BEST_COST] = w, wx, wy, total
                 for j in range(len(scratch.weight)):
                     scratch.weight[j] = support_of(scratch.costs[j])
-                    # (the costs are still needed: mean_of_least only sorts)
 
 
 @per_pixel
-def mean_of_least(costs: Any, count: int) -> Any:
-    """Mean of the ``count`` least costs."""
+def mean_of_least(costs: Any, least: Any) -> Any:
+    """Mean of the K least costs, which are put into ``least`` (K,)."""
+    for i in range(len(least)):
+        least[i] = _MUCH
+    for j in range(len(costs)):
+        i = len(least) - 1
+        if costs[j] < least[i]:
+            while i > 0 and least[i - 1] > costs[j]:
+                least[i] = least[i - 1]
+                i -= 1
+            least[i] = costs[j]
     total = ZERO
-    last = F(-1)
-    taken = 0
-    while taken < count:
-        least = _MUCH
-        same = 0
-        for j in range(len(costs)):
-            if costs[j] > last and costs[j] < least:
-                least = costs[j]
-        for j in range(len(costs)):
-            same += costs[j] == least
-        same = min(same, count - taken)
-        total += F(same) * least
-        taken += same
-        last = least
-    return total / F(count)
+    for i in range(len(least)):
+        total += least[i]
+    return total / F(len(least))
 
 
 @inlined
