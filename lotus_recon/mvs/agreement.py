@@ -1,104 +1,85 @@
-"""Do the surfaces of several views agree, and what do others see where this view looks?"""
+"""Do the surfaces of several views agree? How certain a plane is, and which planes others see through."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from numpy.typing import NDArray
 
-from lotus_recon.mvs.compiled import kernel
-from lotus_recon.mvs.matching import F
-from lotus_recon.mvs.sources import MAP_HEIGHT, MAP_START, MAP_WIDTH, SHIFT, WIDTH, HEIGHT, Floats, Sources
+from lotus_recon.mvs.bands import in_bands
+from lotus_recon.mvs.compiled import kernel, per_pixel
+from lotus_recon.mvs.matching import HALF, ZERO, F, depth_error_px
+from lotus_recon.mvs.search import Estimate
+from lotus_recon.mvs.sources import HEIGHT, SHIFT, WIDTH, Floats, Photo, Sources, Surface, sources_of
 
-_ZERO, _ONE, _HALF = F(0), F(1), F(0.5)
+Counts = NDArray[np.uint8]
+
+_WITHIN_PX = 1.0  # difference of surfaces that agree, in pixels of parallax
+_THROUGH_PX = 4.0  # difference beyond which a view surely looks past a surface
+_CERTAIN = 0.5  # certainty from which a surface is evidence against another
+_ENOUGH = 2  # agreeing views that make a plane certain
+_CONTRAST = 0.2  # 1 - cost at which the photos' own agreement counts fully
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """What the sources' surfaces say of a view's planes, (H, W) each: how many agree, how many look through them."""
+
+    agreeing: Counts
+    seen_through: Counts
+
+
+def agreement(photo: Photo, planes: Floats, others: Sequence[Photo], surfaces: Sequence[Surface]) -> Agreement:
+    """Compare planes (H, W, 3) with the surfaces of the other photos."""
+    sources = sources_of(photo, others, surfaces)
+    counts = np.zeros((2, *planes.shape[:2]), np.uint8)
+
+    def work(first_row: int, end_row: int) -> None:
+        compare_surfaces(planes, sources, counts, first_row, end_row)
+
+    in_bands(work, len(planes))
+    return Agreement(counts[0], counts[1])
+
+
+def certainty(estimate: Estimate, agreeing: Counts) -> Floats:
+    """(H, W) 0 to 1: planes are certain where other views found the same and the photos show something to compare."""
+    shown = np.clip((1 - estimate.cost) / _CONTRAST, 0, 1)
+    return (shown * np.minimum(agreeing, _ENOUGH) / _ENOUGH).astype(np.float32)
 
 
 @kernel
-def agreement(
-    planes: Floats, source_costs: Floats, sources: Sources, within: float, worst: float, counts: Any, seen_through: Any,
-    first_row: int, end_row: int,
-) -> None:  # fmt: skip
-    """(H, W) sources that agree with a plane: their surface is ``within`` pixels, and their photo costs less than worst.
-
-    ``seen_through``: sources that see something certain well behind it.
-    """
-    maps, at, place = sources.maps, sources.geometry, sources.place
-    W = planes.shape[1]
+def compare_surfaces(planes: Floats, sources: Sources, counts: Counts, first_row: int, end_row: int) -> None:
+    """Fill ``counts`` (2, H, W)."""
     for row in range(first_row, end_row):
-        for col in range(W):
-            counts[row, col] = 0
-            seen_through[row, col] = 0
-            w = planes[row, col, 0]
-            if w <= _ZERO:
-                continue
-            x, y = F(col) + _HALF, F(row) + _HALF
-            for j in range(len(place)):
-                X = at[j, 0] * x + at[j, 1] * y + at[j, 2] + at[j, SHIFT] * w
-                Y = at[j, 3] * x + at[j, 4] * y + at[j, 5] + at[j, SHIFT + 1] * w
-                Z = at[j, 6] * x + at[j, 7] * y + at[j, 8] + at[j, SHIFT + 2] * w
-                if Z <= F(1e-6):
-                    continue
-                u, v = X / Z, Y / Z
-                if not (u > 0 and v > 0 and u < place[j, WIDTH] and v < place[j, HEIGHT]):
-                    continue
-                width, height = place[j, MAP_WIDTH], place[j, MAP_HEIGHT]
-                px, py = u * F(width) / F(place[j, WIDTH]), v * F(height) / F(place[j, HEIGHT])
-                c, r = min(int(px), width - 1), min(int(py), height - 1)
-                k = place[j, MAP_START] + r * width + c
-                own = maps[k, 0]
-                if own <= _ZERO:
-                    continue
-                own += maps[k, 1] * (px - F(c) - _HALF) + maps[k, 2] * (py - F(r) - _HALF)
-                move_x, move_y = at[j, SHIFT] - u * at[j, SHIFT + 2], at[j, SHIFT + 1] - v * at[j, SHIFT + 2]
-                error = (w / Z - own) * np.sqrt(move_x * move_x + move_y * move_y)
-                if abs(error) < within:
-                    if source_costs[row, col, j] > worst:
-                        counts[row, col] += 1
-                elif error > F(3) * within and maps[k, 3] > _HALF:
-                    seen_through[row, col] += 1
+        for col in range(planes.shape[1]):
+            for j in range(len(sources.place)):
+                outcome = is_met(planes, sources, j, row, col)
+                counts[0, row, col] += outcome == 1
+                counts[1, row, col] += outcome == -1
 
 
-@kernel
-def warped(H: int, W: int, camera: Any, poses: Floats, cameras: Floats, sources: Sources, least: float, out: Any) -> None:
-    """Fill ``out`` (2, H, W, 3) with the front and the back of what other views see; only what is certain enough.
+@per_pixel
+def is_met(planes: Any, sources: Sources, j: Any, row: int, col: int) -> int:
+    """1: source j has the same surface there. -1: it surely looks through the plane. 0: neither.
 
-    poses (N, 3, 4) view_from_source, cameras (N, 4) fx, fy, cx, cy of the maps
+    Where a source knows no surface its inverse depth is 0, which nothing in sight comes near.
     """
-    maps, place = sources.maps, sources.place
-    for j in range(len(place)):
-        width, height = place[j, MAP_WIDTH], place[j, MAP_HEIGHT]
-        fx, fy, cx, cy = cameras[j, 0], cameras[j, 1], cameras[j, 2], cameras[j, 3]
-        for r in range(height):
-            for c in range(width):
-                k = place[j, MAP_START] + r * width + c
-                own = maps[k, 0]
-                if own <= _ZERO or maps[k, 3] < least:
-                    continue
-                rx, ry = (F(c) + _HALF - cx) / fx, (F(r) + _HALF - cy) / fy
-                X = (poses[j, 0, 0] * rx + poses[j, 0, 1] * ry + poses[j, 0, 2]) / own + poses[j, 0, 3]
-                Y = (poses[j, 1, 0] * rx + poses[j, 1, 1] * ry + poses[j, 1, 2]) / own + poses[j, 1, 3]
-                Z = (poses[j, 2, 0] * rx + poses[j, 2, 1] * ry + poses[j, 2, 2]) / own + poses[j, 2, 3]
-                if Z <= F(1e-6):
-                    continue
-                u, v = F(camera.fx) * X / Z + F(camera.cx), F(camera.fy) * Y / Z + F(camera.cy)
-                if not (u >= 0 and v >= 0 and u < W and v < H):
-                    continue
-                # The plane p . X = 1 in camera axes, and the same in those of the view.
-                a, b = fx * maps[k, 1], fy * maps[k, 2]
-                e = own - a * rx - b * ry
-                pa = poses[j, 0, 0] * a + poses[j, 0, 1] * b + poses[j, 0, 2] * e
-                pb = poses[j, 1, 0] * a + poses[j, 1, 1] * b + poses[j, 1, 2] * e
-                pc = poses[j, 2, 0] * a + poses[j, 2, 1] * b + poses[j, 2, 2] * e
-                # source_from_view translation = -R^T t: 1 - p_j . t_j = 1 + (R p_j) . t
-                scale = _ONE + pa * poses[j, 0, 3] + pb * poses[j, 1, 3] + pc * poses[j, 2, 3]
-                col, row = int(u), int(v)
-                wx, wy = pa / scale / F(camera.fx), pb / scale / F(camera.fy)
-                w = _ONE / Z + wx * (F(col) + _HALF - u) + wy * (F(row) + _HALF - v)
-                if w <= _ZERO or (pa * X + pb * Y + pc * Z) <= _ZERO or scale <= F(1e-6):
-                    continue
-                if w > out[0, row, col, 0]:
-                    out[0, row, col, 0], out[0, row, col, 1], out[0, row, col, 2] = w, wx, wy
-                if out[1, row, col, 0] == _ZERO or w < out[1, row, col, 0]:
-                    out[1, row, col, 0], out[1, row, col, 1], out[1, row, col, 2] = w, wx, wy
+    at, place = sources.geometry, sources.place
+    w, x, y = planes[row, col, 0], F(col) + HALF, F(row) + HALF
+    X0 = at[j, 0] * x + at[j, 1] * y + at[j, 2] + at[j, SHIFT] * w
+    Y0 = at[j, 3] * x + at[j, 4] * y + at[j, 5] + at[j, SHIFT + 1] * w
+    Z0 = at[j, 6] * x + at[j, 7] * y + at[j, 8] + at[j, SHIFT + 2] * w
+    if w <= ZERO or Z0 <= ZERO:
+        return 0
+    u, v = X0 / (Z0 * F(place[j, WIDTH])), Y0 / (Z0 * F(place[j, HEIGHT]))
+    if not (u > 0 and u < 1 and v > 0 and v < 1):
+        return 0
+    move_x, move_y = at[j, SHIFT] - X0 / Z0 * at[j, SHIFT + 2], at[j, SHIFT + 1] - Y0 / Z0 * at[j, SHIFT + 2]
+    pixels = np.sqrt(move_x * move_x + move_y * move_y)
+    error, sure = depth_error_px(sources.maps, place, j, u, v, w / Z0, pixels)
+    if abs(error) < F(_WITHIN_PX):
+        return 1
+    return -1 if error > F(_THROUGH_PX) and sure >= F(_CERTAIN) else 0

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lotus_recon.errors import InputError
+from lotus_recon.mvs.bands import in_bands
 from lotus_recon.mvs.config import SearchConfig
 from lotus_recon.mvs.hypotheses import Pinhole
 from lotus_recon.mvs.matching import Goal, window_of
 from lotus_recon.mvs.planes import resized
 from lotus_recon.mvs.sources import Floats, Photo, Sources, Surface, pixels_per_inverse_depth, sources_of
 from lotus_recon.mvs.sweep import State, Turn, View, regions, score_starts, scratch_for, sweep
-from lotus_recon.threads import thread_count
-
-_BANDS = 4  # of rows per thread: some are slower than others
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +28,6 @@ class Estimate:
     planes: Floats
     cost: Floats
     support: Floats
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """How a pass searches: rounds per scale, smallest last; whether it starts from nothing."""
-
-    rounds: tuple[int, ...]
-    is_first: bool
 
 
 def search(
@@ -121,23 +110,18 @@ class _Level:
         N = len(self.view.sources.place)
         state = State(np.zeros((H, W, 3), np.float32), np.zeros((H, W), np.float32), np.zeros((H, W, N), np.float32))
         given = np.stack([resized(each, H, W) for each in starts]) if starts else np.zeros((0, H, W, 3), np.float32)
-        self._in_bands(score_starts, turn, given, state)
+        self._run(score_starts, turn, given, state)
         for i in range(count):
             # Wide perturbations at first; those of later scales and passes only refine.
             reach_px, tilt = (max(4 * 0.5**i, 0.5), max(0.5 * 0.6**i, 0.05)) if turn.anywhere else (0.5**i, 0.2 * 0.5**i)
             now = turn._replace(number=turn.number + 1 + i, reach_px=reach_px, tilt=tilt)
             for colour in (0, 1):
-                self._in_bands(sweep, now, colour, state)
+                self._run(sweep, now, colour, state)
         return Estimate(*state)
 
-    def _in_bands(self, kernel: Callable[..., None], turn: Turn, what: Any, state: State) -> None:
-        """Call a kernel for bands of rows, on as many threads as this process may use."""
-        threads = thread_count()
-        edges = np.linspace(0, self.photo.gray.shape[0], (_BANDS * threads if threads > 1 else 1) + 1).astype(int).tolist()
-
+    def _run(self, kernel: Callable[..., None], turn: Turn, what: Any, state: State) -> None:
         def work(first_row: int, end_row: int) -> None:
             scratch = scratch_for(self.view, self.goal.best_sources)
             kernel(self.view, self.goal, turn, what, state, scratch, first_row, end_row)
 
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, edges[:-1], edges[1:]))
+        in_bands(work, len(self.photo.gray))
