@@ -30,6 +30,7 @@ _NO_MATCH = ONE  # cost of what does not correlate at all, or is out of sight
 _NOISE = F(0.005**2)
 _MARGIN = F(1.0)  # pixels from the border of a source
 _STEEPEST = F(0.8)  # share of its depth by which a window may come nearer to the source at its rim
+_KNEE = F(0.2)  # cost at which a source's say has dropped to a quarter
 _LANES = 16  # samples of a window are filled up to a multiple: vector units work on so many at once
 X, Y, WEIGHT, VALUE = 0, 1, 2, 3  # rows of a window
 
@@ -157,6 +158,12 @@ def depth_error_px(maps: Any, place: Any, j: Any, u: Any, v: Any, w: Any, pixels
     return (w - own) * pixels, certainty
 
 
+@inlined
+def saturated(cost: Any) -> Any:
+    """0 to 1 for a cost of 0 to 1, steep at 0: a source that does not see the pixel must not outweigh those that do."""
+    return (ONE + _KNEE) * cost / (cost + _KNEE)
+
+
 @per_pixel
 def total_cost(
     sources: Sources, chosen: Any, trust: Any, x: Any, y: Any, w: Any, wx: Any, wy: Any,
@@ -166,7 +173,8 @@ def total_cost(
     total = ZERO
     for i in range(len(chosen)):
         if total < limit:
-            total += trust[i] * source_cost(sources, chosen[i], x, y, w, wx, wy, samples, deviation, goal)
+            cost = source_cost(sources, chosen[i], x, y, w, wx, wy, samples, deviation, goal)
+            total += trust[i] * saturated(cost)
     return total
 
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from lotus_recon.mvs.compiled import inlined, kernel, per_pixel
 from lotus_recon.mvs.hypotheses import Pinhole, random_at, tilted
-from lotus_recon.mvs.matching import HALF, ONE, ZERO, F, Goal, each_cost, read_window, total_cost
-from lotus_recon.mvs.sources import CENTER, FOCAL, Floats, Sources
+from lotus_recon.mvs.matching import HALF, ONE, ZERO, F, Goal, each_cost, read_window, saturated, total_cost
+from lotus_recon.mvs.sources import CENTER, FOCAL, HEIGHT, SHIFT, WIDTH, Floats, Sources
 
 _TWO = F(2)
 _SPREAD = F(0.3)  # cost at which a source hardly says any more that it sees a pixel
 _DOUBT = F(0.01)  # weight that a source has which agrees with nothing around
+_BORDER_PX = F(6)  # from the border of a source, where it counts fully
 _SAME_PX = F(0.05)  # planes that differ by less need no second look
 _STEP_PX = F(0.4)  # on either side of the best depth, through which a parabola is laid
 _FLAT = F(1e-4)  # curvature of costs below which a parabola has no lowest point
@@ -151,7 +152,7 @@ def mean_of_least(costs: Any, least: Any) -> Any:
             least[i] = costs[j]
     total = ZERO
     for i in range(len(least)):
-        total += least[i]
+        total += saturated(least[i])
     return total / F(len(least))
 
 
@@ -222,7 +223,7 @@ def choose_sources(view: View, support: Any, scratch: Scratch, row: int, col: in
             if scratch.rows[r] >= 0:
                 total += support[scratch.rows[r], scratch.cols[r], j]
                 count += ONE
-        worth = source_worth(view.sources.geometry, j, rx, ry, scratch.best[_BEST_W], F(view.best_cosine))
+        worth = source_worth(view.sources, j, x, y, rx, ry, scratch.best[_BEST_W], F(view.best_cosine))
         weight[j] = (total / count + _DOUBT) * (worth + _DOUBT)
     total = ZERO
     for i in range(len(chosen)):
@@ -238,8 +239,18 @@ def choose_sources(view: View, support: Any, scratch: Scratch, row: int, col: in
 
 
 @per_pixel
-def source_worth(at: Any, j: Any, rx: Any, ry: Any, w: Any, best_cosine: Any) -> Any:
-    """0 to 1: how good the parallax and the resolution of source j are at a point on the ray (rx, ry, 1)."""
+def source_worth(sources: Sources, j: Any, x: Any, y: Any, rx: Any, ry: Any, w: Any, best_cosine: Any) -> Any:
+    """0 to 1: how good the parallax and the resolution of source j are at a pixel, and whether it lies in the photo."""
+    at, place = sources.geometry, sources.place
+    X0 = at[j, 0] * x + at[j, 1] * y + at[j, 2] + at[j, SHIFT] * w
+    Y0 = at[j, 3] * x + at[j, 4] * y + at[j, 5] + at[j, SHIFT + 1] * w
+    Z0 = at[j, 6] * x + at[j, 7] * y + at[j, 8] + at[j, SHIFT + 2] * w
+    if Z0 <= ZERO:
+        return ZERO
+    u, v = X0 / Z0, Y0 / Z0
+    # Less towards the border: else planes that stay inside would win over true ones that do not.
+    border = min(min(u, F(place[j, WIDTH]) - u), min(v, F(place[j, HEIGHT]) - v))
+    inside = min(max(border / _BORDER_PX, ZERO), ONE)
     z = ONE / w
     px, py = rx * z, ry * z
     sx, sy, sz = px - at[j, CENTER], py - at[j, CENTER + 1], z - at[j, CENTER + 2]
@@ -248,7 +259,7 @@ def source_worth(at: Any, j: Any, rx: Any, ry: Any, w: Any, best_cosine: Any) ->
     cosine = (px * sx + py * sy + z * sz) / (there * here)
     parallax = min(max((ONE - cosine) / (ONE - best_cosine), ZERO), ONE)
     resolution = at[j, FOCAL] * here / there
-    return np.sqrt(parallax) * min(resolution, ONE / resolution)
+    return inside * np.sqrt(parallax) * min(resolution, ONE / resolution)
 
 
 @per_pixel
