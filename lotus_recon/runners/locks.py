@@ -11,7 +11,6 @@ clocks of the machines need not agree.
 from __future__ import annotations
 
 import contextlib
-import uuid
 from pathlib import Path
 
 from filelock import MarkerSoftFileLock, SoftFileLease, Timeout
@@ -23,6 +22,7 @@ RENEW_SECONDS = 20.0
 STALE_SECONDS = 180.0  # without a renewal, for a holder on another machine
 
 _ATTEMPTS = 5  # others may take or leave the lease meanwhile
+_TAKEOVER_SECONDS = 10.0  # to wait for others that judge the same lease
 
 
 class Lease:
@@ -54,20 +54,18 @@ def _remove_if_stale(path: Path, lock: SoftFileLease) -> None:
 
     Raises FolderInUseError when the holder is alive.
     """
-    with MarkerSoftFileLock(path.with_name(f"{LEASE_FILE}-{uuid.uuid4().hex}")) as probe:
+    with contextlib.ExitStack() as stack:
+        probe = MarkerSoftFileLock(path.with_name(f"{LEASE_FILE}-takeover"), timeout=_TAKEOVER_SECONDS)
+        try:
+            stack.enter_context(probe)  # one at a time: nobody removes the new lease of one who was quicker
+        except Timeout:
+            raise FolderInUseError(f"{probe.lock_file} stays: remove it if no other batch works here") from None
         holder, here = lock.owner, probe.owner
         try:
-            lease = path.stat()
+            age = Path(probe.lock_file).stat().st_mtime - path.stat().st_mtime
         except FileNotFoundError:
             return  # given back meanwhile
-        age = Path(probe.lock_file).stat().st_mtime - lease.st_mtime
-    if age < STALE_SECONDS or (holder and here and holder.hostname == here.hostname):
-        by = f" (process {holder.pid} on {holder.hostname})" if holder else ""
-        raise FolderInUseError(f"another batch works on {path.parent}{by}")
-    aside = path.with_name(f"{LEASE_FILE}-{uuid.uuid4().hex}")
-    with contextlib.suppress(FileNotFoundError):
-        path.rename(aside)
-        if aside.stat().st_ino != lease.st_ino:  # a new one, which somebody was quicker to take: it is put back
-            with contextlib.suppress(FileExistsError):
-                path.hardlink_to(aside)
-        aside.unlink()
+        if age < STALE_SECONDS or (holder and here and holder.hostname == here.hostname):
+            by = f" (process {holder.pid} on {holder.hostname})" if holder else ""
+            raise FolderInUseError(f"another batch works on {path.parent}{by}")
+        path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -122,13 +123,13 @@ def test_a_lease_that_was_taken_over_is_not_removed_by_its_former_holder(tmp_pat
 
 def _try(folder: Path, barrier: Any, taken: Any) -> None:
     barrier.wait()
-    try:
+    lease = None
+    with contextlib.suppress(FolderInUseError):
         lease = Lease.take(folder)
-        taken.put(os.getpid())
-        time.sleep(1.0)
+    taken.put(lease and os.getpid())
+    barrier.wait()  # held until all have tried
+    if lease is not None:
         lease.release()
-    except FolderInUseError:
-        taken.put(None)
 
 
 def _of_a_dead_process(folder: Path) -> None:
