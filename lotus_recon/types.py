@@ -243,6 +243,19 @@ class SparsePoints:
         first, last = np.searchsorted(views, [view, view + 1])
         return order[first:last]
 
+    def where(self, chosen: BoolArray) -> SparsePoints:
+        """The ``chosen`` (P,) points with their observations."""
+        rows = chosen[self.obs_point]
+        number = np.cumsum(chosen) - 1
+        return SparsePoints(
+            self.xyz[chosen],
+            self.rgb[chosen],
+            self.error_px[chosen],
+            number[self.obs_point[rows]],
+            self.obs_view[rows],
+            self.obs_xy[rows],
+        )
+
     @classmethod
     def empty(cls) -> SparsePoints:
         """No points at all."""

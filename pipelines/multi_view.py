@@ -32,7 +32,7 @@ class Arguments(PhotoArguments):
 
     COMMON: ClassVar = (
         "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "matcher", "masks", "poses",
-        "scale-from", "refine", "fusion", "voxel-size", "max-triangles", "only", "from", "force", "seed", "config",
+        "scale-from", "mvs", "fusion", "voxel-size", "max-triangles", "only", "from", "force", "seed", "config",
         "quiet", "verbose",
     )  # fmt: skip
 

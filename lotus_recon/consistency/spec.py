@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lotus_recon.alignment.spec import ALIGNMENT
 from lotus_recon.consistency.config import ConsistencyConfig
 from lotus_recon.normal_integration.spec import INTEGRATION
-from lotus_recon.refinement.spec import REFINEMENT
+from lotus_recon.mvs.spec import MVS
 from lotus_recon.sfm.spec import FRAME
 from lotus_recon.stages import Context, StageSpec, options_of
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def _run(context: Context[SceneJob], out_dir: Path) -> ConsistencyResult:
     from lotus_recon.consistency import stage
 
-    depth_dir = context.folder(context.first_of(INTEGRATION, REFINEMENT, ALIGNMENT))
+    depth_dir = context.folder(context.first_of(INTEGRATION, MVS, ALIGNMENT))
     inputs = stage.Inputs(context[FRAME].scene, depth_dir, context.runtime)
     return stage.run(inputs, context.options(ConsistencyConfig), out_dir)
 
@@ -37,6 +37,6 @@ CONSISTENCY: StageSpec[SceneJob, ConsistencyResult] = StageSpec(
     run=_run,
     load=_load,
     options=lambda job: options_of(job.config, ConsistencyConfig),
-    reads=(FRAME, ALIGNMENT, REFINEMENT, INTEGRATION),
+    reads=(FRAME, ALIGNMENT, MVS, INTEGRATION),
     writes_depth=True,
 )

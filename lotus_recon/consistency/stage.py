@@ -47,7 +47,7 @@ _PRIOR = 1.0  # votes that the confidence of an unseen pixel counts for
 class Inputs:
     """What the stage reads: ``<stem>.npz`` with SCENE or METRIC depth in ``depth_dir``, where a view has one.
 
-    A ``confidence`` there, as refinement writes it, decides how much a contradiction counts, and goes on into
+    A ``confidence`` there, as multi-view stereo writes it, decides how much a contradiction counts, and goes on into
     the result.
     """
 

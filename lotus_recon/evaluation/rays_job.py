@@ -61,10 +61,7 @@ def check_job(config: RaysConfig, held_out: HeldOut) -> RaysJob:
 
 def _mesh_of(scene: Path | None) -> Path:
     assert scene is not None  # by check_job
-    meshes = sorted((scene / "fusion").glob("*/mesh.ply"))
-    if len(meshes) != 1:
-        raise InputError(f"{scene / 'fusion'} holds {len(meshes)} meshes (*/mesh.ply): choose one with --mesh")
-    return meshes[0]
+    return scene / "mesh" / "mesh.ply"
 
 
 def _against_maps(config: RaysConfig, mesh: Mesh) -> RaysJob:

@@ -20,14 +20,13 @@ from lotus_recon.mvs.sweep import State, Turn, View, regions, score_starts, scra
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """What a search found: planes (H, W, 3), their cost (H, W), and the support (H, W, N) of each source, 0 to 1.
+    """What a search found: planes (H, W, 3) and their cost (H, W).
 
     The cost is 0 where all chosen sources agree perfectly; without the sources' depth it is at most 1.
     """
 
     planes: Floats
     cost: Floats
-    support: Floats
 
 
 def search(
@@ -117,7 +116,7 @@ class _Level:
             now = turn._replace(number=turn.number + 1 + i, reach_px=reach_px, tilt=tilt)
             for colour in (0, 1):
                 self._run(sweep, now, colour, state)
-        return Estimate(*state)
+        return Estimate(state.planes, state.cost)
 
     def _run(self, kernel: Callable[..., None], turn: Turn, what: Any, state: State) -> None:
         def work(first_row: int, end_row: int) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lotus_recon.geometry.camera import project
 from lotus_recon.geometry.consistency import SampledDepth
 from lotus_recon.geometry.pose import transform
-from lotus_recon.refinement.config import RefinementConfig
+from lotus_recon.mvs.config import MvsConfig
 from lotus_recon.types import BoolArray, FloatArray, Scene, View
 
 _FEWEST_POINTS = 30  # sparse points of a view that say enough of what it shares with others
@@ -19,9 +19,9 @@ _MIN_SCORE = 0.02  # of what a perfect source would have
 
 
 def choose_sources(
-    scene: Scene, samples: Mapping[int, SampledDepth], allowed: BoolArray, config: RefinementConfig
+    scene: Scene, samples: Mapping[int, SampledDepth], allowed: BoolArray, config: MvsConfig
 ) -> dict[int, NDArray[np.int64]]:
-    """Per refined view (index) the indices of its sources among the ``allowed`` (V,), best first.
+    """Per view (index) the indices of its sources among the ``allowed`` (V,), best first.
 
     None where no photo has parallax and overlap.
 
@@ -39,7 +39,7 @@ def choose_sources(
     return chosen
 
 
-def _track_scores(scene: Scene, index: int, config: RefinementConfig) -> NDArray[np.float64] | None:
+def _track_scores(scene: Scene, index: int, config: MvsConfig) -> NDArray[np.float64] | None:
     """(V,) scores by shared tracks; None where the view has too few."""
     points = scene.points
     own = np.unique(points.obs_point[points.rows_of(index)])
@@ -59,7 +59,7 @@ def _track_scores(scene: Scene, index: int, config: RefinementConfig) -> NDArray
 
 
 def _sample_scores(
-    views: Sequence[View], index: int, sample: SampledDepth, config: RefinementConfig
+    views: Sequence[View], index: int, sample: SampledDepth, config: MvsConfig
 ) -> NDArray[np.float64]:
     """(V,) scores by the samples that lie in the other photos."""
     scores = np.zeros(len(views))
@@ -74,7 +74,7 @@ def _sample_scores(
     return scores
 
 
-def _worth(world: FloatArray, this: View, other: View, config: RefinementConfig) -> NDArray[np.float64]:
+def _worth(world: FloatArray, this: View, other: View, config: MvsConfig) -> NDArray[np.float64]:
     """(N,) 0 to 1: how good the angle and the scale of ``other`` are at points in the world."""
     here, there = world - this.center_in_world, world - other.center_in_world
     cosine = (here * there).sum(1) / np.maximum(np.linalg.norm(here, axis=1) * np.linalg.norm(there, axis=1), 1e-300)

@@ -11,7 +11,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.spec import PREDICTION, model_info
 from lotus_recon.normal_integration.config import NormalIntegrationConfig
-from lotus_recon.refinement.spec import REFINEMENT
+from lotus_recon.mvs.spec import MVS
 from lotus_recon.sfm.spec import FRAME
 from lotus_recon.stages import Context, StageSpec, options_of
 
@@ -25,7 +25,7 @@ def _run(context: Context[SceneJob], out_dir: Path) -> IntegratedViews:
 
     inputs = stage.Inputs(
         scene=context[FRAME].scene,
-        depth_dir=context.folder(context.first_of(REFINEMENT, ALIGNMENT)),
+        depth_dir=context.folder(context.first_of(MVS, ALIGNMENT)),
         prediction_dir=context.folder(PREDICTION),
         scored_points=scored_points(context),
         runtime=context.runtime,
@@ -58,7 +58,7 @@ INTEGRATION: StageSpec[SceneJob, IntegratedViews] = StageSpec(
         options_of(job.config, NormalIntegrationConfig),
         options_of(job.config, AlignmentConfig).holdout,
     ],
-    reads=(FRAME, PREDICTION, ALIGNMENT, REFINEMENT),
+    reads=(FRAME, PREDICTION, ALIGNMENT, MVS),
     wanted=lambda job: False,  # the fusion back-end that fuses integrated depth requires it
     wanted_with="--fusion normal",
     check=_check,

@@ -16,9 +16,9 @@ from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.meshing.config import MeshConfig, SurfaceConfig
 from lotus_recon.models.config import PredictionConfig
+from lotus_recon.mvs.config import MvsConfig
 from lotus_recon.normal_integration.config import NormalIntegrationConfig
 from lotus_recon.options import Options
-from lotus_recon.refinement.config import RefinementConfig
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.config import FrameConfig, SfmConfig, UndistortConfig
 
@@ -56,7 +56,7 @@ class MultiViewConfig(Options):
     undistort: UndistortConfig = field(default_factory=UndistortConfig)
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
-    refinement: RefinementConfig = field(default_factory=RefinementConfig)
+    mvs: MvsConfig = field(default_factory=MvsConfig)
     integration: NormalIntegrationConfig = field(default_factory=NormalIntegrationConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)

@@ -19,7 +19,7 @@ from lotus_recon.models.photo_spec import PHOTO_PREDICTION
 from lotus_recon.models.spec import PREDICTION
 from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.recipes.config import MultiViewConfig, with_groups
-from lotus_recon.refinement.spec import REFINEMENT
+from lotus_recon.mvs.spec import MVS
 from lotus_recon.reporting.spec import REPORT
 from lotus_recon.sfm.spec import FRAME, IMAGES, SFM
 from lotus_recon.stages import StageSpec
@@ -35,7 +35,7 @@ MULTI_VIEW: tuple[StageSpec[SceneJob, Any], ...] = (
     IMAGES,
     PREDICTION,
     ALIGNMENT,
-    REFINEMENT,
+    MVS,
     INTEGRATION,
     CONSISTENCY,
     FUSION,

@@ -12,7 +12,7 @@ from lotus_recon.fusion.spec import FUSION
 from lotus_recon.meshing.spec import MESH
 from lotus_recon.models.spec import PREDICTION
 from lotus_recon.normal_integration.spec import INTEGRATION
-from lotus_recon.refinement.spec import REFINEMENT
+from lotus_recon.mvs.spec import MVS
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
 from lotus_recon.stages import Context, Needs, StageSpec, options_of
@@ -34,7 +34,7 @@ def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
         photos=tuple(photo.name for photo in job.photos),
         prediction_dir=context.folder(PREDICTION),
         alignment_dir=context.folder(ALIGNMENT),
-        refinement_dir=context.folder(REFINEMENT) if context.has(REFINEMENT) else None,
+        mvs_dir=context.folder(MVS) if context.has(MVS) else None,
         scored_points=scored_points(context),
         consistency_dir=context.folder(CONSISTENCY),
         mesh=mesh.mesh_path,
@@ -61,7 +61,7 @@ def _figures(context: Context[SceneJob]) -> dict[str, Any]:
         "cameras": context[FRAME].report,
         "alignment": {"local correction": aligned.local_strength, **to_plain(aligned.medians)},
         "alignment of each view": [to_plain(view) for view in aligned.views],
-        **({"refinement of each view": to_plain(context[REFINEMENT].views)} if context.has(REFINEMENT) else {}),
+        **({"stereo of each view": to_plain(context[MVS].views)} if context.has(MVS) else {}),
         **({"integration of each view": to_plain(context[INTEGRATION].views)} if context.has(INTEGRATION) else {}),
         "consistency of each view": [to_plain(view) for view in context[CONSISTENCY].views],
         "fusion": context[FUSION].figures,

@@ -42,7 +42,7 @@ class Inputs:
     photos: tuple[str, ...]  # names of all photos, also of those that were not registered
     prediction_dir: Path | None = None  # <stem>.npz
     alignment_dir: Path | None = None  # <stem>.npz
-    refinement_dir: Path | None = None  # <stem>.npz with depth, depth_valid, confidence
+    mvs_dir: Path | None = None  # <stem>.npz with depth, depth_valid, confidence
     scored_points: BoolArray | None = None  # (P,) sparse points whose errors are shown on the refined depth
     consistency_dir: Path | None = None  # <stem>.npz with depth, depth_valid, confidence
     mesh: Path | None = None
@@ -183,7 +183,7 @@ def _maps_of_view(
         shown["normals"] = visualization.colorize_normals(prediction.normals)
     if aligned is not None:
         shown["aligned depth"] = visualization.colorize_depth(aligned, limits)
-    refined = _maps(inputs.refinement_dir, view)
+    refined = _maps(inputs.mvs_dir, view)
     if refined is not None and aligned is not None:
         shown |= _refined_images(inputs, view, refined, aligned, limits)
     checked = _maps(inputs.consistency_dir, view)
