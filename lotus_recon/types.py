@@ -285,12 +285,16 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Triangles. ``vertices`` (V, 3) float32, ``triangles`` (T, 3) int32, optional ``colors`` uint8 and ``normals``."""
+    """Triangles. ``vertices`` (V, 3) float32, ``triangles`` (T, 3) int32, optional ``colors`` uint8 and ``normals``.
+
+    ``confidence`` (V,) from 0 to 1: how sure the photos are of a vertex; what they do not show has next to none.
+    """
 
     vertices: NDArray[np.float32]
     triangles: NDArray[np.int32]
     colors: NDArray[np.uint8] | None = None  # (V, 3)
     normals: NDArray[np.float32] | None = None  # (V, 3)
+    confidence: NDArray[np.float32] | None = None  # (V,)
 
     def __post_init__(self) -> None:
         V, T = len(self.vertices), len(self.triangles)
@@ -299,3 +303,5 @@ class Mesh:
         _check(T == 0 or bool(self.triangles.max() < V), "a triangle names a vertex that does not exist")
         for name, values in (("colors", self.colors), ("normals", self.normals)):
             _check(values is None or values.shape == (V, 3), f"{name} must have shape ({V}, 3)")
+        known = self.confidence
+        _check(known is None or known.shape == (V,), f"confidence must have shape ({V},)")

@@ -23,7 +23,7 @@ class AdvancedAlignment(Options):
     min_depth_spread: Annotated[float, Interval(ge=0, le=10)] = 0.05
     # RANSAC iterations per view, of two points each.
     ransac_iterations: Annotated[int, Interval(ge=1, le=1_000_000)] = 500
-    # A view is rejected where a smaller ratio of its points are inliers.
+    # A view is rejected where a smaller ratio of its held-out points are inliers after the local correction.
     min_inlier_ratio: Share = 0.3
     # Scale of the Cauchy loss, in standard deviations.
     cauchy_scale: Annotated[float, Interval(gt=0, le=100)] = 0.7

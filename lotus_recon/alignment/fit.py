@@ -103,20 +103,10 @@ def fit_view(
                 reason="no shift: too few or too flat sparse points, and the predicted values there are not positive",
             )
         scale, shift = _refine_scale(x, target, points.sigma, config), 0.0
-    return judged(DepthFit(kind, scale, shift), points, not affine and has_shift(kind), config)
-
-
-def judged(fit: DepthFit, points: ControlPoints, scale_only: bool, config: AlignmentConfig) -> FitOutcome:
-    """The outcome of a fit: rejected when too few points agree with it."""
-    error = relative_error(fit, points)
-    inliers = int((error < config.inlier_threshold).sum())
-    if inliers < config.advanced.min_inlier_ratio * len(points) or not np.isfinite([fit.scale, fit.shift]).all():
-        reason = (
-            f"sparse points disagree: {inliers} of {len(points)} are within "
-            f"{config.inlier_threshold:.0%} of the map, "
-            f"not {config.advanced.min_inlier_ratio:.0%} of them (alignment.advanced.min_inlier_ratio)"
-        )
-        return FitOutcome(None, inliers, scale_only, reason)
+    fit, scale_only = DepthFit(kind, scale, shift), not affine and has_shift(kind)
+    inliers = int((relative_error(fit, points) < config.inlier_threshold).sum())
+    if inliers == 0 or not np.isfinite([scale, shift]).all():
+        return FitOutcome(None, inliers, scale_only, "sparse points disagree: none is near the map at any scale")
     return FitOutcome(fit, inliers, scale_only)
 
 

@@ -27,6 +27,7 @@ class ViewAlignment:
     points: int = 0  # sparse points where the map is valid
     inliers: int = 0  # those that agree with the map after the global fit
     held_out: int = 0  # held-out points that were scored
+    held_out_inliers: int = 0  # those that agree with the map after the local correction
     median_before: float | None = None  # after the global fit, before the local correction
     p90_before: float | None = None
     median_after: float | None = None  # after the local correction
@@ -45,6 +46,7 @@ class HeldOutErrors:
     """The errors of one view at held-out sparse points; the fields mean what those of ``ViewAlignment`` do."""
 
     held_out: int
+    held_out_inliers: int
     median_before: float
     p90_before: float
     median_after: float

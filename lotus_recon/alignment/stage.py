@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 _FAR_SAMPLES = 2000  # pixels per view that make the percentile of far_percentile
 _WORK = "work"  # folder for what a killed run leaves to the next; removed when the stage is done
 _DOUBTFUL = 0.2  # relative: 90th percentile of the held-out errors from which a view is warned of
+_FEWEST_TO_JUDGE = 10  # held-out points of a view, by which it may be rejected
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ def _solve(
     solution = None
     if is_final or not scores_file.is_file():
         solution = solve(views, observed, ~held, maps, config, seed)
-        write_json(scores_file, _held_out_errors(solution, held, maps))
+        write_json(scores_file, _held_out_errors(solution, held, maps, config))
     scores = {name: HeldOutErrors(**row) for name, row in json.loads(scores_file.read_text()).items()}
     if solution is None or not is_final:
         solution = solve(views, observed, np.ones_like(held), maps, config, seed)
@@ -165,8 +166,21 @@ def _reports(
             reports.append(ViewAlignment(view.name, "rejected", points=points, reason=start.outcome.reason))
         else:
             score = dataclasses.asdict(scores[view.name]) if view.name in scores else {}
-            reports.append(dataclasses.replace(_aligned_report(solution.fitted[index], start, config), **score))
+            report = dataclasses.replace(_aligned_report(solution.fitted[index], start, config), **score)
+            reports.append(_judged(report, config))
     return tuple(reports)
+
+
+def _judged(report: ViewAlignment, config: AlignmentConfig) -> ViewAlignment:
+    """The report, of a view that is rejected when too few held-out points agree with its corrected map."""
+    wanted, points = config.advanced.min_inlier_ratio, report.held_out
+    if points < _FEWEST_TO_JUDGE or report.held_out_inliers >= wanted * points:
+        return report
+    reason = (
+        f"{report.held_out_inliers} of {points} held-out points are within {config.inlier_threshold:.0%} of the corrected "
+        f"map, not {wanted:.0%} of them (alignment.advanced.min_inlier_ratio)"
+    )
+    return dataclasses.replace(report, status="rejected", reason=reason)
 
 
 def _aligned_report(view: AlignedView, start: Start, config: AlignmentConfig) -> ViewAlignment:
@@ -175,7 +189,9 @@ def _aligned_report(view: AlignedView, start: Start, config: AlignmentConfig) ->
     return ViewAlignment(view.view.name, status, view.fit.scale, view.fit.shift, len(view.points), inliers)
 
 
-def _held_out_errors(solution: Solution, held: BoolArray, maps: WorkingMaps) -> dict[str, HeldOutErrors]:
+def _held_out_errors(
+    solution: Solution, held: BoolArray, maps: WorkingMaps, config: AlignmentConfig
+) -> dict[str, HeldOutErrors]:
     """By name of the view the errors at the held-out points (P,), of the solution that did not use them."""
     errors = {}
     for view in solution.fitted.values():
@@ -185,8 +201,9 @@ def _held_out_errors(solution: Solution, held: BoolArray, maps: WorkingMaps) -> 
             (median_before, p90_before), (median_after, p90_after) = (
                 np.percentile(error, [50, 90]).tolist() for error in (before, after)
             )
+            inliers = int((after < config.inlier_threshold).sum())
             errors[view.view.name] = HeldOutErrors(
-                len(points), median_before, p90_before, median_after, p90_after, _own_p90(after, points)
+                len(points), inliers, median_before, p90_before, median_after, p90_after, _own_p90(after, points)
             )
     return errors
 
@@ -206,7 +223,7 @@ def _own_p90(error: NDArray[np.float64], points: ControlPoints) -> float:
 def _warn(views: Sequence[ViewAlignment]) -> None:
     for view in views:
         if view.status == "rejected":
-            log.warning("%s is left out, it could not be aligned: %s", view.name, view.reason)
+            log.warning("the depth of %s could not be aligned: %s", view.name, view.reason)
     doubtful = [view.name for view in views if view.p90_after is not None and view.p90_after > _DOUBTFUL]
     if doubtful:
         log.warning(

@@ -9,7 +9,7 @@ import numpy as np
 
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.control_points import ControlPoints, Observations
-from lotus_recon.alignment.fit import DepthFit, FitOutcome, Limits, fit_view, judged
+from lotus_recon.alignment.fit import DepthFit, FitOutcome, Limits, fit_view, relative_error
 from lotus_recon.alignment.overlap import Reprojected
 from lotus_recon.alignment.sampling import sample_without_jumps
 from lotus_recon.alignment.views import AlignedView, PredictedView
@@ -105,7 +105,8 @@ def _fit_to_overlap(
     if outcome.fit is None or outcome.scale_only or outcome.inliers < _MIN_AGREEING * len(others):
         return None
     own = start.aligned.points
-    if len(own) >= config.advanced.min_points and judged(outcome.fit, own, False, config).fit is None:
+    inliers = (relative_error(outcome.fit, own) < config.inlier_threshold).sum()
+    if len(own) >= config.advanced.min_points and inliers < config.advanced.min_inlier_ratio * len(own):
         return None  # neighbours do not overrule the sparse points
     return replace(start, aligned=replace(start.aligned, fit=outcome.fit), outcome=outcome, source="overlap")
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from lotus_recon.alignment.spec import ALIGNMENT
 from lotus_recon.consistency.config import ConsistencyConfig
-from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.mvs.spec import MVS
+from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.sfm.spec import FRAME
 from lotus_recon.stages import Context, StageSpec, options_of
 

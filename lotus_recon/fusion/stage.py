@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from lotus_recon.fusion.memory import resident_bytes
 from lotus_recon.fusion.views import FusionViews
 from lotus_recon.geometry.triangles import canonical, triangle_area_vectors, vertex_normals
 from lotus_recon.io.meshes import write_ply
-from lotus_recon.types import Mesh, Scene
+from lotus_recon.types import Scene
 from lotus_recon.workspace import peak_memory_mb, write_json
 
 MESH_FILE, FIGURES_FILE = "mesh.ply", "fusion.json"
@@ -72,7 +72,7 @@ def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
     started = time.monotonic()
     mesh = canonical(raw)
     area_vectors = triangle_area_vectors(mesh)
-    write_ply(out_dir / MESH_FILE, Mesh(mesh.vertices, mesh.triangles, mesh.colors, vertex_normals(mesh, area_vectors)))
+    write_ply(out_dir / MESH_FILE, replace(mesh, normals=vertex_normals(mesh, area_vectors)))
     figures["seconds"]["writing"] = time.monotonic() - started
     if resident_before is not None:
         figures["measured_memory_mb"] = peak_memory_mb() - resident_before / 2**20

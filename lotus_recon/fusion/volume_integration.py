@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import FusionError
-from lotus_recon.fusion.blocks import BLOCK_RESOLUTION, unpack
+from lotus_recon.fusion.blocks import BLOCK_RESOLUTION, pack, unpack
 from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.fusion.free_space import blocks_before
 from lotus_recon.fusion.memory import FREE_SHARE, INTEGRATION_STEP, MemoryModel, free_memory_bytes
 from lotus_recon.fusion.views import DepthScan, FusionMap, FusionViews, worker_count
 from lotus_recon.fusion.volume import VolumePlan, plan_volume
@@ -51,7 +52,8 @@ def fuse(
     scanned = time.monotonic()
     grid = _Grid(plan, scan.weighted, device)
     for (view, depth_map, rgb), packed in zip(views.maps(scan.max_depth), plan.blocks_of_view, strict=True):
-        grid.integrate(view, depth_map, rgb, unpack(packed))
+        before = blocks_before(view, depth_map, plan.blocks, plan.voxel_size)
+        grid.integrate(view, depth_map, rgb, unpack(np.union1d(packed, before)))
     integrated = time.monotonic()
     mesh = grid.mesh(options.advanced.min_fused_weight)
     if len(mesh.triangles) == 0:
@@ -111,6 +113,7 @@ class _Grid:
 
     def __init__(self, plan: VolumePlan, weighted: bool, device: str) -> None:
         self._device = core.Device(device)
+        self._voxel_size = plan.voxel_size
         self._truncation_voxels = plan.truncation / plan.voxel_size
         voxel_block_grid: Any = open3d.t.geometry.VoxelBlockGrid
         self._grid = voxel_block_grid(
@@ -154,8 +157,21 @@ class _Grid:
         surface = self._grid.extract_triangle_mesh(weight_threshold=min_weight).cpu()
         if "indices" not in surface.triangle or len(surface.triangle.indices) == 0:
             return Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
+        vertices = surface.vertex.positions.numpy().astype(np.float32)
         return Mesh(
-            surface.vertex.positions.numpy().astype(np.float32),
+            vertices,
             surface.triangle.indices.numpy().astype(np.int32),
             np.clip(surface.vertex.colors.numpy().round(), 0, 255).astype(np.uint8),
+            confidence=self._confidence(vertices),
         )
+
+    def _confidence(self, vertices: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(V,) summed weight of the views at the voxel next to each vertex (V, 3), at most 1."""
+        voxel = np.round(vertices / self._voxel_size).astype(np.int64)
+        block, offset = np.divmod(voxel, BLOCK_RESOLUTION)
+        packed, which = np.unique(pack(block.T), return_inverse=True)
+        rows, found = self._grid.hashmap().find(self._tensor(unpack(packed)))
+        row = rows.cpu().numpy().astype(np.int64)[which]
+        x, y, z = offset.T
+        weight = self._grid.attribute("weight").cpu().numpy()[row, z, y, x, 0]
+        return np.where(found.cpu().numpy()[which], np.minimum(weight, 1), 0).astype(np.float32)

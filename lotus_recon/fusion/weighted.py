@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from lotus_recon.fusion.blocks import BLOCK_RESOLUTION
+from lotus_recon.fusion.free_space import SURE
 from lotus_recon.fusion.views import FusionMap, worker_count
 from lotus_recon.types import View
 
@@ -73,11 +74,13 @@ class WeightedIntegrator:
         pixel, inside = frame.pixels(x, y, z)
         depth = frame.depth[pixel]
         distance = depth - z
+        weight = frame.weight[pixel]
         seen = inside & (depth > 0) & (distance >= -self._truncation)
+        # Depth that is not sure says nothing of the space before it.
+        seen &= (weight >= SURE) | (distance <= self._truncation)
         block, offset = seen.nonzero(as_tuple=True)
         voxel = rows[block] * voxels_in_image.shape[1] + offset  # (m,) into the buffers
-        pixel, distance = pixel[seen], distance[seen]
-        new = frame.weight[pixel]
+        pixel, distance, new = pixel[seen], distance[seen], weight[seen]
         old = self._weight[voxel]
         share = new / (old + new)
         self._weight[voxel] = old + new

@@ -21,8 +21,8 @@ def canonical(mesh: Mesh) -> Mesh:
     first = triangles.argmin(1)[:, None]
     triangles = np.take_along_axis(triangles, (first + np.arange(3)) % 3, axis=1)
     triangles = triangles[_triangle_order(triangles, len(order))]
-    colors = None if mesh.colors is None else mesh.colors[order]
-    return without_unused(Mesh(mesh.vertices[order], triangles.astype(np.int32), colors))
+    colors, confidence = (None if each is None else each[order] for each in (mesh.colors, mesh.confidence))
+    return without_unused(Mesh(mesh.vertices[order], triangles.astype(np.int32), colors, confidence=confidence))
 
 
 def _triangle_order(triangles: NDArray[np.int64], n_vertices: int) -> NDArray[np.int64]:
@@ -52,9 +52,9 @@ def without_unused(mesh: Mesh) -> Mesh:
     if used.all():
         return mesh
     new_index = (np.cumsum(used) - 1).astype(np.int32)
-    colors = None if mesh.colors is None else mesh.colors[used]
-    normals = None if mesh.normals is None else mesh.normals[used]
-    return Mesh(mesh.vertices[used], new_index[mesh.triangles], colors, normals)
+    attributes = (mesh.colors, mesh.normals, mesh.confidence)
+    kept = (None if each is None else each[used] for each in attributes)
+    return Mesh(mesh.vertices[used], new_index[mesh.triangles], *kept)
 
 
 def vertex_normals(mesh: Mesh, area_vectors: FloatArray) -> NDArray[np.float32]:

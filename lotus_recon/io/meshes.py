@@ -25,6 +25,7 @@ from lotus_recon.workspace import write_atomically
 GLTF_FROM_CAM: NDArray[np.float64] = np.diag([1.0, -1.0, -1.0])
 
 _COLUMNS = (("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue"))
+_CONFIDENCE = "confidence"
 _FACE = np.dtype([("count", "u1"), ("indices", "<i4", (3,))])
 _TRIANGLES = {"face": {"vertex_indices": 3, "vertex_index": 3}}  # both names of the list are in use
 
@@ -51,7 +52,8 @@ def write_ply(path: Path, shape: Mesh | PointCloud) -> None:
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     if len(points) == 0:
         raise InputError(f"{path} is not written: there are no points")
-    vertices = _vertex_records(points, shape.normals, shape.colors)
+    confidence = shape.confidence if isinstance(shape, Mesh) else None
+    vertices = _vertex_records(points, shape.normals, shape.colors, confidence)
     # Not by plyfile: it writes lists one by one, 8 s for two million triangles instead of 0.2 s.
     faces = _face_records(shape.triangles) if isinstance(shape, Mesh) else None
     write_atomically(path, lambda part: _write_records(part, _ply_header(vertices, faces), vertices, faces))
@@ -73,9 +75,13 @@ def _write_records(path: Path, header: bytes, *elements: NDArray[Any] | None) ->
                 file.write(records.data)
 
 
-def _vertex_records(points: FloatArray, normals: FloatArray | None, colors: NDArray[np.uint8] | None) -> NDArray[Any]:
+def _vertex_records(
+    points: FloatArray, normals: FloatArray | None, colors: NDArray[np.uint8] | None, confidence: FloatArray | None
+) -> NDArray[Any]:
     """One record per vertex, in the layout of the file."""
-    groups = zip(_COLUMNS, (points, normals, colors), ("<f4", "<f4", "u1"), strict=True)
+    columns = (*_COLUMNS, (_CONFIDENCE,))
+    values = (points, normals, colors, None if confidence is None else confidence[:, None])
+    groups = zip(columns, values, ("<f4", "<f4", "u1", "<f4"), strict=True)
     present = [(names, np.asarray(values), kind) for names, values, kind in groups if values is not None]
     records = np.empty(len(points), np.dtype([(name, kind) for names, _, kind in present for name in names]))
     for names, values, _ in present:
@@ -111,7 +117,16 @@ def read_mesh(path: Path) -> Mesh:
         tensor_mesh.triangle.indices.numpy().astype(np.int32),
         _as_uint8(attributes["colors"]) if "colors" in attributes else None,
         attributes["normals"].astype(np.float32) if "normals" in attributes else None,
+        _read_confidence(path),
     )
+
+
+def _read_confidence(path: Path) -> NDArray[np.float32] | None:
+    """(V,) what ``write_ply`` wrote, which Open3D leaves out; None where the file has none."""
+    if path.suffix.lower() != ".ply":
+        return None
+    vertex = _ply_elements(path)["vertex"].data
+    return np.array(vertex[_CONFIDENCE], np.float32) if _CONFIDENCE in vertex.dtype.names else None
 
 
 def read_points(path: Path) -> PointCloud:
@@ -184,6 +199,8 @@ def write_glb(path: Path, mesh: Mesh, gltf_from_mesh: FloatArray = GLTF_FROM_CAM
         attributes["NORMAL"] = mesh.normals @ R.T
     if mesh.colors is not None:
         attributes["COLOR_0"] = _linear_rgba(mesh.colors)
+    if mesh.confidence is not None:
+        attributes["_CONFIDENCE"] = mesh.confidence[:, None]  # attributes of one's own begin with an underscore
     tree, buffer = _gltf(mesh.triangles, attributes)
     write_atomically(path, lambda part: part.write_bytes(_glb_file(tree, buffer)))
 

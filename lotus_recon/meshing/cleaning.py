@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
+from lotus_recon.errors import InputError
 from lotus_recon.geometry.triangles import canonical, triangle_area_vectors, vertex_normals, without_unused
+from lotus_recon.meshing.config import MeshConfig
 from lotus_recon.types import BoolArray, FloatArray, IntArray, Mesh
+
+SEEN = 0.5  # confidence from which photos show a vertex
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,23 +26,45 @@ class Cleaned:
     islands_removed: int
     islands_left: int
     area: float  # in squared units of the scene
+    seen_ratio: float  # share of it that photos show; the rest was filled in
 
 
-def clean_mesh(mesh: Mesh, min_island_ratio: float, max_triangles: int | None) -> Cleaned:
-    """``mesh`` without small islands, simplified, in canonical order and with vertex normals.
+def clean_mesh(mesh: Mesh, config: MeshConfig) -> Cleaned:
+    """``mesh`` without what the photos are not sure of and small islands, simplified, in canonical order and with vertex normals.
 
     The result depends only on the surface, not on the order of the vertices and triangles given.
     """
-    ordered = canonical(mesh)
+    ordered = _confident(canonical(mesh), config.min_confidence)
     area_vectors = triangle_area_vectors(ordered)
-    keep, removed, left = large_islands(ordered, area_vectors, min_island_ratio)
-    whole = without_unused(Mesh(ordered.vertices, ordered.triangles[keep], ordered.colors))
+    keep, removed, left = large_islands(ordered, area_vectors, config.min_island_ratio)
+    whole = without_unused(replace(ordered, triangles=ordered.triangles[keep]))
     area_vectors = area_vectors[keep]
-    if max_triangles is not None and len(whole.triangles) > max_triangles:
-        whole = canonical(decimated(whole, max_triangles))
+    if config.max_triangles is not None and len(whole.triangles) > config.max_triangles:
+        whole = canonical(decimated(whole, config.max_triangles))
         area_vectors = triangle_area_vectors(whole)
-    with_normals = Mesh(whole.vertices, whole.triangles, whole.colors, vertex_normals(whole, area_vectors))
-    return Cleaned(with_normals, removed, left, float(np.linalg.norm(area_vectors, axis=1).sum()))
+    with_normals = replace(whole, normals=vertex_normals(whole, area_vectors))
+    areas = np.linalg.norm(area_vectors, axis=1)
+    seen = np.ones(len(areas), bool) if whole.confidence is None else _least_confidence(whole) >= SEEN
+    return Cleaned(with_normals, removed, left, float(areas.sum()), float(areas[seen].sum() / areas.sum()))
+
+
+def _confident(mesh: Mesh, min_confidence: float) -> Mesh:
+    """The triangles whose every vertex has ``min_confidence``. Raises InputError when that leaves none."""
+    if mesh.confidence is None or min_confidence == 0:
+        return mesh
+    keep = _least_confidence(mesh) >= min_confidence
+    if not keep.any():
+        highest = float(mesh.confidence.max())
+        raise InputError(
+            f"--min-confidence {min_confidence:g} leaves no surface: its highest confidence is {highest:.3g}"
+        )
+    return without_unused(replace(mesh, triangles=mesh.triangles[keep]))
+
+
+def _least_confidence(mesh: Mesh) -> NDArray[np.float32]:
+    """(T,) of the vertices of each triangle."""
+    assert mesh.confidence is not None
+    return mesh.confidence[mesh.triangles].min(1)
 
 
 def large_islands(mesh: Mesh, area_vectors: FloatArray, min_share: float) -> tuple[BoolArray, int, int]:
@@ -61,7 +88,7 @@ def _pieces(triangles: IntArray, n_vertices: int) -> tuple[int, NDArray[np.int64
 
 
 def decimated(mesh: Mesh, max_triangles: int) -> Mesh:
-    """The mesh simplified to at most ``max_triangles`` triangles; colours are carried along.
+    """The mesh simplified to at most ``max_triangles`` triangles; colours and confidence are carried along.
 
     Garland and Heckbert, "Surface simplification using quadric error metrics", SIGGRAPH 1997. Open3D's tensor version
     loses colours, so its older one is used, which works alone and therefore always gives the same result.
@@ -74,9 +101,10 @@ def decimated(mesh: Mesh, max_triangles: int) -> Mesh:
     if mesh.colors is not None:
         legacy.vertex_colors = open3d.utility.Vector3dVector(mesh.colors / 255.0)
     small = legacy.simplify_quadric_decimation(max_triangles)
-    colors = np.asarray(small.vertex_colors)
+    colors, vertices = np.asarray(small.vertex_colors), np.asarray(small.vertices).astype(np.float32)
     return Mesh(
-        np.asarray(small.vertices).astype(np.float32),
+        vertices,
         np.asarray(small.triangles).astype(np.int32),
         None if mesh.colors is None else np.clip((colors * 255).round(), 0, 255).astype(np.uint8),
+        confidence=None if mesh.confidence is None else mesh.confidence[KDTree(mesh.vertices).query(vertices)[1]],
     )

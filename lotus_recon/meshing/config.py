@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from lotus_recon.limits import LARGEST_INT, GrazingAngle, Positive
+from lotus_recon.limits import LARGEST_INT, GrazingAngle, Positive, Share
 from lotus_recon.options import Options
 
 
@@ -29,5 +29,7 @@ class MeshConfig(Options):
 
     # Separate pieces of surface with a smaller share of the whole area are removed.
     min_island_ratio: Annotated[float, Interval(ge=0, lt=1)] = 0.0002
+    # Surface that the photos are less sure of is removed: what they do not show, but was filled in, has next to none.
+    min_confidence: Share = 0.0
     # Most triangles of the mesh, which is simplified (quadric error) to have no more; none: all that there are.
     max_triangles: Annotated[int | None, Interval(ge=4, le=LARGEST_INT)] = None

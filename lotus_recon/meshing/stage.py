@@ -70,7 +70,7 @@ def run(inputs: Inputs, config: MeshConfig, out_dir: Path) -> MeshResult:
     Raises InputError for files that cannot be read.
     """
     started = time.monotonic()
-    cleaned = clean_mesh(read_mesh(inputs.fused), config.min_island_ratio, config.max_triangles)
+    cleaned = clean_mesh(read_mesh(inputs.fused), config)
     seconds = {"cleaning": time.monotonic() - started}
     mesh = cleaned.mesh
     if inputs.guide is not None:
@@ -108,6 +108,7 @@ def _figures(cleaned: Cleaned) -> dict[str, Any]:
         "vertices": len(mesh.vertices),
         "triangles": len(mesh.triangles),
         "area": cleaned.area,
+        "seen_ratio": cleaned.seen_ratio,
         "pieces": cleaned.islands_left,
         "pieces_removed": cleaned.islands_removed,
         "bounding_box": [mesh.vertices.min(0).tolist(), mesh.vertices.max(0).tolist()],

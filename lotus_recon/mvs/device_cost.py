@@ -38,7 +38,9 @@ class DeviceView:
         filled = -window.shape[1] % (1 << (window.shape[1] - 1).bit_length())
         samples = torch.nn.functional.pad(torch.from_numpy(window), (0, filled))
         arrays = (sources.gray, sources.maps, sources.geometry, sources.place)
-        return cls(torch.from_numpy(gray).to(device), samples.to(device), *(torch.from_numpy(a).to(device) for a in arrays))
+        return cls(
+            torch.from_numpy(gray).to(device), samples.to(device), *(torch.from_numpy(a).to(device) for a in arrays)
+        )
 
     def costs(self, pixels: Tensor, planes: Tensor, chosen: Tensor, goal: Goal) -> Tensor:
         """(M, K) cost of planes (M, 3) at pixels (M,) with the chosen sources (M, K) int32."""

@@ -54,7 +54,7 @@ def normals_of(planes: FloatArray, camera: Camera) -> NDArray[np.float32]:
 def resized(planes: FloatArray, height: int, width: int) -> NDArray[np.float32]:
     """(height, width, 3) planes of the nearest pixels, carried to the new pixel centres."""
     H, W = planes.shape[:2]
-    if (H, W) == (height, width):
+    if (height, width) == (H, W):
         return np.ascontiguousarray(planes, np.float32)
     y, x = (np.arange(height) + 0.5) * H / height, (np.arange(width) + 0.5) * W / width
     row, col = y.astype(np.int64), x.astype(np.int64)

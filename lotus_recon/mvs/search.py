@@ -14,7 +14,7 @@ from lotus_recon.mvs.config import SearchConfig
 from lotus_recon.mvs.hypotheses import Pinhole
 from lotus_recon.mvs.matching import Goal, window_of
 from lotus_recon.mvs.planes import resized
-from lotus_recon.mvs.sources import Floats, Photo, Sources, Surface, pixels_per_inverse_depth, sources_of
+from lotus_recon.mvs.sources import Floats, Photo, Surface, pixels_per_inverse_depth, sources_of
 from lotus_recon.mvs.sweep import State, Turn, View, regions, score_starts, scratch_for, sweep
 
 
@@ -57,7 +57,9 @@ def search(
         level = _Level(photo.halved(scale), [other.halved(scale) for other in others], surfaces, config)
         begin = [*starts] if found is None else [*starts, found.planes]
         is_first = found is None and surfaces is None
-        found = level.searched(begin, count, Turn(number, seed, near, far, level.pixels((near + far) / 2), 0, 1, is_first))
+        found = level.searched(
+            begin, count, Turn(number, seed, near, far, level.pixels((near + far) / 2), 0, 1, is_first)
+        )
         number += count + 1
     assert found is not None  # the full size always has a round
     return found
@@ -73,7 +75,9 @@ def _check(
     if not others:
         raise InputError("a search needs one other photo at least")
     if starts.ndim != 4 or starts.shape[1:] != (*photo.gray.shape, 3):
-        raise InputError(f"starts have shape {starts.shape}; allowed: (S, {photo.gray.shape[0]}, {photo.gray.shape[1]}, 3)")
+        raise InputError(
+            f"starts have shape {starts.shape}; allowed: (S, {photo.gray.shape[0]}, {photo.gray.shape[1]}, 3)"
+        )
     if not 0 < depth_range[0] < depth_range[1] < np.inf:
         raise InputError(f"depth range {depth_range}: needed are two depths above 0, the nearer one first")
     if surfaces is not None and len(surfaces) != len(others):
@@ -112,7 +116,9 @@ class _Level:
         self._run(score_starts, turn, given, state)
         for i in range(count):
             # Wide perturbations at first; those of later scales and passes only refine.
-            reach_px, tilt = (max(4 * 0.5**i, 0.5), max(0.5 * 0.6**i, 0.05)) if turn.anywhere else (0.5**i, 0.2 * 0.5**i)
+            reach_px, tilt = (
+                (max(4 * 0.5**i, 0.5), max(0.5 * 0.6**i, 0.05)) if turn.anywhere else (0.5**i, 0.2 * 0.5**i)
+            )
             now = turn._replace(number=turn.number + 1 + i, reach_px=reach_px, tilt=tilt)
             for colour in (0, 1):
                 self._run(sweep, now, colour, state)

@@ -58,9 +58,7 @@ def _track_scores(scene: Scene, index: int, config: MvsConfig) -> NDArray[np.flo
     return scores
 
 
-def _sample_scores(
-    views: Sequence[View], index: int, sample: SampledDepth, config: MvsConfig
-) -> NDArray[np.float64]:
+def _sample_scores(views: Sequence[View], index: int, sample: SampledDepth, config: MvsConfig) -> NDArray[np.float64]:
     """(V,) scores by the samples that lie in the other photos."""
     scores = np.zeros(len(views))
     world = sample.in_world(views[index])

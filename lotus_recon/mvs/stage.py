@@ -167,7 +167,9 @@ class _Writer:
         if len(after):
             median, p90 = np.percentile(after, [50, 90]).tolist()
             report = replace(report, points=len(after), median_after=median, p90_after=p90)
-        before: NDArray[np.float64] = np.zeros(0) if guide.depth is None else point_errors(scene, index, guide.depth, scored)[1]
+        before: NDArray[np.float64] = (
+            np.zeros(0) if guide.depth is None else point_errors(scene, index, guide.depth, scored)[1]
+        )
         if len(before):
             median, p90 = np.percentile(before, [50, 90]).tolist()
             report = replace(report, median_before=median, p90_before=p90)

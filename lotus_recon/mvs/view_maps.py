@@ -16,7 +16,7 @@ from lotus_recon.mvs.sources import Floats, Photo, Surface
 from lotus_recon.types import BoolArray
 
 MATCHED = 0.5  # certainty from which photos decide the depth of a pixel
-FILLED_CONFIDENCE = 0.05  # of depth that no photo decides: less than of any that one does
+FILLED_CONFIDENCE = 0.02  # of depth that no photo decides: less than of any that one does
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from lotus_recon.alignment.spec import ALIGNMENT, scored_points
 from lotus_recon.errors import InputError
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.spec import PREDICTION, model_info
-from lotus_recon.normal_integration.config import NormalIntegrationConfig
 from lotus_recon.mvs.spec import MVS
+from lotus_recon.normal_integration.config import NormalIntegrationConfig
 from lotus_recon.sfm.spec import FRAME
 from lotus_recon.stages import Context, StageSpec, options_of
 

@@ -17,9 +17,9 @@ from lotus_recon.meshing.photo_spec import PHOTO_MESH
 from lotus_recon.meshing.spec import MESH
 from lotus_recon.models.photo_spec import PHOTO_PREDICTION
 from lotus_recon.models.spec import PREDICTION
+from lotus_recon.mvs.spec import MVS
 from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.recipes.config import MultiViewConfig, with_groups
-from lotus_recon.mvs.spec import MVS
 from lotus_recon.reporting.spec import REPORT
 from lotus_recon.sfm.spec import FRAME, IMAGES, SFM
 from lotus_recon.stages import StageSpec

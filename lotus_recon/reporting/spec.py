@@ -11,8 +11,8 @@ from lotus_recon.consistency.spec import CONSISTENCY
 from lotus_recon.fusion.spec import FUSION
 from lotus_recon.meshing.spec import MESH
 from lotus_recon.models.spec import PREDICTION
-from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.mvs.spec import MVS
+from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
 from lotus_recon.stages import Context, Needs, StageSpec, options_of
