@@ -16,7 +16,7 @@ class AdvancedTsdf(Options):
     """Options that few need to turn, in YAML only."""
 
     # Half width, in voxels, of the band around a surface that is averaged; wider than the depth noise.
-    truncation_voxels: Annotated[float, Gt(1)] = 8.0
+    truncation_voxels: Annotated[float, Gt(1)] = 4.0
     # Surface is kept where the summed weight of its views is above this; a fully confident view counts 1.
     min_fused_weight: Annotated[float, Ge(0)] = 0.0
 
