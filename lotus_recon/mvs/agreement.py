@@ -21,7 +21,7 @@ _WITHIN_PX = 1.0  # difference of surfaces that agree, in pixels of parallax
 _THROUGH_PX = 4.0  # difference beyond which a view surely looks past a surface
 _CERTAIN = 0.5  # certainty from which a surface is evidence against another
 _ENOUGH = 2  # agreeing views that make a plane certain
-_CONTRAST = 0.06  # 1 - cost at which the photos' own agreement counts fully
+_MARGIN = 0.15  # of the cost, from which the photos' own agreement counts fully
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +45,9 @@ def agreement(photo: Photo, planes: Floats, others: Sequence[Photo], surfaces: S
 
 
 def certainty(estimate: Estimate, agreeing: Counts) -> Floats:
-    """(H, W) 0 to 1: planes are certain where other views found the same and the photos show something to compare."""
-    shown = np.clip((1 - estimate.cost) / _CONTRAST, 0, 1)
-    return (shown * np.minimum(agreeing, _ENOUGH) / _ENOUGH).astype(np.float32)
+    """(H, W) 0 to 1: planes are certain where other views found the same and the photos tell them from others."""
+    told_apart = np.clip(estimate.margin / _MARGIN, 0, 1)
+    return (told_apart * np.minimum(agreeing, _ENOUGH) / _ENOUGH).astype(np.float32)
 
 
 @kernel

@@ -43,16 +43,17 @@ class Pass:
         found = search(photo, others, starts, depth_range, SearchConfig(), known, seed)
         path = self._path(index)
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_arrays(path, False, planes=found.planes, cost=found.cost)
+        save_arrays(path, False, planes=found.planes, cost=found.cost, margin=found.margin)
 
     def _read(self, index: int) -> Estimate:
         """What was found of a view; nothing, where it was not searched. Raises InputError for a broken file."""
         if not self.has(index):
-            return Estimate(np.zeros((1, 1, 3), np.float32), np.ones((1, 1), np.float32))
+            nothing = np.zeros((1, 1), np.float32)
+            return Estimate(np.zeros((1, 1, 3), np.float32), nothing, nothing)
         path = self._path(index)
         arrays = load_arrays(path)
         try:
-            return Estimate(arrays["planes"], arrays["cost"])
+            return Estimate(arrays["planes"], arrays["cost"], arrays["margin"])
         except KeyError as error:
             raise InputError(f"{path} has no {error}") from None
 

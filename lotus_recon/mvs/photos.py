@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 from cachetools import LRUCache, cached
 
+from numpy.typing import NDArray
+
 from lotus_recon.geometry.camera import fit_longer_edge
 from lotus_recon.io.images import read_rgb
-from lotus_recon.mvs.sources import Photo
+from lotus_recon.mvs.sources import Floats, Photo
 from lotus_recon.types import View
 
 
@@ -24,8 +26,17 @@ class Photos:
         self.photo = cached(LRUCache(kept), key=attrgetter("name"))(self._read)
 
     def _read(self, view: View) -> Photo:
-        gray = cv2.cvtColor(read_rgb(self._images_dir / view.name), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+        gray = gray_of(self.rgb(view))
         width, height = fit_longer_edge(*view.camera.size, self._match_size)
         if (width, height) != gray.shape[::-1]:
-            gray = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+            gray = np.asarray(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA), np.float32)
         return Photo(gray, view.camera.resized(width, height), view.cam_from_world)
+
+    def rgb(self, view: View) -> NDArray[np.uint8]:
+        """(H, W, 3) the photo of a view in colour, at full size. Raises InputError when it cannot be read."""
+        return read_rgb(self._images_dir / view.name)
+
+
+def gray_of(rgb: NDArray[np.uint8]) -> Floats:
+    """(H, W) grey values, 0 to 1, of a photo (H, W, 3)."""
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32) / np.float32(255)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lotus_recon.geometry.points import seen_points
 from lotus_recon.geometry.pose import transform
@@ -39,7 +40,7 @@ class StereoScene:
         self._sources = choose_sources(scene, dict(enumerate(samples)), known, config)
         self._excluded: set[int] = set()
 
-    def _range(self, index: int, aligned: Floats) -> tuple[float, float] | None:
+    def _range(self, index: int, aligned: NDArray[np.float64]) -> tuple[float, float] | None:
         """The nearest and the farthest depth that is looked for in a view; None where nothing tells."""
         depth = np.concatenate([self._points(index)[1], aligned])
         if len(depth) < _FEWEST_DEPTHS:  # then whatever of the scene lies before the camera
@@ -50,7 +51,7 @@ class StereoScene:
         near, far = np.percentile(depth, [1, 99])
         return float(near) / _MARGIN, float(far) * _MARGIN
 
-    def _points(self, index: int) -> tuple[Floats, Floats]:
+    def _points(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pixels (N, 2) and z-depth (N,) of the sparse points of a view."""
         xy, depth = seen_points(self._scene, index, np.ones(len(self._scene.points.xyz), bool))
         return xy[depth > 0], depth[depth > 0]

@@ -12,6 +12,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.mvs.bands import in_bands
 from lotus_recon.mvs.config import SearchConfig
 from lotus_recon.mvs.hypotheses import Pinhole
+from lotus_recon.mvs.margin import score_margin
 from lotus_recon.mvs.matching import Goal, window_of
 from lotus_recon.mvs.planes import resized
 from lotus_recon.mvs.sources import Floats, Photo, Surface, pixels_per_inverse_depth, sources_of
@@ -20,13 +21,15 @@ from lotus_recon.mvs.sweep import State, Turn, View, regions, score_starts, scra
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """What a search found: planes (H, W, 3) and their cost (H, W).
+    """What a search found: planes (H, W, 3), their cost and their margin (H, W).
 
-    The cost is 0 where all chosen sources agree perfectly; without the sources' depth it is at most 1.
+    The cost is 0 where all chosen sources agree perfectly; without the sources' depth it is at most 1. The margin is
+    what planes cost more a few pixels before and behind; near 0, or below, where the photos do not decide.
     """
 
     planes: Floats
     cost: Floats
+    margin: Floats
 
 
 def search(
@@ -57,9 +60,8 @@ def search(
         level = _Level(photo.halved(scale), [other.halved(scale) for other in others], surfaces, config)
         begin = [*starts] if found is None else [*starts, found.planes]
         is_first = found is None and surfaces is None
-        found = level.searched(
-            begin, count, Turn(number, seed, near, far, level.pixels((near + far) / 2), 0, 1, is_first)
-        )
+        turn = Turn(number, seed, near, far, level.pixels((near + far) / 2), 0, 1, is_first)
+        found = level.searched(begin, count, turn, is_last=scale == 0)
         number += count + 1
     assert found is not None  # the full size always has a round
     return found
@@ -107,13 +109,13 @@ class _Level:
         """That points move in the sources per unit of inverse depth."""
         return pixels_per_inverse_depth(self.photo, self.view.sources, inverse_depth)
 
-    def searched(self, starts: Sequence[Floats], count: int, turn: Turn) -> Estimate:
+    def searched(self, starts: Sequence[Floats], count: int, turn: Turn, is_last: bool) -> Estimate:
         """The estimate after so many rounds from the best of the starts (H', W', 3) of any size."""
         H, W = self.photo.gray.shape
         N = len(self.view.sources.place)
         state = State(np.zeros((H, W, 3), np.float32), np.zeros((H, W), np.float32), np.zeros((H, W, N), np.float32))
         given = np.stack([resized(each, H, W) for each in starts]) if starts else np.zeros((0, H, W, 3), np.float32)
-        self._run(score_starts, turn, given, state)
+        self._run(score_starts, self.goal, turn, given, state)
         for i in range(count):
             # Wide perturbations at first; those of later scales and passes only refine.
             reach_px, tilt = (
@@ -121,12 +123,16 @@ class _Level:
             )
             now = turn._replace(number=turn.number + 1 + i, reach_px=reach_px, tilt=tilt)
             for colour in (0, 1):
-                self._run(sweep, now, colour, state)
-        return Estimate(state.planes, state.cost)
+                self._run(sweep, self.goal, now, colour, state)
+        margin = np.zeros((H, W), np.float32)
+        photos_only = self.goal._replace(geometric=0.0)
+        if is_last:
+            self._run(score_margin, photos_only, turn, state.planes, margin)
+        return Estimate(state.planes, state.cost, margin)
 
-    def _run(self, kernel: Callable[..., None], turn: Turn, what: Any, state: State) -> None:
+    def _run(self, kernel: Callable[..., None], goal: Goal, turn: Turn, what: Any, result: Any) -> None:
         def work(first_row: int, end_row: int) -> None:
             scratch = scratch_for(self.view, self.goal.best_sources)
-            kernel(self.view, self.goal, turn, what, state, scratch, first_row, end_row)
+            kernel(self.view, goal, turn, what, result, scratch, first_row, end_row)
 
         in_bands(work, len(self.photo.gray))

@@ -19,7 +19,7 @@ from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.mvs.config import MvsConfig
 from lotus_recon.mvs.guides import Guide, Guides
 from lotus_recon.mvs.passes import Pass
-from lotus_recon.mvs.photos import Photos
+from lotus_recon.mvs.photos import Photos, gray_of
 from lotus_recon.mvs.planes import resized
 from lotus_recon.mvs.results import MvsResult, ViewStereo
 from lotus_recon.mvs.scene import StereoScene
@@ -126,7 +126,7 @@ class _Writer:
     def _view(self, index: int, view: View, report: ViewStereo) -> ViewStereo:
         guide = self._guides.guide(view)
         if self._found.has(index):
-            dense = self._dense(index, self._photos.photo(view), guide)
+            dense = self._dense(index, view, guide)
             allowed = max(int(guide.allowed.sum()), 1)
             report = replace(
                 report,
@@ -147,13 +147,17 @@ class _Writer:
         self._maps.save(view, depth, dense.confidence, NormalMap(normals, known))
         return self._scored(report, index, guide, dense)
 
-    def _dense(self, index: int, photo: Photo, guide: Guide) -> DenseMap:
+    def _dense(self, index: int, view: View, guide: Guide) -> DenseMap:
         """The final map of a view, at the size of its camera."""
         surface, sources = self._found.surface(index), self._scene.sources_of(index)
-        height, width = photo.gray.shape
-        certainty = cv2.resize(surface.certainty, (width, height), interpolation=cv2.INTER_NEAREST)
+        rgb = self._photos.rgb(view)
+        height, width = rgb.shape[:2]
+        certainty = np.asarray(
+            cv2.resize(surface.certainty, (width, height), interpolation=cv2.INTER_NEAREST), np.float32
+        )
         return dense_map(
-            photo,
+            rgb,
+            Photo(gray_of(rgb), view.camera, view.cam_from_world),
             Surface(resized(surface.planes, height, width), certainty),
             guide,
             self._scene.photos(index)[1],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lotus_recon.mvs.agreement import agreement
 from lotus_recon.mvs.background import Background, background
@@ -34,15 +35,21 @@ class DenseMap:
 
 
 def dense_map(
-    photo: Photo, surface: Surface, guide: Guide, others: Sequence[Photo], surfaces: Sequence[Surface], rule: Background
+    rgb: NDArray[np.uint8],
+    photo: Photo,
+    surface: Surface,
+    guide: Guide,
+    others: Sequence[Photo],
+    surfaces: Sequence[Surface],
+    rule: Background,
 ) -> DenseMap:
-    """The map of a view from the ``surface`` that the search found, at the size of its photo.
+    """The map of a view from the ``surface`` that the search found, at the size of its photo ``rgb`` (H, W, 3).
 
     Depth that more views see through than agree with it is dropped, and completed depth that any view sees through.
     """
     votes = agreement(photo, surface.planes, others, surfaces)
     matched = guide.allowed & (surface.certainty >= MATCHED) & (votes.agreeing >= votes.seen_through)
-    behind = background(photo.gray, matched, guide.depth, rule) & guide.allowed
+    behind = background(rgb, matched, guide.depth, rule) & guide.allowed
     matched &= ~behind
     found = np.where(matched, depth_of(surface.planes), 0)
     completed = complete(found, matched, photo.camera, guide.normals, guide.depth, guide.allowed & ~behind)
