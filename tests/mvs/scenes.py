@@ -30,7 +30,7 @@ from lotus_recon.types import (
     SparsePoints,
     View,
 )
-from tests.alignment.analytic import CAMERA, true_depth, views_on_arc
+from tests.alignment.analytic import CAMERA, make_scene, true_depth, views_on_arc
 
 SIZE = (160, 120)
 MIDDLE, OTHERS = 2, (0, 1, 3, 4)
@@ -56,6 +56,12 @@ def bent(view: View, amount: float) -> NDArray[np.float64]:
     height, width = view.camera.height, view.camera.width
     y, x = np.mgrid[:height, :width]
     return true_depth(view) * np.exp(amount * np.sin(2 * np.pi * x / width) * np.cos(2 * np.pi * y / height))
+
+
+def sparse_points(count: int = 5) -> SparsePoints:
+    """Exact sparse points of ``views(count)``, a hundred per view."""
+    points = make_scene(views=count, points=100 * count).scene.points
+    return replace(points, obs_xy=points.obs_xy * (np.array(SIZE) / CAMERA.size))
 
 
 @dataclass(frozen=True, eq=False)
