@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lotus_recon.refinement.config import RefinementConfig
+from lotus_recon.refinement.spec import REFINEMENT
 from PIL import Image
 
 from lotus_recon.alignment.config import AlignmentConfig
@@ -22,8 +24,6 @@ from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.recipes.config import MultiViewConfig
 from lotus_recon.recipes.multi_view import check_job
 from lotus_recon.recipes.table import MULTI_VIEW
-from lotus_recon.refinement.config import RefinementConfig
-from lotus_recon.refinement.spec import REFINEMENT
 from lotus_recon.reporting.spec import REPORT
 from lotus_recon.stages import Context, reads_of, stages_of
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
