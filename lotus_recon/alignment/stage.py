@@ -177,8 +177,8 @@ def _judged(report: ViewAlignment, config: AlignmentConfig) -> ViewAlignment:
     if points < _FEWEST_TO_JUDGE or report.held_out_inliers >= wanted * points:
         return report
     reason = (
-        f"{report.held_out_inliers} of {points} held-out points are within {config.inlier_threshold:.0%} of the corrected "
-        f"map, not {wanted:.0%} of them (alignment.advanced.min_inlier_ratio)"
+        f"{report.held_out_inliers} of {points} held-out points are within {config.inlier_threshold:.0%} of the "
+        f"corrected map, not {wanted:.0%} of them (alignment.advanced.min_inlier_ratio)"
     )
     return dataclasses.replace(report, status="rejected", reason=reason)
 

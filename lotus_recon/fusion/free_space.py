@@ -1,7 +1,7 @@
 """Space carving: which blocks of the volume a view looks through.
 
-A view that surely sees a surface also sees that nothing lies before it (Kutulakos and Seitz, "A theory of shape by space
-carving", IJCV 2000). Blocks there were allocated because another view put a surface in them.
+A view that surely sees a surface also sees that nothing lies before it (Kutulakos and Seitz, "A theory of shape by
+space carving", IJCV 2000). Blocks there were allocated because another view put a surface in them.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ def canonical(mesh: Mesh) -> Mesh:
     first = triangles.argmin(1)[:, None]
     triangles = np.take_along_axis(triangles, (first + np.arange(3)) % 3, axis=1)
     triangles = triangles[_triangle_order(triangles, len(order))]
-    colors, confidence = (None if each is None else each[order] for each in (mesh.colors, mesh.confidence))
+    colors = None if mesh.colors is None else mesh.colors[order]
+    confidence = None if mesh.confidence is None else mesh.confidence[order]
     return without_unused(Mesh(mesh.vertices[order], triangles.astype(np.int32), colors, confidence=confidence))
 
 
@@ -52,9 +53,13 @@ def without_unused(mesh: Mesh) -> Mesh:
     if used.all():
         return mesh
     new_index = (np.cumsum(used) - 1).astype(np.int32)
-    attributes = (mesh.colors, mesh.normals, mesh.confidence)
-    kept = (None if each is None else each[used] for each in attributes)
-    return Mesh(mesh.vertices[used], new_index[mesh.triangles], *kept)
+    return Mesh(
+        mesh.vertices[used],
+        new_index[mesh.triangles],
+        None if mesh.colors is None else mesh.colors[used],
+        None if mesh.normals is None else mesh.normals[used],
+        None if mesh.confidence is None else mesh.confidence[used],
+    )
 
 
 def vertex_normals(mesh: Mesh, area_vectors: FloatArray) -> NDArray[np.float32]:

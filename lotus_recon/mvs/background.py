@@ -29,7 +29,7 @@ def background(gray: Floats, matched: BoolArray, shape: NDArray[np.float32] | No
     none = np.zeros(gray.shape, bool)
     if rule == "keep":
         return none
-    regions, count = label(_uniform(gray))
+    regions, _ = label(_uniform(gray))
     at_border = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
     found = none
     for number in at_border[at_border > 0]:

@@ -24,8 +24,9 @@ class Photos:
         self.photo = cached(LRUCache(kept), key=attrgetter("name"))(self._read)
 
     def _read(self, view: View) -> Photo:
-        gray = cv2.cvtColor(read_rgb(self._images_dir / view.name), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+        rgb = read_rgb(self._images_dir / view.name)
+        gray = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32) / np.float32(255)
         width, height = fit_longer_edge(*view.camera.size, self._match_size)
         if (width, height) != gray.shape[::-1]:
-            gray = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+            gray = np.asarray(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA), np.float32)
         return Photo(gray, view.camera.resized(width, height), view.cam_from_world)

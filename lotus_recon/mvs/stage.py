@@ -155,7 +155,7 @@ class _Writer:
         certainty = cv2.resize(surface.certainty, (width, height), interpolation=cv2.INTER_NEAREST)
         return dense_map(
             photo,
-            Surface(resized(surface.planes, height, width), certainty),
+            Surface(resized(surface.planes, height, width), np.asarray(certainty, np.float32)),
             guide,
             self._scene.photos(index)[1],
             [self._found.surface(j) for j in sources],

@@ -17,7 +17,7 @@ from lotus_recon.fusion.free_space import blocks_before
 from lotus_recon.fusion.views import FusionMap
 from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.io.meshes import read_mesh
-from lotus_recon.types import Mesh
+from lotus_recon.types import FloatArray, Mesh
 from tests.fusion import scenes
 
 VOXEL = 0.04
@@ -83,7 +83,7 @@ def test_the_wall_behind_stays_and_every_vertex_knows_its_confidence(tmp_path: P
     assert np.median(mesh.confidence[alone]) == pytest.approx(0.3, abs=1e-3)
 
 
-def middles(blocks: NDArray[np.int64], voxel: float) -> NDArray[np.float64]:
+def middles(blocks: NDArray[np.int64], voxel: float) -> FloatArray:
     """(N, 3) in world axes."""
     return (unpack(blocks) + 0.5) * voxel * BLOCK_RESOLUTION
 

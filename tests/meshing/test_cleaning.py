@@ -49,7 +49,8 @@ def shuffled(mesh: Mesh, seed: int) -> Mesh:
     place = np.argsort(order).astype(np.int32)
     triangles = place[mesh.triangles][rng.permutation(len(mesh.triangles))]
     turns = (rng.integers(0, 3, len(triangles))[:, None] + np.arange(3)) % 3
-    colors, confidence = (None if each is None else each[order] for each in (mesh.colors, mesh.confidence))
+    colors = None if mesh.colors is None else mesh.colors[order]
+    confidence = None if mesh.confidence is None else mesh.confidence[order]
     return Mesh(mesh.vertices[order], np.take_along_axis(triangles, turns, axis=1), colors, confidence=confidence)
 
 

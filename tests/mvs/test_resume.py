@@ -124,12 +124,12 @@ def killed_by(*_: Any, **__: Any) -> None:
 def test_killed_within_a_pass_of_this_process(
     root: Path, tmp_path: Path, searched: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dying(*arguments: Any) -> Any:
+    def dying(photo: Any, others: Any, *rest: Any) -> Any:
         if len(searched) == COUNT + 2:
             raise Killed
-        return counted(*arguments)
+        searched.append(len(others))
+        return search(photo, others, *rest)
 
-    counted = passes.search  # the fixture's
     with monkeypatch.context() as patch:
         patch.setattr(passes, "search", dying)
         with pytest.raises(Killed):
