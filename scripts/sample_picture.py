@@ -1,4 +1,4 @@
-"""docs/sample.png, the picture in the README, from the refined sample."""
+"""docs/sample.png, the picture in the README, from the sample."""
 
 from __future__ import annotations
 

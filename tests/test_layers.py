@@ -25,7 +25,7 @@ LAYERS = (
     "fusion",
     "consistency",
     "normal_integration",
-    "refinement",
+    "mvs",
     "alignment",
     "calibration",
     "models",

@@ -224,7 +224,8 @@ def _warn(views: Sequence[ViewAlignment]) -> None:
     for view in views:
         if view.status == "rejected":
             log.warning("the depth of %s could not be aligned: %s", view.name, view.reason)
-    doubtful = [view.name for view in views if view.p90_after is not None and view.p90_after > _DOUBTFUL]
+    usable = [view for view in views if view.usable]
+    doubtful = [view.name for view in usable if view.p90_after is not None and view.p90_after > _DOUBTFUL]
     if doubtful:
         log.warning(
             "90th-percentile held-out depth error above %.0f %% in %s: the predicted geometry is unreliable there",

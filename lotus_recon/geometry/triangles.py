@@ -53,10 +53,13 @@ def without_unused(mesh: Mesh) -> Mesh:
     if used.all():
         return mesh
     new_index = (np.cumsum(used) - 1).astype(np.int32)
-    colors = None if mesh.colors is None else mesh.colors[used]
-    normals = None if mesh.normals is None else mesh.normals[used]
-    confidence = None if mesh.confidence is None else mesh.confidence[used]
-    return Mesh(mesh.vertices[used], new_index[mesh.triangles], colors, normals, confidence)
+    return Mesh(
+        mesh.vertices[used],
+        new_index[mesh.triangles],
+        None if mesh.colors is None else mesh.colors[used],
+        None if mesh.normals is None else mesh.normals[used],
+        None if mesh.confidence is None else mesh.confidence[used],
+    )
 
 
 def vertex_normals(mesh: Mesh, area_vectors: FloatArray) -> NDArray[np.float32]:

@@ -80,8 +80,8 @@ def _vertex_records(
 ) -> NDArray[Any]:
     """One record per vertex, in the layout of the file."""
     columns = (*_COLUMNS, (_CONFIDENCE,))
-    values = (points, normals, colors, None if confidence is None else confidence[:, None])
-    groups = zip(columns, values, ("<f4", "<f4", "u1", "<f4"), strict=True)
+    given = (points, normals, colors, None if confidence is None else confidence[:, None])
+    groups = zip(columns, given, ("<f4", "<f4", "u1", "<f4"), strict=True)
     present = [(names, np.asarray(values), kind) for names, values, kind in groups if values is not None]
     records = np.empty(len(points), np.dtype([(name, kind) for names, _, kind in present for name in names]))
     for names, values, _ in present:

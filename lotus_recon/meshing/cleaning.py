@@ -30,9 +30,10 @@ class Cleaned:
 
 
 def clean_mesh(mesh: Mesh, config: MeshConfig) -> Cleaned:
-    """``mesh`` without what the photos are not sure of and small islands, simplified, in canonical order and with vertex normals.
+    """``mesh`` without what the photos are not sure of and small islands, simplified, and with vertex normals.
 
-    The result depends only on the surface, not on the order of the vertices and triangles given.
+    The result is in canonical order: it depends only on the surface, not on the order of the vertices and triangles
+    given. Raises InputError when the photos are sure of nothing.
     """
     ordered = _confident(canonical(mesh), config.min_confidence)
     area_vectors = triangle_area_vectors(ordered)

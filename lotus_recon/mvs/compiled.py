@@ -16,6 +16,7 @@ from lotus_recon.cache import cache_folder
 
 log = logging.getLogger(__name__)
 
+_numba: Any = numba  # its types, where it has some, know neither its settings nor all options used here
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 # Sums may be reordered, but not-a-number stays what it is. Numbers divide as in numpy: without a check for zero.
 _OPTIONS = {"fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"}, "error_model": "numpy"}
@@ -40,12 +41,12 @@ def inlined(function: _Function) -> _Function:
 
 
 def _compiled(function: _Function, **options: Any) -> _Function:
-    folder, before = _folder(), numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = folder or before  # read here and now, not at the first call
+    folder, before = _folder(), _numba.config.CACHE_DIR
+    _numba.config.CACHE_DIR = folder or before  # read here and now, not at the first call
     try:
-        compiled: _Function = numba.njit(cache=folder is not None, **_OPTIONS, **options)(function)
+        compiled: _Function = _numba.njit(cache=folder is not None, **_OPTIONS, **options)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        _numba.config.CACHE_DIR = before
     return compiled
 
 

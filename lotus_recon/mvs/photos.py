@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from cachetools import LRUCache, cached
-
 from numpy.typing import NDArray
 
 from lotus_recon.geometry.camera import fit_longer_edge

@@ -52,7 +52,7 @@ def normals_of(planes: FloatArray, camera: Camera) -> NDArray[np.float32]:
 
 
 def resized(planes: FloatArray, height: int, width: int) -> NDArray[np.float32]:
-    """(height, width, 3) planes of the nearest pixels, carried to the new pixel centres."""
+    """The planes (H, W, 3) of the nearest pixels, carried to the pixel centres of a map of another size."""
     H, W = planes.shape[:2]
     if (height, width) == (H, W):
         return np.ascontiguousarray(planes, np.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lotus_recon.geometry.points import seen_points
 from lotus_recon.geometry.pose import transform
@@ -16,7 +15,7 @@ from lotus_recon.mvs.planes import resized
 from lotus_recon.mvs.selection import choose_sources
 from lotus_recon.mvs.sources import Floats, Photo
 from lotus_recon.mvs.starts import through_points
-from lotus_recon.types import Scene, View
+from lotus_recon.types import FloatArray, Scene, View
 
 _FEWEST_DEPTHS = 10  # that tell the range of depth of a view
 _MARGIN = 1.3  # factor by which depth may exceed the range of sparse points and aligned depth
@@ -40,7 +39,7 @@ class StereoScene:
         self._sources = choose_sources(scene, dict(enumerate(samples)), known, config)
         self._excluded: set[int] = set()
 
-    def _range(self, index: int, aligned: NDArray[np.float64]) -> tuple[float, float] | None:
+    def _range(self, index: int, aligned: FloatArray) -> tuple[float, float] | None:
         """The nearest and the farthest depth that is looked for in a view; None where nothing tells."""
         depth = np.concatenate([self._points(index)[1], aligned])
         if len(depth) < _FEWEST_DEPTHS:  # then whatever of the scene lies before the camera
@@ -51,7 +50,7 @@ class StereoScene:
         near, far = np.percentile(depth, [1, 99])
         return float(near) / _MARGIN, float(far) * _MARGIN
 
-    def _points(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _points(self, index: int) -> tuple[FloatArray, FloatArray]:
         """Pixels (N, 2) and z-depth (N,) of the sparse points of a view."""
         xy, depth = seen_points(self._scene, index, np.ones(len(self._scene.points.xyz), bool))
         return xy[depth > 0], depth[depth > 0]

@@ -43,9 +43,10 @@ def search(
 ) -> Estimate:
     """PatchMatch multi-view stereo (Bleyer 2011; Galliani 2015; Schoenberger 2016; Xu and Tao 2019).
 
-    ``starts`` (S, H, W, 3): planes to begin with, where they are known; S may be 0. ``depth_range``: nearest and farthest
-    depth that is tried at random and accepted. ``surfaces`` of the ``others``, of an earlier pass: planes have to agree
-    with them too, and the search starts from ``starts``, which should hold this view's own planes of that pass.
+    ``starts`` (S, H, W, 3): planes to begin with, where they are known; S may be 0. ``depth_range``: nearest and
+    farthest depth that is tried at random and accepted. ``surfaces`` of the ``others``, of an earlier pass: planes have
+    to agree with them too, and the search starts from ``starts``, which should hold this view's own planes of that
+    pass.
 
     Raises InputError without other photos, for starts of another size and for a range that is empty.
     """

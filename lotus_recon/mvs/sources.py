@@ -34,7 +34,7 @@ class Photo:
         if (width, height) == self.camera.size:
             return self
         gray = cv2.resize(self.gray, (width, height), interpolation=cv2.INTER_AREA)
-        return Photo(gray, self.camera.resized(width, height), self.cam_from_world)
+        return Photo(np.asarray(gray, np.float32), self.camera.resized(width, height), self.cam_from_world)
 
 
 @dataclass(frozen=True, eq=False)

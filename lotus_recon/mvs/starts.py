@@ -88,7 +88,10 @@ def seen_by_others(photo: Photo, others: Sequence[Photo], surfaces: Sequence[Sur
 
 @kernel
 def splat(camera: Pinhole, sources: Sources, poses: Floats, intrinsics: Floats, planes: Floats) -> None:
-    """Carry every certain pixel of the sources' maps into the view."""
+    """Carry every certain pixel of the sources' maps into the view's ``planes`` (2, H, W, 3), see ``seen_by_others``.
+
+    ``poses`` (N, 3, 4): view_from_source; ``intrinsics`` (N, 4): fx, fy, cx and cy of the maps.
+    """
     for j in range(len(sources.place)):
         width, first = sources.place[j, MAP_WIDTH], sources.place[j, MAP_START]
         for row in range(sources.place[j, MAP_HEIGHT]):

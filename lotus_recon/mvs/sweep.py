@@ -1,9 +1,9 @@
 """Compiled: one round of PatchMatch over half of the pixels of a view.
 
 The pixels of one colour of a chessboard look at those of the other (Galliani et al., ICCV 2015), so they can all be
-visited at once. A pixel tries the planes of the best pixels in eight regions around it (Xu and Tao, CVPR 2019), then its
-own plane moved at random, and keeps what costs least. Which sources count is what its surroundings agree on, weighted by
-parallax and resolution (Schoenberger et al., ECCV 2016).
+visited at once. A pixel tries the planes of the best pixels in eight regions around it (Xu and Tao, CVPR 2019), then
+its own plane moved at random, and keeps what costs least. Which sources count is what its surroundings agree on,
+weighted by parallax and resolution (Schoenberger et al., ECCV 2016).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The stage ``integration``: depth maps whose small shapes come from the predicted normals.
 
-Every view's normals are integrated with its aligned (or refined) depth as prior and the sparse points it sees as
+Every view's normals are integrated with its depth (of stereo, or as aligned) as prior and the sparse points it sees as
 control points: what is large comes from the depth, what is small from the normals. Then the maps of views that see the
 same surfaces move towards each other. What comes out has the layout of the aligned depth and goes through the same
 consistency check and TSDF.

@@ -43,7 +43,7 @@ class Inputs:
     prediction_dir: Path | None = None  # <stem>.npz
     alignment_dir: Path | None = None  # <stem>.npz
     mvs_dir: Path | None = None  # <stem>.npz with depth, depth_valid, confidence
-    scored_points: BoolArray | None = None  # (P,) sparse points whose errors are shown on the refined depth
+    scored_points: BoolArray | None = None  # (P,) sparse points whose errors are shown on the stereo depth
     consistency_dir: Path | None = None  # <stem>.npz with depth, depth_valid, confidence
     mesh: Path | None = None
     # stage.json of every stage by name, in order: seconds, peak_memory_mb, warnings
@@ -183,30 +183,29 @@ def _maps_of_view(
         shown["normals"] = visualization.colorize_normals(prediction.normals)
     if aligned is not None:
         shown["aligned depth"] = visualization.colorize_depth(aligned, limits)
-    refined = _maps(inputs.mvs_dir, view)
-    if refined is not None and aligned is not None:
-        shown |= _refined_images(inputs, view, refined, aligned, limits)
+    stereo = _maps(inputs.mvs_dir, view)
+    if stereo is not None:
+        shown |= _stereo_images(inputs, view, stereo, aligned, limits)
     checked = _maps(inputs.consistency_dir, view)
     if checked is not None:
         shown["confidence"] = visualization.colorize_confidence(checked.weight, checked.required_depth.valid)
     return shown
 
 
-def _refined_images(
-    inputs: Inputs, view: View, refined: ViewMaps, aligned: DepthMap, limits: tuple[float, float]
+def _stereo_images(
+    inputs: Inputs, view: View, stereo: ViewMaps, aligned: DepthMap | None, limits: tuple[float, float]
 ) -> dict[str, visualization.RgbImage]:
-    """The refined depth, its change, what the photos decide, and its error at sparse points."""
-    depth = refined.required_depth
-    change, full = visualization.colorize_change(aligned.values, depth.values, depth.valid & aligned.valid)
-    shown = {
-        "refined depth": visualization.colorize_depth(depth, limits),
-        f"change to {full:.1%}": change,
-        "photo agreement": visualization.colorize_confidence(refined.weight, depth.valid),
-    }
+    """The depth of multi-view stereo, its change, what the photos decide, and its error at sparse points."""
+    depth = stereo.required_depth
+    shown = {"stereo depth": visualization.colorize_depth(depth, limits)}
+    if aligned is not None:
+        change, full = visualization.colorize_change(aligned.values, depth.values, depth.valid & aligned.valid)
+        shown[f"change to {full:.1%}"] = change
+    shown["photo agreement"] = visualization.colorize_confidence(stereo.weight, depth.valid)
     photo = inputs.images_dir / view.name
     if inputs.scored_points is not None and photo.is_file():
         index = inputs.scene.index[view.name]
-        xy, error = point_errors(inputs.scene, index, refined.depth_or_zero, inputs.scored_points)
+        xy, error = point_errors(inputs.scene, index, stereo.depth_or_zero, inputs.scored_points)
         shown["error at points, red 3%"] = visualization.draw_errors(read_rgb(photo), xy, error)
     return shown
 

@@ -23,7 +23,9 @@ CAMERA = Camera(576, 432, 520.0, 520.0, 288.0, 216.0)
 _QUALITY = Quality(samples_per_axis=3, sky_rays=4)
 
 
-def write_scene(folder: Path, make: Callable[[], tuple[Arrangement, Sequence[NDArray[np.float64]]]], black: bool) -> None:
+def write_scene(
+    folder: Path, make: Callable[[], tuple[Arrangement, Sequence[NDArray[np.float64]]]], black: bool
+) -> None:
     """Photos, poses, true depth and mesh of a scene; ``black``: what no ray meets is black, not sky."""
     arrangement, poses = make()
     renderer = RayRenderer(arrangement, _QUALITY)
@@ -74,10 +76,19 @@ def facade() -> tuple[Arrangement, list[NDArray[np.float64]]]:
         Item("steps", shapes.box(2.6, 1.8, 0.3), stone, placed(2.4, -0.9, 0)),
         Item("slanted roof", shapes.panel(9.5, 3), roof, placed(0, 1.2, 6.8, tilt_deg=35)),
     ]
-    items += [Item(f"bar {i}", shapes.box(0.05, 0.05, 0.75), wood, placed(-3 + 0.25 * i, -1.05, 3.15)) for i in range(9)]
+    items += [
+        Item(f"bar {i}", shapes.box(0.05, 0.05, 0.75), wood, placed(-3 + 0.25 * i, -1.05, 3.15)) for i in range(9)
+    ]
     items += [Item(f"column {x}", shapes.cylinder(0.14, 2.4), stone, placed(x, -1.4, 0.3)) for x in (1.4, 3.4)]
     for x in (-4.2, -2.0, 0.2):
         for z in (1.0, 4.0):
-            items.append(Item(f"window {x} {z}", shapes.box(0.9, 0.1, 1.3), textures.cover(60, "#26323f", "#c9c3b0", 1.0), placed(x, 0, z)))
+            items.append(
+                Item(
+                    f"window {x} {z}",
+                    shapes.box(0.9, 0.1, 1.3),
+                    textures.cover(60, "#26323f", "#c9c3b0", 1.0),
+                    placed(x, 0, z),
+                )
+            )
     eyes = [(x, -8.5, z) for z in (1.6, 3.4) for x in np.linspace(-5.5, 6, 9)]
     return Arrangement(tuple(items)), [look_at(eye, (0.55 * eye[0] + 0.4, 0, 2.9)) for eye in eyes]

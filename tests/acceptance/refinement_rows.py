@@ -8,6 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lotus_recon.refinement import stage as refinement
+from lotus_recon.refinement.config import RefinementConfig
+from lotus_recon.refinement.matching import Sources
+from lotus_recon.refinement.offsets import Edges, lowest, semi_global
+from lotus_recon.refinement.one_view import Level, Prior, score_volume
+from lotus_recon.refinement.photos import Photos
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -30,12 +36,6 @@ from lotus_recon.io.maps import load_arrays
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.meshing import stage as meshing
 from lotus_recon.meshing.config import MeshConfig
-from lotus_recon.refinement import stage as refinement
-from lotus_recon.refinement.config import RefinementConfig
-from lotus_recon.refinement.matching import Sources
-from lotus_recon.refinement.offsets import Edges, lowest, semi_global
-from lotus_recon.refinement.one_view import Level, Prior, score_volume
-from lotus_recon.refinement.photos import Photos
 from lotus_recon.types import BoolArray, Scene, View
 from tests.acceptance.command import multi_view
 from tests.acceptance.rows import Row

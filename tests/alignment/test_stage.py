@@ -120,7 +120,8 @@ def test_views_without_points_follow_their_neighbours(tmp_path: Path) -> None:
 def test_strictly_held_out_points_are_never_used(tmp_path: Path) -> None:
     truth = make_scene(points=600, noise_px=0.5)
     predictions = predict(truth, tmp_path / "p", DepthKind.AFFINE, bend=0.03)
-    config = AlignmentConfig(holdout_strict=True)
+    # Views whose held-out points disagree are rejected, so all are accepted here.
+    config = AlignmentConfig(holdout_strict=True, advanced=AdvancedAlignment(min_inlier_ratio=0))
     align(truth, predictions, tmp_path / "a", config)
     held = held_out_points(truth.scene, config.holdout, 0)
     assert held.mean() == pytest.approx(0.2, abs=0.01)
@@ -226,7 +227,7 @@ def test_nothing_to_align_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
         align(truth, folder, tmp_path / "c")
 
 
-def test_a_view_that_fits_nothing_is_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_view_that_fits_nothing_is_rejected_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     truth = make_scene(views=4)
     folder = predict(truth, tmp_path / "p", DepthKind.AFFINE)
     save(folder, "02", -truth.depths[2], DepthKind.AFFINE)
@@ -235,7 +236,58 @@ def test_a_view_that_fits_nothing_is_left_out_with_a_warning(tmp_path: Path, cap
     assert result.views[2].status == "rejected"
     assert "does not grow" in result.views[2].reason
     assert not result.depth_file("02.jpg").exists()
-    assert any("02.jpg is left out" in message for message in caplog.messages)
+    assert f"the depth of 02.jpg could not be aligned: {result.views[2].reason}" in caplog.messages
+
+
+def test_a_map_that_only_its_local_correction_brings_near_is_kept(tmp_path: Path) -> None:
+    """By scale and shift alone fewer points agree with it than it takes not to be rejected."""
+    truth = make_scene(points=1500)
+    folder = predict(truth, tmp_path / "p", DepthKind.AFFINE)
+    wave = np.sin(np.arange(truth.depths[2].shape[1]) / 8)
+    save(folder, "02", truth.depths[2] * (1 + 0.5 * wave), DepthKind.AFFINE)
+    result = align(truth, folder, tmp_path / "a")
+    view = result.views[2]
+    assert view.status == "points"
+    assert view.inliers < 0.2 * view.points < CONFIG.advanced.min_inlier_ratio * view.points
+    assert view.held_out_inliers > 0.9 * view.held_out
+    assert errors(truth, result).max() < 0.03
+
+
+def with_shuffled_observations(truth: Truth, index: int) -> Truth:
+    """A scene in which one view sees every point where another one is."""
+    points = truth.scene.points
+    rows, xy = points.rows_of(index), points.obs_xy.copy()
+    xy[rows] = xy[np.random.default_rng(0).permutation(rows)]
+    scene = Scene(truth.scene.views, dataclasses.replace(points, obs_xy=xy))
+    return dataclasses.replace(truth, scene=scene)
+
+
+def test_a_view_whose_held_out_points_disagree_is_rejected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    truth = with_shuffled_observations(make_scene(points=1500), 2)
+    folder = predict(truth, tmp_path / "p", DepthKind.AFFINE)
+    with caplog.at_level(logging.WARNING, "lotus_recon"):
+        result = align(truth, folder, tmp_path / "a")
+    view = result.views[2]
+    assert [each.status for each in result.views] == ["points"] * 2 + ["rejected"] + ["points"] * 3
+    assert view.held_out_inliers < CONFIG.advanced.min_inlier_ratio * view.held_out
+    assert view.reason == (
+        f"{view.held_out_inliers} of {view.held_out} held-out points are within 5% of the corrected map, "
+        "not 30% of them (alignment.advanced.min_inlier_ratio)"
+    )
+    assert f"the depth of 02.jpg could not be aligned: {view.reason}" in caplog.messages
+    assert "90th-percentile" not in caplog.text  # one warning of a view is enough
+    assert not result.depth_file("02.jpg").exists()
+    lenient = AlignmentConfig(advanced=AdvancedAlignment(min_inlier_ratio=0))
+    assert align(truth, folder, tmp_path / "b", lenient).views[2].status == "points"
+
+
+def test_fewer_held_out_points_than_ten_reject_nothing(tmp_path: Path) -> None:
+    truth = with_shuffled_observations(make_scene(points=60), 2)
+    result = align(truth, predict(truth, tmp_path / "p", DepthKind.AFFINE), tmp_path / "a")
+    view = result.views[2]
+    assert 0 < view.held_out < 10
+    assert view.held_out_inliers < CONFIG.advanced.min_inlier_ratio * view.held_out
+    assert view.usable
 
 
 def test_a_view_that_is_wrong_in_a_part_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

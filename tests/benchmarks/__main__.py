@@ -9,7 +9,7 @@ from tests.benchmarks.bench_evaluation import evaluation_lines
 from tests.benchmarks.bench_fusion import fusion_lines
 from tests.benchmarks.bench_integration import integration_lines
 from tests.benchmarks.bench_memory import memory_lines
-from tests.benchmarks.bench_refinement import refinement_lines
+from tests.benchmarks.bench_mvs import mvs_lines
 from tests.conftest import SHARED
 
 
@@ -18,7 +18,7 @@ def main() -> int:
     print("\n".join(evaluation_lines()))
     print("\n".join(batch_lines()))
     print("\n".join(ray_lines()))
-    print("\n".join(refinement_lines()))
+    print("\n".join(mvs_lines()))
     print("\n".join(memory_lines()))
     if not (SHARED / "data").is_dir():
         print(f"skipped: {SHARED / 'data'} is not there (LOTUS_RECON_SHARED names another place)")

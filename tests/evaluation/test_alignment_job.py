@@ -81,8 +81,8 @@ def test_a_sensor_is_compared_in_metres(out: Path, tmp_path: Path) -> None:
 def test_what_is_not_there_is_named(out: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--scene"):
         check_job(AlignmentEvalConfig(), half)
-    with pytest.raises(InputError, match="refinement"):
-        check_job(AlignmentEvalConfig(scene=out, stage="refinement"), half)
+    with pytest.raises(InputError, match="mvs"):
+        check_job(AlignmentEvalConfig(scene=out, stage="mvs"), half)
     with pytest.raises(InputError, match="allowed are alignment"):
         check_job(AlignmentEvalConfig(scene=out, stage="fusion"), half)
     with pytest.raises(InputError, match="held out"):

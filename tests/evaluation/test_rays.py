@@ -56,10 +56,10 @@ def every(scene: Scene, share: float, seed: int) -> BoolArray:
 def run(tmp_path: Path) -> Path:
     """A run of multi_view with that wall; its photo has texture on the left only."""
     out = tmp_path / "run"
-    for folder in ("sfm/sparse", "images", "fusion/tsdf"):
+    for folder in ("sfm/sparse", "images", "mesh"):
         (out / folder).mkdir(parents=True)
     write_colmap_scene(wall(), out / "sfm/sparse")
-    write_ply(out / "fusion/tsdf/mesh.ply", mesh())
+    write_ply(out / "mesh/mesh.ply", mesh())
     (out / "config.yaml").write_text("alignment: {holdout: 0.5, holdout_strict: true}\nruntime: {seed: 0}\n")
     gray = np.full((30, 40, 3), 90, np.uint8)
     gray[:, :11] = 70 + 40 * (np.indices((30, 11)).sum(0) % 2)[..., None]
@@ -145,14 +145,14 @@ def test_what_is_not_there_is_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--mesh"):
         check_job(RaysConfig(), half)
     with pytest.raises(InputError, match="--reference"):
-        check_job(RaysConfig(mesh=run / "fusion/tsdf/mesh.ply"), half)
+        check_job(RaysConfig(mesh=run / "mesh/mesh.ply"), half)
     with pytest.raises(InputError, match="held out"):
         check_job(RaysConfig(scene=run), lambda scene, share, seed: np.zeros(60, bool))
-    with pytest.raises(InputError, match="0 meshes"):
+    with pytest.raises(InputError, match=r"mesh/mesh\.ply does not exist"):
         check_job(RaysConfig(scene=tmp_path), half)
     (tmp_path / "depth").mkdir()
     with pytest.raises(InputError, match="--reference-poses"):
-        check_job(RaysConfig(mesh=run / "fusion/tsdf/mesh.ply", reference=tmp_path / "depth"), half)
+        check_job(RaysConfig(mesh=run / "mesh/mesh.ply", reference=tmp_path / "depth"), half)
     Image.new("RGB", (10, 10)).save(run / "images/a.png")
     with pytest.raises(InputError, match="10x10"):
         check_job(RaysConfig(scene=run), every)

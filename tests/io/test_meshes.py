@@ -27,6 +27,7 @@ def some_mesh(n: int = 50) -> Mesh:
         RNG.integers(0, n, (80, 3)).astype(np.int32),
         RNG.integers(0, 256, (n, 3)).astype(np.uint8),
         normals.astype(np.float32),
+        RNG.random(n).astype(np.float32),
     )
 
 
@@ -34,17 +35,26 @@ def test_mesh_comes_back_from_ply(tmp_path: Path) -> None:
     mesh = some_mesh()
     write_ply(tmp_path / "m.ply", mesh)
     back = read_mesh(tmp_path / "m.ply")
-    for name in ("vertices", "triangles", "colors", "normals"):
+    for name in ("vertices", "triangles", "colors", "normals", "confidence"):
         np.testing.assert_array_equal(getattr(back, name), getattr(mesh, name))
     assert [path.name for path in tmp_path.iterdir()] == ["m.ply"]
 
 
-def test_mesh_without_colors_and_normals_comes_back_without(tmp_path: Path) -> None:
+def test_mesh_with_its_places_only_comes_back_so(tmp_path: Path) -> None:
     mesh = some_mesh()
     write_ply(tmp_path / "m.ply", Mesh(mesh.vertices, mesh.triangles))
     back = read_mesh(tmp_path / "m.ply")
     assert back.colors is None
     assert back.normals is None
+    assert back.confidence is None
+
+
+def test_confidence_is_a_property_that_other_programs_read(tmp_path: Path) -> None:
+    mesh = some_mesh()
+    write_ply(tmp_path / "m.ply", Mesh(mesh.vertices, mesh.triangles, confidence=mesh.confidence))
+    vertex = PlyData.read(str(tmp_path / "m.ply"))["vertex"]
+    np.testing.assert_array_equal(vertex["confidence"], mesh.confidence)
+    np.testing.assert_array_equal(read_mesh(tmp_path / "m.ply").confidence, mesh.confidence)
 
 
 def test_another_library_reads_the_ply_alike(tmp_path: Path) -> None:
@@ -145,6 +155,14 @@ def gltf_tree(path: Path) -> dict[str, Any]:
     return tree
 
 
+def attribute(path: Path, name: str, kind: type[np.generic], columns: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """(V, columns) the stored values of a vertex attribute, and its accessor."""
+    data, tree = path.read_bytes(), gltf_tree(path)
+    accessor = tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"][name]]
+    start = len(data) - tree["buffers"][0]["byteLength"] + tree["bufferViews"][accessor["bufferView"]]["byteOffset"]
+    return np.frombuffer(data, kind, columns * accessor["count"], start).reshape(-1, columns), accessor
+
+
 def test_glb_of_camera_axes_stands_upright(tmp_path: Path) -> None:
     """Up in the photo is -y of the camera and +y of glTF; what is far is +z of the camera and -z of glTF."""
     below_near, above_far = [0, 1, 2], [0, -1, 5]
@@ -161,14 +179,23 @@ def test_glb_colors_are_linear_and_unlit(tmp_path: Path) -> None:
     mesh = some_mesh()
     colors = np.tile(np.array([255, 188, 0], np.uint8), (len(mesh.vertices), 1))
     write_glb(tmp_path / "m.glb", Mesh(mesh.vertices, mesh.triangles, colors, mesh.normals))
-    data, tree = (tmp_path / "m.glb").read_bytes(), gltf_tree(tmp_path / "m.glb")
-    primitive = tree["meshes"][0]["primitives"][0]
-    accessor = tree["accessors"][primitive["attributes"]["COLOR_0"]]
+    stored, accessor = attribute(tmp_path / "m.glb", "COLOR_0", np.uint16, 4)
     assert accessor["normalized"]
-    view, size = tree["bufferViews"][accessor["bufferView"]], tree["buffers"][0]["byteLength"]
-    stored = np.frombuffer(data[-size:], np.uint16, 4 * accessor["count"], view["byteOffset"]).reshape(-1, 4)
     np.testing.assert_allclose(stored / 65535, [[1, 0.5, 0, 1]] * len(colors), atol=0.004)
-    assert "KHR_materials_unlit" in tree["materials"][primitive["material"]]["extensions"]
+    tree = gltf_tree(tmp_path / "m.glb")
+    material = tree["meshes"][0]["primitives"][0]["material"]
+    assert "KHR_materials_unlit" in tree["materials"][material]["extensions"]
+
+
+def test_glb_carries_confidence(tmp_path: Path) -> None:
+    mesh = some_mesh()
+    assert mesh.confidence is not None
+    write_glb(tmp_path / "m.glb", mesh)
+    stored, accessor = attribute(tmp_path / "m.glb", "_CONFIDENCE", np.float32, 1)
+    np.testing.assert_array_equal(stored[:, 0], mesh.confidence)
+    assert (accessor["type"], accessor["componentType"]) == ("SCALAR", 5126)
+    write_glb(tmp_path / "plain.glb", Mesh(mesh.vertices, mesh.triangles))
+    assert "_CONFIDENCE" not in gltf_tree(tmp_path / "plain.glb")["meshes"][0]["primitives"][0]["attributes"]
 
 
 def test_up_becomes_y(tmp_path: Path) -> None:

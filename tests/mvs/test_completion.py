@@ -30,7 +30,7 @@ def test_normals_show_what_is_in_a_hole() -> None:
     normals, _ = normals_from_depth(depth, np.ones_like(HOLE), CAMERA)
     smooth = complete(depth, ~HOLE, CAMERA)
     guided = complete(depth, ~HOLE, CAMERA, normals=normals)
-    assert worst(guided.depth, depth) < 0.015 < 0.1 < worst(smooth.depth, depth)
+    assert worst(guided.depth, depth) < 0.025 < 0.1 < worst(smooth.depth, depth)
     assert np.array_equal(guided.filled, HOLE)
     assert np.array_equal(guided.depth[~HOLE], depth[~HOLE].astype(np.float32))
 
@@ -61,16 +61,18 @@ def test_a_jump_of_the_shape_stays_a_jump() -> None:
 
 
 def test_surfaces_tear_where_nothing_joins_them() -> None:
-    """Normals say flat on both sides; the step between them goes into few pixels."""
+    """Normals say flat on both sides of a seam without normals; all of the step between them goes into the seam."""
     depth = np.full((48, 64), 4.0)
     depth[:, 32:] = 2.0
     certain = np.ones((48, 64), bool)
-    certain[:, 20:44] = False
+    certain[:, 12:52] = False
     facing = np.zeros((48, 64, 3))
     facing[..., 2] = -1
+    facing[:, 31:33] = 0
     found = complete(depth, certain, CAMERA, normals=facing)
-    between = (found.depth > 2.2) & (found.depth < 3.8)
-    assert between.mean(axis=1).max() < 0.1
+    flat = np.ones((48, 64), bool)
+    flat[:, 31:33] = False
+    assert np.abs(found.depth / depth - 1)[flat].max() < 0.01
 
 
 def test_what_nothing_reaches_stays_unknown() -> None:

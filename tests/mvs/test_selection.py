@@ -8,16 +8,16 @@ import pytest
 from lotus_recon.geometry.camera import project, rays_in_cam
 from lotus_recon.geometry.consistency import SampledDepth, grid_samples
 from lotus_recon.geometry.pose import invert_rigid, transform
-from lotus_recon.refinement.config import AdvancedRefinement, RefinementConfig
-from lotus_recon.refinement.sources import choose_sources
+from lotus_recon.mvs.config import AdvancedMvs, MvsConfig
+from lotus_recon.mvs.selection import choose_sources
 from lotus_recon.types import Scene, SparsePoints, View
 from tests.alignment.analytic import true_depth
-from tests.refinement.scenes import views
+from tests.mvs.scenes import views
 
-CONFIG = RefinementConfig(advanced=AdvancedRefinement(sources=2, best_sources=2, best_parallax_deg=10.0))
+CONFIG = MvsConfig(advanced=AdvancedMvs(sources=2, best_parallax_deg=10.0))
 
 
-def choose(scene: Scene, index: int, config: RefinementConfig = CONFIG) -> list[int]:
+def choose(scene: Scene, index: int, config: MvsConfig = CONFIG) -> list[int]:
     everyone = np.ones(len(scene.views), bool)
     return choose_sources(scene, {index: samples(scene.views[index])}, everyone, config)[index].tolist()
 
@@ -72,7 +72,7 @@ def test_a_photo_of_the_same_scale_is_preferred() -> None:
     seen = views(3, step=0.5)
     coarse = replace(seen[2], camera=seen[2].camera.resized(40, 30))
     scene = Scene((seen[0], seen[1], coarse), SparsePoints.empty())
-    one = replace(CONFIG, advanced=replace(CONFIG.advanced, sources=1, best_sources=1))
+    one = replace(CONFIG, advanced=replace(CONFIG.advanced, sources=1))
     assert choose(scene, 1, one) == [0]
 
 
@@ -86,7 +86,7 @@ def test_a_longer_lens_farther_away_has_the_same_scale() -> None:
     away[:3, 3] = target + 2 * (away[:3, 3] - target)
     farther = replace(seen[2], cam_from_world=invert_rigid(away), camera=longer)
     scene = Scene((replace(seen[0], camera=longer), seen[1], farther), SparsePoints.empty())
-    one = replace(CONFIG, advanced=replace(CONFIG.advanced, sources=1, best_sources=1))
+    one = replace(CONFIG, advanced=replace(CONFIG.advanced, sources=1))
     assert choose(scene, 1, one) == [2]
 
 

@@ -78,6 +78,7 @@ def test_groups_outside_of_the_pipelines_state_their_limits_too(kind: Any) -> No
         (["--check-neighbours", "-1"], "--check-neighbours -1: must be a whole number, from 1 to 1000"),
         (["--min-confirmed-share", "5"], "--min-confirmed-share 5: must be a number, from 0 to 1"),
         (["--ransac-iterations", "2.5"], "--ransac-iterations 2.5: must be a whole number, from 1 to 1000000"),
+        (["--min-confidence", "1.5"], "--min-confidence 1.5: must be a number, from 0 to 1"),
         (["--refine-size", "63"], "--refine-size 63: must be a whole number in pixels, from 64 to 65536, or 0"),
         (["--mapper", "both"], "--mapper both: must be one of incremental, global"),
         (["--fov-deg"], "--fov-deg: needs a value; it must be a number in degrees"),
@@ -98,8 +99,9 @@ def test_values_that_do_not_fit_each_other_are_told_with_the_flag() -> None:
     run = PIPELINES["make_rooms"][0]
     with pytest.raises(OptionError, match=r"^--jpeg-lowest 99: must be at most jpeg_highest, 95$"):
         run(["--jpeg-lowest", "99"])
-    with pytest.raises(InputError, match=r"^x: refinement\.advanced\.best_sources 9: must be at most sources, 8$"):
-        overlaid(multi_view_config()(), {"refinement": {"advanced": {"best_sources": 9}}}, "x")
+    message = r"^x: consistency\.advanced\.min_agreement 0\.2: must be at most max_agreement, 0\.03$"
+    with pytest.raises(InputError, match=message):
+        overlaid(multi_view_config()(), {"consistency": {"advanced": {"min_agreement": 0.2}}}, "x")
 
 
 def test_a_key_that_stands_twice_is_told_with_its_line(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ FIRST = {
     "undistort": ["images"],
     "prediction": ["prediction"],
     "alignment": ["alignment"],
-    "refinement": ["refinement"],
+    "mvs": ["mvs"],
     "integration": ["integration"],
     "consistency": ["consistency"],
     "fusion": ["fusion"],
@@ -49,12 +49,12 @@ FIRST = {
     "alignment.holdout": ["alignment"],
 }
 # Options that decide which stages there are, or name files, whose content counts: tested below.
-APART = {"fusion.fusion", "refinement.refine", "alignment.align", "frame.scale_from"}
+APART = {"fusion.fusion", "mvs.mvs", "alignment.align", "frame.scale_from"}
 # Those that only another model takes.
 APART |= {"prediction.model", "prediction.task", "prediction.depth_space", "prediction.revision"}
 # Where the next number or a word will not do.
 VALUES = {
-    "refinement.advanced.refine_size": 64,
+    "mvs.advanced.match_size": 64,
     "mesh.max_triangles": 4,
     "runtime.device": "cpu",
     "runtime.dtype": "float32",

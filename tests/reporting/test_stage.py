@@ -140,6 +140,19 @@ def test_every_picture_exists_and_shows_its_view(inputs: stage.Inputs, tmp_path:
     assert center == pytest.approx([70, 70, 70], abs=4)
 
 
+def test_stereo_is_shown_beside_the_aligned_depth_and_without(inputs: stage.Inputs, tmp_path: Path) -> None:
+    depth = DepthMap(np.full((24, 32), 1.5, np.float32), np.ones((24, 32), bool), DepthKind.SCENE)
+    for view in inputs.scene.views[:2]:
+        save_maps(tmp_path / "mvs" / f"{view.stem}.npz", depth, confidence=np.full((24, 32), 0.5))
+    (tmp_path / "alignment" / f"{inputs.scene.views[1].stem}.npz").unlink()
+    rows = stage.run(replace(inputs, mvs_dir=tmp_path / "mvs"), CONFIG, tmp_path / "report").content["views"]
+    labels = [[label.partition(" to ")[0] for label in row["images"]] for row in rows]
+    common = ["input", "depth", "normals"]
+    assert labels[0] == [*common, "aligned depth", "stereo depth", "change", "photo agreement", "confidence"]
+    assert labels[1] == [*common, "stereo depth", "photo agreement", "confidence"]
+    assert labels[2] == [*common, "aligned depth", "confidence"]
+
+
 def test_the_page_is_whole_and_shows_what_the_file_holds(inputs: stage.Inputs, tmp_path: Path) -> None:
     out = tmp_path / "report"
     result = stage.run(inputs, CONFIG, out)

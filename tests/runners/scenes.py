@@ -16,7 +16,7 @@ from lotus_recon.io.maps import save_prediction
 from lotus_recon.types import DepthKind, DepthMap, Prediction
 from lotus_recon.workspace import file_fingerprint
 from tests.recipes.scenes import write_scene
-from tests.recipes.test_refinement import write_scene as write_textured_scene
+from tests.recipes.test_mvs import write_scene as write_textured_scene
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +56,7 @@ def write_views(root: Path, name: str, count: int = 4) -> dict[str, Any]:
 def write_textured(root: Path, name: str) -> dict[str, Any]:
     """A multi-view scene that has every stage: textured photos, affine depth and normals; its entry in a manifest."""
     write_textured_scene(root / name, with_normals=True)
-    fast = {"sfm": {"triangulate": True}, "refinement": {"sources": 4}, "fusion": {"fusion": "normal"}}
+    fast = {"sfm": {"triangulate": True}, "mvs": {"advanced": {"sources": 4}}, "fusion": {"fusion": "normal"}}
     fast |= {"integration": {"integration_scale": 0.1}}  # trying several takes minutes on one thread
     options = {**_OPTIONS, **fast, "alignment": {"align": "auto"}}
     return {

@@ -100,7 +100,7 @@ def test_the_result_does_not_depend_on_the_runner(tmp_path: Path, cluster: Any) 
 
 
 def test_every_stage_gives_the_same_files_on_ray(tmp_path: Path) -> None:
-    """SCENE depth, predicted normals, refinement and ``--fusion normal``: all stages but the frames of a video."""
+    """SCENE depth, predicted normals, stereo and ``--fusion normal``: all stages but the frames of a video."""
     manifest = write_manifest(tmp_path, [write_textured(tmp_path, "all")])
     for name, runner in (("local", ["--workers", "1"]), ("ray", ["--runner", "ray", "--address", "local"])):
         result = batch(manifest, tmp_path / name, *runner)
