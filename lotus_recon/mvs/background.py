@@ -34,7 +34,7 @@ def background(
     found = np.zeros(matched.shape, bool)
     if rule == "keep":
         return found
-    values = rgb.astype(np.float32) / 255
+    values = rgb.astype(np.float32) / np.float32(255)
     gray = gray_of(rgb)
     regions, _ = label(_uniform(gray))
     at_border = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))

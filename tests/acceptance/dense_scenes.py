@@ -1,4 +1,4 @@
-"""Rendered scenes with exact surfaces that are hard for dense stereo: what stands out, is thin, repeats or shows nothing."""
+"""Rendered scenes with exact surfaces, hard for dense stereo: what stands out, is thin, repeats or shows nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lotus_recon.io.maps import save_maps
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.io.transforms import write_transforms
 from lotus_recon.synthetic import shapes, textures
-from lotus_recon.synthetic.arrangement import Arrangement, Item, Texture, arc_of_poses, look_at, placed
+from lotus_recon.synthetic.arrangement import Arrangement, Item, arc_of_poses, look_at, placed
 from lotus_recon.synthetic.renderer import Quality, RayRenderer
 from lotus_recon.types import Camera, Mesh
 
@@ -42,6 +42,11 @@ def write_scene(
     write_ply(folder / "mesh.ply", Mesh(arrangement.mesh.vertices, arrangement.mesh.triangles))
 
 
+def _plain(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Nothing to match."""
+    return np.full((len(points), 3), 0.5, np.float32)
+
+
 def object_before_black() -> tuple[Arrangement, list[NDArray[np.float64]]]:
     """A vase and a knot on a slab, from 16 places on a ring."""
     clay = textures.banded_clay(41, 0.62, ("#8a3f22", "#b4582f", "#cf7c4a", "#dd9a68"), "#231815")
@@ -62,14 +67,13 @@ def facade() -> tuple[Arrangement, list[NDArray[np.float64]]]:
     ochre = textures.plaster(13, ("#b5803a", "#d1a35c", "#e3c48a", "#a5683a", "#c9924a"), 1.2)
     stone, roof = textures.marble(31, 0.7), textures.planks(23, 0.2, 1.5, ("#3a2717", "#5b3d22", "#7b5b32"))
     earth = textures.plaster(15, ("#4f4a3a", "#6d6347", "#8a7f5c", "#39372c"), 0.9)
-    plain: Texture = lambda points: np.full((len(points), 3), 0.5, np.float32)  # noqa: E731  nothing to match
     wood = textures.folded(textures.planks(51, 0.1, 0.9, ("#6e5333", "#9b7a4b", "#c8a873")), 0.02)
     upright = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])  # a panel that faces -y
     items = [
         Item("ground", shapes.panel(24, 16), earth, placed(0, -4, 0)),
         Item("wall", shapes.panel(6, 6), brick, placed(-2, 0, 3) @ upright),
         Item("plastered wall", shapes.panel(3, 6), ochre, placed(2.5, 0, 3) @ upright),
-        Item("plain wall", shapes.panel(3, 6), plain, placed(5.5, 0, 3) @ upright),
+        Item("plain wall", shapes.panel(3, 6), _plain, placed(5.5, 0, 3) @ upright),
         Item("balcony", shapes.box(2.2, 1.1, 0.15), stone, placed(-2, -0.55, 3.0)),
         Item("rail", shapes.box(2.2, 0.06, 0.08), wood, placed(-2, -1.05, 3.9)),
         Item("portico roof", shapes.box(2.6, 1.6, 0.25), roof, placed(2.4, -0.8, 2.7)),
@@ -91,4 +95,4 @@ def facade() -> tuple[Arrangement, list[NDArray[np.float64]]]:
                 )
             )
     eyes = [(x, -8.5, z) for z in (1.6, 3.4) for x in np.linspace(-5.5, 6, 9)]
-    return Arrangement(tuple(items)), [look_at(eye, (0.55 * eye[0] + 0.4, 0, 2.9)) for eye in eyes]
+    return Arrangement(tuple(items)), [look_at(np.array(eye), np.array((0.55 * eye[0] + 0.4, 0, 2.9))) for eye in eyes]

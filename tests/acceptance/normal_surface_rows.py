@@ -49,7 +49,7 @@ def dtu_normals(data: Path, work: Path) -> list[Row]:
     given = ["--model", "precomputed", "--predictions", str(predictions), "--poses", str(poses), "--holdout-strict"]
     rows = []
     for refined in (False, True):
-        options = [*given, "--refine" if refined else "--no-refine"]
+        options = [*given, "--mvs" if refined else "--no-mvs"]
         figures = {}
         for backend in _BACKENDS:
             mesh = _mesh(data / "images", work / "out", backend, *options)
@@ -60,7 +60,7 @@ def dtu_normals(data: Path, work: Path) -> list[Row]:
             angles = [_normals_beside(mesh, scene.views[scene.index[name]], work / "out") for name in usable]
             figures[backend] = (float(np.median(distance)), float(np.percentile(distance, 90)), float(np.mean(angles)))
         (median, p90, angle), (median_tsdf, p90_tsdf, angle_tsdf) = figures["normal"], figures["tsdf"]
-        run = "dtu normals, refined" if refined else "dtu normals"
+        run = "dtu normals, stereo" if refined else "dtu normals"
         asked = not refined
         integrated = IntegratedViews.load(work / "out/integration").views
         before, after = (

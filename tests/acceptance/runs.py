@@ -22,7 +22,7 @@ from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays, load_prediction, save_prediction
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.types import DepthKind, DepthMap, Mesh, Prediction, Scene
-from tests.acceptance import batch_rows, camera_rows, integration_rows, nano_rows, normal_surface_rows, refinement_rows
+from tests.acceptance import batch_rows, camera_rows, integration_rows, mvs_rows, nano_rows, normal_surface_rows
 from tests.acceptance.command import multi_view
 from tests.acceptance.evaluated import evaluate
 from tests.acceptance.plain_tsdf import plain_mesh
@@ -247,14 +247,14 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "redkitchen": ("redkitchen_7scenes", redkitchen),
     "nano": (".", nano),
     "camera": (".", lambda place: camera_rows.camera(place.data, place.work.parent)),
-    "dtu-refined": ("dtu_scan24_omnidata", lambda place: refinement_rows.dtu_refined(place.data, place.work)),
-    "fountain-refined": ("fountain_p11", lambda place: refinement_rows.fountain_refined(place.data, place.work)),
-    "lund-refined": ("lund_door", lambda place: refinement_rows.lund_refined(place.data, place.work)),
     "batch": (".", lambda place: batch_rows.batch_of_real_sets(place.data, place.work)),
-    "rooms-refined": (".", lambda place: refinement_rows.rooms_refined(place.work)),
     "dtu-normals": ("dtu_scan24_omnidata", lambda place: normal_surface_rows.dtu_normals(place.data, place.work)),
     "rooms-normals": (".", lambda place: normal_surface_rows.rooms_normals(place.work)),
     "normals": ("normals_diligent", lambda place: integration_rows.objects(place.data)),
+    **{
+        name: (folder, lambda place, run=run: run(place.data, place.work))  # type: ignore[misc]
+        for name, (folder, run) in mvs_rows.RUNS.items()
+    },
 }
 
 

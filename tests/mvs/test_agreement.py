@@ -33,9 +33,9 @@ def test_a_plane_in_front_is_seen_through_and_one_behind_is_hidden() -> None:
     assert (seen_through[45:75, 65:95] == 0).mean() > 0.95
 
 
-def test_certainty_needs_others_and_contrast() -> None:
-    cost = np.array([[0.1, 0.1, 0.1, 0.97, 1.3]], np.float32)
-    estimate = Estimate(np.zeros((1, 5, 3), np.float32), cost)
+def test_certainty_needs_others_and_a_margin() -> None:
+    margin = np.array([[0.3, 0.3, 0.3, 0.075, -0.1]], np.float32)
+    estimate = Estimate(np.zeros((1, 5, 3), np.float32), np.zeros((1, 5), np.float32), margin)
     agreeing = np.array([[0, 1, 3, 3, 3]], np.uint8)
     assert np.allclose(certainty(estimate, agreeing), [[0, 0.5, 1, 0.5, 0]], atol=1e-6)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from lotus_recon.mvs.background import Background, background
@@ -17,11 +18,15 @@ AROUND[50:130, 70:170] = False
 NOTHING = np.zeros((H, W), bool)
 
 
-def photo(region: BoolArray, value: float, rest: float = 0.4) -> np.ndarray:
-    """Texture of mean ``rest``, and a region of one value; noise of a camera everywhere."""
+def photo(
+    region: BoolArray, value: float, rest: float = 0.4, tint: tuple[float, float, float] = (0, 0, 0)
+) -> NDArray[np.uint8]:
+    """Grey texture of mean ``rest``, and a region of one value; noise of a camera everywhere."""
     rng = np.random.default_rng(0)
     texture = rest + rng.uniform(-0.2, 0.2, (H, W))
-    return (np.where(region, value, texture) + rng.normal(0, 0.002, (H, W))).clip(0, 1).astype(np.float32)
+    gray = (np.where(region, value, texture) + rng.normal(0, 0.002, (H, W))).clip(0, 1)
+    rgb = np.where(region[..., None], gray[..., None] + np.array(tint), gray[..., None])
+    return np.asarray((255 * rgb.clip(0, 1)).round(), np.uint8)
 
 
 def found(
@@ -31,9 +36,10 @@ def found(
     shape: np.ndarray | None = None,
     matched: BoolArray = NOTHING,
     rest: float = 0.4,
+    tint: tuple[float, float, float] = (0, 0, 0),
 ) -> BoolArray:
-    gray = photo(region, value, rest)
-    return background(gray, matched, None if shape is None else shape.astype(np.float32), rule)
+    rgb = photo(region, value, rest, tint)
+    return background(rgb, matched, None if shape is None else shape.astype(np.float32), rule)
 
 
 def covers(answer: BoolArray, region: BoolArray) -> bool:
@@ -93,3 +99,11 @@ def test_what_photos_decide_or_does_not_reach_the_border_or_is_small_stays(rule:
     corner = np.zeros((H, W), bool)
     corner[:17, :17] = True
     assert not found(corner, 0.02, rule).any()
+
+
+@pytest.mark.parametrize(("tint", "goes"), [((-0.08, 0.0, 0.08), True), ((0.04, 0.0, -0.04), False)])
+def test_a_bright_blue_region_at_the_upper_border_is_sky(tint: tuple[float, float, float], goes: bool) -> None:
+    """Though the network takes it for a wall; a warm one, a ceiling say, stays."""
+    assert found(TOP, 0.75, shape=np.ones((H, W)), tint=tint).any() == goes
+    lower = ~TOP
+    assert not found(lower, 0.75, shape=np.ones((H, W)), tint=tint).any()

@@ -33,7 +33,9 @@ def made(
 ) -> DenseMap:  # fmt: skip
     """The map of the middle view, whose sources know the true surfaces."""
     surfaces = [other.surface for other in others()] if surfaces is None else surfaces
-    return dense_map((of or middle()).photo, surface, guide, [other.photo for other in others()], surfaces, rule)
+    photo = (of or middle()).photo
+    rgb = np.asarray((255 * np.repeat(photo.gray[..., None], 3, axis=2)).round().clip(0, 255), np.uint8)
+    return dense_map(rgb, photo, surface, guide, [other.photo for other in others()], surfaces, rule)
 
 
 def unsure_in(where: NDArray[np.bool_]) -> Surface:
