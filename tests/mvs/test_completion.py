@@ -10,7 +10,7 @@ from lotus_recon.geometry.normals import normals_from_depth
 from lotus_recon.mvs.completion import complete
 from lotus_recon.types import Camera
 
-CAMERA = Camera(64, 48, 60.0, 60.0, 32.0, 24.0)
+CAMERA = Camera(64, 48, 60.0, 75.0, 32.0, 24.0)
 HOLE = np.zeros((48, 64), bool)
 HOLE[10:38, 14:50] = True
 
@@ -94,3 +94,29 @@ def test_a_map_without_holes_stays() -> None:
     found = complete(depth, np.ones_like(HOLE), CAMERA)
     assert not found.filled.any()
     assert np.array_equal(found.depth, depth.astype(np.float32))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, 0.0, -1.0])
+def test_certain_pixels_without_depth_are_holes(wrong: float) -> None:
+    depth = np.full((48, 64), 3.0)
+    found = complete(np.where(HOLE, wrong, depth), np.ones_like(HOLE), CAMERA)
+    assert np.array_equal(found.filled, HOLE)
+    assert found.depth == pytest.approx(depth, rel=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, 0.0, -1.0])
+def test_what_is_unknown_of_a_shape_says_nothing(wrong: float) -> None:
+    depth = np.full((48, 64), 3.0)
+    shape = np.where(np.random.default_rng(0).random(depth.shape) < 0.3, wrong, 1.3 * depth)
+    assert complete(depth, ~HOLE, CAMERA, shape=shape, pull=1e-8).depth == pytest.approx(depth, rel=1e-3)
+
+
+def test_normals_of_grazing_surfaces_say_nothing() -> None:
+    """At right angles to the ray a normal would mean a jump."""
+    depth = np.full((48, 64), 3.0)
+    rays = rays_in_cam(CAMERA)
+    grazing = np.stack([rays[..., 2], np.zeros_like(depth), -rays[..., 0] - 0.05], -1)
+    grazing /= np.linalg.norm(grazing, axis=-1, keepdims=True)
+    assert ((grazing * rays).sum(-1) < 0).all()
+    grazing[:, 32:] = 0
+    assert complete(depth, ~HOLE, CAMERA, normals=grazing).depth == pytest.approx(depth, rel=1e-3)

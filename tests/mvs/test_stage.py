@@ -77,6 +77,16 @@ def test_the_aligned_depth_does_not_decide(tmp_path: Path) -> None:
     assert max(shares) - min(shares) <= 0.02
 
 
+def test_later_passes_improve_the_depth(tmp_path: Path) -> None:
+    seen = views()
+    on_disk, medians = write(tmp_path, seen), []
+    for passes in (1, 2):
+        config = replace(CONFIG, advanced=replace(CONFIG.advanced, passes=passes))
+        result = found(on_disk, tmp_path / str(passes), config)
+        medians.append(np.mean([np.median(errors(result, view)[0]) for view in seen]))
+    assert medians[1] < 0.85 * medians[0]
+
+
 def test_a_view_without_an_aligned_map_gets_depth_too(tmp_path: Path) -> None:
     seen = views()
     on_disk = write(tmp_path, seen, points=sparse_points())
