@@ -21,7 +21,7 @@ _WITHIN_PX = 1.0  # difference of surfaces that agree, in pixels of parallax
 _THROUGH_PX = 4.0  # difference beyond which a view surely looks past a surface
 _CERTAIN = 0.5  # certainty from which a surface is evidence against another
 _ENOUGH = 2  # agreeing views that make a plane certain
-_MARGIN = 0.15  # of the cost, from which the photos' own agreement counts fully
+_MARGIN = 0.06  # of the cost, from which the photos' own agreement counts fully
 
 
 @dataclass(frozen=True, eq=False)

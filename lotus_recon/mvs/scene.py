@@ -19,7 +19,7 @@ from lotus_recon.types import FloatArray, Scene, View
 
 _FEWEST_DEPTHS = 10  # that tell the range of depth of a view
 _MARGIN = 1.3  # factor by which depth may exceed the range of sparse points and aligned depth
-_KEPT = 3  # photos and estimates kept in memory, as a multiple of the sources of one view
+_KEPT = 2  # photos and estimates kept in memory, as a multiple of the sources of one view
 
 
 class StereoScene:

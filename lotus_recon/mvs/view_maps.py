@@ -14,6 +14,7 @@ from lotus_recon.mvs.completion import complete
 from lotus_recon.mvs.guides import Guide
 from lotus_recon.mvs.planes import depth_of, planes_of
 from lotus_recon.mvs.sources import Floats, Photo, Surface
+from lotus_recon.mvs.trust import trusted
 from lotus_recon.types import BoolArray
 
 MATCHED = 0.5  # certainty from which photos decide the depth of a pixel
@@ -52,7 +53,8 @@ def dense_map(
     behind = background(rgb, matched, guide.depth, rule) & guide.allowed
     matched &= ~behind
     found = np.where(matched, depth_of(surface.planes), 0)
-    completed = complete(found, matched, photo.camera, guide.normals, guide.depth, guide.allowed & ~behind)
+    by = trusted(guide, found, matched, photo.camera)
+    completed = complete(found, matched, photo.camera, by.normals, by.depth, guide.allowed & ~behind)
     seen_through = agreement(photo, planes_of(completed.depth, photo.camera), others, surfaces).seen_through
     depth = np.where(completed.filled & (seen_through > 0), 0, completed.depth)
     confidence = np.where(matched, surface.certainty, FILLED_CONFIDENCE) * (depth > 0)

@@ -34,7 +34,7 @@ def test_a_plane_in_front_is_seen_through_and_one_behind_is_hidden() -> None:
 
 
 def test_certainty_needs_others_and_a_margin() -> None:
-    margin = np.array([[0.3, 0.3, 0.3, 0.075, -0.1]], np.float32)
+    margin = np.array([[0.3, 0.3, 0.3, 0.03, -0.1]], np.float32)
     estimate = Estimate(np.zeros((1, 5, 3), np.float32), np.zeros((1, 5), np.float32), margin)
     agreeing = np.array([[0, 1, 3, 3, 3]], np.uint8)
     assert np.allclose(certainty(estimate, agreeing), [[0, 0.5, 1, 0.5, 0]], atol=1e-6)
