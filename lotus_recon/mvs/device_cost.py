@@ -1,8 +1,11 @@
 """The costs of ``matching`` in Triton, for a block of pixels at once.
 
-Sizes: P pixels in a block, S samples in a window, N sources, J of them with those that only fill up to a power of two, K
-of them chosen per pixel, C with filling.
+Sizes: P pixels in a block, S samples in a window, N sources and K of them chosen per pixel, which are J and C
+once filled up to a power of two.
 """
+
+# Triton refuses types in the signatures of kernels.
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
 
 from __future__ import annotations
 
@@ -46,8 +49,9 @@ class DeviceView(NamedTuple):
 
 
 class DeviceGoal(NamedTuple):
-    """``matching.Goal`` without the number of sources, which is K."""
+    """``matching.Goal``; never more sources than there are."""
 
+    best_sources: Any
     contrast: Any
     radius: Any
     geometric: Any
@@ -195,10 +199,10 @@ def saturated(cost):
 
 
 @triton.jit
-def total_cost(view, goal, window, at, chosen, plane, K: tl.constexpr):
+def total_cost(view, goal, window, at, chosen, plane):
     """(P,) mean cost over the chosen sources, weighted by trust; see ``matching.total_cost``."""
     total = plane.w * 0.0
-    for i in range(K):
+    for i in range(goal.best_sources):
         cost = source_cost(view, goal, window, at, plane, column(chosen.source, i))
         total += column(chosen.trust, i) * saturated(cost)
     return total

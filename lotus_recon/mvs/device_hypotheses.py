@@ -1,8 +1,9 @@
 """The random numbers and planes of ``hypotheses`` in Triton, for a block of pixels at once."""
 
-from __future__ import annotations
+# Triton refuses types in the signatures of kernels.
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
 
-from typing import Any
+from __future__ import annotations
 
 import triton
 import triton.language as tl

@@ -4,6 +4,9 @@ Pixels of one colour read those of the other and themselves only, so one kernel 
 as in ``device_cost``; R pixels in a region.
 """
 
+# Triton refuses types in the signatures of kernels.
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+
 from __future__ import annotations
 
 from typing import Any, NamedTuple
@@ -76,7 +79,7 @@ class Best(NamedTuple):
 @triton.jit(do_not_specialize=["salt", "count"])
 def score_kernel(
     view, goal, turn, salt, starts, count, state,
-    K: tl.constexpr, J: tl.constexpr, S: tl.constexpr, P: tl.constexpr,
+    J: tl.constexpr, S: tl.constexpr, P: tl.constexpr,
 ):  # fmt: skip
     """Give every pixel the best of the starts (count, H, W, 3), or a plane at random; see ``sweep.score_starts``."""
     lane = tl.program_id(0) * P + tl.arange(0, P)
@@ -92,7 +95,7 @@ def score_kernel(
         given = tl.full((P,), i, tl.int32) < count
         plane = select(given, load_plane(starts + 3 * pixels.to(tl.int64) * i, at, given), chance)
         plane_costs = each_cost(view, goal, window, at, plane, J)
-        cost = mean_of_least(plane_costs, K)
+        cost = mean_of_least(plane_costs, goal.best_sources)
         better = (plane.w > 0) & (cost < best.cost)
         best = Best(select(better, plane, best.plane), tl.where(better, cost, best.cost))
         costs = tl.where(better[:, None], plane_costs, costs)
@@ -102,7 +105,7 @@ def score_kernel(
 @triton.jit(do_not_specialize=["salt", "colour"])
 def sweep_kernel(
     view, goal, turn, salt, colour, state,
-    ANYWHERE: tl.constexpr, K: tl.constexpr, C: tl.constexpr, J: tl.constexpr, S: tl.constexpr, R: tl.constexpr,
+    ANYWHERE: tl.constexpr, C: tl.constexpr, J: tl.constexpr, S: tl.constexpr, R: tl.constexpr,
     P: tl.constexpr,
 ):  # fmt: skip
     """Better planes for the pixels of one colour; see ``sweep.visit``."""
@@ -113,18 +116,15 @@ def sweep_kernel(
     col = 2 * (lane % half) + (row + colour) % 2
     real = (row < view.height) & (col < view.width)
     at = pixels_at(tl.where(real, row, 0), tl.where(real, col, 0), view)
-    # 2. What judges planes, and the plane so far.
+    # 2. What judges planes.
     around = best_in_regions(view, state, at, R)
-    plane = load_plane(state.planes, at, at.number >= 0)
-    chosen = choose_sources(view, state, at, around, plane.w, K, C, J)
+    chosen = choose_sources(view, goal, state, at, around, C, J)
     task = Task(view, goal, turn, at, read_window(view, goal, at, S), chosen)
-    best = Best(plane, cost_of(task, plane, K))
-    # 3. Others.
-    best = propagate(task, state, around, best, K)
-    best = perturb(task, salt, state, best, K)
-    if ANYWHERE:
-        best = try_anywhere(task, salt, best, K)
-    best = polish(task, best, K)
+    # 3. The best of them. Each of these has its costs in one loop: a kernel with a copy of them per plane is compiled
+    # for minutes.
+    best = propagate(task, state, around)
+    best = perturb(task, salt, state, best, ANYWHERE)
+    best = polish(task, best)
     store(view, state, at, real, best, each_cost(view, goal, task.window, at, best.plane, J))
 
 
@@ -155,14 +155,14 @@ def store(view, state, at, real, best, costs):
 
 
 @triton.jit
-def mean_of_least(costs, K: tl.constexpr):
-    """(P,) mean of the K least of costs (P, J); see ``sweep.mean_of_least``."""
+def mean_of_least(costs, count):
+    """(P,) mean of the least of costs (P, J); see ``sweep.mean_of_least``."""
     total = tl.sum(costs, axis=1) * 0.0
-    for _ in tl.static_range(K):
+    for _ in range(count):
         least = tl.argmin(costs, axis=1)[:, None]
         total += saturated(column(costs, least))
         costs = tl.where(tl.arange(0, costs.shape[1])[None, :] == least, _MUCH, costs)
-    return total / K
+    return total / count
 
 
 @triton.jit
@@ -181,9 +181,7 @@ def best_in_regions(view, state, at, R: tl.constexpr):
 
 
 @triton.jit
-def choose_sources(
-    view, state, at, around, w, K: tl.constexpr, C: tl.constexpr, J: tl.constexpr
-):
+def choose_sources(view, goal, state, at, around, C: tl.constexpr, J: tl.constexpr):
     """The sources with the highest weight, and their shares of it; see ``sweep.choose_sources``."""
     j = tl.arange(0, J)[None, :]
     there = j < view.sources
@@ -194,11 +192,12 @@ def choose_sources(
         place = state.support + number.to(tl.int64)[:, None] * view.sources + j
         total += tl.load(place, there & (number >= 0)[:, None], 0.0)
         count += tl.where(number >= 0, 1.0, 0.0)
+    w = tl.load(state.planes + 3 * at.number.to(tl.int64))
     weight = (total / count[:, None] + _DOUBT) * (source_worth(view, at, w, j, there) + _DOUBT)
     weight = tl.where(there, weight, -2.0)  # below the -1 of those that are chosen already
     source = tl.zeros((at.row.shape[0], C), tl.int32)
     trust = tl.zeros((at.row.shape[0], C), tl.float32)
-    for i in tl.static_range(K):
+    for i in range(goal.best_sources):
         most = tl.argmax(weight, axis=1)
         source, trust = with_column(source, i, most), with_column(trust, i, column(weight, most[:, None]))
         weight = tl.where(j == most[:, None], -1.0, weight)
@@ -234,75 +233,98 @@ def source_worth(view, at, w, j, there):
 
 
 @triton.jit
-def cost_of(task, plane, K: tl.constexpr):
+def cost_of(task, plane):
     """(P,) what planes cost in the chosen sources."""
-    return total_cost(task.view, task.goal, task.window, task.at, task.chosen, plane, K)
+    return total_cost(task.view, task.goal, task.window, task.at, task.chosen, plane)
 
 
 @triton.jit
-def tried(task, best, plane, where, K: tl.constexpr):
-    """The best planes after others were tried where ``where`` holds; see ``sweep.try_plane``."""
-    cost = cost_of(task, plane, K)
-    better = where & (plane.w >= task.turn.far) & (plane.w <= task.turn.near) & (cost < best.cost)
+def in_range(task, plane):
+    """(P,) whether planes lie within the range of depth."""
+    return (plane.w >= task.turn.far) & (plane.w <= task.turn.near)
+
+
+@triton.jit
+def cheaper(best, plane, cost, where):
+    """The best planes, or others (P,) where ``where`` holds and they cost less; see ``sweep.try_plane``."""
+    better = where & (cost < best.cost)
     return Best(select(better, plane, best.plane), tl.where(better, cost, best.cost))
 
 
 @triton.jit
-def propagate(task, state, around, best, K: tl.constexpr):
-    """Try the planes of the surroundings that differ from the best one; see ``sweep.propagate``."""
+def propagate(task, state, around):
+    """The best of the planes of pixels, and of their surroundings where those differ; see ``sweep.propagate``."""
     width = task.view.width
-    for r in range(_PLACES):
-        number = column(around, r)
+    best = Best(load_plane(state.planes, task.at, task.at.number >= 0), task.at.x * 0.0 + _MUCH)
+    for r in range(-1, _PLACES):
+        is_own = tl.full(task.at.number.shape, r, tl.int32) < 0
+        number = tl.where(is_own, task.at.number, column(around, r))
         known = number >= 0
         other = pixels_at(number // width, number % width, task.view)
         plane = load_plane(state.planes, other, known)
         w = plane.w + plane.wx * (task.at.x - other.x) + plane.wy * (task.at.y - other.y)
+        plane = Plane(w, plane.wx, plane.wy)
         slope = tl.abs(plane.wx - best.plane.wx) + tl.abs(plane.wy - best.plane.wy)
-        change = tl.abs(w - best.plane.w) + 2.0 * slope
-        differs = known & (change * task.turn.pixels > _SAME_PX)
-        best = tried(task, best, Plane(w, plane.wx, plane.wy), differs, K)
+        change = tl.abs(plane.w - best.plane.w) + 2.0 * slope
+        differs = known & (change * task.turn.pixels > _SAME_PX) & in_range(task, plane)
+        best = cheaper(best, plane, cost_of(task, plane), is_own | differs)
     return best
 
 
 @triton.jit
-def perturb(task, salt, state, best, K: tl.constexpr):
-    """Try the best plane moved and turned at random, and with the slope of its neighbours; see ``sweep.perturb``."""
+def perturb(task, salt, state, best, ANYWHERE: tl.constexpr):
+    """Try the best plane moved and turned at random, with the slope of its neighbours' depth, and others anywhere.
+
+    See ``sweep.perturb``.
+    """
     view, at, turn, start = task.view, task.at, task.turn, best.plane
     move = turn.reach_px / turn.pixels * (2.0 * random_at(at.number, 10, salt) - 1.0)
     scale = 1.0 + move / start.w
     tilt = tilted(view, at, 11, salt, turn.tilt, start)
-    always = at.number >= 0
-    best = tried(task, best, Plane(start.w + move, start.wx * scale, start.wy * scale), always, K)
-    best = tried(task, best, tilt, always, K)
-    best = tried(task, best, Plane(start.w + move, tilt.wx * scale, tilt.wy * scale), always, K)
+    wx, wy, inner = slope_around(view, state, at)
+    chance = facing(view, at, 15, salt, turn.far + random_at(at.number, 14, salt) * (turn.near - turn.far))
+    for t in range(7 if ANYWHERE else 4):
+        plane = Plane(start.w + move, start.wx * scale, start.wy * scale)
+        if t == 1:
+            plane = tilt
+        elif t == 2:
+            plane = Plane(start.w + move, tilt.wx * scale, tilt.wy * scale)
+        elif t == 3:
+            plane = Plane(best.plane.w, wx, wy)
+        elif t == 4:
+            plane = chance
+        elif t == 5:
+            ratio = chance.w / best.plane.w
+            plane = Plane(chance.w, best.plane.wx * ratio, best.plane.wy * ratio)
+        elif t == 6:
+            plane = facing(view, at, 18, salt, best.plane.w)
+        best = cheaper(best, plane, cost_of(task, plane), in_range(task, plane) & (inner | (t != 3)))
+    return best
+
+
+@triton.jit
+def slope_around(view, state, at):
+    """wx and wy (P,) of the depth of the pixels around, and where there are any (P,)."""
     inner = (at.row > 0) & (at.row < view.height - 1) & (at.col > 0) & (at.col < view.width - 1)
-    here = state.planes + 3 * at.number.to(tl.int64)
-    down = 3 * view.width
+    here, down = state.planes + 3 * at.number.to(tl.int64), 3 * view.width
     wx = 0.5 * (tl.load(here + 3, inner, 0.0) - tl.load(here - 3, inner, 0.0))
     wy = 0.5 * (tl.load(here + down, inner, 0.0) - tl.load(here - down, inner, 0.0))
-    return tried(task, best, Plane(best.plane.w, wx, wy), inner, K)
+    return wx, wy, inner
 
 
 @triton.jit
-def try_anywhere(task, salt, best, K: tl.constexpr):
-    """Try depths from the whole range, and any normals; see ``sweep.perturb``."""
-    view, at, turn = task.view, task.at, task.turn
-    always = at.number >= 0
-    w = turn.far + random_at(at.number, 14, salt) * (turn.near - turn.far)
-    best = tried(task, best, facing(view, at, 15, salt, w), always, K)
-    scale = w / best.plane.w
-    best = tried(task, best, Plane(w, best.plane.wx * scale, best.plane.wy * scale), always, K)
-    return tried(task, best, facing(view, at, 18, salt, best.plane.w), always, K)
-
-
-@triton.jit
-def polish(task, best, K: tl.constexpr):
+def polish(task, best):
     """Try the lowest point of a parabola through the costs around the best depth; see ``sweep.polish``."""
-    w, wx, wy = best.plane.w, best.plane.wx, best.plane.wy
-    step = _STEP_PX / task.turn.pixels
-    before, after = cost_of(task, Plane(w - step, wx, wy), K), cost_of(task, Plane(w + step, wx, wy), K)
-    curvature = before + after - 2.0 * best.cost
-    curved = curvature > _FLAT
-    share = tl.where(curved, 0.5 * (before - after) / tl.where(curved, curvature, 1.0), 0.0)
-    shift = tl.minimum(tl.maximum(share, -1.0), 1.0) * step
-    return tried(task, best, Plane(w + shift, wx, wy), curved, K)
+    here, step = best.plane, _STEP_PX / task.turn.pixels
+    cost, before, curvature = here.w * 0.0, here.w * 0.0, here.w * 0.0
+    shift = cost - step
+    for t in range(3):  # before, after, and the lowest point between them
+        cost = cost_of(task, Plane(here.w + shift, here.wx, here.wy))
+        if t == 0:
+            before, shift = cost, shift + 2.0 * step
+        elif t == 1:
+            curvature = before + cost - 2.0 * best.cost
+            lowest = 0.5 * (before - cost) / tl.where(curvature > _FLAT, curvature, 1.0)
+            shift = tl.minimum(tl.maximum(lowest, -1.0), 1.0) * step
+    plane = Plane(here.w + shift, here.wx, here.wy)
+    return cheaper(best, plane, cost, (curvature > _FLAT) & in_range(task, plane))
