@@ -34,7 +34,7 @@ class DeviceSearch:
         K = min(goal.best_sources, N)
         self._device, self._shape = device, (H, W)
         self._view = self._uploaded(view)
-        self._goal = DeviceGoal(K, goal.contrast, goal.radius, goal.geometric, goal.lost)
+        self._goal = DeviceGoal(K, *map(float, (goal.contrast, goal.radius, goal.geometric, goal.lost)))
         self._sizes = {"J": _power(N), "S": self._view.window.shape[1], "P": BLOCK}
         self._sweep_sizes = {"C": _power(K), "R": self._view.regions.shape[1]}
         self._state = DeviceState(*(torch.zeros(H, W, *more, device=device) for more in ((3,), (), (N,))))
@@ -77,11 +77,11 @@ class DeviceSearch:
             height=view.gray.shape[0],
             width=view.gray.shape[1],
             sources=len(sources.place),
-            fx=camera.fx,
-            fy=camera.fy,
-            cx=camera.cx,
-            cy=camera.cy,
-            best_cosine=view.best_cosine,
+            fx=float(camera.fx),
+            fy=float(camera.fy),
+            cx=float(camera.cx),
+            cy=float(camera.cy),
+            best_cosine=float(view.best_cosine),
         )
 
     def _tensor(self, array: Any) -> Tensor:

@@ -1,6 +1,9 @@
 """The Triton search against the compiled one. Not collected: ``test_device`` runs it in a process of its own, where
 Triton interprets kernels on the CPU (TRITON_INTERPRET=1 must be set before Triton is imported)."""
 
+# Triton refuses types in the signatures of kernels.
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+
 from __future__ import annotations
 
 import os
@@ -63,7 +66,7 @@ def planes_around(depth: np.ndarray, spread: float) -> Floats:
 
 
 @triton.jit
-def costs_kernel(view, goal, planes, out, J: tl.constexpr, S: tl.constexpr, P: tl.constexpr):  # type: ignore[no-untyped-def]
+def costs_kernel(view, goal, planes, out, J: tl.constexpr, S: tl.constexpr, P: tl.constexpr):
     """(P, N) cost of planes (P, 3) in every source."""
     number = tl.arange(0, P)
     real = number < view.height * view.width
@@ -96,12 +99,13 @@ def compiled_costs(view: Any, goal: Any, planes: Floats) -> Floats:
         for col in range(W):
             deviation = matching.read_window(view.gray, row, col, view.window, np.float32(goal.contrast), samples)
             x, y = np.float32(col + 0.5), np.float32(row + 0.5)
-            matching.each_cost(view.sources, x, y, *planes[row, col], samples, deviation, goal, costs[row, col])
+            w, wx, wy = planes[row, col]
+            matching.each_cost(view.sources, x, y, w, wx, wy, samples, deviation, goal, costs[row, col])
     return costs
 
 
 @triton.jit
-def random_kernel(out, draw, salt, P: tl.constexpr):  # type: ignore[no-untyped-def]
+def random_kernel(out, draw, salt, P: tl.constexpr):
     """(P,) random numbers of the first P pixels."""
     pixel = tl.arange(0, P)
     tl.store(out + pixel, random_at(pixel, draw, salt))
