@@ -156,10 +156,10 @@ class _Writer:
         """The final map of a view, at the size of its camera."""
         surface, sources = self._found.surface(index), self._scene.sources_of(index)
         height, width = photo.gray.shape
-        certainty = cv2.resize(surface.certainty, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.float32)
+        certainty = cv2.resize(surface.certainty, (width, height), interpolation=cv2.INTER_NEAREST)
         return dense_map(
             photo,
-            Surface(resized(surface.planes, height, width), certainty),
+            Surface(resized(surface.planes, height, width), np.asarray(certainty, np.float32)),
             guide,
             self._scene.photos(index)[1],
             [self._found.surface(j) for j in sources],
