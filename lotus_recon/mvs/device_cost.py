@@ -1,137 +1,218 @@
-"""The costs of ``matching`` on a GPU: the same formulas as one Triton program per block of pixels.
+"""The costs of ``matching`` in Triton, for a block of pixels at once.
 
-P pixels in a block, S samples in a window, K sources per pixel.
+Sizes: P pixels in a block, S samples in a window, N sources and K of them chosen per pixel, which are J and C
+once filled up to a power of two.
 """
+
+# Triton refuses types in the signatures of kernels.
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
-from lotus_recon.mvs.matching import Goal
-from lotus_recon.mvs.sources import Sources
+from lotus_recon.mvs import matching, sources
 
-_BLOCK = 64
-_NOISE = tl.constexpr(0.005**2)
-_STEEPEST = tl.constexpr(0.8)
+NO_MATCH = tl.constexpr(float(matching._NO_MATCH))
+_NOISE = tl.constexpr(float(matching._NOISE))
+_MARGIN = tl.constexpr(float(matching._MARGIN))
+_STEEPEST = tl.constexpr(float(matching._STEEPEST))
+_KNEE = tl.constexpr(float(matching._KNEE))
+# Columns of Sources.geometry and Sources.place, and their numbers.
+SHIFT, GEOMETRY = tl.constexpr(sources.SHIFT), tl.constexpr(16)
+START, WIDTH, HEIGHT = tl.constexpr(sources.START), tl.constexpr(sources.WIDTH), tl.constexpr(sources.HEIGHT)
+_MAP_START, _MAP_WIDTH = tl.constexpr(sources.MAP_START), tl.constexpr(sources.MAP_WIDTH)
+_MAP_HEIGHT, PLACE = tl.constexpr(sources.MAP_HEIGHT), tl.constexpr(6)
 
 
-@dataclass(frozen=True, eq=False)
-class DeviceView:
-    """A view and its sources as tensors; see ``sweep.View`` and ``Sources``."""
+class DeviceView(NamedTuple):
+    """``sweep.View``: tensors, which are pointers in a kernel, and numbers."""
 
-    gray: Tensor  # (H, W)
-    window: Tensor  # (4, S), S a power of two
-    others: Tensor
-    maps: Tensor
-    geometry: Tensor
-    place: Tensor
+    gray: Any  # (H, W)
+    window: Any  # (4, S), S a power of two
+    regions: Any  # (8, R, 2), R a power of two
+    others: Any  # Sources.gray
+    maps: Any
+    geometry: Any
+    place: Any
+    height: Any
+    width: Any
+    sources: Any  # N
+    fx: Any
+    fy: Any
+    cx: Any
+    cy: Any
+    best_cosine: Any
 
-    @classmethod
-    def of(cls, gray: Any, window: Any, sources: Sources, device: torch.device) -> DeviceView:
-        """Copies on a device."""
-        filled = -window.shape[1] % (1 << (window.shape[1] - 1).bit_length())
-        samples = torch.nn.functional.pad(torch.from_numpy(window), (0, filled))
-        arrays = (sources.gray, sources.maps, sources.geometry, sources.place)
-        return cls(
-            torch.from_numpy(gray).to(device), samples.to(device), *(torch.from_numpy(a).to(device) for a in arrays)
-        )
 
-    def costs(self, pixels: Tensor, planes: Tensor, chosen: Tensor, goal: Goal) -> Tensor:
-        """(M, K) cost of planes (M, 3) at pixels (M,) with the chosen sources (M, K) int32."""
-        M, K = chosen.shape
-        out = torch.empty(M, K, device=planes.device)
-        H, W = self.gray.shape
-        cost_kernel[(triton.cdiv(M, _BLOCK),)](
-            self.gray, self.others, self.maps, self.geometry, self.place, self.window,
-            pixels, planes, chosen, out, M, H, W,
-            goal.contrast, goal.radius, goal.geometric, goal.lost,
-            K=K, S=self.window.shape[1], P=_BLOCK,
-        )  # fmt: skip
-        return out
+class DeviceGoal(NamedTuple):
+    """``matching.Goal``; never more sources than there are."""
+
+    best_sources: Any
+    contrast: Any
+    radius: Any
+    geometric: Any
+    lost: Any
+
+
+class Pixels(NamedTuple):
+    """P pixels: number in the view, row, column, and centre."""
+
+    number: Any
+    row: Any
+    col: Any
+    x: Any
+    y: Any
+
+
+class Window(NamedTuple):
+    """Windows around P pixels; see ``matching.read_window``."""
+
+    dx: Any  # (S,) offsets in pixels
+    dy: Any  # (S,)
+    weight: Any  # (P, S) sums to 1
+    value: Any  # (P, S) weighted mean 0
+    deviation: Any  # (P,)
+
+
+class Plane(NamedTuple):
+    """Planes of P pixels, (P,) each."""
+
+    w: Any
+    wx: Any
+    wy: Any
+
+
+class Chosen(NamedTuple):
+    """The sources of P pixels, and their shares of the weight; (P, C) each."""
+
+    source: Any
+    trust: Any
 
 
 @triton.jit
-def cost_kernel(
-    gray, others, maps, geometry, place, window, pixels, planes, chosen, out, M, H, W,
-    contrast, radius, geometric, lost, K: tl.constexpr, S: tl.constexpr, P: tl.constexpr,
-):  # fmt: skip
-    lane = tl.program_id(0) * P + tl.arange(0, P)
-    real = lane < M
-    pixel = tl.load(pixels + lane, real, 0)
-    row, col = pixel // W, pixel % W
-    # 1. The window of every pixel: values (P, S) with mean 0, weights that sum to 1.
+def pixels_at(row, col, view):
+    """Pixels of rows (P,) and columns (P,)."""
+    return Pixels(row * view.width + col, row, col, col.to(tl.float32) + 0.5, row.to(tl.float32) + 0.5)
+
+
+@triton.jit
+def column(matrix, i):
+    """(P,) column i of a matrix (P, C)."""
+    return tl.sum(tl.where(tl.arange(0, matrix.shape[1])[None, :] == i, matrix, 0), axis=1)
+
+
+@triton.jit
+def with_column(matrix, i, values):
+    """The matrix (P, C) with values (P,) in column i."""
+    return tl.where(tl.arange(0, matrix.shape[1])[None, :] == i, values[:, None], matrix)
+
+
+@triton.jit
+def read_window(view, goal, at, S: tl.constexpr):
+    """The windows around pixels; see ``matching.read_window``."""
     s = tl.arange(0, S)
-    dx, dy = tl.load(window + s), tl.load(window + S + s)
-    at_y = row[:, None] + dy[None, :].to(tl.int64)
-    at_x = col[:, None] + dx[None, :].to(tl.int64)
-    inside = (at_y >= 0) & (at_y < H) & (at_x >= 0) & (at_x < W)
-    near = tl.minimum(tl.maximum(at_y, 0), H - 1) * W + tl.minimum(tl.maximum(at_x, 0), W - 1)
-    value = tl.load(gray + near) - tl.load(gray + pixel)[:, None]
-    fall = 1.0 + (value / contrast) * (value / contrast)
-    weight = tl.where(inside, tl.load(window + 2 * S + s)[None, :] / (fall * fall), 0.0)
+    dx, dy = tl.load(view.window + s), tl.load(view.window + S + s)
+    y, x = at.row[:, None] + dy.to(tl.int32)[None, :], at.col[:, None] + dx.to(tl.int32)[None, :]
+    inside = (y >= 0) & (y < view.height) & (x >= 0) & (x < view.width)
+    y, x = tl.minimum(tl.maximum(y, 0), view.height - 1), tl.minimum(tl.maximum(x, 0), view.width - 1)
+    value = tl.load(view.gray + y * view.width + x) - tl.load(view.gray + at.number)[:, None]
+    fall = 1.0 + value * value / (goal.contrast * goal.contrast)
+    weight = tl.where(inside, tl.load(view.window + 2 * S + s)[None, :] / (fall * fall), 0.0)
     weight = weight / tl.sum(weight, axis=1)[:, None]
     value = value - tl.sum(weight * value, axis=1)[:, None]
     deviation = tl.sqrt(tl.sum(weight * value * value, axis=1) + _NOISE)
-    # 2. Where the plane puts it in each source.
-    x, y = col.to(tl.float32) + 0.5, row.to(tl.float32) + 0.5
-    w, wx, wy = (
-        tl.load(planes + 3 * lane, real, 1.0),
-        tl.load(planes + 3 * lane + 1, real, 0.0),
-        tl.load(planes + 3 * lane + 2, real, 0.0),
-    )
-    for i in range(K):
-        j = tl.load(chosen + lane * K + i, real, 0).to(tl.int64)
-        g = geometry + 16 * j
-        p = place + 6 * j
-        sx, sy, sz = tl.load(g + 9), tl.load(g + 10), tl.load(g + 11)
-        ax, ay, az = tl.load(g), tl.load(g + 3), tl.load(g + 6)
-        bx, by, bz = tl.load(g + 1), tl.load(g + 4), tl.load(g + 7)
-        X0 = ax * x + bx * y + tl.load(g + 2) + sx * w
-        Y0 = ay * x + by * y + tl.load(g + 5) + sy * w
-        Z0 = az * x + bz * y + tl.load(g + 8) + sz * w
-        Zx, Zy = az + sz * wx, bz + sz * wy
-        step = tl.load(p + 1)
-        width, height = step.to(tl.float32), tl.load(p + 2).to(tl.float32)
-        seen = (Z0 > 0) & (radius * (tl.abs(Zx) + tl.abs(Zy)) < _STEEPEST * Z0)
-        Z0 = tl.where(seen, Z0, 1.0)
-        u, v = X0 / Z0, Y0 / Z0
-        seen = seen & (u > 1.0) & (u < width - 1.0) & (v > 1.0) & (v < height - 1.0) & real
-        # 3. Correlation with what it shows there.
-        inverse = 1.0 / (Z0[:, None] + Zx[:, None] * dx[None, :] + Zy[:, None] * dy[None, :])
-        px = (X0[:, None] + (ax + sx * wx)[:, None] * dx[None, :] + (bx + sx * wy)[:, None] * dy[None, :]) * inverse
-        py = (Y0[:, None] + (ay + sy * wx)[:, None] * dx[None, :] + (by + sy * wy)[:, None] * dy[None, :]) * inverse
-        px = tl.minimum(tl.maximum(px - 0.5, 0.0), (width - 1.001)[:, None])
-        py = tl.minimum(tl.maximum(py - 0.5, 0.0), (height - 1.001)[:, None])
-        ix, iy = px.to(tl.int32), py.to(tl.int32)
-        fx, fy = px - ix.to(tl.float32), py - iy.to(tl.float32)
-        k = others + tl.load(p)[:, None].to(tl.int64) + iy * step[:, None] + ix
-        m = seen[:, None]
-        a, b = tl.load(k, m, 0.0), tl.load(k + 1, m, 0.0)
-        c, d = tl.load(k + step[:, None], m, 0.0), tl.load(k + step[:, None] + 1, m, 0.0)
-        upper, lower = a + (b - a) * fx, c + (d - c) * fx
-        warped = upper + (lower - upper) * fy
-        mean = tl.sum(weight * warped, axis=1)
-        variance = tl.maximum(tl.sum(weight * warped * warped, axis=1) - mean * mean, 0.0) + _NOISE
-        cost = 1.0 - tl.sum(weight * warped * value, axis=1) / (deviation * tl.sqrt(variance))
-        cost = tl.minimum(tl.maximum(cost, 0.0), 1.0)
-        # 4. Its own depth.
-        if geometric > 0:
-            map_width, map_height = tl.load(p + 4), tl.load(p + 5)
-            mx, my = u / width * map_width.to(tl.float32), v / height * map_height.to(tl.float32)
-            map_col = tl.minimum(tl.maximum(mx.to(tl.int32), 0), map_width - 1)
-            map_row = tl.minimum(tl.maximum(my.to(tl.int32), 0), map_height - 1)
-            q = maps + 4 * (tl.load(p + 3).to(tl.int64) + map_row * map_width + map_col)
-            own = tl.load(q, seen, 0.0)
-            sure = tl.where(own > 0, tl.load(q + 3, seen, 0.0), 0.0)
-            own += tl.load(q + 1, seen, 0.0) * (mx - map_col.to(tl.float32) - 0.5)
-            own += tl.load(q + 2, seen, 0.0) * (my - map_row.to(tl.float32) - 0.5)
-            move = tl.sqrt((sx - u * sz) * (sx - u * sz) + (sy - v * sz) * (sy - v * sz))
-            error = tl.minimum(tl.abs(w / Z0 - own) * move / lost, 1.0)
-            cost += geometric * (0.5 + sure * (error - 0.5))
-        tl.store(out + lane * K + i, tl.where(seen, cost, 1.0 + geometric), real)
+    return Window(dx, dy, weight, value, deviation)
+
+
+@triton.jit
+def source_cost(view, goal, window, at, plane, j):
+    """(P,) cost of planes in sources j (P,); see ``matching.source_cost``."""
+    g, p = view.geometry + j * GEOMETRY, view.place + j * PLACE
+    sx, sy, sz = tl.load(g + SHIFT), tl.load(g + SHIFT + 1), tl.load(g + SHIFT + 2)
+    # 1. The homography of the plane.
+    Xx, Xy, Yx, Yy = tl.load(g), tl.load(g + 1), tl.load(g + 3), tl.load(g + 4)
+    Zx, Zy = tl.load(g + 6), tl.load(g + 7)
+    X0 = Xx * at.x + Xy * at.y + tl.load(g + 2) + sx * plane.w
+    Y0 = Yx * at.x + Yy * at.y + tl.load(g + 5) + sy * plane.w
+    Z0 = Zx * at.x + Zy * at.y + tl.load(g + 8) + sz * plane.w
+    Xx, Xy = Xx + sx * plane.wx, Xy + sx * plane.wy
+    Yx, Yy = Yx + sy * plane.wx, Yy + sy * plane.wy
+    Zx, Zy = Zx + sz * plane.wx, Zy + sz * plane.wy
+    step = tl.load(p + WIDTH)
+    width, height = step.to(tl.float32), tl.load(p + HEIGHT).to(tl.float32)
+    seen = (Z0 > 0) & (goal.radius * (tl.abs(Zx) + tl.abs(Zy)) < _STEEPEST * Z0)
+    Z0 = tl.where(seen, Z0, 1.0)
+    u, v = X0 / Z0, Y0 / Z0
+    seen = seen & (u > _MARGIN) & (u < width - _MARGIN) & (v > _MARGIN) & (v < height - _MARGIN)
+    # 2. What the source shows there, (P, S).
+    dx, dy, m = window.dx[None, :], window.dy[None, :], seen[:, None]
+    inverse = 1.0 / tl.where(m, Z0[:, None] + Zx[:, None] * dx + Zy[:, None] * dy, 1.0)
+    px = (X0[:, None] + Xx[:, None] * dx + Xy[:, None] * dy) * inverse - 0.5
+    py = (Y0[:, None] + Yx[:, None] * dx + Yy[:, None] * dy) * inverse - 0.5
+    px = tl.minimum(tl.maximum(tl.where(m, px, 0.0), 0.0), (width - 1.001)[:, None])
+    py = tl.minimum(tl.maximum(tl.where(m, py, 0.0), 0.0), (height - 1.001)[:, None])
+    ix, iy = px.to(tl.int32), py.to(tl.int32)
+    fx, fy = px - ix.to(tl.float32), py - iy.to(tl.float32)
+    k = view.others + tl.load(p + START)[:, None] + iy * step[:, None] + ix
+    below = k + step[:, None]
+    a, b, c, d = tl.load(k, m, 0.0), tl.load(k + 1, m, 0.0), tl.load(below, m, 0.0), tl.load(below + 1, m, 0.0)
+    upper, lower = a + (b - a) * fx, c + (d - c) * fx
+    shown = upper + (lower - upper) * fy
+    # 3. How it correlates.
+    mean = tl.sum(window.weight * shown, axis=1)
+    variance = tl.maximum(tl.sum(window.weight * shown * shown, axis=1) - mean * mean, 0.0) + _NOISE
+    correlation = tl.sum(window.weight * shown * window.value, axis=1) / (window.deviation * tl.sqrt(variance))
+    cost = tl.minimum(tl.maximum(1.0 - correlation, 0.0), NO_MATCH)
+    if goal.geometric > 0:
+        move_x, move_y = sx - u * sz, sy - v * sz
+        move = tl.sqrt(move_x * move_x + move_y * move_y)
+        cost += goal.geometric * depth_cost(view, p, seen, u / width, v / height, plane.w / Z0, move / goal.lost)
+    return tl.where(seen, cost, NO_MATCH + goal.geometric)
+
+
+@triton.jit
+def depth_cost(view, p, seen, u, v, w, scale):
+    """(P,) 0 to 1: how far inverse depth w is off the source's own, 1 from a difference of 1 / scale.
+
+    0.5 where the source knows nothing; see ``matching.depth_error_px``.
+    """
+    width, height = tl.load(p + _MAP_WIDTH), tl.load(p + _MAP_HEIGHT)
+    x, y = u * width.to(tl.float32), v * height.to(tl.float32)
+    col = tl.minimum(tl.maximum(x.to(tl.int32), 0), width - 1)
+    row = tl.minimum(tl.maximum(y.to(tl.int32), 0), height - 1)
+    q = view.maps + 4 * (tl.load(p + _MAP_START).to(tl.int64) + row * width + col)
+    known = tl.load(q, seen, 0.0)
+    own = known + tl.load(q + 1, seen, 0.0) * (x - col.to(tl.float32) - 0.5)
+    own = own + tl.load(q + 2, seen, 0.0) * (y - row.to(tl.float32) - 0.5)
+    certainty = tl.where(known > 0, tl.load(q + 3, seen, 0.0), 0.0)
+    return 0.5 + certainty * (tl.minimum(tl.abs(w - own) * scale, 1.0) - 0.5)
+
+
+@triton.jit
+def saturated(cost):
+    """See ``matching.saturated``."""
+    return (1.0 + _KNEE) * cost / (cost + _KNEE)
+
+
+@triton.jit
+def total_cost(view, goal, window, at, chosen, plane):
+    """(P,) mean cost over the chosen sources, weighted by trust; see ``matching.total_cost``."""
+    total = plane.w * 0.0
+    for i in range(goal.best_sources):
+        cost = source_cost(view, goal, window, at, plane, column(chosen.source, i))
+        total += column(chosen.trust, i) * saturated(cost)
+    return total
+
+
+@triton.jit
+def each_cost(view, goal, window, at, plane, J: tl.constexpr):
+    """(P, J) cost of planes in every source, large in those that only fill up."""
+    costs = plane.w[:, None] * 0.0 + tl.full((1, J), 1e9, tl.float32)
+    for i in range(view.sources):
+        cost = source_cost(view, goal, window, at, plane, at.number * 0 + i)
+        costs = with_column(costs, i, cost)
+    return costs

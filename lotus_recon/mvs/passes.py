@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from cachetools import LRUCache, cached
@@ -16,12 +17,16 @@ from lotus_recon.mvs.search import Estimate, search
 from lotus_recon.mvs.sources import Surface
 from lotus_recon.mvs.starts import seen_by_others
 
+if TYPE_CHECKING:
+    import torch
+
 
 class Pass:
     """The estimates of one pass over the views of a scene, on disk; the last few are kept in memory."""
 
-    def __init__(self, scene: StereoScene, folder: Path) -> None:
-        self._scene, self._folder = scene, folder
+    def __init__(self, scene: StereoScene, folder: Path, device: torch.device | None = None) -> None:
+        """``device``: where the search runs; None: on the CPU."""
+        self._scene, self._folder, self._device = scene, folder, device
         self.estimate = cached(LRUCache(scene.kept))(self._read)
         self.surface = cached(LRUCache(scene.kept))(self._surface)
 
@@ -40,7 +45,7 @@ class Pass:
             starts = np.concatenate([before.estimate(index).planes[None], seen_by_others(photo, others, known)])
         depth_range = scene.ranges[index]
         assert depth_range is not None  # of a target
-        found = search(photo, others, starts, depth_range, SearchConfig(), known, seed)
+        found = search(photo, others, starts, depth_range, SearchConfig(), known, seed, self._device)
         path = self._path(index)
         path.parent.mkdir(parents=True, exist_ok=True)
         save_arrays(path, False, planes=found.planes, cost=found.cost, margin=found.margin)

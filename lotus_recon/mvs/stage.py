@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from lotus_recon.geometry.normals import normals_from_depth
 from lotus_recon.geometry.points import point_errors
 from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.mvs.config import MvsConfig
+from lotus_recon.mvs.device_choice import search_device
 from lotus_recon.mvs.guides import Guide, Guides
 from lotus_recon.mvs.passes import Pass
 from lotus_recon.mvs.photos import Photos, gray_of
@@ -27,6 +29,9 @@ from lotus_recon.mvs.sources import Photo, Surface
 from lotus_recon.mvs.view_maps import FILLED_CONFIDENCE, MATCHED, DenseMap, dense_map
 from lotus_recon.progress import track
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, NormalMap, Scene, View
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +64,12 @@ def run(inputs: Inputs, config: MvsConfig, out_dir: Path) -> MvsResult:
     if inputs.held_out:
         usable = replace(usable, points=usable.points.where(~inputs.scored_points))
     scene = StereoScene(usable, inputs.images_dir, guides, config)
-    passes, seed = out_dir / _PASSES, inputs.runtime.seed
-    found = _pass(scene, passes / "1", None, seed)
+    passes, seed, device = out_dir / _PASSES, inputs.runtime.seed, search_device(inputs.runtime.device)
+    found = _pass(scene, passes / "1", None, seed, device)
     agreements = {i: float((found.surface(i).certainty >= MATCHED).mean()) for i in scene.targets}
     excluded = _outlier_views(scene, agreements)
     for number in range(1, config.advanced.passes):
-        found = _pass(scene, passes / str(number + 1), found, seed + number)
+        found = _pass(scene, passes / str(number + 1), found, seed + number, device)
     reports = _Writer(inputs, config, guides, scene, found, out_dir).write(agreements, excluded)
     result = MvsResult(out_dir, inputs.held_out, reports)
     result.save()
@@ -72,9 +77,9 @@ def run(inputs: Inputs, config: MvsConfig, out_dir: Path) -> MvsResult:
     return result
 
 
-def _pass(scene: StereoScene, folder: Path, before: Pass | None, seed: int) -> Pass:
+def _pass(scene: StereoScene, folder: Path, before: Pass | None, seed: int, device: torch.device | None) -> Pass:
     """Search the depth of all views. What ``folder`` holds already is kept."""
-    found = Pass(scene, folder)
+    found = Pass(scene, folder, device)
     targets = scene.targets
     kept = sum(map(found.has, targets))
     if kept:
