@@ -26,7 +26,6 @@ NOT_YET = {
     "lotus_recon/alignment/overlap.py": {"sources_of"},
     "lotus_recon/alignment/sampling.py": {"value_range"},
     "lotus_recon/alignment/views.py": {"neighbours_of"},
-    "lotus_recon/mvs/device_search.py": {"support_of"},
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 REPORT = "consistency.json"
 _WORK = "work"  # folder for what is compared; removed when the stage is done
 _SPREAD_SAMPLES = 2000  # pixels per view that measure how well maps agree
+_MUCH_CONTRADICTED = 0.2  # share of the pixels of a view, beyond which a warning says so
 _PRIOR = 1.0  # votes that the confidence of an unseen pixel counts for
 
 
@@ -114,6 +115,12 @@ def run(inputs: Inputs, config: ConsistencyConfig, out_dir: Path) -> Consistency
     agreement = _measured_agreement(compared, config)
     reports = tuple(_check(compared, i, agreement, config, out_dir) for i in _tracked(views))
     shutil.rmtree(work)
+    if agreement >= config.advanced.max_agreement:
+        log.warning(
+            "depth maps disagree by more than the largest width of agreement, %.1f %% of depth: expect a rough surface; "
+            "more photos that overlap, or better poses, help",
+            100 * agreement,
+        )
     _warn(reports)
     return _finished(ConsistencyResult(out_dir, kind, agreement, reports))
 
@@ -247,5 +254,8 @@ def _warn(reports: Sequence[ViewConsistency]) -> None:
     for report in reports:
         if report.neighbours == 0:
             log.warning("%s overlaps no other view: its depth is kept unchecked", report.name)
-        elif report.confirmed + report.unseen < 0.1:
-            log.warning("%s: other views contradict %.0f %% of its depth", report.name, 100 * report.contradicted)
+    much = [report for report in reports if report.contradicted > _MUCH_CONTRADICTED]
+    if much:
+        listed = ", ".join(f"{report.name} ({report.contradicted:.0%})" for report in much[:5])
+        more = f" and {len(much) - 5} more" if len(much) > 5 else ""
+        log.warning("other views contradict much of the depth of %s%s: it is dropped; check their poses", listed, more)

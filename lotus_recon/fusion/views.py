@@ -135,6 +135,13 @@ class FusionViews:
         ahead = read_ahead(lambda view: self._read(view, max_depth), self.views)
         return track(ahead, "fusing depth maps", len(self.views))
 
+    def depth_maps(self, max_depth: float) -> Iterator[tuple[View, FusionMap]]:
+        """(view, map) of every view, pixels beyond ``max_depth`` cut."""
+        for view in self.views:
+            loaded = self._load(view)[0]
+            loaded.depth[loaded.depth > max_depth] = 0
+            yield view, loaded
+
     def _read(self, view: View, max_depth: float) -> tuple[View, FusionMap, NDArray[np.uint8]]:
         loaded = self._load(view)[0]
         loaded.depth[loaded.depth > max_depth] = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import FusionError
-from lotus_recon.fusion.blocks import BLOCK_RESOLUTION, pack, unpack
+from lotus_recon.fusion.blocks import BLOCK_RESOLUTION, unpack
+from lotus_recon.fusion.confidence import vertex_confidence
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.free_space import blocks_before
 from lotus_recon.fusion.memory import FREE_SHARE, INTEGRATION_STEP, MemoryModel, free_memory_bytes
@@ -61,12 +63,15 @@ def fuse(
             f"the fused volume of {len(plan.blocks)} blocks holds no surface with a summed weight above "
             f"{options.advanced.min_fused_weight:g} (tsdf.advanced.min_fused_weight): {scan.cuts}"
         )
+    extracted = time.monotonic()
+    confidence = vertex_confidence(mesh.vertices, views.depth_maps(scan.max_depth), plan.truncation)
     seconds = {
         "scan": scanned - started,
         "integration": integrated - scanned,
-        "extraction": time.monotonic() - integrated,
+        "extraction": extracted - integrated,
+        "confidence": time.monotonic() - extracted,
     }
-    return mesh, {**_figures(scan, plan, device), "seconds": seconds}
+    return replace(mesh, confidence=confidence), {**_figures(scan, plan, device), "seconds": seconds}
 
 
 def _device(asked: str) -> str:
@@ -113,7 +118,6 @@ class _Grid:
 
     def __init__(self, plan: VolumePlan, weighted: bool, device: str) -> None:
         self._device = core.Device(device)
-        self._voxel_size = plan.voxel_size
         self._truncation_voxels = plan.truncation / plan.voxel_size
         voxel_block_grid: Any = open3d.t.geometry.VoxelBlockGrid
         self._grid = voxel_block_grid(
@@ -157,21 +161,8 @@ class _Grid:
         surface = self._grid.extract_triangle_mesh(weight_threshold=min_weight).cpu()
         if "indices" not in surface.triangle or len(surface.triangle.indices) == 0:
             return Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
-        vertices = surface.vertex.positions.numpy().astype(np.float32)
         return Mesh(
-            vertices,
+            surface.vertex.positions.numpy().astype(np.float32),
             surface.triangle.indices.numpy().astype(np.int32),
             np.clip(surface.vertex.colors.numpy().round(), 0, 255).astype(np.uint8),
-            confidence=self._confidence(vertices),
         )
-
-    def _confidence(self, vertices: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(V,) summed weight of the views at the voxel next to each vertex (V, 3), at most 1."""
-        voxel = np.round(vertices / self._voxel_size).astype(np.int64)
-        block, offset = np.divmod(voxel, BLOCK_RESOLUTION)
-        packed, which = np.unique(pack(block.T), return_inverse=True)
-        rows, found = self._grid.hashmap().find(self._tensor(unpack(packed)))
-        row = rows.cpu().numpy().astype(np.int64)[which]
-        x, y, z = offset.T
-        weight = self._grid.attribute("weight").cpu().numpy()[row, z, y, x, 0]
-        return np.where(found.cpu().numpy()[which], np.minimum(weight, 1), 0).astype(np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,7 +125,6 @@ class _Writer:
             if index not in excluded:
                 report = self._view(index, view, report)
             reports.append(report)
-        _warn(reports)
         return tuple(reports)
 
     def _view(self, index: int, view: View, report: ViewStereo) -> ViewStereo:
@@ -143,6 +142,8 @@ class _Writer:
             )
         else:
             report = replace(report, status="no_sources")
+            fate = "gets no depth" if guide.depth is None else "keeps its aligned depth"
+            log.warning("%s %s: no photo sees the same from another place", view.name, fate)
             if guide.depth is None:
                 return report
             confidence = np.where(guide.depth > 0, np.float32(FILLED_CONFIDENCE), np.float32(0))
@@ -183,9 +184,3 @@ class _Writer:
             median, p90 = np.percentile(before, [50, 90]).tolist()
             report = replace(report, median_before=median, p90_before=p90)
         return report
-
-
-def _warn(reports: Sequence[ViewStereo]) -> None:
-    for report in reports:
-        if report.status == "no_sources":
-            log.warning("%s keeps its aligned depth: no photo sees the same from another place", report.name)
