@@ -117,8 +117,8 @@ def run(inputs: Inputs, config: ConsistencyConfig, out_dir: Path) -> Consistency
     shutil.rmtree(work)
     if agreement >= config.advanced.max_agreement:
         log.warning(
-            "depth maps disagree by more than the largest width of agreement, %.1f %% of depth: expect a rough surface; "
-            "more photos that overlap, or better poses, help",
+            "depth maps disagree by more than the largest width of agreement, %.1f %% of depth: expect a rough "
+            "surface; more photos that overlap, or better poses, help",
             100 * agreement,
         )
     _warn(reports)

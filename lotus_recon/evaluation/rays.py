@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from lotus_recon.errors import InputError
-from lotus_recon.evaluation.mesh_sampling import hit_distances
 from lotus_recon.geometry.camera import pixel_index, rays_in_cam
 from lotus_recon.geometry.consistency import grid_samples
 from lotus_recon.geometry.pose import invert_rigid, transform
+from lotus_recon.meshing.ray_casting import hit_distances
 from lotus_recon.types import BoolArray, DepthMap, FloatArray, Mesh, Scene, View
 
 TEXTURES = ("none", "weak", "strong", "unknown")  # names of texture classes, in the order of their numbers

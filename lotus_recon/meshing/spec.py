@@ -22,7 +22,7 @@ def _run(context: Context[SceneJob], out_dir: Path) -> MeshResult:
     from lotus_recon.meshing import stage
 
     guide = _guide(context) if context.has(INTEGRATION) else None
-    inputs = stage.Inputs(context[FRAME].scene, context[FUSION].mesh_path, guide)
+    inputs = stage.Inputs(context[FRAME].scene, context[FUSION].mesh_path, context.folder(CONSISTENCY), guide)
     return stage.run(inputs, context.options(MeshConfig), out_dir)
 
 

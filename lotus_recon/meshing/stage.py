@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +15,18 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.gravity import estimate_up
 from lotus_recon.io.meshes import GLTF_FROM_CAM, gltf_from_up, read_mesh, write_glb, write_ply
+from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.meshing.cleaning import Cleaned, clean_mesh
 from lotus_recon.meshing.config import MeshConfig
 from lotus_recon.meshing.normal_guided import follow_normals, read_view_normals
+from lotus_recon.meshing.ray_casting import blocked_ratio
 from lotus_recon.types import Mesh, Scene, View
 from lotus_recon.workspace import write_json
 
+log = logging.getLogger(__name__)
+
 _SNAP_DEG = 5.0
+_BLOCKED = 0.02  # share of the rays to confident depth that the mesh blocks, from which a warning says so
 MESH_FILE, GLB_FILE, FIGURES_FILE = "mesh.ply", "mesh.glb", "mesh.json"
 
 
@@ -38,10 +44,11 @@ class NormalGuide:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What the stage reads. ``fused`` is the mesh file of fusion."""
+    """What the stage reads. ``fused`` is the mesh file of fusion, ``depth_dir`` holds the maps that were fused."""
 
     scene: Scene
     fused: Path
+    depth_dir: Path
     guide: NormalGuide | None = None  # None: vertices stay where fusion put them
 
 
@@ -83,7 +90,15 @@ def run(inputs: Inputs, config: MeshConfig, out_dir: Path) -> MeshResult:
     write_ply(out_dir / MESH_FILE, mesh)
     write_glb(out_dir / GLB_FILE, mesh, gltf_from_views(inputs.scene.views))
     seconds["writing"] = time.monotonic() - started
-    write_json(out_dir / FIGURES_FILE, _figures(replace(cleaned, mesh=mesh)) | {"seconds": seconds})
+    blocked = blocked_ratio(mesh, inputs.scene.views, SceneMaps(inputs.depth_dir, ("depth", "confidence")))
+    if blocked > _BLOCKED:
+        log.warning(
+            "the mesh hides %.1f %% of what photos surely show: --min-confidence 0.5 leaves out the surface that was "
+            "filled in, --background drop that of plain backgrounds",
+            100 * blocked,
+        )
+    figures = _figures(replace(cleaned, mesh=mesh)) | {"blocked_ratio": blocked, "seconds": seconds}
+    write_json(out_dir / FIGURES_FILE, figures)
     return MeshResult.load(out_dir)
 
 

@@ -15,7 +15,6 @@ from lotus_recon.alignment.control_points import held_out_points
 from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.config import Runtime
 from lotus_recon.datasets import hololens
-from lotus_recon.evaluation.mesh_sampling import hit_distances
 from lotus_recon.evaluation.metrics import mesh_metrics, point_to_mesh_distance
 from lotus_recon.evaluation.rays import RayShares, VisiblePoints, depth_points, hit_ratios, observed_points, ray_shares
 from lotus_recon.geometry.camera import rays_in_cam
@@ -26,6 +25,7 @@ from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.io.scene_maps import SceneMaps
+from lotus_recon.meshing.ray_casting import hit_distances
 from lotus_recon.mvs import stage as mvs
 from lotus_recon.mvs.config import MvsConfig
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, Mesh, Scene, View

@@ -24,7 +24,9 @@ def test_files_and_figures_agree(tmp_path: Path) -> None:
     fused = fusion.run(inputs, FusionConfig(), tmp_path)
     out = tmp_path / "mesh"
     out.mkdir()
-    result = stage.run(stage.Inputs(inputs.scene, fused.mesh_path), MeshConfig(max_triangles=3000), out)
+    result = stage.run(
+        stage.Inputs(inputs.scene, fused.mesh_path, inputs.depth_dir), MeshConfig(max_triangles=3000), out
+    )
     mesh = read_mesh(result.mesh_path)
     figures = stage.MeshResult.load(out).figures
     assert figures == result.figures
