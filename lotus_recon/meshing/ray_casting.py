@@ -46,7 +46,7 @@ def hit_distances(mesh: Mesh, origins: FloatArray, directions: FloatArray) -> ND
 
 
 def ray_scene(mesh: Mesh) -> tuple[Any, NDArray[np.float64]]:
-    """The triangles for queries, and the point that becomes the origin."""
+    """The triangles for queries, and the point (3,) that becomes the origin."""
     import open3d as o3d
 
     # Open3D computes in float32: far from the origin (georeferenced scenes) its resolution would be lost.

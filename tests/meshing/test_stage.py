@@ -35,6 +35,7 @@ def test_files_and_figures_agree(tmp_path: Path) -> None:
     np.testing.assert_allclose(figures["bounding_box"], [mesh.vertices.min(0), mesh.vertices.max(0)])
     assert abs(np.median(np.linalg.norm(mesh.vertices, axis=1)) - 1) < 0.02
     assert set(figures["seconds"]) == {"cleaning", "writing"}
+    assert figures["blocked_ratio"] < 0.01
     assert figures["seen_ratio"] == 1  # every view is fully confident
     assert mesh.confidence is not None
     assert (mesh.confidence == 1).all()
