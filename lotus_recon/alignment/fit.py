@@ -29,19 +29,19 @@ class DepthFit:
         return self.kind is DepthKind.AFFINE_DISPARITY
 
     def depth(self, values: FloatArray) -> NDArray[np.float64]:
-        """Depth of predicted values; NaN where it would not be positive."""
+        """Depth of predicted values (any shape); NaN where it would not be positive."""
         target = self.scale * np.asarray(values, np.float64) + self.shift
         target = np.where(target > 0, target, np.nan)
         return 1.0 / target if self.inverse else target
 
     def log_depth(self, values: FloatArray) -> NDArray[np.float64]:
-        """Logarithm of the depth of predicted values; NaN where it would not be positive."""
+        """Logarithm of the depth of predicted values (any shape); NaN where it would not be positive."""
         with np.errstate(invalid="ignore"):
             return np.log(self.depth(values))
 
 
 def target_of(kind: DepthKind, depth: FloatArray) -> NDArray[np.float64]:
-    """What ``scale * value + shift`` must give at pixels of known depth."""
+    """What ``scale * value + shift`` must give at pixels of known depth (N,)."""
     depth = np.asarray(depth, np.float64)
     return np.asarray(1.0 / depth if kind is DepthKind.AFFINE_DISPARITY else depth, np.float64)
 
@@ -212,5 +212,5 @@ def robust_weights(error: FloatArray, sigma: FloatArray, config: AlignmentConfig
 
 
 def robust_sigma(values: FloatArray) -> float:
-    """Standard deviation about zero, from the median of absolute values."""
+    """Standard deviation about zero of values (N,), from the median of their absolute values."""
     return float(MAD_TO_SIGMA * np.median(np.abs(values))) if len(values) else 0.0

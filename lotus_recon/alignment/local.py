@@ -67,7 +67,7 @@ class DepthDiscontinuities:
         return cls(across, down)
 
     def between(self, row: NDArray, col: NDArray, other_row: NDArray, other_col: NDArray) -> BoolArray:
-        """Whether both of the two rectangular ways from one pixel to the other cross a discontinuity."""
+        """(N,) whether both rectangular ways from one pixel to the other, rows and columns (N,), cross a discontinuity."""
         rows_first = (self.down[row, col] != self.down[other_row, col]) | (
             self.across[other_row, col] != self.across[other_row, other_col]
         )
@@ -142,7 +142,7 @@ class LocalField:
         return Nearest((distance / max(self.shape)) ** 2, self.residuals.log_ratio[index], weight)
 
     def without(self, drop: BoolArray) -> LocalField:
-        """The field without some of its points."""
+        """The field without the points to ``drop`` (N,)."""
         r = self.residuals
         kept = Residuals(r.xy[~drop], r.log_ratio[~drop], r.weight[~drop])
         return LocalField(kept, self.discontinuities, self.neighbours)

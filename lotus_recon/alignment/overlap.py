@@ -17,7 +17,7 @@ _CELLS = 4  # per side of an image; within one, errors of a map are taken as cor
 
 
 def sources_of(neighbours: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-    """Per view the views that have it for a neighbour, ascending: those whose samples are compared in it."""
+    """Per view the views (K,) that have it for a neighbour, ascending: those whose samples are compared in it."""
     sources: list[list[int]] = [[] for _ in neighbours]
     for i, targets in enumerate(neighbours):
         for j in targets:

@@ -34,6 +34,6 @@ def sample_without_jumps(values: FloatArray, valid: BoolArray, xy: FloatArray, j
 
 
 def value_range(values: FloatArray, valid: BoolArray) -> float:
-    """Spread of the valid values of a map: between their 2nd and 98th percentile."""
+    """Spread of the valid values of a map (H, W): between their 2nd and 98th percentile."""
     low, high = np.percentile(values[valid], [2, 98])
     return float(high - low)

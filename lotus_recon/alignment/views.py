@@ -136,7 +136,7 @@ class AlignedMap:
 
 
 def neighbours_of(views: Sequence[AlignedView], count: int) -> list[NDArray[np.int64]]:
-    """Per view the indices of the views that see most of it."""
+    """Per view the indices (K,) of the views that see most of it."""
     samples = []
     for aligned in views:
         coarse = aligned.predicted.coarse
