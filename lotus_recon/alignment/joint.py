@@ -98,7 +98,7 @@ def _valid_values(prediction: DepthMap) -> NDArray[np.float64]:
 def refine_jointly(
     views: Sequence[AlignedView], neighbours: Sequence[NDArray[np.int64]], maps: WorkingMaps, config: AlignmentConfig
 ) -> list[AlignedView]:
-    """The views with their fits refined together. ``neighbours`` lists per view the indices (K,) of those to compare with."""
+    """The views, fits refined together. ``neighbours``: per view the indices (K,) of those to compare with."""
     unknowns = _Unknowns(views, maps)
     sources = sources_of(neighbours)
     for _ in range(_STEPS):

@@ -67,7 +67,7 @@ class DepthDiscontinuities:
         return cls(across, down)
 
     def between(self, row: NDArray, col: NDArray, other_row: NDArray, other_col: NDArray) -> BoolArray:
-        """(N,) whether both rectangular ways from one pixel to the other, rows and columns (N,), cross a discontinuity."""
+        """(N,) whether both rectangular ways from pixels (N,) to others (N,) cross a discontinuity."""
         rows_first = (self.down[row, col] != self.down[other_row, col]) | (
             self.across[other_row, col] != self.across[other_row, other_col]
         )
