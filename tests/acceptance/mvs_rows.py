@@ -237,7 +237,14 @@ def rendered(work: Path) -> list[Row]:
             Row(run.name, "textured pixels within 1 % of true depth", f"{share:.3f}", ">= 0.97", share >= 0.97)
             for run, share in zip((black, house), right, strict=True)
         ],
-        *_ray_rows(house.name, _balcony(house, work / "facade"), 0.95, 0.02, seconds=house.seconds),
+        *_ray_rows(f"{house.name}: balcony, columns", _parts(house, work / "facade", _stands_out), 0.95, 0.02),
+        Row(
+            house.name,
+            "portico's roof, nearly black: met",
+            f"{_parts(house, work / 'facade', _roof).met:.3f}",
+            "",
+            None,
+        ),
     ]
 
 
@@ -272,17 +279,25 @@ def _seen_by(view: View, depth: NDArray, scene: Scene, truths: dict[str, dict[st
     return seen
 
 
-def _balcony(run: _Run, folder: Path) -> RayShares:
-    """Rays to what stands out from the wall: balcony slab and portico, not its rails."""
+def _stands_out(x: NDArray, y: NDArray, z: NDArray) -> BoolArray:
+    """What stands out from the wall of the facade: the slab of the balcony and the columns."""
+    return ((y < -0.2) & (np.abs(z - 3.07) < 0.1) & (x < -0.8)) | ((y < -1.2) & (z > 0.35) & (z < 2.68) & (x > 0.8))
+
+
+def _roof(x: NDArray, y: NDArray, z: NDArray) -> BoolArray:
+    """The roof of the portico, from all sides."""
+    return (y < -0.2) & (np.abs(z - 2.82) < 0.15) & (x > 0.8)
+
+
+def _parts(run: _Run, folder: Path, chosen: Callable[[NDArray, NDArray, NDArray], BoolArray]) -> RayShares:
+    """Rays to the part of the true surface that is chosen by place (x, y, z in metres)."""
     parts = []
     for index, view in enumerate(run.scene.views):
         true = load_arrays(folder / "truth" / f"{view.stem}.npz")
         cam = rays_in_cam(view.camera) * true["depth"][..., None]
         world = (cam - view.cam_from_world[:3, 3]) @ view.cam_from_world[:3, :3]
-        slab = (world[..., 1] < -0.2) & (np.abs(world[..., 2] - 3.07) < 0.1) & (world[..., 0] < -0.8)
-        portico = (world[..., 1] < -0.2) & (world[..., 2] > 0.35) & (world[..., 0] > 0.8)
-        chosen = true["depth_valid"] & (slab | portico)
-        parts.append(depth_points(view, index, DepthMap(true["depth"], chosen, DepthKind.SCENE), SAMPLES, None))
+        valid = true["depth_valid"] & chosen(*np.moveaxis(world, -1, 0))
+        parts.append(depth_points(view, index, DepthMap(true["depth"], valid, DepthKind.SCENE), SAMPLES, None))
     return ray_shares(hit_ratios(run.mesh, VisiblePoints.joined(parts)), TOLERANCE)
 
 
