@@ -231,6 +231,7 @@ def rendered(work: Path) -> list[Row]:
     )
     shares = _rays_to_surface(black, read_mesh(work / "black/mesh.ply"), TOLERANCE)
     right = [_textured_right(run, work / folder) for run, folder in ((black, "black"), (house, "facade"))]
+    roof = _parts(house, work / "facade", _roof).met
     return [
         *_ray_rows(black.name, shares, 0.95, 0.01, 0.03, black.seconds),
         *[
