@@ -239,13 +239,7 @@ def rendered(work: Path) -> list[Row]:
             for run, share in zip((black, house), right, strict=True)
         ],
         *_ray_rows(f"{house.name}: balcony, columns", _parts(house, work / "facade", _stands_out), 0.95, 0.02),
-        Row(
-            house.name,
-            "portico's roof, nearly black: met",
-            f"{_parts(house, work / 'facade', _roof).met:.3f}",
-            "",
-            None,
-        ),
+        Row(house.name, "portico's roof, nearly black: met", f"{roof:.3f}", "", None),
     ]
 
 
