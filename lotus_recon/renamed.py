@@ -39,6 +39,8 @@ RENAMED = {
     "scene.gravity": "frame.gravity",
     "scene.scale_from": "frame.scale_from",
 }
+# Groups whose options are gone but for those above. A config.yaml of an earlier release has them all.
+REMOVED = ("refinement",)
 # Old words of an option -> new ones.
 RENAMED_VALUES = {"holes": {"leave_out": "skip"}}
 
@@ -78,6 +80,9 @@ def with_new_names(config_type: Any, overlay: Mapping[str, Any], where: str) -> 
     old, values, renamed = old_keys(config_type), dict(leaves_of(overlay)), {}
     for path, value in values.items():
         key = ".".join(path)
+        if path[0] in REMOVED and key not in old:
+            log.warning("%s: %s went with the old search; it is ignored (now: mvs)", where, key)
+            continue
         option = old.get(key)
         if option is not None and option.path in values:
             raise InputError(f"{where}: {key} is the old name of {option.key}, which stands there too")

@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
     base = preset(multi_view_config(), "multi_view", argv)
     arguments = parse(lambda options: Arguments(options=options), base, "multi_view", argv)
-    from lotus_recon.recipes.engine import check_only, check_stage_names
+    from lotus_recon.recipes.engine import check_only, check_stage_names, check_wanted
     from lotus_recon.recipes.multi_view import check_job
     from lotus_recon.recipes.output_folder import claim
     from lotus_recon.workspace import Workspace
@@ -57,6 +57,7 @@ def run(argv: Sequence[str]) -> int:
     workspace = Workspace(arguments.out)
     with on_screen(arguments.quiet, arguments.verbose):
         job = check_job(arguments.source, arguments.options, arguments.out, arguments.only)
+        check_wanted(MULTI_VIEW, job, arguments.only, arguments.from_stage)
         with workspace.locked(), log_file(arguments.out):
             claim(workspace, arguments.options, {"scene": str(arguments.source.resolve())}, arguments.force)
             check_only(workspace, MULTI_VIEW, job, arguments.only)

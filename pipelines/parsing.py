@@ -137,7 +137,7 @@ def _what_is_wrong(entries: Sequence[Entry], argv: Sequence[str], prog: str) -> 
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
             hint = f"did you mean {close[0]}?" if close else f"see {prog} --help-all"
             return f"unknown option {name}; {hint}"
-    for name, after in zip(names, [*names[1:], "--"], strict=True):
+    for name, after in zip(names, [*names, "--"][1:], strict=True):
         if name in options and options[name].option.kind is not bool and after.startswith("--"):
             return f"{name}: needs a value; it must be {options[name].option.allowed}"
     missing = " ".join(entry.metavar for entry in entries if entry.is_positional)

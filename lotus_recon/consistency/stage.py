@@ -258,4 +258,9 @@ def _warn(reports: Sequence[ViewConsistency]) -> None:
     if much:
         listed = ", ".join(f"{report.name} ({report.contradicted:.0%})" for report in much[:5])
         more = f" and {len(much) - 5} more" if len(much) > 5 else ""
-        log.warning("other views contradict much of the depth of %s%s: it is dropped; check their poses", listed, more)
+        log.warning(
+            "other views contradict much of the depth of %s%s, which is dropped: it is poor there (with --no-mvs the "
+            "model's alone), or their poses are",
+            listed,
+            more,
+        )

@@ -20,8 +20,9 @@ Counts = NDArray[np.uint8]
 _WITHIN_PX = 1.0  # difference of surfaces that agree, in pixels of parallax
 _THROUGH_PX = 4.0  # difference beyond which a view surely looks past a surface
 _CERTAIN = 0.5  # certainty from which a surface is evidence against another
+MATCHED = 0.5  # certainty from which photos decide the depth of a pixel
 _ENOUGH = 2  # agreeing views that make a plane certain
-_MARGIN = 0.06  # of the cost, from which the photos' own agreement counts fully
+MARGIN = 0.06  # of the cost, from which the photos' own agreement counts fully
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ def agreement(photo: Photo, planes: Floats, others: Sequence[Photo], surfaces: S
 
 def certainty(estimate: Estimate, agreeing: Counts) -> Floats:
     """(H, W) 0 to 1: planes are certain where other views found the same and the photos tell them from others."""
-    told_apart = np.clip(estimate.margin / _MARGIN, 0, 1)
+    told_apart = np.clip(estimate.margin / MARGIN, 0, 1)
     return (told_apart * np.minimum(agreeing, _ENOUGH) / _ENOUGH).astype(np.float32)
 
 

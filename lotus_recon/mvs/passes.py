@@ -10,7 +10,7 @@ from cachetools import LRUCache, cached
 
 from lotus_recon.errors import InputError
 from lotus_recon.io.maps import load_arrays, save_arrays
-from lotus_recon.mvs.agreement import agreement, certainty
+from lotus_recon.mvs.agreement import MARGIN, MATCHED, agreement, certainty
 from lotus_recon.mvs.config import SearchConfig
 from lotus_recon.mvs.scene import StereoScene
 from lotus_recon.mvs.search import Estimate, search
@@ -72,6 +72,12 @@ class Pass:
         surfaces = [Surface(each.planes, np.zeros(each.cost.shape, np.float32)) for each in found]
         agreeing = agreement(photo, estimate.planes, others, surfaces).agreeing
         return Surface(estimate.planes, certainty(estimate, agreeing))
+
+    def agreement(self, index: int) -> float:
+        """Share of the pixels of a view that photos tell apart whose depth other views agree with; 1 without any."""
+        told_apart = self.estimate(index).margin >= MARGIN
+        certain = self.surface(index).certainty >= MATCHED
+        return float(certain[told_apart].mean()) if told_apart.any() else 1.0
 
     def _path(self, index: int) -> Path:
         return self._folder / f"{self._scene.views[index].stem}.npz"

@@ -21,12 +21,12 @@ class ViewStereo:
     """
 
     name: str
-    status: str  # matched | no_sources | excluded
+    status: str  # matched | aligned (stereo is no better than what was predicted) | no_sources | excluded
     sources: int = 0  # photos it was compared with
     matched: float | None = None  # share whose depth the photos decide
     filled: float | None = None  # share that was completed from its surroundings and the network
     background: float | None = None  # share that is uniform background, without depth
-    agreement: float | None = None  # share of its depth, as matched, that other views agree with
+    agreement: float | None = None  # share of what it shows that other views agree with
     points: int = 0  # sparse points that were scored
     median_before: float | None = None  # of the aligned depth
     p90_before: float | None = None

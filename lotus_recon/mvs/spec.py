@@ -29,6 +29,9 @@ def _run(context: Context[SceneJob], out_dir: Path) -> MvsResult:
         held_out=config.holdout_strict and config.holdout > 0,
         runtime=context.runtime,
         prediction_dir=context.folder(PREDICTION),
+        predicted_error={
+            view.name: view.median_before for view in context[ALIGNMENT].views if view.median_before is not None
+        },
     )
     return stage.run(inputs, context.options(MvsConfig), out_dir)
 

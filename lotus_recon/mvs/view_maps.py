@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.mvs.agreement import agreement
+from lotus_recon.mvs.agreement import MATCHED, agreement
 from lotus_recon.mvs.background import Background, background
 from lotus_recon.mvs.completion import complete
 from lotus_recon.mvs.guides import Guide
@@ -17,7 +17,6 @@ from lotus_recon.mvs.sources import Floats, Photo, Surface
 from lotus_recon.mvs.trust import trusted
 from lotus_recon.types import BoolArray
 
-MATCHED = 0.5  # certainty from which photos decide the depth of a pixel
 FILLED_CONFIDENCE = 0.02  # of depth that no photo decides: less than of any that one does
 
 

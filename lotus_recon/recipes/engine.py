@@ -31,7 +31,7 @@ def run_stages(
     """
     stages = stages_of(table, job)
     check_stage_names(table, only, from_stage)
-    _check_wanted(table, stages, only, from_stage)
+    check_wanted(table, job, only, from_stage)
     context = Context(workspace, job, stages)
     names = [stage.name for stage in stages]
     again = set(names[names.index(from_stage) :]) if from_stage else set()
@@ -80,7 +80,9 @@ def check_stage_names(table: Table[J], only: str | None, from_stage: str | None)
         raise InputError("--only and --from exclude each other")
 
 
-def _check_wanted(table: Table[J], stages: Table[J], only: str | None, from_stage: str | None) -> None:
+def check_wanted(table: Table[J], job: J, only: str | None, from_stage: str | None) -> None:
+    """Raise InputError when the options of the job leave out the stage that ``only`` or ``from_stage`` asks for."""
+    stages = stages_of(table, job)
     for option, name in (("--only", only), ("--from", from_stage)):
         if name is not None and all(stage.name != name for stage in stages):
             refuse_unwanted(next(stage for stage in table if stage.name == name), option)

@@ -16,10 +16,11 @@ from lotus_recon import threads
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import angle_deg, normals_from_depth
 from lotus_recon.io.maps import load_arrays, load_prediction, save_prediction
+from lotus_recon.mvs.agreement import MATCHED
 from lotus_recon.mvs.config import AdvancedMvs, MvsConfig
 from lotus_recon.mvs.results import MvsResult, ViewStereo
 from lotus_recon.mvs.stage import run
-from lotus_recon.mvs.view_maps import FILLED_CONFIDENCE, MATCHED
+from lotus_recon.mvs.view_maps import FILLED_CONFIDENCE
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction, Scene, SparsePoints, View
 from tests.alignment.analytic import true_depth
 from tests.mvs.scenes import OnDisk, bent, sparse_points, views, write, write_aligned
@@ -153,7 +154,7 @@ def test_a_wrong_pose_among_good_ones_is_excluded_with_a_warning(
     assert not result.depth_file(seen[2].name).exists()
     assert [record.getMessage().split(" is excluded")[0] for record in caplog.records] == [seen[2].name]
     shares = [report.agreement for report in result.views if report.agreement is not None]
-    assert f"other views agree with {100 * shares[2]:.0f} % of its depth" in caplog.text
+    assert f"other views agree with {100 * shares[2]:.0f} % of what it shows" in caplog.text
     assert f"(median of this scene: {100 * np.median(shares):.0f} %)" in caplog.text
     assert right(result, (*seen[:2], *seen[3:])) > 0.75
 
@@ -304,3 +305,23 @@ def test_a_report_comes_back_and_a_broken_one_is_named(tmp_path: Path) -> None:
     (tmp_path / "mvs.json").write_text('{"held_out": true, "views": [{"nam": 1}]}')
     with pytest.raises(InputError, match=r"mvs\.json cannot be read"):
         MvsResult.load(tmp_path)
+
+
+@pytest.mark.parametrize(("predicted_error", "status"), [(1e-5, "aligned"), (0.05, "matched"), (None, "matched")])
+def test_predicted_depth_that_is_better_than_stereo_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, predicted_error: float | None, status: str
+) -> None:
+    """That of a depth sensor, say. Where nothing was held out nobody knows."""
+    seen = views()
+    inputs = write(tmp_path, seen, points=sparse_points()).inputs(None)
+    errors_of = {} if predicted_error is None else {view.name: predicted_error for view in seen}
+    every_point = np.ones(len(inputs.scene.points.xyz), bool)
+    with caplog.at_level(logging.WARNING):
+        result = run(replace(inputs, predicted_error=errors_of, scored_points=every_point), CONFIG, tmp_path / "out")
+    assert {report.status for report in result.views} == {status}
+    kept = status == "aligned"
+    assert ("aligned depth is kept" in caplog.text) == kept
+    if kept:
+        arrays = load_arrays(result.depth_file(seen[0].name))
+        np.testing.assert_allclose(arrays["depth"], bent(seen[0], 0.06), rtol=1e-5)
+        assert (arrays["confidence"] == 1).all()

@@ -9,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.geometry.camera import rays_in_cam
+from lotus_recon.mvs.agreement import MATCHED
 from lotus_recon.mvs.background import Background
 from lotus_recon.mvs.guides import Guide
 from lotus_recon.mvs.planes import planes_of
 from lotus_recon.mvs.sources import Surface
-from lotus_recon.mvs.view_maps import FILLED_CONFIDENCE, MATCHED, DenseMap, dense_map
+from lotus_recon.mvs.view_maps import FILLED_CONFIDENCE, DenseMap, dense_map
 from tests.mvs.scenes import MIDDLE, Shot, middle, others, shot, views
 
 BLOCK = np.zeros((120, 160), bool)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from lotus_recon.config import load_config, overlaid
 from lotus_recon.datasets.rgbd_folder import FolderSpec
@@ -263,3 +264,30 @@ def test_the_page_shows_advanced_options_as_a_user_writes_them() -> None:
     content = yaml.safe_load("alignment: {advanced: {ransac_iterations: 1000}}")
     assert overlaid(multi_view_config()(), content, "x").alignment.advanced.ransac_iterations == 1000
     assert "`alignment.advanced.ransac_iterations`" in option_docs.page()
+
+
+def test_a_config_of_the_release_before_works(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It has every option of the old search."""
+    file = tmp_path / "config.yaml"
+    file.write_text("refinement: {refine: false, advanced: {passes: 1, sgm_p1: 0.03, best_sources: 3}}\n")
+    config: Any = load_config(multi_view_config(), file)
+    assert (config.mvs.mvs, config.mvs.advanced.passes) == (False, 1)
+    assert "refinement.advanced.sgm_p1 went with the old search" in caplog.text
+
+
+@pytest.mark.parametrize("options", [["--only", "mvs", "--no-mvs"], ["--from", "integration"]])
+def test_a_stage_that_the_options_leave_out_is_refused_before_anything_is_written(
+    tmp_path: Path, options: list[str]
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (64, 48)).save(photos / name)
+    with pytest.raises(InputError, match="has no such stage"):
+        multi_view.run([str(photos), "--out", str(out), *options])
+    assert not out.exists()
+
+
+def test_no_arguments_get_one_line() -> None:
+    with pytest.raises(InputError, match=r"^give FOLDER"):
+        multi_view.run([])
