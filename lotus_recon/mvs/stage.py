@@ -42,6 +42,7 @@ _FEWEST_POINTS = 10  # sparse points of a view, at which stereo is compared with
 # Ratio of their errors from which stereo is no better: with networks 0.01 to 0.1 on all sets, with the depth of a
 # sensor in a room with little texture 0.9.
 _NO_BETTER = 0.4
+_KEPT_CONFIDENCE = 0.45  # of predicted depth that is kept: high, but what it does not show is no evidence to carve by
 _PASSES = "passes"  # estimates of every pass while the stage runs
 
 
@@ -158,7 +159,7 @@ class _Writer:
     def _view(self, index: int, view: View, report: ViewStereo) -> ViewStereo:
         guide = self._guides.guide(view)
         if guide.depth is not None and self._keeps_aligned:
-            report, dense = replace(report, status="aligned"), _as_aligned(guide.depth, 1.0)
+            report, dense = replace(report, status="aligned"), _as_aligned(guide.depth, _KEPT_CONFIDENCE)
         elif self._found.has(index):
             dense = self._dense(index, view, guide)
             report = self._matched(report, index, guide, dense)
