@@ -16,6 +16,8 @@ from lotus_recon.fusion.volume_config import TsdfConfig
 
 log = logging.getLogger(__name__)
 
+# Half width of the averaged band, in voxels. Without a confidence depth may be as noisy as a sensor's.
+_WEIGHTED_BAND, _PLAIN_BAND = 4.0, 8.0
 MAX_COARSENING = 4.0  # voxels grow at most by this factor to fit the budget; beyond, the mesh would be another one
 
 
@@ -55,7 +57,8 @@ def plan_volume(scan: DepthScan, config: TsdfConfig, memory: MemoryModel, budget
 
 
 def _plan(scan: DepthScan, voxel_size: float, config: TsdfConfig, memory: MemoryModel) -> VolumePlan:
-    truncation = config.advanced.truncation_voxels * voxel_size
+    voxels = config.advanced.truncation_voxels or (_WEIGHTED_BAND if scan.weighted else _PLAIN_BAND)
+    truncation = voxels * voxel_size
     of_view = blocks_per_view(scan, voxel_size, truncation)
     blocks = np.unique(np.concatenate(of_view))
     return VolumePlan(voxel_size, truncation, of_view, blocks, memory.estimate_bytes(len(blocks)))

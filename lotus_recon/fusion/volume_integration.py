@@ -54,8 +54,9 @@ def fuse(
     scanned = time.monotonic()
     grid = _Grid(plan, scan.weighted, device)
     for (view, depth_map, rgb), packed in zip(views.maps(scan.max_depth), plan.blocks_of_view, strict=True):
-        before = blocks_before(view, depth_map, plan.blocks, plan.voxel_size)
-        grid.integrate(view, depth_map, rgb, unpack(np.union1d(packed, before)))
+        # Only confidence tells which depth is evidence that the space before it is free.
+        carved = blocks_before(view, depth_map, plan.blocks, plan.voxel_size) if scan.weighted else packed[:0]
+        grid.integrate(view, depth_map, rgb, unpack(np.union1d(packed, carved)))
     integrated = time.monotonic()
     mesh = grid.mesh(options.advanced.min_fused_weight)
     if len(mesh.triangles) == 0:

@@ -63,7 +63,7 @@ def test_files_and_figures_agree(tmp_path: Path) -> None:
     assert figures["vertices"] == len(mesh.vertices)
     assert mesh.normals is not None
     assert figures["views"] == 8
-    assert figures["truncation"] == pytest.approx(4 * figures["voxel_size"])
+    assert figures["truncation"] == pytest.approx(8 * figures["voxel_size"])  # no confidence
     assert set(figures["seconds"]) == {"scan", "integration", "extraction", "confidence", "writing"}
     assert str(tmp_path) not in json.dumps(figures)
 
