@@ -52,12 +52,8 @@ def false_surface(mesh: Mesh) -> int:
     return int((mesh.vertices[:, 2] < 0.9 * WALL).sum())
 
 
-@pytest.mark.parametrize(("sure", "false"), [(1.0, 0.3), (None, None)])
-def test_what_confident_views_see_through_goes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sure: float | None, false: float | None
-) -> None:
-    """With weights, and with every pixel counted alike."""
-    inputs = write(tmp_path, sure, false)
+def test_what_confident_views_see_through_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = write(tmp_path, 1.0, 0.3)
     assert false_surface(fused(tmp_path / "carved", inputs)) == 0
 
     def none_before(*_: Any) -> NDArray[np.int64]:
@@ -67,8 +63,10 @@ def test_what_confident_views_see_through_goes(
     assert false_surface(fused(tmp_path / "kept", inputs)) > 100
 
 
-def test_what_unsure_views_see_through_stays(tmp_path: Path) -> None:
-    assert false_surface(fused(tmp_path / "out", write(tmp_path, 0.45, 0.3))) > 100
+@pytest.mark.parametrize(("sure", "false"), [(0.45, 0.3), (None, None)])
+def test_what_unsure_views_see_through_stays(tmp_path: Path, sure: float | None, false: float | None) -> None:
+    """And what views without any confidence do, as those of a sensor."""
+    assert false_surface(fused(tmp_path / "out", write(tmp_path, sure, false))) > 100
 
 
 def test_the_wall_behind_stays_and_every_vertex_knows_its_confidence(tmp_path: Path) -> None:

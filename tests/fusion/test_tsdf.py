@@ -11,7 +11,7 @@ import trimesh
 from scipy.spatial import KDTree
 
 from lotus_recon.errors import FusionError
-from lotus_recon.fusion import stage
+from lotus_recon.fusion import stage, volume_integration
 from lotus_recon.fusion.config import AdvancedFusion, FusionConfig
 from lotus_recon.fusion.volume_config import AdvancedTsdf, TsdfConfig
 from lotus_recon.geometry.triangles import triangle_area_vectors
@@ -99,13 +99,16 @@ def test_confidence_acts_where_it_is_low(tmp_path: Path) -> None:
     np.testing.assert_allclose(right[:, 2], 2.02, atol=1e-5)
 
 
-def test_weighted_and_counted_integration_agree(tmp_path: Path) -> None:
+def test_weighted_and_counted_integration_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for carving, which only weights do."""
+    monkeypatch.setattr(volume_integration, "blocks_before", lambda *_: np.zeros(0, np.int64))
     plain, inputs = tmp_path / "plain", scenes.sphere(tmp_path / "plain", n_views=6)
-    counted, _ = fused(plain, inputs)
+    config = TsdfConfig(advanced=AdvancedTsdf(truncation_voxels=6))
+    counted, _ = fused(plain, inputs, config)
     for view in inputs.scene.views:
         depth = scenes.sphere_depth(view, 1.0)
-        scenes.write_view(tmp_path / "weighted", view, depth, np.full(depth.shape, 0.5))
-    weighted, _ = fused(tmp_path / "weighted", scenes.inputs(tmp_path / "weighted", inputs.scene.views))
+        scenes.write_view(tmp_path / "weighted", view, depth, np.full(depth.shape, 0.9))
+    weighted, _ = fused(tmp_path / "weighted", scenes.inputs(tmp_path / "weighted", inputs.scene.views), config)
     assert len(weighted.triangles) == pytest.approx(len(counted.triangles), rel=1e-3)
     for one, other in ((weighted, counted), (counted, weighted)):
         distance, _ = KDTree(one.vertices).query(other.vertices)
