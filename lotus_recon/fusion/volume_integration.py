@@ -65,7 +65,9 @@ def fuse(
             f"{options.advanced.min_fused_weight:g} (tsdf.advanced.min_fused_weight): {scan.cuts}"
         )
     extracted = time.monotonic()
-    confidence = vertex_confidence(mesh.vertices, views.depth_maps(scan.max_depth), plan.truncation)
+    confidence = np.ones(len(mesh.vertices), np.float32)
+    if scan.weighted:
+        confidence = vertex_confidence(mesh.vertices, views.depth_maps(scan.max_depth), plan.truncation)
     seconds = {
         "scan": scanned - started,
         "integration": integrated - scanned,
