@@ -56,6 +56,7 @@ APART |= {"prediction.model", "prediction.task", "prediction.depth_space", "pred
 VALUES = {
     "mvs.advanced.match_size": 64,
     "mesh.max_triangles": 4,
+    "tsdf.advanced.truncation_voxels": 6.0,
     "runtime.device": "cpu",
     "runtime.dtype": "float32",
 }
