@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.fusion.free_space import SURE
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.consistency import grid_samples
 from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.types import FloatArray, Mesh, View
 
 _SAMPLES = 2000  # rays of a view
-_SURE = 0.5  # confidence of depth from which a surface before it is wrong
 _TOLERANCE = 0.02  # of the distance
 
 
@@ -26,7 +26,7 @@ def blocked_ratio(mesh: Mesh, views: Sequence[View], maps: SceneMaps) -> float:
             continue
         one = maps.load(view)
         depth = one.depth_or_zero
-        row, col = grid_samples((depth > 0) & (one.weight >= _SURE), _SAMPLES)
+        row, col = grid_samples((depth > 0) & (one.weight >= SURE), _SAMPLES)
         rays = rays_in_cam(view.camera)[row, col] @ view.cam_from_world[:3, :3]  # z = 1: depth is in their lengths
         hits = hit_distances(mesh, np.broadcast_to(view.center_in_world, rays.shape), rays)
         blocked += int((hits < (1 - _TOLERANCE) * depth[row, col]).sum())

@@ -19,8 +19,7 @@ Counts = NDArray[np.uint8]
 
 _WITHIN_PX = 1.0  # difference of surfaces that agree, in pixels of parallax
 _THROUGH_PX = 4.0  # difference beyond which a view surely looks past a surface
-_CERTAIN = 0.5  # certainty from which a surface is evidence against another
-MATCHED = 0.5  # certainty from which photos decide the depth of a pixel
+MATCHED = 0.5  # certainty from which photos decide the depth of a pixel, and it is evidence against other surfaces
 _ENOUGH = 2  # agreeing views that make a plane certain
 MARGIN = 0.06  # of the cost, from which the photos' own agreement counts fully
 
@@ -83,4 +82,4 @@ def is_met(planes: Any, sources: Sources, j: Any, row: int, col: int) -> int:
     error, sure = depth_error_px(sources.maps, place, j, u, v, w / Z0, pixels)
     if abs(error) < F(_WITHIN_PX):
         return 1
-    return -1 if error > F(_THROUGH_PX) and sure >= F(_CERTAIN) else 0
+    return -1 if error > F(_THROUGH_PX) and sure >= F(MATCHED) else 0
