@@ -299,7 +299,8 @@ def _parts(run: _Run, folder: Path, chosen: Callable[[NDArray, NDArray, NDArray]
 def starts(data: Path, work: Path) -> list[Row]:
     """The fountain from three starts: the aligned maps of nano, none (sparse points alone), and a constant depth."""
     scene, held, given = _given_points(data / "colmap_gt", None, work)
-    multi_view(data / "images", work / "out", "--holdout-strict", "--poses", str(given), "--only", "alignment")
+    for stage in ("sfm", "frame", "images", "prediction", "alignment"):
+        multi_view(data / "images", work / "out", "--holdout-strict", "--poses", str(given), "--only", stage)
     posed = read_colmap_scene(work / "out/sfm/sparse")
     for view in posed.views:
         depth = np.full((view.camera.height, view.camera.width), _median_depth(posed, view), np.float32)
