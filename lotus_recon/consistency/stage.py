@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 
 REPORT = "consistency.json"
 _WORK = "work"  # folder for what is compared; removed when the stage is done
-_SPREAD_SAMPLES = 2000  # pixels per view that measure how well maps agree
+_SPREAD_SAMPLES = 2000  # pixels per pair of views that measure how well maps agree
+_MOST_SPREAD_SAMPLES = 1_000_000  # of all pairs: memory must not grow with the number of views
 _MUCH_CONTRADICTED = 0.2  # share of the pixels of a view, beyond which a warning says so
 _PRIOR = 1.0  # votes that the confidence of an unseen pixel counts for
 
@@ -202,7 +203,8 @@ def _without_flying(view: View, maps: ViewMaps, config: ConsistencyConfig) -> Bo
 def _measured_agreement(compared: _Compared, config: ConsistencyConfig) -> float:
     """Relative difference up to which maps agree: some standard deviations of what one surface shows in two maps."""
     advanced = config.advanced
-    median = disagreement(compared.pairs(), _SPREAD_SAMPLES)
+    pairs = max(sum(map(len, compared.neighbours)), 1)
+    median = disagreement(compared.pairs(), min(_SPREAD_SAMPLES, _MOST_SPREAD_SAMPLES // pairs + 1))
     if median is None:
         return advanced.max_agreement
     sigma = MAD_TO_SIGMA * median
