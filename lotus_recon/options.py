@@ -31,7 +31,7 @@ class OptionError(InputError):
     """A value that its option does not take: which one, the value, what is allowed."""
 
     def __init__(self, shown: str, value: Any, allowed: str) -> None:
-        super().__init__(f"{shown} {_text(value)}: must be {allowed}")
+        super().__init__(f"{shown} {text_of(value)}: must be {allowed}")
         self.shown, self.value, self.allowed = shown, value, allowed
 
 
@@ -182,9 +182,10 @@ def _choice(value: Any, choices: Any) -> Any:
     return choices[value] if isinstance(choices, dict) else value
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value of an option as a message shows it."""
     if isinstance(value, list | tuple):
-        return " ".join(_text(item) for item in value) or "(empty)"
+        return " ".join(text_of(item) for item in value) or "(empty)"
     return "none" if value is None else str(value)
 
 

@@ -50,7 +50,7 @@ def run(argv: Sequence[str]) -> int:
     arguments = parse(lambda options: Arguments(options=options), base, "multi_view", argv)
     from lotus_recon.recipes.engine import check_only, check_stage_names, check_wanted
     from lotus_recon.recipes.multi_view import check_job
-    from lotus_recon.recipes.output_folder import claim
+    from lotus_recon.recipes.output_folder import check_owners, claim
     from lotus_recon.workspace import Workspace
 
     check_stage_names(MULTI_VIEW, arguments.only, arguments.from_stage)
@@ -58,9 +58,11 @@ def run(argv: Sequence[str]) -> int:
     with on_screen(arguments.quiet, arguments.verbose):
         job = check_job(arguments.source, arguments.options, arguments.out, arguments.only)
         check_wanted(MULTI_VIEW, job, arguments.only, arguments.from_stage)
+        owners = {"scene": str(arguments.source.resolve())}
+        check_owners(workspace, owners, arguments.force)
+        check_only(workspace, MULTI_VIEW, job, arguments.only)
         with workspace.locked(), log_file(arguments.out):
-            claim(workspace, arguments.options, {"scene": str(arguments.source.resolve())}, arguments.force)
-            check_only(workspace, MULTI_VIEW, job, arguments.only)
+            claim(workspace, arguments.options, owners, arguments.force)
             return status_of(lambda: _work(job, workspace, arguments))
 
 

@@ -55,7 +55,7 @@ def run(argv: Sequence[str]) -> int:
     arguments = parse(lambda options: Arguments(options=options), base, "single_view", argv)
     from lotus_recon.recipes.engine import check_stage_names
     from lotus_recon.recipes.output_folder import claim
-    from lotus_recon.recipes.single_view import PhotoSelection, check_job, run_job
+    from lotus_recon.recipes.single_view import PhotoSelection, check_job, check_only_photos, run_job
     from lotus_recon.workspace import Workspace
 
     check_stage_names(SINGLE_VIEW, arguments.only, arguments.from_stage)
@@ -63,6 +63,7 @@ def run(argv: Sequence[str]) -> int:
     workspace = Workspace(arguments.out)
     with on_screen(arguments.quiet, arguments.verbose):
         job = check_job(arguments.photos, arguments.options, arguments.out)
+        check_only_photos(job, workspace, arguments.only)
         with workspace.locked(), log_file(arguments.out):
             owners = {one.photo.stem: str(one.photo.path.resolve()) for one in job.photos}
             claim(workspace, arguments.options, owners, arguments.force)

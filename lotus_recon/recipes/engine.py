@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from lotus_recon import native
-from lotus_recon.config import Runtime, nearest
+from lotus_recon.config import Runtime, load_config, nearest
 from lotus_recon.errors import InputError
+from lotus_recon.options import leaf_options, text_of
 from lotus_recon.stages import Context, J, StageSpec, options_of, reads_of, refuse_unwanted, selected, stages_of
 from lotus_recon.workspace import Hashes, Workspace, to_plain
 
 Table = Sequence[StageSpec[J, Any]]
+
+_UNKNOWN = "other input, or options of an interrupted run"
 
 
 def run_stages(
@@ -62,12 +67,16 @@ def hashes(stage: StageSpec[J, Any], context: Context[J]) -> Hashes:
     """What a stage of a job is to be made with. Raises InputError when a stage that it reads was never finished."""
     job, workspace = context.job, context.workspace
     upstream = {read.name: workspace.stage_fingerprint(read.place(job)) for read in reads_of(stage, context.stages)}
-    inputs = {**stage.inputs(job), **upstream}
-    runtime = {name: getattr(options_of(job.config, Runtime), name) for name in stage.runtime(job)}
-    options = to_plain(stage.options(job), paths=False)
+    options, inputs = _made_with(stage, job)
     # A result that repeats bit for bit serves a run that does not ask for that, not the other way round.
-    also = [{"options": options, **runtime, "deterministic": True}] if runtime.get("deterministic") is False else []
-    return Hashes.of({"options": options, **runtime}, inputs, also)
+    also = [{**options, "deterministic": True}] if options.get("deterministic") is False else []
+    return Hashes.of(options, {**inputs, **upstream}, also)
+
+
+def _made_with(stage: StageSpec[J, Any], job: J) -> tuple[dict[str, Any], Mapping[str, str]]:
+    """The options that a stage depends on, and the fingerprints of the files that it reads from outside."""
+    runtime = {name: getattr(options_of(job.config, Runtime), name) for name in stage.runtime(job)}
+    return {"options": to_plain(stage.options(job), paths=False), **runtime}, stage.inputs(job)
 
 
 def check_stage_names(table: Table[J], only: str | None, from_stage: str | None) -> None:
@@ -89,14 +98,60 @@ def check_wanted(table: Table[J], job: J, only: str | None, from_stage: str | No
 
 
 def check_only(workspace: Workspace, table: Table[J], job: J, only: str | None) -> None:
-    """Raise InputError when a stage that ``only`` reads has not been run yet."""
+    """Raise InputError when a stage before ``only`` has not been run yet, or with other options or input than now."""
     stages = stages_of(table, job)
-    reads = next((reads_of(stage, stages) for stage in stages if stage.name == only), ())
-    missing = [stage.name for stage in reads if not workspace.is_finished(stage.place(job))]
+    stage = next((stage for stage in stages if stage.name == only), None)
+    if stage is None:
+        return
+    missing = [read.name for read in reads_of(stage, stages) if not workspace.is_finished(read.place(job))]
     if missing:
         raise InputError(
             f"--only {only} needs {', '.join(missing)}, not yet run in {workspace.root}: run without --only"
         )
+    before = _before(stage, stages)
+    stale = [other for other in before if other.name in missing_stages(workspace, before, job)]
+    if stale:
+        names, why = ", ".join(other.name for other in stale), _why_stale(workspace, stale, stages, job)
+        raise InputError(
+            f"--only {only} needs {names}, out of date in {workspace.root} ({why}): run without --only to compute "
+            "again what differs, or repeat the earlier options"
+        )
+
+
+def _before(stage: StageSpec[J, Any], stages: Table[J]) -> Table[J]:
+    """The stages that lead to a stage, in order, without it."""
+    names: set[str] = set()
+    for other in reversed(stages):
+        if other.name == stage.name or other.name in names:
+            names |= {read.name for read in reads_of(other, stages)}
+    return tuple(other for other in stages if other.name in names)
+
+
+def _why_stale(workspace: Workspace, stale: Table[J], stages: Table[J], job: J) -> str:
+    """Which options of the last run the ``stale`` stages were made with, and what they are now."""
+    try:
+        last = _with_config(job, load_config(type(job.config), workspace.config_file))
+    except InputError:  # there is none, or that of another release
+        return _UNKNOWN
+    context = Context(workspace, last, stages)
+    made_by_it = [stage for stage in stale if workspace.is_current(stage.place(last), hashes(stage, context))]
+    changes = dict.fromkeys(change for stage in made_by_it for change in _changes(stage, last, job))
+    return f"made with {', '.join(changes)}" if changes else _UNKNOWN
+
+
+def _changes(stage: StageSpec[J, Any], last: J, job: J) -> Iterator[str]:
+    """The options that a stage depends on and that differ between two jobs: ``--voxel-size 0.1, now 0.2``."""
+    for option in leaf_options(type(job.config)):
+        group = option.path[0]
+        before, now = (functools.reduce(getattr, option.path, each.config) for each in (last, job))
+        only_this_group = dataclasses.replace(job.config, **{group: getattr(last.config, group)})
+        if before != now and _made_with(stage, job) != _made_with(stage, _with_config(job, only_this_group)):
+            yield f"{option.key if option.is_advanced else option.flag} {text_of(before)} (now {text_of(now)})"
+
+
+def _with_config(job: J, config: Any) -> J:
+    changed: J = dataclasses.replace(cast(Any, job), config=config)
+    return changed
 
 
 def check_stages(table: Table[J], job: J, only: str | None = None) -> None:

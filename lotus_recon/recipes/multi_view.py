@@ -16,7 +16,7 @@ from lotus_recon.models.config import PredictionConfig
 from lotus_recon.recipes.base import Begin, Done, Plan, Selection, Source, StageRun, Step, run_id
 from lotus_recon.recipes.config import MultiViewConfig, SceneConfig
 from lotus_recon.recipes.engine import check_only, check_stages, missing_stages, run_stages
-from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, claim
+from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, check_owners, claim
 from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
 from lotus_recon.scene_job import SceneJob, is_video
 from lotus_recon.sfm.config import SfmConfig
@@ -103,7 +103,9 @@ class MultiView:
 
     def check(self, source: Source, config: Any, selection: Selection) -> None:
         """See ``Recipe``."""
-        check_job(_path(source), config, source.out, selection.only)
+        job, workspace = check_job(_path(source), config, source.out, selection.only), Workspace(source.out)
+        check_owners(workspace, _owners(job), selection.force)
+        check_only(workspace, MULTI_VIEW, job, selection.only)
 
     def plan(self, source: Source, config: Any, selection: Selection, workspace: Workspace) -> Plan:
         """See ``Recipe``."""
@@ -130,8 +132,7 @@ class MultiView:
     ) -> Done:
         """See ``Recipe``."""
         job = scene_job(_path(source), config, source.out)
-        claim(workspace, config, {"scene": str(job.source.resolve())}, selection.force)
-        check_only(workspace, MULTI_VIEW, job, selection.only)
+        claim(workspace, config, _owners(job), selection.force)
         stages = stages_of(MULTI_VIEW, job)
         if selection.force:
             for stage in selected(stages, selection.only):
@@ -145,6 +146,10 @@ class MultiView:
             if workspace.is_finished(stage.place(job)) and step in (None, stage.name)
         ]
         return Done(tuple(rows), figures=scene_figures(workspace.root))
+
+
+def _owners(job: SceneJob) -> dict[str, str]:
+    return {"scene": str(job.source.resolve())}
 
 
 def _path(source: Source) -> Path:

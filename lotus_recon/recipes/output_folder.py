@@ -38,11 +38,10 @@ def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | N
         )
 
 
-def claim(workspace: Workspace, config: Any, owners: Mapping[str, str], force: bool) -> None:
-    """Write down what the folder is for, and the resolved configuration as config.yaml.
+def check_owners(workspace: Workspace, owners: Mapping[str, str], force: bool) -> None:
+    """Raise InputError when a part of the folder belongs to another path than ``owners`` says, unless ``force``.
 
-    ``owners`` maps each part of the output (a photo's stem, or "scene") to the path it is made from. Raises InputError
-    when a part belongs to another path, unless ``force``.
+    ``owners`` maps each part of the output (a photo's stem, or "scene") to the path it is made from.
     """
     known = _claimed(workspace.root)
     taken = [part for part, source in owners.items() if known.get(part, source) != source]
@@ -52,7 +51,15 @@ def claim(workspace: Workspace, config: Any, owners: Mapping[str, str], force: b
             f"{workspace.root} holds results of {known[part]}, not of {owners[part]}; "
             "choose another --out, or --force to replace them"
         )
-    write_json(workspace.root / OWNERS_FILE, {**known, **owners})
+
+
+def claim(workspace: Workspace, config: Any, owners: Mapping[str, str], force: bool) -> None:
+    """Write down what the folder is for, and the resolved configuration as config.yaml.
+
+    Raises InputError as ``check_owners`` does.
+    """
+    check_owners(workspace, owners, force)
+    write_json(workspace.root / OWNERS_FILE, {**_claimed(workspace.root), **owners})
     save_config(config, workspace.config_file)
 
 

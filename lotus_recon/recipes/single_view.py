@@ -95,6 +95,20 @@ def _refuse_nested(photos: Sequence[Photo]) -> None:
             raise InputError(f"{photo.path} would be written inside the output of photo {clash.pop()!r}; rename one")
 
 
+def check_only_photos(job: Job, workspace: Workspace, only: str | None) -> None:
+    """Raise InputError when the stage ``only`` can be run alone for none of the photos."""
+    problem: InputError | None = None
+    for photo in job.photos:
+        try:
+            check_only(workspace, SINGLE_VIEW, photo, only)
+        except InputError as error:
+            problem = problem or error
+        else:
+            return
+    if problem is not None:
+        raise problem
+
+
 def run_job(job: Job, workspace: Workspace, selection: PhotoSelection = _DUE) -> list[Outcome]:
     """Run the stages of every photo that are due. A photo that cannot be used is reported; the others continue."""
     check_stage_names(SINGLE_VIEW, selection.only, selection.from_stage)

@@ -328,9 +328,42 @@ def test_the_same_predictions_by_another_path_change_nothing(
     assert rerun(before, run_ids(copied.out)) == []
 
 
-def test_only_in_an_empty_folder_is_refused(scene: SceneOnDisk) -> None:
+def test_only_in_an_empty_folder_is_refused_and_leaves_nothing(scene: SceneOnDisk) -> None:
     with pytest.raises(InputError, match="--only fusion needs frame, images, consistency"):
         run(scene.arguments("--only", "fusion"))
+    assert not scene.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("only", "options", "message"),
+    [
+        # the mesh itself is up to date with the fused surface that is there, which another voxel size would change
+        (
+            "mesh",
+            ["--voxel-size", "0.05"],
+            r"needs fusion, out of date in .*\(made with --voxel-size none \(now 0.05\)\)",
+        ),
+        ("mesh", ["--min-consistent-views", "3"], r"needs consistency, fusion, .*--min-consistent-views 1 \(now 3\)\)"),
+        ("fusion", ["--seed", "7"], r"needs prediction, alignment, consistency, .*\(made with --seed 0 \(now 7\)\)"),
+    ],
+)
+def test_only_on_stages_of_other_options_is_refused_before_anything_is_written(
+    copied: SceneOnDisk, only: str, options: list[str], message: str
+) -> None:
+    written = (copied.out / "config.yaml").read_text()
+    with pytest.raises(InputError, match=f"--only {only} {message}: run without --only"):
+        run(copied.arguments("--only", only, *options))
+    assert (copied.out / "config.yaml").read_text() == written
+    assert run(copied.arguments("--only", only)) == 0, "with the options of the earlier run"
+
+
+def test_the_options_of_a_run_that_made_nothing_are_not_blamed(copied: SceneOnDisk) -> None:
+    config = copied.out / "config.yaml"
+    config.write_text(config.read_text().replace("voxel_size: null", "voxel_size: 0.07"))
+    with pytest.raises(
+        InputError, match=r"needs fusion, out of date .*\(other input, or options of an interrupted run"
+    ):
+        run(copied.arguments("--only", "mesh", "--voxel-size", "0.05"))
 
 
 def test_another_image_root_needs_force(copied: SceneOnDisk, scene: SceneOnDisk) -> None:

@@ -169,8 +169,9 @@ def test_finished_photos_are_skipped_until_something_changes(
 
 def test_stages_of_a_photo_run_alone_and_again(folder: Folder) -> None:
     folder.add("1.png", DepthKind.AFFINE_DISPARITY)
-    assert folder.run("--only", "mesh") == 1, "there is nothing to make a mesh of"
-    assert not list(folder.out.rglob("mesh.ply"))
+    with pytest.raises(InputError, match="--only mesh needs predict, calibrate, not yet run"):
+        folder.run("--only", "mesh")
+    assert not folder.out.exists()
     assert folder.run("--only", "predict") == 0
     assert {p.name for p in (folder.out / "1").iterdir()} == {
         "prediction.npz",
@@ -198,6 +199,10 @@ def test_a_mesh_alone_is_that_of_a_whole_run(folder: Folder) -> None:
     assert (folder.out / "1/mesh.ply").read_bytes() == whole
     folder.run("--only", "mesh", "--edge-jump", "0.0401")
     assert (folder.out / "1/mesh.ply").read_bytes() == whole
+    with pytest.raises(
+        InputError, match=r"needs calibrate, out of date in .*\(made with --depth-range-ratio .*now 7.0"
+    ):
+        folder.run("--only", "mesh", "--depth-range-ratio", "7")
 
 
 def test_a_broken_photo_is_reported_and_the_rest_goes_on(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
