@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 class Arguments(CommonArguments):
     """Furnished rooms with photos, exact depth, normals, cameras and surface, to train on."""
 
+    # Required: rooms take hours, and a default would be the folder of reconstructions.
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = tyro.MISSING
+    """Folder of the data set, new or with rooms of the same settings; an interrupted run resumes in it."""
     sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
     """Write a picture of random views: photo, depth, normals."""
     sheet_views: Annotated[int, Interval(ge=1, le=10_000)] = 24
@@ -35,12 +38,13 @@ def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
     arguments = parse(lambda options: Arguments(options=options), RoomsConfig(), "make_rooms", argv)
     native.require(["open3d", "pycolmap"])
-    from lotus_recon.synthetic.rooms.writing import check_config, claim
+    from lotus_recon.synthetic.rooms.writing import check_config, check_folder, claim
     from lotus_recon.workspace import Workspace
 
     with on_screen(arguments.quiet, arguments.verbose):
         config = check_config(arguments.options)
         check_sheet(arguments.sheet)
+        check_folder(arguments.out)
         with Workspace(arguments.out).locked(), log_file(arguments.out):
             claim(arguments.out, config)
             return status_of(lambda: _work(arguments, config))

@@ -140,5 +140,5 @@ def _what_is_wrong(entries: Sequence[Entry], argv: Sequence[str], prog: str) -> 
     for name, after in zip(names, [*names, "--"][1:], strict=True):
         if name in options and options[name].option.kind is not bool and after.startswith("--"):
             return f"{name}: needs a value; it must be {options[name].option.allowed}"
-    missing = " ".join(entry.metavar for entry in entries if entry.is_positional)
+    missing = " ".join(entry.left for entry in entries if entry.is_positional or entry.default is tyro.MISSING)
     return f"give {missing or 'options only'}, and each option its value; see {prog} --help"

@@ -35,7 +35,7 @@ PIPELINES: dict[str, tuple[Run, tuple[str, ...], Any, Any]] = {
     "multi_view": (multi_view.run, ("photos",), multi_view.Arguments, multi_view_config()),
     "batch": (batch.run, ("scenes.yaml",), batch.Arguments, None),
     "train": (train.run, (), train.Arguments, None),
-    "make_rooms": (make_rooms.run, (), make_rooms.Arguments, None),
+    "make_rooms": (make_rooms.run, ("--out", "rooms"), make_rooms.Arguments, None),
     "prepare_data": (prepare_data.run, ("folder", "root"), prepare_data.Arguments, None),
     **{f"evaluate {name}": (_task(name), (), kinds[0], None) for name, kinds in evaluate._TASKS.items()},
 }

@@ -27,6 +27,7 @@ def test_makes_rooms_and_a_sheet_and_goes_on(tmp_path: Path, capsys: pytest.Capt
     first = subprocess.run(command, capture_output=True, text=True)
     assert first.returncode == 0, first.stderr
     assert "1 rooms made with raycast and procedural, 0 existed" in first.stdout
+    assert first.stderr.startswith(f"{tmp_path}: 1 of 1 rooms to make, 2 photos each\n"), "said before the work"
     assert not list(tmp_path.glob("*/mesh.ply"))
     sheet = tmp_path / "sheet.png"
     assert run([*arguments, "--sheet", str(sheet), "--sheet-views", "2"]) == 0
@@ -34,6 +35,21 @@ def test_makes_rooms_and_a_sheet_and_goes_on(tmp_path: Path, capsys: pytest.Capt
     assert len(np.unique(read_rgb(sheet).reshape(-1, 3), axis=0)) > 100
     with pytest.raises(InputError, match="mesh False, now True"):
         run([*arguments, "--mesh"])
+
+
+def test_the_folder_must_be_given() -> None:
+    with pytest.raises(InputError, match=r"^give --out DIR"):
+        run([])
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "scene_000000/scene.json"])
+def test_a_folder_of_something_else_is_refused(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("{}")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=f"holds {file.split('/')[0]} and no dataset.json: it is no folder of rooms"):
+        run(["--out", str(tmp_path), *SMALL])
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_summary_names_missing_rooms() -> None:

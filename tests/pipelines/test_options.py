@@ -99,7 +99,7 @@ def test_a_mistake_is_told_in_one_line(argv: list[str], message: str) -> None:
 def test_values_that_do_not_fit_each_other_are_told_with_the_flag() -> None:
     run = PIPELINES["make_rooms"][0]
     with pytest.raises(OptionError, match=r"^--jpeg-lowest 99: must be at most jpeg_highest, 95$"):
-        run(["--jpeg-lowest", "99"])
+        run(["--out", "rooms", "--jpeg-lowest", "99"])
     message = r"^x: consistency\.advanced\.min_agreement 0\.2: must be at most max_agreement, 0\.03$"
     with pytest.raises(InputError, match=message):
         overlaid(multi_view_config()(), {"consistency": {"advanced": {"min_agreement": 0.2}}}, "x")

@@ -117,19 +117,27 @@ def _catalog(name: str, folder: Path | None) -> Catalog:
     return catalog
 
 
+def check_folder(root: Path) -> None:
+    """Raise InputError when ``root`` holds something and is not a data set of rooms."""
+    if not root.is_dir() or (root / DATASET_FILE).exists():
+        return
+    foreign = sorted(path.name for path in root.iterdir() if path.name != "log.txt" and not path.name.startswith("."))
+    if foreign:
+        listed = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+        raise InputError(f"{root} holds {listed} and no {DATASET_FILE}: it is no folder of rooms; choose another --out")
+
+
 def claim(root: Path, config: RoomsConfig) -> None:
     """Record the settings of the rooms in ``root``; ``config`` comes from ``check_config``.
 
-    Raises InputError when rooms exist that were generated with other settings or by another version of the generator.
+    Raises InputError as ``check_folder`` does, and when rooms exist that were generated with other settings or by
+    another version of the generator.
     """
+    check_folder(root)
     path = root / DATASET_FILE
     settings = {name: value for name, value in to_plain(config).items() if name not in _NOT_SETTINGS}
     versions = {"generator_version": GENERATOR_VERSION, "renderer_version": RENDERER_VERSION}
     described = _described(path)
-    if described is None and finished_scenes(root):
-        raise InputError(
-            f"{root} has rooms but no {DATASET_FILE}, so it was not written by this program; choose another --out"
-        )
     if described is not None:
         before, now = {**dict.fromkeys(versions, 1), **described, **described["settings"]}, {**settings, **versions}
         differences = "; ".join(
@@ -164,6 +172,7 @@ def make_rooms(root: Path, config: RoomsConfig) -> Made:
     wanted = range(config.first, config.first + config.scenes)
     there = {folder.number for folder in finished_scenes(root)}
     missing = [number for number in wanted if number not in there]
+    log.info("%s: %d of %d rooms to make, %d photos each", root, len(missing), len(wanted), config.views)
     processes = min(config.workers or os.cpu_count() or 1, max(len(missing), 1))
     outcomes = []
     try:
