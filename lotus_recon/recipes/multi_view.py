@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from lotus_recon.errors import InputError
 from lotus_recon.io.photo_checks import refuse_broken
 from lotus_recon.models.base import resolve_device
 from lotus_recon.models.config import PredictionConfig
+from lotus_recon.mvs.config import MvsConfig
+from lotus_recon.mvs.spec import MVS
 from lotus_recon.recipes.base import Begin, Done, Plan, Selection, Source, StageRun, Step, run_id
 from lotus_recon.recipes.config import MultiViewConfig, SceneConfig
 from lotus_recon.recipes.engine import check_only, check_stages, missing_stages, run_stages
@@ -22,6 +25,8 @@ from lotus_recon.scene_job import SceneJob, is_video
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.stages import Context, options_of, selected, stages_of
 from lotus_recon.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 
 def check_job(source: Path, config: MultiViewConfig, out: Path, only: str | None = None) -> SceneJob:
@@ -35,7 +40,20 @@ def check_job(source: Path, config: MultiViewConfig, out: Path, only: str | None
     if not job.is_video:
         refuse_broken(job.photos)
     check_stages(MULTI_VIEW, job, only)
+    _warn_of_unused(job)
     return job
+
+
+def _warn_of_unused(job: SceneJob) -> None:
+    """Warn of an option that was given and that no stage of the job uses."""
+    background = options_of(job.config, MvsConfig).background
+    if background != MvsConfig().background and MVS not in stages_of(MULTI_VIEW, job):
+        log.warning(
+            "--background %s has no effect: this run has no stage %s, which needs %s",
+            background,
+            MVS.name,
+            MVS.wanted_with,
+        )
 
 
 def scene_job(source: Path, config: MultiViewConfig, out: Path) -> SceneJob:

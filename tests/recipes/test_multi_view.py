@@ -289,6 +289,16 @@ def test_refused_before_any_work(case: str, scene: SceneOnDisk) -> None:
     assert scene.out.exists() == was_there, "nothing is written"
 
 
+def test_an_option_without_effect_is_told_before_any_work(
+    scene: SceneOnDisk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more, told in ((["--background", "drop"], 1), ([], 0)):
+        with pytest.raises(InputError, match="not yet run"):
+            run(scene.arguments("--no-mvs", "--only", "fusion", *more))
+        message = "--background drop has no effect: this run has no stage mvs, which needs --mvs, and no --align none"
+        assert capsys.readouterr().err.count(message) == told
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a device that is not there")
 def test_a_device_that_is_not_there_is_refused_before_any_work(scene: SceneOnDisk) -> None:
     with pytest.raises(InputError, match="--device cuda:1: this machine .* has none"):
