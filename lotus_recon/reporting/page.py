@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from lotus_recon.reporting.legends import SHADINGS
+
 _LONG_TABLE = 12  # rows; longer tables are folded
 
 
@@ -24,6 +26,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "address": quote,
         "columns": _columns,
+        "images": _images,
         "rows": _as_rows,
         "split": _split,
         "text": _text,
@@ -45,16 +48,21 @@ def html_of(report: Mapping[str, Any]) -> str:
         "photos registered": f"{len(photos['registered'])} / {photos['given']}",
         "time before this report": _duration(total["seconds"]),
         "peak memory": f"{total['peak_memory_mb']:,.0f} MB",
-        "warnings": len(report["warnings"]),
+        "warning" if len(report["warnings"]) == 1 else "warnings": len(report["warnings"]),
     }
     context = {**report, "tiles": tiles, "renders": _render_rows(report["renders"]), "statistics": report["figures"]}
     return template("report.html").render(context)
 
 
-def _render_rows(renders: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str]]]:
-    """Per shading a row of images: label and file, one for each viewpoint."""
+def _render_rows(renders: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str, str]]]:
+    """Per shading a row of images: label, file and legend, one for each viewpoint."""
     shadings = renders[0]["images"] if renders else ()
-    return [[(f"{r['place']} ({shading})", r["images"][shading]) for r in renders] for shading in shadings]
+    return [[(r["place"], r["images"][shading], SHADINGS[shading]) for r in renders] for shading in shadings]
+
+
+def _images(view: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Label, file and legend of each image of a view."""
+    return [(label, file, view["legends"][label]) for label, file in view["images"].items()]
 
 
 def _duration(seconds: float) -> str:

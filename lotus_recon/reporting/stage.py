@@ -20,7 +20,7 @@ from lotus_recon.io.images import read_rgb, write_jpeg
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, ViewMaps
 from lotus_recon.progress import track
-from lotus_recon.reporting import page
+from lotus_recon.reporting import legends, page
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.reporting.rendering import MeshRenderer, Shading, viewpoints
 from lotus_recon.types import BoolArray, DepthMap, Scene, View
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 REPORT_FILE, PAGE_FILE, IMAGE_FOLDER = "report.json", "index.html", "images"
 _JPEG_QUALITY = 90
+_FULL_ERROR = 0.03  # relative error at sparse points from which on they are red
 _LIBRARIES = ("numpy", "scipy", "torch", "diffusers", "pycolmap", "open3d", "opencv-python-headless")
 
 
@@ -128,15 +129,21 @@ def _warnings(stages: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     return [{"stage": name, "warning": str(text)} for name, info in stages.items() for text in info.get("warnings", ())]
 
 
+@dataclass(frozen=True, eq=False)
+class _Image:
+    rgb: visualization.RgbImage
+    legend: str = ""  # what the colours mean
+
+
 @dataclass(frozen=True)
 class _ViewImages:
-    rows: list[dict[str, Any]]  # view, images by label
+    rows: list[dict[str, Any]]  # view, images and legends by label
     notes: list[str]  # what the predictions say of themselves (``note`` in meta)
     aligned_near_far: tuple[float, float] | None  # depth at the ends of the colours, the same for all views
 
 
 def _view_images(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _ViewImages:
-    """Pictures of some views."""
+    """Images of some views."""
     chosen = _spread(_views_with_maps(inputs), config.report_views)
     aligned = {view.name: _aligned(inputs, view) for view in chosen}
     limits = visualization.depth_limits([depth for depth in aligned.values() if depth is not None])
@@ -145,12 +152,12 @@ def _view_images(inputs: Inputs, config: ReportConfig, out_dir: Path) -> _ViewIm
         prediction = _maps(inputs.prediction_dir, view)
         if prediction is not None and "note" in prediction.meta:
             notes.append(str(prediction.meta["note"]))
-        shown = _maps_of_view(inputs, view, prediction, aligned[view.name], limits)
-        row: dict[str, Any] = {"view": view.name, "images": {}}
+        shown = _images_of_view(inputs, view, prediction, aligned[view.name], limits)
+        row: dict[str, Any] = {"view": view.name, "images": {}, "legends": {}}
         for label, image in shown.items():
             name = f"{IMAGE_FOLDER}/view_{number:02d}_{label.replace(' ', '_')}.jpg"
-            write_jpeg(out_dir / name, visualization.fitted(image, config.advanced.picture_width), _JPEG_QUALITY)
-            row["images"][label] = name
+            write_jpeg(out_dir / name, visualization.fitted(image.rgb, config.advanced.picture_width), _JPEG_QUALITY)
+            row["images"][label], row["legends"][label] = name, image.legend
         rows.append(row)
     return _ViewImages(rows, notes, limits if any(depth is not None for depth in aligned.values()) else None)
 
@@ -169,44 +176,51 @@ def _spread(views: Sequence[View], count: int) -> list[View]:
     return [views[i] for i in np.unique(np.linspace(0, len(views) - 1, count).round().astype(int))]
 
 
-def _maps_of_view(
+def _images_of_view(
     inputs: Inputs, view: View, prediction: ViewMaps | None, aligned: DepthMap | None, limits: tuple[float, float]
-) -> dict[str, visualization.RgbImage]:
-    """Pictures by label, in the order they are shown in."""
-    shown: dict[str, visualization.RgbImage] = {}
+) -> dict[str, _Image]:
+    """Images by label, in the order they are shown in."""
+    shown: dict[str, _Image] = {}
     photo = inputs.images_dir / view.name
     if photo.is_file():
-        shown["input"] = read_rgb(photo)
+        shown["input"] = _Image(read_rgb(photo))
     if prediction is not None and prediction.depth is not None:
-        shown["depth"] = visualization.colorize_depth(prediction.depth)
+        shown["depth"] = _depth_image(prediction.depth, visualization.depth_limits([prediction.depth]))
     if prediction is not None and prediction.normals is not None:
-        shown["normals"] = visualization.colorize_normals(prediction.normals)
+        shown["normals"] = _Image(visualization.colorize_normals(prediction.normals), legends.NORMALS)
     if aligned is not None:
-        shown["aligned depth"] = visualization.colorize_depth(aligned, limits)
+        shown["aligned depth"] = _depth_image(aligned, limits)
     stereo = _maps(inputs.mvs_dir, view)
     if stereo is not None:
         shown |= _stereo_images(inputs, view, stereo, aligned, limits)
     checked = _maps(inputs.consistency_dir, view)
     if checked is not None:
-        shown["confidence"] = visualization.colorize_confidence(checked.weight, checked.required_depth.valid)
+        confidence = visualization.colorize_confidence(checked.weight, checked.required_depth.valid)
+        shown["confidence"] = _Image(confidence, legends.CONFIDENCE)
     return shown
+
+
+def _depth_image(depth: DepthMap, limits: tuple[float, float]) -> _Image:
+    return _Image(visualization.colorize_depth(depth, limits), legends.of_depth(depth.kind, limits))
 
 
 def _stereo_images(
     inputs: Inputs, view: View, stereo: ViewMaps, aligned: DepthMap | None, limits: tuple[float, float]
-) -> dict[str, visualization.RgbImage]:
+) -> dict[str, _Image]:
     """The depth of multi-view stereo, its change, what the photos decide, and its error at sparse points."""
     depth = stereo.required_depth
-    shown = {"stereo depth": visualization.colorize_depth(depth, limits)}
+    shown = {"stereo depth": _depth_image(depth, limits)}
     if aligned is not None:
         change, full = visualization.colorize_change(aligned.values, depth.values, depth.valid & aligned.valid)
-        shown[f"change to {full:.1%}"] = change
-    shown["photo agreement"] = visualization.colorize_confidence(stereo.weight, depth.valid)
+        shown["change"] = _Image(change, legends.of_change(full))
+    agreement = visualization.colorize_confidence(stereo.weight, depth.valid)
+    shown["photo agreement"] = _Image(agreement, legends.PHOTO_AGREEMENT)
     photo = inputs.images_dir / view.name
     if inputs.scored_points is not None and photo.is_file():
         index = inputs.scene.index[view.name]
         xy, error = point_errors(inputs.scene, index, stereo.depth_or_zero, inputs.scored_points)
-        shown["error at points, red 3%"] = visualization.draw_errors(read_rgb(photo), xy, error)
+        dots = visualization.draw_errors(read_rgb(photo), xy, error, _FULL_ERROR)
+        shown["error at points"] = _Image(dots, legends.of_errors(_FULL_ERROR))
     return shown
 
 

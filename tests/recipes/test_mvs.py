@@ -77,7 +77,7 @@ def test_the_mesh_is_nearer_to_the_truth_than_without(finished: tuple[list[str],
     assert not (tmp_path / "mvs").exists()
     report = json.loads((stereo_out / "report/report.json").read_text())
     assert [row["status"] for row in report["figures"]["stereo of each view"]] == ["matched"] * 5
-    assert {"stereo depth", "photo agreement", "error at points, red 3%"} <= set(report["views"][0]["images"])
+    assert {"stereo depth", "photo agreement", "change", "error at points"} <= set(report["views"][0]["images"])
 
 
 def test_a_mesh_of_what_the_photos_are_sure_of_has_less_surface(

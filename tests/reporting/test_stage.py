@@ -17,6 +17,7 @@ from lotus_recon.io.maps import save_maps, save_prediction
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.reporting import stage
 from lotus_recon.reporting.config import AdvancedReport, ReportConfig
+from lotus_recon.reporting.legends import of_depth
 from lotus_recon.types import (
     Camera,
     DepthKind,
@@ -146,11 +147,35 @@ def test_stereo_is_shown_beside_the_aligned_depth_and_without(inputs: stage.Inpu
         save_maps(tmp_path / "mvs" / f"{view.stem}.npz", depth, confidence=np.full((24, 32), 0.5))
     (tmp_path / "alignment" / f"{inputs.scene.views[1].stem}.npz").unlink()
     rows = stage.run(replace(inputs, mvs_dir=tmp_path / "mvs"), CONFIG, tmp_path / "report").content["views"]
-    labels = [[label.partition(" to ")[0] for label in row["images"]] for row in rows]
+    labels = [list(row["images"]) for row in rows]
     common = ["input", "depth", "normals"]
     assert labels[0] == [*common, "aligned depth", "stereo depth", "change", "photo agreement", "confidence"]
     assert labels[1] == [*common, "stereo depth", "photo agreement", "confidence"]
     assert labels[2] == [*common, "aligned depth", "confidence"]
+    names = [name for row in rows for name in row["images"].values()]
+    assert all(re.fullmatch(r"images/view_0[123]_[a-z_]+\.jpg", name) for name in names)
+
+
+def test_every_image_of_a_map_says_what_its_colours_mean(inputs: stage.Inputs, tmp_path: Path) -> None:
+    """Depth 1 to 2 in each row of an image; stereo is 1.5 everywhere, so it changes by up to a half."""
+    depth = DepthMap(np.full((24, 32), 1.5, np.float32), np.ones((24, 32), bool), DepthKind.SCENE)
+    save_maps(tmp_path / "mvs" / f"{inputs.scene.views[0].stem}.npz", depth, confidence=np.full((24, 32), 0.5))
+    scored = replace(inputs, mvs_dir=tmp_path / "mvs", scored_points=np.ones(len(inputs.scene.points.xyz), bool))
+    result = stage.run(scored, CONFIG, tmp_path / "report")
+    legends = result.content["views"][0]["legends"]
+    assert [label for label, legend in legends.items() if not legend] == ["input"]
+    scale = "red 1 (near) to dark blue 2 (far), units of the scene"
+    assert legends["aligned depth"] == legends["stereo depth"] == scale
+    assert re.search(r"red (\d\d\.\d%) nearer, white no change, blue \1 farther", legends["change"])
+    assert "green 0%, yellow 1.5%, red 3.0% or more" in legends["error at points"]
+    page = result.page.read_text(encoding="utf-8")
+    assert all(legend in page for legend in legends.values())
+    assert page.count("vertex colours") == page.count("grey, lit from the camera") == 3
+
+
+def test_the_legend_of_disparity_has_its_largest_value_near() -> None:
+    assert of_depth(DepthKind.AFFINE_DISPARITY, (0.1, 0.9)).startswith("red 0.9 (near) to dark blue 0.1 (far), no unit")
+    assert of_depth(DepthKind.METRIC, (0.1, 0.9)) == "red 0.1 (near) to dark blue 0.9 (far), metres"
 
 
 def test_the_page_is_whole_and_shows_what_the_file_holds(inputs: stage.Inputs, tmp_path: Path) -> None:
@@ -165,6 +190,7 @@ def test_the_page_is_whole_and_shows_what_the_file_holds(inputs: stage.Inputs, t
     assert "../fusion/my mesh.ply" in links.addresses
     for text in ("A &lt;scene&gt;", "loose &lt;settings&gt;", "größe &amp; &lt;1&gt;.jpg", "made up &lt;here&gt;"):
         assert text in html
+    assert re.search(r"<b>1</b><span class=\"soft\">warning</span>", html)
     for text in ("3 / 4", "61.5", "1,234,567", "0.01234", "1,024 MB", "Not registered: d.jpg", "63.5 s"):
         assert text in html
     assert not re.search(r"<script|https?://", html)

@@ -1,0 +1,37 @@
+"""What the colours of the images mean, in words with numbers and units. The colours are those of io.visualization."""
+
+from __future__ import annotations
+
+from lotus_recon.types import DepthKind
+
+NORMALS = "red: x to the right, green: y up, blue: z to the camera; each from -1 (none of the colour) to 1 (all of it)"
+CONFIDENCE = "dark violet 0, green 0.5, yellow 1"
+PHOTO_AGREEMENT = f"confidence of the stereo depth: {CONFIDENCE}; photos decide where it is 0.5 or more"
+# Of the renders of a mesh.
+SHADINGS = {"color": "vertex colours", "shaded": "grey, lit from the camera", "normals": f"normals: {NORMALS}"}
+
+_UNITS = {
+    DepthKind.METRIC: "metres",
+    DepthKind.SCENE: "units of the scene",
+    DepthKind.SCALE_FREE: "no unit (depth up to scale)",
+    DepthKind.AFFINE: "no unit (depth up to scale and shift)",
+    DepthKind.AFFINE_DISPARITY: "no unit (1 / depth up to scale and shift)",
+}
+
+
+def of_depth(kind: DepthKind, limits: tuple[float, float]) -> str:
+    """Of depth whose colours end at ``limits``, values of the map (depth or disparity)."""
+    near, far = limits[::-1] if kind is DepthKind.AFFINE_DISPARITY else limits
+    return f"red {near:.4g} (near) to dark blue {far:.4g} (far), {_UNITS[kind]}"
+
+
+def of_change(full: float) -> str:
+    """Of a change of depth with full colours at a relative change of ``full``."""
+    return f"against the aligned depth: red {full:.1%} nearer, white no change, blue {full:.1%} farther"
+
+
+def of_errors(full: float) -> str:
+    """Of dots at sparse points, red from the relative error ``full`` on."""
+    return (
+        f"relative error of the stereo depth at sparse points: green 0%, yellow {full / 2:.1%}, red {full:.1%} or more"
+    )
