@@ -228,7 +228,8 @@ def _warn(views: Sequence[ViewAlignment]) -> None:
     doubtful = [view.name for view in usable if view.p90_after is not None and view.p90_after > _DOUBTFUL]
     if doubtful:
         log.warning(
-            "90th-percentile held-out depth error above %.0f %% in %s: the predicted geometry is unreliable there",
+            "90th-percentile held-out depth error above %.0f %% in %s: the predicted geometry is unreliable there; "
+            "try another --model, or more photos that overlap these (--mvs corrects the depth that they show)",
             100 * _DOUBTFUL,
             ", ".join(doubtful[:5]) + (f" and {len(doubtful) - 5} more" if len(doubtful) > 5 else ""),
         )

@@ -302,6 +302,7 @@ def test_a_view_that_is_wrong_in_a_part_is_warned_of(tmp_path: Path, caplog: pyt
     assert len(warned) == 1
     assert "01.jpg" in warned[0]
     assert "00.jpg" not in warned[0]
+    assert "try another --model, or more photos that overlap these" in warned[0]
 
 
 def test_expected_error_of_points_follows_the_baseline() -> None:
