@@ -14,6 +14,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import AlignmentEvalConfig
 from lotus_recon.evaluation.holdout import HeldOut, read_holdout
 from lotus_recon.evaluation.pose_files import match_names
+from lotus_recon.evaluation.run_folder import check_is_run, check_is_wanted
 from lotus_recon.evaluation.tables import markdown
 from lotus_recon.geometry.camera import pixel_index
 from lotus_recon.geometry.pose import transform
@@ -46,6 +47,8 @@ def check_job(config: AlignmentEvalConfig, held_out: HeldOut) -> AlignmentJob:
         raise InputError("alignment needs --scene, an output folder of multi_view")
     if config.stage not in STAGES:
         raise InputError(f"--stage {config.stage}: allowed are {', '.join(STAGES)}")
+    check_is_run(config.scene)
+    check_is_wanted(config.scene, config.stage)
     scene = read_colmap_scene(config.scene / "sfm/sparse")
     files = {view.name: config.scene / config.stage / f"{view.stem}.npz" for view in scene.views}
     maps = {name: path for name, path in files.items() if path.is_file()}

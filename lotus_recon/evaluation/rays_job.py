@@ -24,6 +24,7 @@ from lotus_recon.evaluation.rays import (
     ray_shares,
     texture_classes,
 )
+from lotus_recon.evaluation.run_folder import check_is_run
 from lotus_recon.evaluation.surface_inputs import read_posed_maps
 from lotus_recon.evaluation.tables import markdown
 from lotus_recon.io.cameras import is_colmap_model, read_colmap_scene
@@ -53,6 +54,8 @@ def check_job(config: RaysConfig, held_out: HeldOut) -> RaysJob:
         raise InputError("rays needs --scene, an output folder of multi_view, or --mesh")
     if config.reference is None and config.scene is None:
         raise InputError("rays needs --scene, whose held-out points are compared, or --reference")
+    if config.scene is not None:
+        check_is_run(config.scene)
     mesh = read_mesh(config.mesh or _mesh_of(config.scene))
     if config.reference is not None and not is_colmap_model(config.reference):
         return _against_maps(config, mesh)
@@ -61,7 +64,10 @@ def check_job(config: RaysConfig, held_out: HeldOut) -> RaysJob:
 
 def _mesh_of(scene: Path | None) -> Path:
     assert scene is not None  # by check_job
-    return scene / "mesh" / "mesh.ply"
+    path = scene / "mesh" / "mesh.ply"
+    if not path.is_file():
+        raise InputError(f"--scene {scene} has no mesh/mesh.ply yet: run the stage mesh first, or give --mesh")
+    return path
 
 
 def _against_maps(config: RaysConfig, mesh: Mesh) -> RaysJob:

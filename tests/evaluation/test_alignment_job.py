@@ -90,3 +90,17 @@ def test_what_is_not_there_is_named(out: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no sensor depth"):
         check_job(AlignmentEvalConfig(scene=out, sensor=tmp_path / "empty"), half)
+    with pytest.raises(InputError, match="--scene .*empty has no sfm/sparse: it must be the output folder"):
+        check_job(AlignmentEvalConfig(scene=tmp_path / "empty"), half)
+
+
+def test_maps_of_a_stage_that_the_last_run_left_out_are_not_scored(out: Path) -> None:
+    (out / "alignment").rename(out / "mvs")
+    config = AlignmentEvalConfig(scene=out, stage="mvs")
+    assert len(check_job(config, half).maps) == 2
+    file = out / "config.yaml"
+    file.write_text(file.read_text() + "mvs: {mvs: false}\n")
+    with pytest.raises(InputError, match=r"--stage mvs: the last run .* no such stage \(it needs --mvs, and .*earlier"):
+        check_job(config, half)
+    with pytest.raises(InputError, match=r"--stage integration: .* \(it needs --fusion normal\)"):
+        check_job(AlignmentEvalConfig(scene=out, stage="integration"), half)

@@ -148,8 +148,15 @@ def test_what_is_not_there_is_named(run: Path, tmp_path: Path) -> None:
         check_job(RaysConfig(mesh=run / "mesh/mesh.ply"), half)
     with pytest.raises(InputError, match="held out"):
         check_job(RaysConfig(scene=run), lambda scene, share, seed: np.zeros(60, bool))
-    with pytest.raises(InputError, match=r"mesh/mesh\.ply does not exist"):
-        check_job(RaysConfig(scene=tmp_path), half)
+    for folder, what in ((run / "images", "has no sfm/sparse"), (tmp_path / "none", "is no folder")):
+        with pytest.raises(
+            InputError, match=f"--scene .* {what}: it must be the output folder .* of pipelines.multi_view"
+        ):
+            check_job(RaysConfig(scene=folder), half)
+    (run / "mesh/mesh.ply").rename(run / "mesh.ply")
+    with pytest.raises(InputError, match=r"has no mesh/mesh\.ply yet: run the stage mesh first, or give --mesh"):
+        check_job(RaysConfig(scene=run), half)
+    (run / "mesh.ply").rename(run / "mesh/mesh.ply")
     (tmp_path / "depth").mkdir()
     with pytest.raises(InputError, match="--reference-poses"):
         check_job(RaysConfig(mesh=run / "mesh/mesh.ply", reference=tmp_path / "depth"), half)
