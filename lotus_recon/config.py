@@ -116,8 +116,13 @@ def _elsewhere(known: Mapping[str, Option], key: str, prefix: str) -> str:
 
 def nearest(word: str, known: list[str]) -> str:
     """``; did you mean ...`` for the known word nearest to ``word``, or the list of known words."""
+    return did_you_mean(word, known) or f"; known: {', '.join(sorted(known))}"
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """``; did you mean ...`` for the known word nearest to ``word``; empty when none is near."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def save_config(config: Any, path: Path) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import AlignmentEvalConfig, MapsConfig, PosesConfig, RaysConfig, SurfaceConfig
+from lotus_recon.recipes.table import MULTI_VIEW
 from pipelines.command_line import DONE, REFUSED, CommonArguments, main, on_screen, parse, status_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class PosesArguments(CommonArguments):
 @dataclass(frozen=True)
 class AlignmentArguments(CommonArguments):
     """Score the aligned depth of a multi_view output folder: at held-out sparse points, or against a sensor."""
+
+    WORDS: ClassVar = {"stage": tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)}
 
     options: AlignmentEvalConfig = field(default_factory=AlignmentEvalConfig)
 

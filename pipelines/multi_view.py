@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
+from lotus_recon.fusion.backends import BACKENDS
 from lotus_recon.logs import log_file
 from lotus_recon.meshing.spec import MESH
 from lotus_recon.recipes.config import MultiViewConfig
@@ -35,6 +36,8 @@ class Arguments(PhotoArguments):
         "scale-from", "mvs", "fusion", "voxel-size", "max-triangles", "only", "from", "force", "seed", "config",
         "quiet", "verbose",
     )  # fmt: skip
+
+    WORDS: ClassVar = {"fusion.fusion": tuple(backend.name for backend in BACKENDS)}
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER|VIDEO")] = tyro.MISSING
     """Folder of photos of one scene, searched with its sub-folders; or a video, whose sharp frames are the photos."""

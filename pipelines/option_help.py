@@ -6,7 +6,7 @@ import ast
 import dataclasses
 import inspect
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -30,6 +30,7 @@ class Entry:
     metavar: str
     name: str  # --flag, or the metavar of a positional argument
     is_positional: bool = False
+    words: tuple[str, ...] = ()  # that are allowed; none where any is
 
     @property
     def left(self) -> str:
@@ -48,8 +49,8 @@ class Entry:
         limits = self.option.limits.as_interval if self.option.limits else ""
         within = f"in {limits}" if limits.startswith(("[", "(")) else limits
         allowed = f"{self.option.unit} {within}".strip()
-        if self.option.choices and self.metavar.startswith("WORD"):
-            allowed = ", ".join(self.option.choices)
+        if self.words and self.metavar.startswith("WORD"):
+            allowed = ", ".join(self.words)
         return "; ".join(part for part in (allowed, f"default {self._default}" if self._default else "") if part)
 
     @property
@@ -67,8 +68,19 @@ class Entry:
 
 
 def entries_of(arguments: Any, in_yaml: Sequence[type[Any]] = ()) -> list[Entry]:
-    """What the options of a pipeline are; ``arguments`` holds the defaults."""
-    return list(_entries(arguments, (), "", tuple(in_yaml)))
+    """What the options of a pipeline are; ``arguments`` holds the defaults.
+
+    Its ``WORDS`` are those that a table allows for an option, by its place in YAML; the option itself takes any text.
+    """
+    tables: Mapping[str, tuple[str, ...]] = getattr(type(arguments), "WORDS", {})
+    return [
+        entry if (words := tables.get(entry.option.key)) is None else _with_words(entry, words)
+        for entry in _entries(arguments, (), "", tuple(in_yaml))
+    ]
+
+
+def _with_words(entry: Entry, words: tuple[str, ...]) -> Entry:
+    return dataclasses.replace(entry, words=words, metavar=_metavar_of_words(entry.option, words))
 
 
 def _entries(config: Any, above: tuple[str, ...], title: str, in_yaml: tuple[type[Any], ...]) -> Iterator[Entry]:
@@ -91,6 +103,7 @@ def _entries(config: Any, above: tuple[str, ...], title: str, in_yaml: tuple[typ
             given.metavar or _metavar(option),
             f"--{given.name}" if given.name else option.flag,
             tyro.conf.Positional in notes,
+            option.choices,
         )
 
 
@@ -103,10 +116,14 @@ def _metavar(option: Option) -> str:
     if option.is_group:
         return "YAML"
     if option.choices:
-        words = f"{{{','.join(option.choices)}}}"
-        return words if len(words) <= _WIDEST - len(option.flag) else "WORD"
+        return _metavar_of_words(option, option.choices)
     kinds = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
     return kinds.get(option.kind, "") + (" ..." if option.is_list else "")
+
+
+def _metavar_of_words(option: Option, words: tuple[str, ...]) -> str:
+    shown = f"{{{','.join(words)}}}"
+    return shown if len(shown) <= _WIDEST - len(option.flag) else "WORD"
 
 
 def comments_of(kind: Any) -> dict[str, str]:

@@ -141,7 +141,7 @@ class AlignmentEvalConfig(Options):
 
     # Output folder of multi_view.
     scene: Path | None = None
-    # Folder of the maps in it: alignment, mvs or consistency.
+    # Stage whose maps are scored.
     stage: str = "alignment"
     # Folder of sensor depth, one <view>.npz per view in metres; None scores the held-out sparse points.
     sensor: Path | None = None

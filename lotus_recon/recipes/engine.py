@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from lotus_recon import native
-from lotus_recon.config import Runtime, load_config, nearest
+from lotus_recon.config import Runtime, did_you_mean, load_config
 from lotus_recon.errors import InputError
 from lotus_recon.options import leaf_options, text_of
 from lotus_recon.stages import Context, J, StageSpec, options_of, reads_of, refuse_unwanted, selected, stages_of
@@ -84,7 +84,7 @@ def check_stage_names(table: Table[J], only: str | None, from_stage: str | None)
     names = [stage.name for stage in table]
     for option, name in (("--only", only), ("--from", from_stage)):
         if name is not None and name not in names:
-            raise InputError(f"{option}: unknown stage {name!r}{nearest(name, names)}; stages: {', '.join(names)}")
+            raise InputError(f"{option}: unknown stage {name!r}{did_you_mean(name, names)}; stages: {', '.join(names)}")
     if only is not None and from_stage is not None:
         raise InputError("--only and --from exclude each other")
 

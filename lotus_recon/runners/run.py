@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lotus_recon.config import nearest
+from lotus_recon.config import did_you_mean
 from lotus_recon.errors import InputError
 from lotus_recon.recipes.base import Selection
 from lotus_recon.runners.batch import Batch, BatchResult, Watcher, local_shape
@@ -38,7 +38,7 @@ def run_jobs(jobs: Sequence[SceneJob], out: Path, config: BatchConfig, watch: Wa
     only = config.selection.only
     if only is not None and not any(only in job.recipe.stage_names for job in jobs):
         known = list(dict.fromkeys(name for job in jobs for name in job.recipe.stage_names))
-        raise InputError(f"--only: unknown stage {only!r}{nearest(only, known)}; stages: {', '.join(known)}")
+        raise InputError(f"--only: unknown stage {only!r}{did_you_mean(only, known)}; stages: {', '.join(known)}")
     settings = Settings(Selection(only, config.selection.force), threads, config.runner.memory_limit)
     runner: Runner
     out = Path(out).resolve()

@@ -376,6 +376,15 @@ def test_the_options_of_a_run_that_made_nothing_are_not_blamed(copied: SceneOnDi
         run(copied.arguments("--only", "mesh", "--voxel-size", "0.05"))
 
 
+def test_an_unknown_word_is_told_with_those_that_are_allowed_once(scene: SceneOnDisk) -> None:
+    with pytest.raises(InputError, match=r"^--fusion foo: must be one of tsdf, normal$"):
+        run(scene.arguments("--fusion", "foo"))
+    for word, close in (("foo", ""), ("fusoin", r"; did you mean 'fusion'\?")):
+        with pytest.raises(InputError, match=f"^--only: unknown stage '{word}'{close}; stages: frames, sfm, [a-z, ]*$"):
+            run(scene.arguments("--only", word))
+    assert not scene.out.exists()
+
+
 def test_another_image_root_needs_force(copied: SceneOnDisk, scene: SceneOnDisk) -> None:
     other = SceneOnDisk(scene.photos, scene.predictions, scene.poses, copied.out)
     with pytest.raises(InputError, match="holds results of"):

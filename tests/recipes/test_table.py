@@ -269,6 +269,7 @@ def test_a_new_stage_and_a_new_backend_are_one_file_and_one_name(tmp_path: Path)
     assert "did you mean 'count'" in wrong.stderr
     shown = with_toys(tmp_path, "multi_view", "--help-all")
     assert "--count-offset" in shown.stdout
+    assert "--fusion {tsdf,normal,square}" in shown.stdout
     assert "--square-edge" in shown.stdout
     plan = with_toys(tmp_path, "batch", str(_manifest(tmp_path, scene)), "--out", str(tmp_path / "b"), "--dry-run")
     assert "mesh, count, report" in plan.stdout, plan.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lotus_recon.config import nearest
 from lotus_recon.errors import InputError
 from lotus_recon.fusion.backends.base import Backend
 from lotus_recon.fusion.backends.normal import NORMAL
@@ -16,4 +15,4 @@ def get_backend(name: str) -> Backend:
     for backend in BACKENDS:
         if backend.name == name:
             return backend
-    raise InputError(f"--fusion {name}: unknown{nearest(name, [backend.name for backend in BACKENDS])}")
+    raise InputError(f"--fusion {name}: must be one of {', '.join(backend.name for backend in BACKENDS)}")
