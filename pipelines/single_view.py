@@ -71,13 +71,14 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _report(outcomes: Sequence[Outcome], arguments: Arguments) -> int:
-    """Say what became of the photos; the table only when something failed or there is more than one."""
+    """Say what became of the photos, and where; the table only when something failed or there is more than one."""
     counts = Counter(outcome.status for outcome in outcomes)
     if len(outcomes) > 1 or counts["failed"]:
         rows = [(outcome.photo.name, outcome.status, outcome.detail) for outcome in outcomes]
         show_table(("photo", "status", "detail"), rows, arguments.quiet and not counts["failed"])
     if not arguments.quiet:
-        print(f"{arguments.out}: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+        folder = arguments.out / (outcomes[0].photo.stem if len(outcomes) == 1 else "<photo>")
+        print(f"{folder}/: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
     return FAILED if counts["failed"] else DONE
 
 

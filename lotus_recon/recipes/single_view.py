@@ -48,7 +48,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo: ``done``, ``skipped`` (up to date) or ``failed``."""
+    """What became of one photo: ``done``, ``up to date`` or ``failed``."""
 
     photo: Photo
     status: str
@@ -135,7 +135,7 @@ def due_stages(
             continue
         due[photo.photo] = [name for name in names if name in (*missing, *again) and selection.only in (None, name)]
         if not due[photo.photo]:
-            outcomes.append(Outcome(photo.photo, "skipped", "up to date"))
+            outcomes.append(Outcome(photo.photo, "up to date"))
     return due, outcomes
 
 

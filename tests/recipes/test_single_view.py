@@ -159,7 +159,15 @@ def test_finished_photos_are_skipped_until_something_changes(
     folder.run()
     before = (folder.out / "1/stage.json").read_text()
     assert folder.run() == 0
-    assert "2 skipped" in capsys.readouterr().out
+    assert f"{folder.out}/<photo>/: 2 up to date\n" in capsys.readouterr().out
+    (folder.out / "2/mesh.stage.json").unlink()
+    folder.run()
+    table, _, end = capsys.readouterr().out.rpartition(f"{folder.out}/<photo>/: ")
+    assert end == "1 done, 1 up to date\n"
+    states = {words[1]: words[3] for words in map(str.split, table.splitlines()) if len(words) > 4}
+    assert (states["1.png"], states["2.png"]) == ("up", "done")
+    folder.run(photos=[str(folder.photos / "1.png")])
+    assert capsys.readouterr().out == f"{folder.out}/1/: 1 up to date\n"
     assert (folder.out / "1/stage.json").read_text() == before
     mesh = (folder.out / "1/mesh.stage.json").read_text()
     folder.run("--edge-jump", "0.5")
