@@ -81,6 +81,14 @@ def test_only_and_force_run_a_stage_alone(finished: Path, copied: Path) -> None:
     )
 
 
+def test_only_on_stages_of_other_options_is_refused_before_any_scene_starts(finished: Path, copied: Path) -> None:
+    options = ["--only", "report", "--set", "tsdf.voxel_footprints=3.0"]
+    before = run_ids(copied), (copied / "v0/config.yaml").read_text()
+    assert run([str(finished / "manifest.yaml"), "--out", str(copied), "--workers", "1", "--quiet", *options]) == 2
+    assert (run_ids(copied), (copied / "v0/config.yaml").read_text()) == before
+    assert "made with --voxel-footprints 2.0 (now 3.0)" in records(copied)["v0"]["message"]
+
+
 @pytest.mark.slow
 def test_the_result_does_not_depend_on_the_number_of_workers(finished: Path, tmp_path: Path) -> None:
     assert run([str(finished / "manifest.yaml"), "--out", str(tmp_path), "--workers", "1", "--quiet"]) == 0
