@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from lotus_recon.alignment.control_points import held_out_points
-from lotus_recon.alignment.results import AlignmentResult
 from lotus_recon.config import Runtime
 from lotus_recon.datasets import hololens
 from lotus_recon.evaluation.metrics import mesh_metrics, point_to_mesh_distance
-from lotus_recon.evaluation.rays import RayShares, VisiblePoints, depth_points, hit_ratios, observed_points, ray_shares
-from lotus_recon.geometry.camera import rays_in_cam
+from lotus_recon.evaluation.rays import VisiblePoints, depth_points, hit_ratios, ray_shares
 from lotus_recon.geometry.points import point_errors
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.cameras import read_colmap_scene, write_colmap_scene
@@ -25,101 +21,27 @@ from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.io.scene_maps import SceneMaps
-from lotus_recon.meshing.ray_casting import hit_distances
 from lotus_recon.mvs import stage as mvs
 from lotus_recon.mvs.config import MvsConfig
-from lotus_recon.types import BoolArray, DepthKind, DepthMap, Mesh, Scene, View
+from lotus_recon.types import BoolArray, DepthKind, DepthMap, Scene, View
 from tests.acceptance.command import ROOT, multi_view
-from tests.acceptance.dense_scenes import facade, object_before_black, write_scene
+from tests.acceptance.mesh_runs import (
+    HELD_OUT_SHARE,
+    SAMPLES,
+    TOLERANCE,
+    point_rows,
+    ray_rows,
+    rays_to_points,
+    rays_to_surface,
+    reconstructed,
+)
 from tests.acceptance.plain_tsdf import plain_mesh
+from tests.acceptance.rendered_rows import rendered
 from tests.acceptance.rows import Row
 from tests.acceptance.walks import write_walk
 
 ROOMS = 20
 ASKED_ROOMS_MM = 98.6  # a fifth less than before multi-view stereo (123.3)
-MESH = "mesh/mesh.ply"
-HELD_OUT_SHARE = 0.2
-TOLERANCE = 0.01
-SAMPLES = 10_000  # rays of a view to an exact surface
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A reconstruction and what no stage of it used."""
-
-    name: str
-    out: Path
-    seconds: float
-
-    @property
-    def scene(self) -> Scene:
-        """Cameras and sparse points, held-out ones and others."""
-        return read_colmap_scene(self.out / "sfm/sparse")
-
-    @property
-    def mesh(self) -> Mesh:
-        """The final mesh."""
-        return read_mesh(self.out / MESH)
-
-    def rejected(self) -> Row:
-        """Views that the alignment or the stereo left out."""
-        aligned = sum(not view.usable for view in AlignmentResult.load(self.out / "alignment").views)
-        stereo = json.loads((self.out / "mvs/mvs.json").read_text())["views"]
-        excluded = sum(view["status"] == "excluded" for view in stereo)
-        return Row(self.name, "views rejected", str(aligned + excluded), "0", aligned + excluded == 0)
-
-    def held_out(self) -> BoolArray:
-        """(P,) the points that no stage used."""
-        return held_out_points(self.scene, HELD_OUT_SHARE, seed=0)
-
-
-def _reconstructed(name: str, photos: Path, work: Path, *options: str) -> _Run:
-    out = work / "out"
-    return _Run(name, out, multi_view(photos, out, "--holdout-strict", *options))
-
-
-def _ray_rows(
-    name: str, shares: RayShares, met: float, blocked: float, none: float | None = None, seconds: float | None = None
-) -> list[Row]:
-    rows = [
-        Row(name, f"met, of {shares.rays} rays", f"{shares.met:.3f}", f">= {met:g}", shares.met >= met, seconds),
-        Row(name, "blocked", f"{shares.blocked:.4f}", f"<= {blocked:g}", shares.blocked <= blocked),
-    ]
-    wanted = "" if none is None else f"<= {none:g}"
-    return [*rows, Row(name, "none", f"{shares.none:.4f}", wanted, None if none is None else shares.none <= none)]
-
-
-def _point_rows(
-    run: _Run, scene: Scene, unseen: BoolArray, asked: tuple[float, float], scale: float, unit: str
-) -> list[Row]:
-    """Distances from the unseen points of a scene to the mesh, times ``scale``."""
-    distance = scale * point_to_mesh_distance(scene.points.xyz[unseen], run.mesh)
-    rows = []
-    for what, percentile, limit in (("median", 50, asked[0]), ("p90", 90, asked[1])):
-        value = float(np.percentile(distance, percentile))
-        figure = f"{len(distance)} unseen points to mesh, {what}"
-        rows.append(Row(run.name, figure, f"{value:.2f} {unit}", f"<= {limit:g} {unit}", value <= limit))
-    return rows
-
-
-def _rays_to_points(run: _Run, scene: Scene, chosen: BoolArray) -> RayShares:
-    parts = [observed_points(scene, index, chosen, None) for index in range(len(scene.views))]
-    return ray_shares(hit_ratios(run.mesh, VisiblePoints.joined(parts)), TOLERANCE)
-
-
-def _rays_to_surface(run: _Run, truth: Mesh, tolerance: float) -> RayShares:
-    """Every n-th pixel of all photos, against the exact surface."""
-    parts = []
-    for index, view in enumerate(run.scene.views):
-        parts.append(depth_points(view, index, _depth_of(view, truth), SAMPLES, None))
-    return ray_shares(hit_ratios(run.mesh, VisiblePoints.joined(parts)), tolerance)
-
-
-def _depth_of(view: View, mesh: Mesh) -> DepthMap:
-    rays = rays_in_cam(view.camera).reshape(-1, 3) @ view.cam_from_world[:3, :3]
-    depth = hit_distances(mesh, np.broadcast_to(view.center_in_world, rays.shape), rays)
-    depth = depth.reshape(view.camera.height, view.camera.width)
-    return DepthMap(np.where(np.isfinite(depth), depth, 0).astype(np.float32), np.isfinite(depth), DepthKind.SCENE)
 
 
 def _given_points(model: Path, names: Sequence[str] | None, work: Path) -> tuple[Scene, BoolArray, Path]:
@@ -156,10 +78,10 @@ def dtu_mvs(data: Path, work: Path) -> list[Row]:
     for name in names:
         (photos / name).symlink_to(data / "images" / name)
     scene, held, given = _given_points(data / "colmap_gt", names, work)
-    run = _reconstructed("dtu24, 17 photos", photos, work, "--poses", str(given))
+    run = reconstructed("dtu24, 17 photos", photos, work, "--poses", str(given))
     return [
-        *_ray_rows(run.name, _rays_to_points(run, scene, held), 0.955, 0.01, seconds=run.seconds),
-        *_point_rows(run, scene, held, (0.42, 1.3), 1.0, "mm"),
+        *ray_rows(run.name, rays_to_points(run, scene, held), 0.955, 0.01, seconds=run.seconds),
+        *point_rows(run, scene, held, (0.42, 1.3), 1.0, "mm"),
         run.rejected(),
     ]
 
@@ -167,17 +89,17 @@ def dtu_mvs(data: Path, work: Path) -> list[Row]:
 def fountain_mvs(data: Path, work: Path) -> list[Row]:
     """nano, which never saw such a place, at given poses."""
     scene, held, given = _given_points(data / "colmap_gt", None, work)
-    run = _reconstructed("fountain, dense", data / "images", work, "--poses", str(given))
+    run = reconstructed("fountain, dense", data / "images", work, "--poses", str(given))
     return [
-        *_ray_rows(run.name, _rays_to_points(run, scene, held), 0.985, 0.005, seconds=run.seconds),
-        *_point_rows(run, scene, held, (3.2, 9.5), 1000.0, "mm"),
+        *ray_rows(run.name, rays_to_points(run, scene, held), 0.985, 0.005, seconds=run.seconds),
+        *point_rows(run, scene, held, (3.2, 9.5), 1000.0, "mm"),
         run.rejected(),
     ]
 
 
 def lund_mvs(data: Path, work: Path) -> list[Row]:
     """From scratch; distances in pixel footprints, because the unit of the scene is nobody's."""
-    run = _reconstructed("lund, dense", data / "images", work)
+    run = reconstructed("lund, dense", data / "images", work)
     scene, held = run.scene, run.held_out()
     distance = point_to_mesh_distance(scene.points.xyz[held], run.mesh) / _footprints(scene)[held]
     p90 = float(np.percentile(distance, 90))
@@ -197,103 +119,28 @@ def _footprints(scene: Scene) -> NDArray[np.float64]:
 
 def from_scratch(name: str, data: Path, work: Path) -> list[Row]:
     """Photos that nothing was tuned on."""
-    run = _reconstructed(name, data / "images", work)
+    run = reconstructed(name, data / "images", work)
     scene, count = run.scene, len(list((data / "images").iterdir()))
     registered, asked = len(scene.views), {"tree_p24": 23}.get(name, count)
     return [
         Row(name, "registered photos", f"{registered} of {count}", f">= {asked}", registered >= asked, run.seconds),
-        *_ray_rows(name, _rays_to_points(run, scene, run.held_out()), 0.95, 0.02),
+        *ray_rows(name, rays_to_points(run, scene, run.held_out()), 0.95, 0.02),
         run.rejected(),
     ]
 
 
 def sample_mvs(sample: Path, work: Path) -> list[Row]:
     """Every pixel of the sample's photos against its exact surface."""
-    run = _reconstructed("sample, dense", sample / "images", work, "--poses", str(sample / "truth/transforms.json"))
+    run = reconstructed("sample, dense", sample / "images", work, "--poses", str(sample / "truth/transforms.json"))
     truth = read_mesh(sample / "truth/mesh.ply")
-    fine = _rays_to_surface(run, truth, 0.002).met
+    fine = rays_to_surface(run, truth, 0.002).met
     precision = float((point_to_mesh_distance(run.mesh.vertices, truth) <= 0.01).mean())
     return [
-        *_ray_rows(run.name, _rays_to_surface(run, truth, TOLERANCE), 0.975, 0.005, 0.01, run.seconds),
+        *ray_rows(run.name, rays_to_surface(run, truth, TOLERANCE), 0.975, 0.005, 0.01, run.seconds),
         Row(run.name, "met at 0.2 %", f"{fine:.3f}", ">= 0.93", fine >= 0.93),
         Row(run.name, "precision of the mesh at 1 cm", f"{precision:.3f}", ">= 0.92", precision >= 0.92),
         run.rejected(),
     ]
-
-
-def rendered(work: Path) -> list[Row]:
-    """An object before black, and a house whose balcony and portico stand out, against their exact surfaces."""
-    write_scene(work / "black", object_before_black, black=True)
-    write_scene(work / "facade", facade, black=False)
-    black, house = (
-        _reconstructed(name, work / folder / "images", work / folder, "--poses", str(work / folder / "transforms.json"))
-        for name, folder in (("object before black", "black"), ("facade", "facade"))
-    )
-    shares = _rays_to_surface(black, read_mesh(work / "black/mesh.ply"), TOLERANCE)
-    right = [_textured_right(run, work / folder) for run, folder in ((black, "black"), (house, "facade"))]
-    roof = _parts(house, work / "facade", _roof).met
-    return [
-        *_ray_rows(black.name, shares, 0.95, 0.01, 0.03, black.seconds),
-        *[
-            Row(run.name, "textured pixels within 1 % of true depth", f"{share:.3f}", ">= 0.97", share >= 0.97)
-            for run, share in zip((black, house), right, strict=True)
-        ],
-        *_ray_rows(f"{house.name}: balcony, columns", _parts(house, work / "facade", _stands_out), 0.95, 0.02),
-        Row(house.name, "portico's roof, nearly black: met", f"{roof:.3f}", "", None),
-    ]
-
-
-def _textured_right(run: _Run, folder: Path) -> float:
-    """Share of the pixels of all depth maps that three photos see and that have texture, within 1 % of their depth."""
-    scene, right, count = run.scene, 0, 0
-    truths = {view.name: load_arrays(folder / "truth" / f"{view.stem}.npz") for view in scene.views}
-    for view in scene.views:
-        true = truths[view.name]
-        gray = read_rgb(folder / "images" / view.name).astype(np.float64).mean(-1)
-        spread = np.sqrt(np.maximum(gaussian_filter(gray**2, 3) - gaussian_filter(gray, 3) ** 2, 0))
-        chosen = true["depth_valid"] & (spread > 2) & (_seen_by(view, true["depth"], scene, truths) >= 3)
-        found = load_arrays(run.out / "mvs" / f"{view.stem}.npz")
-        ratio = np.where(found["depth_valid"], found["depth"], np.inf)[chosen] / true["depth"][chosen]
-        right, count = right + int((np.abs(ratio - 1) < TOLERANCE).sum()), count + int(chosen.sum())
-    return right / count
-
-
-def _seen_by(view: View, depth: NDArray, scene: Scene, truths: dict[str, dict[str, NDArray]]) -> NDArray[np.int64]:
-    """(H, W) photos that show the surface of each pixel, this one included."""
-    world = (rays_in_cam(view.camera) * depth[..., None] - view.cam_from_world[:3, 3]) @ view.cam_from_world[:3, :3]
-    seen = np.ones(depth.shape, np.int64)
-    for other in scene.views:
-        if other.name == view.name:
-            continue
-        x, y, z = np.moveaxis(transform(other.cam_from_world, world), -1, 0)
-        camera, z = other.camera, np.where(z > 0, z, np.inf)
-        col, row = (np.floor(v).astype(int) for v in (camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy))
-        inside = np.isfinite(z) & (col >= 0) & (col < camera.width) & (row >= 0) & (row < camera.height)
-        there = truths[other.name]["depth"][np.where(inside, row, 0), np.where(inside, col, 0)]
-        seen += inside & (np.abs(there / z - 1) < 0.02)
-    return seen
-
-
-def _stands_out(x: NDArray, y: NDArray, z: NDArray) -> BoolArray:
-    """What stands out from the wall of the facade: the slab of the balcony and the columns."""
-    return ((y < -0.2) & (np.abs(z - 3.07) < 0.1) & (x < -0.8)) | ((y < -1.2) & (z > 0.35) & (z < 2.68) & (x > 0.8))
-
-
-def _roof(x: NDArray, y: NDArray, z: NDArray) -> BoolArray:
-    """The roof of the portico, from all sides."""
-    return (y < -0.2) & (np.abs(z - 2.82) < 0.15) & (x > 0.8)
-
-
-def _parts(run: _Run, folder: Path, chosen: Callable[[NDArray, NDArray, NDArray], BoolArray]) -> RayShares:
-    """Rays to the part of the true surface that is chosen by place (x, y, z in metres)."""
-    parts = []
-    for index, view in enumerate(run.scene.views):
-        true = load_arrays(folder / "truth" / f"{view.stem}.npz")
-        cam = rays_in_cam(view.camera) * true["depth"][..., None]
-        world = (cam - view.cam_from_world[:3, 3]) @ view.cam_from_world[:3, :3]
-        valid = true["depth_valid"] & chosen(*np.moveaxis(world, -1, 0))
-        parts.append(depth_points(view, index, DepthMap(true["depth"], valid, DepthKind.SCENE), SAMPLES, None))
-    return ray_shares(hit_ratios(run.mesh, VisiblePoints.joined(parts)), TOLERANCE)
 
 
 def starts(data: Path, work: Path) -> list[Row]:
@@ -366,7 +213,7 @@ def _walk(number: int, work: Path) -> tuple[float, float]:
     truth = read_mesh(work / "mesh.ply")
     distances = []
     for more in ((), ("--no-mvs",)):
-        run = _reconstructed("rooms", work / "images", work, *options, *more)
+        run = reconstructed("rooms", work / "images", work, *options, *more)
         distances.append(1000 * float(np.mean(point_to_mesh_distance(run.mesh.vertices, truth))))
     return distances[0], distances[1]
 
@@ -375,7 +222,7 @@ def hololens_mvs(data: Path, work: Path) -> list[Row]:
     """nano, not the sensor: weak texture indoors; against the sensor's depth."""
     poses = work / "transforms.json"
     hololens.write_poses(data, poses)
-    run = _reconstructed("hololens_a, nano", data / "images", work, "--poses", str(poses), "--pose-unit", "m")
+    run = reconstructed("hololens_a, nano", data / "images", work, "--poses", str(poses), "--pose-unit", "m")
     parts, maps = [], []
     for index, frame in enumerate(hololens.frames(data)):
         depth, seen = hololens.sensor_depth(data, frame.view.name)
