@@ -73,8 +73,8 @@ def test_result_of_an_empty_folder_is_an_error(tmp_path: Path) -> None:
         stage.FusionResult.load(tmp_path)
 
 
-def test_an_unknown_backend_names_the_nearest() -> None:
-    with pytest.raises(InputError, match="--fusion tsfd: unknown; did you mean 'tsdf'"):
+def test_an_unknown_backend_names_what_is_allowed() -> None:
+    with pytest.raises(InputError, match="--fusion tsfd: must be one of tsdf, normal"):
         get_backend("tsfd")
 
 
