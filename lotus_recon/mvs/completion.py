@@ -16,7 +16,9 @@ from lotus_recon.types import BoolArray, Camera, FloatArray
 _FIXED = 1e3  # weight of a certain pixel beside the steps to its neighbours
 _UNKNOWN_SLOPE = 0.05  # weight of a step that neither normals nor a shape describe
 _GRAZING = 0.1  # cosine between normal and ray below which a normal says nothing of the slope
-_TORN = 0.02  # error of a step, in log depth, at which it counts half in the next round
+# Error of a step, in log depth, at which it counts half in the next round. Of 0.002 to 0.05 this filled in best in
+# three rooms and on the rendered facade; the sample agreed.
+_TORN = 0.005
 _ROUNDS = 3
 _TOLERANCE, _ITERATIONS = 1e-3, 100  # of the solver
 _FOUR = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)  # neighbours of a pixel
