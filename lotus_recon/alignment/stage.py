@@ -229,7 +229,7 @@ def _warn(views: Sequence[ViewAlignment]) -> None:
     if doubtful:
         log.warning(
             "90th-percentile held-out depth error above %.0f %% in %s: the predicted geometry is unreliable there; "
-            "try another --model, or more photos that overlap these (--mvs corrects the depth that they show)",
+            "try another --model, or more photos that overlap these",
             100 * _DOUBTFUL,
             ", ".join(doubtful[:5]) + (f" and {len(doubtful) - 5} more" if len(doubtful) > 5 else ""),
         )
