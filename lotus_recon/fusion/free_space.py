@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from lotus_recon.fusion.blocks import BLOCK_RESOLUTION, unpack
-from lotus_recon.fusion.views import FusionMap
+from lotus_recon.fusion.views import SURE, FusionMap
 from lotus_recon.geometry.pose import transform
 from lotus_recon.types import View
 
-SURE = 0.5  # confidence from which depth is evidence that the space before it is free
 _POOL_PX = 32  # window in which the farthest surface is looked up
 
 

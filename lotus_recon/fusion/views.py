@@ -16,6 +16,7 @@ from lotus_recon.progress import track
 from lotus_recon.threads import thread_count
 from lotus_recon.types import DepthKind, Scene, View
 
+SURE = 0.5  # confidence from which photos decide depth, and it is evidence that the space before it is free
 SAMPLE_STRIDE = 4  # the scan looks at every 4th pixel of every 4th row
 
 
@@ -65,6 +66,7 @@ class DepthScan:
     max_depth: float  # pixels beyond are not fused, in units of the scene
     footprint: float  # median side of a pixel on the surface, in units of the scene
     weighted: bool  # whether a pixel has a confidence other than 1
+    sure: bool  # whether photos decide the depth of any pixel, as its confidence says
     largest: int  # pixels of the largest map
     cuts: Cuts
 
@@ -78,6 +80,7 @@ class DepthScan:
 class _Summary:
     sample: NDArray[np.float32]
     lowest_weight: float  # of the pixels used
+    highest_weight: float
     cuts: Cuts
 
 
@@ -118,7 +121,8 @@ class FusionViews:
             samples=samples,
             max_depth=max_depth,
             footprint=_median_footprint(self.views, samples),
-            weighted=min(summary.lowest_weight for summary in summaries) < 0.999,
+            weighted=(weighted := min(summary.lowest_weight for summary in summaries) < 0.999),
+            sure=weighted and max(summary.highest_weight for summary in summaries) >= SURE,
             largest=max(summary.cuts.pixels for summary in summaries),
             cuts=cuts + Cuts(far=n_far * SAMPLE_STRIDE**2),
         )
@@ -127,8 +131,10 @@ class FusionViews:
         """What the scan keeps of a map; the map is read again when fused, all of them would take too much memory."""
         loaded, cuts = self._load(view)
         start = SAMPLE_STRIDE // 2
-        lowest = 1.0 if loaded.weight is None else float(loaded.weight.min(where=loaded.depth > 0, initial=1.0))
-        return _Summary(loaded.depth[start::SAMPLE_STRIDE, start::SAMPLE_STRIDE].copy(), lowest, cuts)
+        weight, used = np.ones_like(loaded.depth) if loaded.weight is None else loaded.weight, loaded.depth > 0
+        lowest = float(weight.min(where=used, initial=1.0))
+        highest = float(weight.max(where=used, initial=0.0))
+        return _Summary(loaded.depth[start::SAMPLE_STRIDE, start::SAMPLE_STRIDE].copy(), lowest, highest, cuts)
 
     def maps(self, max_depth: float) -> Iterator[tuple[View, FusionMap, NDArray[np.uint8]]]:
         """(view, map, rgb (H, W, 3)) of every view, pixels beyond ``max_depth`` cut; one is read ahead."""

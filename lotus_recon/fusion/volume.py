@@ -16,8 +16,8 @@ from lotus_recon.fusion.volume_config import TsdfConfig
 
 log = logging.getLogger(__name__)
 
-# Half width of the averaged band, in voxels. Without a confidence depth may be as noisy as a sensor's.
-_WEIGHTED_BAND, _PLAIN_BAND = 4.0, 8.0
+# Half width of the averaged band, in voxels. Depth that photos do not decide may be as noisy as a sensor's.
+_SURE_BAND, _NOISY_BAND = 4.0, 8.0
 MAX_COARSENING = 4.0  # voxels grow at most by this factor to fit the budget; beyond, the mesh would be another one
 
 
@@ -57,7 +57,7 @@ def plan_volume(scan: DepthScan, config: TsdfConfig, memory: MemoryModel, budget
 
 
 def _plan(scan: DepthScan, voxel_size: float, config: TsdfConfig, memory: MemoryModel) -> VolumePlan:
-    voxels = config.advanced.truncation_voxels or (_WEIGHTED_BAND if scan.weighted else _PLAIN_BAND)
+    voxels = config.advanced.truncation_voxels or (_SURE_BAND if scan.sure else _NOISY_BAND)
     truncation = voxels * voxel_size
     of_view = blocks_per_view(scan, voxel_size, truncation)
     blocks = np.unique(np.concatenate(of_view))

@@ -16,7 +16,7 @@ class AdvancedTsdf(Options):
     """Options that few need to turn, in YAML only."""
 
     # Half width, in voxels, of the band around a surface that is averaged; wider than the depth noise. None: 4 for
-    # depth with a confidence, 8 for depth without, as sensors give it.
+    # depth that photos decide, 8 for other, which may be as noisy as a sensor's.
     truncation_voxels: Annotated[float | None, Gt(1)] = None
     # Surface is kept where the summed weight of its views is above this; a fully confident view counts 1.
     min_fused_weight: Annotated[float, Ge(0)] = 0.0

@@ -14,8 +14,7 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from lotus_recon.fusion.blocks import BLOCK_RESOLUTION
-from lotus_recon.fusion.free_space import SURE
-from lotus_recon.fusion.views import FusionMap, worker_count
+from lotus_recon.fusion.views import SURE, FusionMap, worker_count
 from lotus_recon.types import View
 
 _BLOCKS_AT_ONCE = {"cpu": 16, "cuda": 1024}  # on a processor the temporaries then stay in the cache of one core

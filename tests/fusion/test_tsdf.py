@@ -57,15 +57,16 @@ def test_vertices_have_outward_normals_and_the_color_of_the_photos(tmp_path: Pat
     assert np.abs(mesh.colors.astype(int) - scenes.COLOR).max() <= 1
 
 
-@pytest.mark.parametrize("confidence", [None, 0.5])
-def test_tilted_plane_stays_where_it_is(tmp_path: Path, confidence: float | None) -> None:
-    """Half a pixel of shift would move this plane by 0.19 voxels."""
+@pytest.mark.parametrize(("confidence", "band"), [(None, 8), (0.45, 8), (0.5, 4)])
+def test_tilted_plane_stays_where_it_is(tmp_path: Path, confidence: float | None, band: float) -> None:
+    """Half a pixel of shift would move this plane by 0.19 voxels. The band is narrow where photos decide the depth."""
     views = [scenes.plane_view(f"{i}.png", (0.013 * i, 0.007 * i, 0)) for i in range(8)]
     for view in views:
         depth = scenes.plane_depth(view, TILTED, POINT)
         scenes.write_view(tmp_path, view, depth, None if confidence is None else np.full(depth.shape, confidence))
     mesh, result = fused(tmp_path, scenes.inputs(tmp_path, views))
     assert result.figures["weighted"] == (confidence is not None)
+    assert result.figures["truncation"] == pytest.approx(band * result.figures["voxel_size"])
     distance = (mesh.vertices - POINT) @ TILTED
     assert abs(distance.mean()) < 0.03 * result.figures["voxel_size"]
     assert distance.std() < 0.15 * result.figures["voxel_size"]
