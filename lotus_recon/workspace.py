@@ -8,9 +8,11 @@ configuration and inputs: what a killed run left is taken up again only by a run
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import enum
 import fcntl
+import gc
 import hashlib
 import json
 import logging
@@ -34,6 +36,7 @@ STAGE_FILE = "stage.json"
 OWNERS_FILE = ".owners.json"  # marks an output folder of ours: what lies in it is no input
 _LOCK_FILE = ".lock"
 _SCRATCH_FOLDER = ".scratch"
+_MUCH_MB = 1000  # peak memory from which what was freed is given back
 _UNFINISHED = re.compile(r"\.[0-9a-f]{8}-")  # begins the names of files that are being written
 
 
@@ -228,6 +231,7 @@ def _remove(path: Path) -> None:
 def _execute(scratch: Path, run: Callable[[Path], Any], wanted: Hashes) -> None:
     """Run a stage in its scratch folder and write its stage.json last."""
     start = time.monotonic()
+    _release_memory()
     _reset_peak_memory()
     with warnings_logged() as messages:
         run(scratch)
@@ -263,6 +267,19 @@ def warnings_logged() -> Iterator[list[str]]:
         yield collector.messages
     finally:
         logger.removeHandler(collector)
+
+
+def _release_memory() -> None:
+    """Give memory that earlier stages freed back to the system: it would count beside what the next one takes.
+
+    Caches that belong to methods are circles, which only the collector frees; glibc keeps what is freed in small parts.
+    Collecting takes a tenth of a second, as long as a small stage, so it waits until much was taken.
+    """
+    if peak_memory_mb() < _MUCH_MB:
+        return
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _reset_peak_memory() -> None:

@@ -193,6 +193,23 @@ def test_a_resumed_stage_finds_no_half_written_files(tmp_path: Path) -> None:
     assert left == [".hidden-d.txt", "a.txt", "stage.json", "sub"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux only")
+def test_what_a_stage_freed_does_not_count_in_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 MB in small parts below one that stays, held by a circle."""
+    monkeypatch.setattr("lotus_recon.workspace._MUCH_MB", 100)
+    workspace, kept = Workspace(tmp_path), []
+
+    def greedy(folder: Path) -> None:
+        circle: list[Any] = [bytes(2000) for _ in range(100_000)]
+        circle.append(circle)
+        kept.append(bytes(2000))
+
+    for name, run in (("greedy", greedy), ("modest", lambda folder: None)):
+        workspace.run_stage(name, Place(name), run, Hashes.of({}, {}))
+    peaks = [workspace.stage_info(Place(name))["peak_memory_mb"] for name in ("greedy", "modest")]
+    assert peaks[1] < peaks[0] - 100
+
+
 def test_two_runs_cannot_share_an_output_folder(tmp_path: Path) -> None:
     with Workspace(tmp_path).locked(), pytest.raises(InputError, match="another run is using"):
         with Workspace(tmp_path).locked():
