@@ -52,7 +52,7 @@ def run(argv: Sequence[str]) -> int:
     base = preset(multi_view_config(), "multi_view", argv)
     arguments = parse(lambda options: Arguments(options=options), base, "multi_view", argv)
     from lotus_recon.recipes.engine import check_only, check_stage_names, check_wanted
-    from lotus_recon.recipes.multi_view import check_job
+    from lotus_recon.recipes.multi_view import check_job, owners_of
     from lotus_recon.recipes.output_folder import check_owners, claim
     from lotus_recon.workspace import Workspace
 
@@ -61,7 +61,7 @@ def run(argv: Sequence[str]) -> int:
     with on_screen(arguments.quiet, arguments.verbose):
         job = check_job(arguments.source, arguments.options, arguments.out, arguments.only)
         check_wanted(MULTI_VIEW, job, arguments.only, arguments.from_stage)
-        owners = {"scene": str(arguments.source.resolve())}
+        owners = owners_of(job)
         check_owners(workspace, owners, arguments.force)
         check_only(workspace, MULTI_VIEW, job, arguments.only)
         with workspace.locked(), log_file(arguments.out):

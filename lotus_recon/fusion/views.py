@@ -116,12 +116,13 @@ class FusionViews:
         n_far = sum(int(np.count_nonzero(sample > max_depth)) for sample in samples)
         for sample in samples:
             sample[sample > max_depth] = 0
+        weighted = min(summary.lowest_weight for summary in summaries) < 0.999
         return DepthScan(
             views=self.views,
             samples=samples,
             max_depth=max_depth,
             footprint=_median_footprint(self.views, samples),
-            weighted=(weighted := min(summary.lowest_weight for summary in summaries) < 0.999),
+            weighted=weighted,
             sure=weighted and max(summary.highest_weight for summary in summaries) >= SURE,
             largest=max(summary.cuts.pixels for summary in summaries),
             cuts=cuts + Cuts(far=n_far * SAMPLE_STRIDE**2),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.fusion.free_space import SURE
+from lotus_recon.fusion.views import SURE
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.consistency import grid_samples
 from lotus_recon.io.scene_maps import SceneMaps

@@ -109,7 +109,8 @@ def check_only(workspace: Workspace, table: Table[J], job: J, only: str | None) 
             f"--only {only} needs {', '.join(missing)}, not yet run in {workspace.root}: run without --only"
         )
     before = _before(stage, stages)
-    stale = [other for other in before if other.name in missing_stages(workspace, before, job)]
+    out_of_date = set(missing_stages(workspace, before, job))
+    stale = [other for other in before if other.name in out_of_date]
     if stale:
         names, why = ", ".join(other.name for other in stale), _why_stale(workspace, stale, stages, job)
         raise InputError(

@@ -122,7 +122,7 @@ class MultiView:
     def check(self, source: Source, config: Any, selection: Selection) -> None:
         """See ``Recipe``."""
         job, workspace = check_job(_path(source), config, source.out, selection.only), Workspace(source.out)
-        check_owners(workspace, _owners(job), selection.force)
+        check_owners(workspace, owners_of(job), selection.force)
         check_only(workspace, MULTI_VIEW, job, selection.only)
 
     def plan(self, source: Source, config: Any, selection: Selection, workspace: Workspace) -> Plan:
@@ -150,7 +150,7 @@ class MultiView:
     ) -> Done:
         """See ``Recipe``."""
         job = scene_job(_path(source), config, source.out)
-        claim(workspace, config, _owners(job), selection.force)
+        claim(workspace, config, owners_of(job), selection.force)
         stages = stages_of(MULTI_VIEW, job)
         if selection.force:
             for stage in selected(stages, selection.only):
@@ -166,7 +166,8 @@ class MultiView:
         return Done(tuple(rows), figures=scene_figures(workspace.root))
 
 
-def _owners(job: SceneJob) -> dict[str, str]:
+def owners_of(job: SceneJob) -> dict[str, str]:
+    """What each part of the output folder is made from; see ``output_folder.claim``."""
     return {"scene": str(job.source.resolve())}
 
 
