@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import AlignmentEvalConfig, MapsConfig, PosesConfig, RaysConfig, SurfaceConfig
-from lotus_recon.recipes.table import MULTI_VIEW
+from lotus_recon.recipes.table import DEPTH_STAGES
 from pipelines.command_line import DONE, REFUSED, CommonArguments, main, on_screen, parse, status_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class PosesArguments(CommonArguments):
 class AlignmentArguments(CommonArguments):
     """Score the aligned depth of a multi_view output folder: at held-out sparse points, or against a sensor."""
 
-    WORDS: ClassVar = {"stage": tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)}
+    WORDS: ClassVar = {"stage": DEPTH_STAGES}
 
     options: AlignmentEvalConfig = field(default_factory=AlignmentEvalConfig)
 

@@ -21,11 +21,10 @@ from lotus_recon.geometry.pose import transform
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.maps import load_prediction
 from lotus_recon.progress import track
-from lotus_recon.recipes.table import MULTI_VIEW
+from lotus_recon.recipes.table import DEPTH_STAGES
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, Scene
 from lotus_recon.workspace import write_atomically, write_json
 
-STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)
 LIMITS = (0.01, 0.02, 0.05)  # relative errors whose shares are reported
 
 
@@ -45,8 +44,8 @@ def check_job(config: AlignmentEvalConfig, held_out: HeldOut) -> AlignmentJob:
     """Collect the maps to compare. Raises InputError for a folder without a finished run or without held-out points."""
     if config.scene is None:
         raise InputError("alignment needs --scene, an output folder of multi_view")
-    if config.stage not in STAGES:
-        raise InputError(f"--stage {config.stage}: allowed are {', '.join(STAGES)}")
+    if config.stage not in DEPTH_STAGES:
+        raise InputError(f"--stage {config.stage}: allowed are {', '.join(DEPTH_STAGES)}")
     check_is_run(config.scene)
     check_is_wanted(config.scene, config.stage)
     scene = read_colmap_scene(config.scene / "sfm/sparse")

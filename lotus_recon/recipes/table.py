@@ -42,6 +42,7 @@ MULTI_VIEW: tuple[StageSpec[SceneJob, Any], ...] = (
     MESH,
     REPORT,
 )
+DEPTH_STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)  # with maps in units of the scene
 SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (PHOTO_PREDICTION, CALIBRATION, PHOTO_MESH)
 
 
