@@ -9,9 +9,9 @@ import torch
 
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.metrics import depth_metrics, normal_metrics
+from lotus_recon.models import losses
 from lotus_recon.models.nano.model import NanoModel
 from lotus_recon.models.nano.network import Encoder
-from lotus_recon.training import nano_losses
 from lotus_recon.training.config import NanoConfig, ObjectiveConfig, OptimizerConfig, StartConfig, TrainConfig
 from lotus_recon.training.imagenet import load_imagenet
 from lotus_recon.training.nano_module import NanoTaskModule
@@ -60,7 +60,7 @@ def loss_of(module: NanoTaskModule, batch: Batch) -> torch.Tensor:
 def test_an_affine_map_of_disparity_has_no_relative_error() -> None:
     disparity = torch.rand(3, 8, 9, generator=torch.Generator().manual_seed(0)) + 0.1
     mask = torch.ones(3, 8, 9, dtype=torch.bool)
-    error = nano_losses.relative_error(0.2 * disparity - 0.7, disparity, mask)
+    error = losses.relative_error(0.2 * disparity - 0.7, disparity, mask)
     assert error.max() < 1e-5
 
 
@@ -69,7 +69,7 @@ def test_the_relative_error_is_abs_rel_to_first_order() -> None:
     disparity = torch.rand(1, 40, 50, generator=generator) + 0.5
     noisy = disparity * (1 + 0.01 * torch.randn(1, 40, 50, generator=generator))
     mask = torch.rand(1, 40, 50, generator=generator) < 0.8
-    error = float(nano_losses.relative_error(noisy, disparity, mask)[0])
+    error = float(losses.relative_error(noisy, disparity, mask)[0])
     score = depth_metrics(noisy[0].numpy(), 1 / disparity[0].numpy(), mask[0].numpy(), align="affine_disparity")
     assert error == pytest.approx(score["abs_rel"], rel=0.02)
 
@@ -79,24 +79,24 @@ def test_pixels_outside_the_mask_do_not_count() -> None:
     mask = torch.ones(1, 8, 8, dtype=torch.bool)
     mask[:, :2] = False
     spoiled = torch.where(mask, disparity, 100.0)
-    assert nano_losses.relative_error(spoiled, disparity, mask).max() < 1e-5
-    assert nano_losses.gradient_error(spoiled, disparity, mask).max() == 0
+    assert losses.relative_error(spoiled, disparity, mask).max() < 1e-5
+    assert losses.gradient_error(spoiled, disparity, mask).max() == 0
 
 
 def test_a_shift_has_no_gradient_error_but_a_ramp_has() -> None:
     target = torch.rand(2, 32, 32)
     mask = torch.ones(2, 32, 32, dtype=torch.bool)
-    assert nano_losses.gradient_error(target + 3, target, mask).max() < 1e-5
+    assert losses.gradient_error(target + 3, target, mask).max() < 1e-5
     ramp = torch.arange(32.0)[None, None].expand(2, 32, 32)
     # One per pixel and step: 1 + 2 + 4 + 8 over the four scales, along x only.
-    torch.testing.assert_close(nano_losses.gradient_error(target + ramp, target, mask), torch.full((2,), 15.0))
+    torch.testing.assert_close(losses.gradient_error(target + ramp, target, mask), torch.full((2,), 15.0))
 
 
 def test_the_angle_is_that_of_the_metric() -> None:
     generator = torch.Generator().manual_seed(2)
     predicted, target = (torch.randn(1, 3, 20, 20, generator=generator) for _ in range(2))
     target = torch.nn.functional.normalize(target, dim=1)
-    measured = float(torch.rad2deg(nano_losses.angle(predicted, target)).mean())
+    measured = float(torch.rad2deg(losses.angle(predicted, target)).mean())
     found, true = (map_[0].permute(1, 2, 0).numpy() for map_ in (predicted, target))
     assert measured == pytest.approx(normal_metrics(found, true, np.ones((20, 20), bool))["mean"], rel=1e-3)
 
@@ -104,7 +104,7 @@ def test_the_angle_is_that_of_the_metric() -> None:
 def test_the_angle_has_a_finite_gradient_where_it_is_zero() -> None:
     target = torch.tensor([0.0, 0.0, 1.0])[None, :, None, None]
     predicted = target.clone().requires_grad_()
-    nano_losses.angle(predicted, target).sum().backward()
+    losses.angle(predicted, target).sum().backward()
     assert predicted.grad is not None
     assert torch.isfinite(predicted.grad).all()
 
