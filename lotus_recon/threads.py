@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _limit: int | None = None
 
@@ -21,3 +28,28 @@ def thread_limit() -> int | None:
 def thread_count() -> int:
     """Threads for work of our own: the limit, or the cores of the machine."""
     return _limit or os.cpu_count() or 1
+
+
+def in_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None) -> Iterator[Result]:
+    """``work(item)`` of every item in order, on ``threads`` (None: as many as we may use) at once.
+
+    As many results wait for their reader as there are threads.
+    """
+    threads = threads or thread_count()
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(work, item))
+                if len(pending) > threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def consume(results: Iterable[object]) -> None:
+    """Wait for all results, which nobody needs."""
+    deque(results, maxlen=0)

@@ -49,6 +49,7 @@ LAYERS = (
     "processes",
     "geometry",
     "native",
+    "compiled",
     "cache",
     "limits",
     "types",

@@ -49,6 +49,24 @@ def load_arrays(path: Path, without: Collection[str] = ()) -> dict[str, np.ndarr
         raise InputError(f"{path} cannot be read as npz: {error}") from error
 
 
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write one array (any shape) as npy by rename."""
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:
+            np.lib.format.write_array(file, array, allow_pickle=False)
+
+    write_atomically(path, write)
+
+
+def map_array(path: Path) -> np.ndarray:
+    """An array (any shape) of ``save_array``, of which only what is looked at is read from disk.
+
+    What is written to it stays in memory.
+    """
+    return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+
+
 def save_maps(
     path: Path,
     depth: DepthMap | None = None,

@@ -5,14 +5,12 @@ No stage holds the maps of all views. It reads one where it needs one, so its me
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from cachetools import LRUCache, cached
@@ -20,15 +18,13 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.io.maps import load_arrays, parse_depth, parse_meta, parse_normals, save_maps
+from lotus_recon.threads import Item, Result, in_threads
 from lotus_recon.types import DepthKind, DepthMap, FloatArray, NormalMap, View
 
 EVERY_PART = ("depth", "confidence", "normals")
 SCENE_DEPTH = (DepthKind.SCENE,)
 POSED_DEPTH = (DepthKind.SCENE, DepthKind.METRIC)
 ANY_DEPTH = tuple(DepthKind)
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,15 +143,4 @@ class SceneMaps:
 
 def read_ahead(read: Callable[[Item], Result], items: Iterable[Item], threads: int = 1) -> Iterator[Result]:
     """``read(item)`` of every item in order; as many are read ahead as there are ``threads``."""
-    pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(read, item))
-                if len(pending) > threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+    return in_threads(read, items, threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from tests.benchmarks.bench_alignment import alignment_lines
 from tests.benchmarks.bench_batch import batch_lines, ray_lines
 from tests.benchmarks.bench_evaluation import evaluation_lines
 from tests.benchmarks.bench_fusion import fusion_lines
@@ -18,6 +19,7 @@ def main() -> int:
     print("\n".join(evaluation_lines()))
     print("\n".join(batch_lines()))
     print("\n".join(ray_lines()))
+    print("\n".join(alignment_lines()))
     print("\n".join(mvs_lines()))
     print("\n".join(memory_lines()))
     if not (SHARED / "data").is_dir():
