@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,3 +54,23 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: i
 def consume(results: Iterable[object]) -> None:
     """Wait for all results, which nobody needs."""
     deque(results, maxlen=0)
+
+
+@contextlib.contextmanager
+def background(waiting: int = 4, threads: int = 1) -> Iterator[Callable[..., None]]:
+    """A function that has ``work(*arguments)`` done by ``threads`` while the caller goes on.
+
+    At most ``waiting`` calls wait or run; then the caller waits. All are done when the block ends, or the first failure
+    is raised, there or at a later call.
+    """
+    pending: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+
+        def later(work: Callable[..., object], *arguments: Any) -> None:
+            if len(pending) >= waiting:
+                pending.popleft().result()
+            pending.append(pool.submit(work, *arguments))
+
+        yield later
+        for future in pending:
+            future.result()
