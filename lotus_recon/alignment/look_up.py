@@ -1,7 +1,7 @@
 """Compiled look-ups of alignment: the points nearest to a position that no depth discontinuity parts from it.
 
-Points lie in a grid of square cells. A query visits the cells around its own, ring by ring, until no unvisited cell can
-hold a nearer point. Nothing is allocated for a query, and threads may run queries of one field at once.
+Points lie in a grid of square cells. A query visits its own and the eight around it, then ring by ring, until no
+unvisited cell can hold a nearer point. Nothing is allocated for a query, and threads may run queries of one field at once.
 """
 
 from __future__ import annotations
@@ -68,18 +68,21 @@ def _visit(first: int, end: int, x: float, y: float, points: Points, skip: int, 
     squared, index = near
     for i in range(first, end):
         distance = (points.x[i] - x) ** 2 + (points.y[i] - y) ** 2
-        if found == len(squared) and distance > squared[found - 1]:
+        number = points.number[i]
+        if number == skip:
             continue
-        number, k = points.number[i], found
+        if found < len(squared):
+            found += 1
+        elif distance > squared[found - 1] or (
+            distance == squared[found - 1] and number > points.number[index[found - 1]]
+        ):
+            continue
+        k = found - 1
         while k > 0 and (
             squared[k - 1] > distance or (squared[k - 1] == distance and points.number[index[k - 1]] > number)
         ):
+            squared[k], index[k] = squared[k - 1], index[k - 1]
             k -= 1
-        if k == len(squared) or number == skip:
-            continue
-        found = min(found + 1, len(squared))
-        for j in range(found - 1, k, -1):
-            squared[j], index[j] = squared[j - 1], index[j - 1]
         squared[k], index[k] = distance, i
     return found
 
@@ -111,14 +114,21 @@ def _nearest(x: float, y: float, points: Points, skip: int, near: Any) -> int:
     squared, (rows, columns) = near[0], points.shape
     row, col = _cell(y, points, rows), _cell(x, points, columns)
     found = 0
-    for ring in range(max(rows, columns)):
+    for ring in range(1, max(rows, columns) + 1):
         top, left = row - ring, col - ring
+        right = left + 2 * ring
         for r in range(max(top, 0), min(top + 2 * ring, rows - 1) + 1):
-            whole = ring == 0 or r in (top, top + 2 * ring)
-            for c in range(left, left + 2 * ring + 1, 1 if whole else 2 * ring):
-                if 0 <= c < columns:
-                    cell = r * columns + c
-                    found = _visit(points.first[cell], points.first[cell + 1], x, y, points, skip, near, found)
+            start = r * columns  # the cells of a row follow each other in memory
+            if ring == 1 or r in (top, top + 2 * ring):
+                first, end = points.first[start + max(left, 0)], points.first[start + min(right, columns - 1) + 1]
+                found = _visit(first, end, x, y, points, skip, near, found)
+                continue
+            if left >= 0:
+                first, end = points.first[start + left], points.first[start + left + 1]
+                found = _visit(first, end, x, y, points, skip, near, found)
+            if right < columns:
+                first, end = points.first[start + right], points.first[start + right + 1]
+                found = _visit(first, end, x, y, points, skip, near, found)
         gap = _gap(x, y, top, left, ring, points)
         if gap == np.inf or (found == len(squared) and squared[found - 1] < gap * gap):
             break
@@ -136,7 +146,6 @@ def _nearest_within(x: float, y: float, points: Points, radius: float, count: in
     left, right = _cell(x - radius, points, columns), _cell(x + radius, points, columns)
     found = 0
     for r in range(_cell(y - radius, points, rows), _cell(y + radius, points, rows) + 1):
-        # The cells of a row follow each other in memory.
         for i in range(points.first[r * columns + left], points.first[r * columns + right + 1]):
             distance = (points.x[i] - x) ** 2 + (points.y[i] - y) ** 2
             if distance <= radius * radius:
@@ -267,3 +276,31 @@ def sample(values: Any, valid: Any, xy: Any, jump: float, out: Any) -> None:
                     total += weight * value
                     mass += weight
         out[n] = total / max(mass, 1e-12)
+
+
+class Lens(NamedTuple):
+    """A pinhole camera, in pixels."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+
+@kernel
+def reproject(xy: Any, log_depth: Any, source: Lens, pose: Any, target: Lens, out_xy: Any, out_log_depth: Any) -> None:
+    """Fill pixels (N, 2) and log depth (N,) in a target of what pixels of a source (N, 2) show.
+
+    ``pose`` (4, 4) is target_from_source. What is not in front of the target has pixel (-1, -1) and depth NaN.
+    """
+    for n in range(len(xy)):
+        z = np.exp(log_depth[n])
+        x, y = (xy[n, 0] - source.cx) / source.fx * z, (xy[n, 1] - source.cy) / source.fy * z
+        in_z = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
+        if in_z > 0 and np.isfinite(in_z):
+            in_x = pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3]
+            in_y = pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3]
+            out_xy[n, 0], out_xy[n, 1] = target.fx * in_x / in_z + target.cx, target.fy * in_y / in_z + target.cy
+            out_log_depth[n] = np.log(in_z)
+        else:
+            out_xy[n, 0], out_xy[n, 1], out_log_depth[n] = -1.0, -1.0, np.nan

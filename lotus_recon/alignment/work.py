@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 
 from lotus_recon.alignment.local import DepthDiscontinuities, LocalField, Residuals, Smoothing
 from lotus_recon.alignment.views import AlignedMap, AlignedView, Layer
 from lotus_recon.io.maps import load_arrays, map_array, save_array, save_arrays
 from lotus_recon.types import DepthKind, DepthMap, View
 
+_MAPPED = 200  # arrays: each takes an open file
 _LAYER = ("xy", "log_ratio", "weight", "smoothing", "neighbours")  # arrays of a layer
 
 
@@ -25,28 +28,30 @@ class WorkingMaps:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._mapped: LRUCache = LRUCache(_MAPPED)
+        self._lock = Lock()
 
     def add_prediction(self, view: View, prediction: DepthMap) -> None:
         """Keep a prediction; what a killed run left is not written again."""
         if self._path("kind", view).is_file():
             return
-        save_array(self._path("values", view), prediction.values)
-        save_array(self._path("valid", view), prediction.valid)
-        save_array(self._path("kind", view), np.array(prediction.kind.value))  # last: the others are there with it
+        self._save("values", view, prediction.values)
+        self._save("valid", view, prediction.valid)
+        self._save("kind", view, np.array(prediction.kind.value))  # last: the others are there with it
 
     def prediction(self, view: View) -> DepthMap:
         """The predicted depth of a view, (H, W)."""
-        values, valid, kind = (map_array(self._path(name, view)) for name in ("values", "valid", "kind"))
+        values, valid, kind = (self._array(name, view) for name in ("values", "valid", "kind"))
         return DepthMap.checked_before(values, valid, DepthKind.parse(str(kind)))
 
     def save_discontinuities(self, view: View, discontinuities: DepthDiscontinuities) -> None:
         """Keep the depth discontinuities of a view; those of an earlier fit are replaced."""
-        save_array(self._path("across", view), discontinuities.across)
-        save_array(self._path("down", view), discontinuities.down)
+        self._save("across", view, discontinuities.across)
+        self._save("down", view, discontinuities.down)
 
     def discontinuities(self, view: View) -> DepthDiscontinuities:
         """The depth discontinuities of a view."""
-        return DepthDiscontinuities(map_array(self._path("across", view)), map_array(self._path("down", view)))
+        return DepthDiscontinuities(self._array("across", view), self._array("down", view))
 
     def save_layers(self, view: View, layers: Sequence[Layer]) -> None:
         """Keep the corrections of a view; earlier ones are replaced."""
@@ -79,6 +84,20 @@ class WorkingMaps:
     def fitted_map(self, aligned: AlignedView) -> AlignedMap:
         """The map of a view by scale and shift alone."""
         return AlignedMap(self.prediction(aligned.view), aligned.fit, aligned.predicted.jump)
+
+    def _save(self, name: str, view: View, array: np.ndarray) -> None:
+        path = self._path(name, view)
+        save_array(path, array)
+        with self._lock:
+            self._mapped.pop(path, None)
+
+    def _array(self, name: str, view: View) -> np.ndarray:
+        path = self._path(name, view)
+        with self._lock:
+            if path not in self._mapped:
+                self._mapped[path] = map_array(path)
+            array: np.ndarray = self._mapped[path]
+            return array
 
     def _path(self, array: str, view: View) -> Path:
         return self.folder / array / f"{view.stem}.npy"
