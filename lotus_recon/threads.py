@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -34,14 +35,15 @@ def thread_count() -> int:
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None) -> Iterator[Result]:
     """``work(item)`` of every item in order, on ``threads`` (None: as many as we may use) at once.
 
-    As many results wait for their reader as there are threads.
+    As many results wait for their reader as there are threads. ``items`` may come from a generator that works itself:
+    it runs in the caller's thread, meanwhile.
     """
     threads = threads or thread_count()
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for item in items:
-                pending.append(pool.submit(work, item))
+                pending.append(pool.submit(copy_context().run, work, item))
                 if len(pending) > threads:
                     yield pending.popleft().result()
             while pending:
@@ -69,7 +71,7 @@ def background(waiting: int = 4, threads: int = 1) -> Iterator[Callable[..., Non
         def later(work: Callable[..., object], *arguments: Any) -> None:
             if len(pending) >= waiting:
                 pending.popleft().result()
-            pending.append(pool.submit(work, *arguments))
+            pending.append(pool.submit(copy_context().run, work, *arguments))
 
         yield later
         for future in pending:

@@ -1,7 +1,7 @@
 """Compiled look-ups of alignment: the points nearest to a position that no depth discontinuity parts from it.
 
 Points lie in a grid of square cells. A query visits its own and the eight around it, then ring by ring, until no
-unvisited cell can hold a nearer point. Nothing is allocated for a query, and threads may run queries of one field at once.
+unvisited cell can hold a nearer point. Nothing is allocated for a query; threads may share a field.
 """
 
 from __future__ import annotations
