@@ -11,6 +11,7 @@ from tests.benchmarks.bench_fusion import fusion_lines
 from tests.benchmarks.bench_integration import integration_lines
 from tests.benchmarks.bench_memory import memory_lines
 from tests.benchmarks.bench_mvs import mvs_lines
+from tests.benchmarks.bench_prediction import prediction_lines
 from tests.benchmarks.bench_writing import writing_lines
 from tests.conftest import SHARED
 
@@ -22,6 +23,7 @@ def main() -> int:
     print("\n".join(ray_lines()))
     print("\n".join(writing_lines()))
     print("\n".join(alignment_lines()))
+    print("\n".join(prediction_lines()))
     print("\n".join(mvs_lines()))
     print("\n".join(memory_lines()))
     if not (SHARED / "data").is_dir():
