@@ -12,6 +12,7 @@ from tests.benchmarks.bench_integration import integration_lines
 from tests.benchmarks.bench_memory import memory_lines
 from tests.benchmarks.bench_mvs import mvs_lines
 from tests.benchmarks.bench_prediction import prediction_lines
+from tests.benchmarks.bench_training import training_lines
 from tests.benchmarks.bench_writing import writing_lines
 from tests.conftest import SHARED
 
@@ -24,6 +25,7 @@ def main() -> int:
     print("\n".join(writing_lines()))
     print("\n".join(alignment_lines()))
     print("\n".join(prediction_lines()))
+    print("\n".join(training_lines()))
     print("\n".join(mvs_lines()))
     print("\n".join(memory_lines()))
     if not (SHARED / "data").is_dir():
