@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lotus_recon.adaptation.spec import ADAPTATION
 from lotus_recon.alignment.spec import ALIGNMENT
 from lotus_recon.consistency.config import ConsistencyConfig
 from lotus_recon.mvs.spec import MVS
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def _run(context: Context[SceneJob], out_dir: Path) -> ConsistencyResult:
     from lotus_recon.consistency import stage
 
-    depth_dir = context.folder(context.first_of(INTEGRATION, MVS, ALIGNMENT))
+    depth_dir = context.folder(context.first_of(INTEGRATION, ADAPTATION, MVS, ALIGNMENT))
     inputs = stage.Inputs(context[FRAME].scene, depth_dir, context.runtime)
     return stage.run(inputs, context.options(ConsistencyConfig), out_dir)
 
@@ -37,6 +38,6 @@ CONSISTENCY: StageSpec[SceneJob, ConsistencyResult] = StageSpec(
     run=_run,
     load=_load,
     options=lambda job: options_of(job.config, ConsistencyConfig),
-    reads=(FRAME, ALIGNMENT, MVS, INTEGRATION),
+    reads=(FRAME, ALIGNMENT, MVS, ADAPTATION, INTEGRATION),
     writes_depth=True,
 )

@@ -45,7 +45,7 @@ ROOMS = 20
 ASKED_ROOMS_MM = 98.6  # a fifth less than before multi-view stereo (123.3)
 
 
-def _given_points(model: Path, names: Sequence[str] | None, work: Path) -> tuple[Scene, BoolArray, Path]:
+def given_points(model: Path, names: Sequence[str] | None, work: Path) -> tuple[Scene, BoolArray, Path]:
     """A posed scene of some views, which of its points are held out, and a COLMAP model without them."""
     scene = _of_views(read_colmap_scene(model), names)
     held = held_out_points(scene, HELD_OUT_SHARE, seed=0)
@@ -78,7 +78,7 @@ def dtu_mvs(data: Path, work: Path) -> list[Row]:
     photos.mkdir()
     for name in names:
         (photos / name).symlink_to(data / "images" / name)
-    scene, held, given = _given_points(data / "colmap_gt", names, work)
+    scene, held, given = given_points(data / "colmap_gt", names, work)
     run = reconstructed("dtu24, 17 photos", photos, work, "--poses", str(given))
     return [
         *ray_rows(run.name, rays_to_points(run, scene, held), 0.955, 0.01, seconds=run.seconds),
@@ -89,7 +89,7 @@ def dtu_mvs(data: Path, work: Path) -> list[Row]:
 
 def fountain_mvs(data: Path, work: Path) -> list[Row]:
     """nano, which never saw such a place, at given poses."""
-    scene, held, given = _given_points(data / "colmap_gt", None, work)
+    scene, held, given = given_points(data / "colmap_gt", None, work)
     run = reconstructed("fountain, dense", data / "images", work, "--poses", str(given))
     return [
         *ray_rows(run.name, rays_to_points(run, scene, held), 0.985, 0.005, seconds=run.seconds),
@@ -157,7 +157,7 @@ def sample_mvs(sample: Path, work: Path) -> list[Row]:
 
 def starts(data: Path, work: Path) -> list[Row]:
     """The fountain from three starts: the aligned maps of nano, none (sparse points alone), and a constant depth."""
-    scene, held, given = _given_points(data / "colmap_gt", None, work)
+    scene, held, given = given_points(data / "colmap_gt", None, work)
     for stage in ("sfm", "frame", "images", "prediction", "alignment"):
         multi_view(data / "images", work / "out", "--holdout-strict", "--poses", str(given), "--only", stage)
     posed = read_colmap_scene(work / "out/sfm/sparse")
