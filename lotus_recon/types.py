@@ -157,6 +157,14 @@ class DepthMap:
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "valid", valid)
 
+    @classmethod
+    def checked_before(cls, values: NDArray[np.float32], valid: BoolArray, kind: DepthKind) -> DepthMap:
+        """Values (H, W) of what was a map before, without a look at every pixel again."""
+        depth: DepthMap = object.__new__(cls)
+        for name, value in (("values", values), ("valid", valid), ("kind", kind)):
+            object.__setattr__(depth, name, value)
+        return depth
+
     @property
     def shape(self) -> tuple[int, int]:
         """(H, W)."""

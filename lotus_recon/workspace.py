@@ -23,6 +23,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,18 +255,27 @@ class _Collector(logging.Handler):
         self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
+        collecting = _collecting.get()
+        if self in collecting or not collecting:
+            self.messages.append(record.getMessage())
+
+
+# The collectors of the work that this thread does. Several threads may each run a stage; a thread that knows of no
+# stage, one that a library started, works for any.
+_collecting: ContextVar[tuple[_Collector, ...]] = ContextVar("collecting", default=())
 
 
 @contextlib.contextmanager
 def warnings_logged() -> Iterator[list[str]]:
-    """Collect the text of all warnings that this package logs meanwhile."""
+    """Collect the text of all warnings that this package logs meanwhile, but for those of other threads' stages."""
     collector = _Collector()
     logger = logging.getLogger("lotus_recon")
     logger.addHandler(collector)
+    token = _collecting.set((*_collecting.get(), collector))
     try:
         yield collector.messages
     finally:
+        _collecting.reset(token)
         logger.removeHandler(collector)
 
 

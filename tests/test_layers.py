@@ -50,6 +50,7 @@ LAYERS = (
     "processes",
     "geometry",
     "native",
+    "compiled",
     "cache",
     "limits",
     "types",

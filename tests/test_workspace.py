@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.recipes.engine import run_stages
 from lotus_recon.stages import Context, StageSpec
-from lotus_recon.workspace import Hashes, Place, Workspace, make_folder, write_atomically, write_json
+from lotus_recon.threads import consume, in_threads
+from lotus_recon.workspace import Hashes, Place, Workspace, make_folder, warnings_logged, write_atomically, write_json
 from tests.killing import kill_when
 
 
@@ -250,3 +253,27 @@ def test_json_without_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_warnings_of_stages_in_other_threads_are_theirs() -> None:
+    """Each of two stages at the same time has its own, and those of the threads that work for it."""
+    log, both = logging.getLogger("lotus_recon.test"), threading.Barrier(2, timeout=30)
+
+    def stage(name: str) -> list[str]:
+        with warnings_logged() as messages:
+            both.wait()
+            log.warning("%s itself", name)
+            consume(in_threads(lambda part: log.warning("%s, part %d", name, part), [1, 2], 2))
+            both.wait()
+        return sorted(messages)
+
+    found = list(in_threads(stage, ["first", "second"], 2))
+    assert found == [[f"{name} itself", f"{name}, part 1", f"{name}, part 2"] for name in ("first", "second")]
+
+
+def test_warnings_of_threads_that_know_of_no_stage_are_kept() -> None:
+    with warnings_logged() as messages:
+        thread = threading.Thread(target=logging.getLogger("lotus_recon.test").warning, args=("from a library",))
+        thread.start()
+        thread.join()
+    assert messages == ["from a library"]

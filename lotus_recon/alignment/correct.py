@@ -30,6 +30,7 @@ from lotus_recon.alignment.work import WorkingMaps
 from lotus_recon.geometry.camera import project
 from lotus_recon.geometry.pose import transform
 from lotus_recon.progress import track
+from lotus_recon.threads import consume, in_threads
 from lotus_recon.types import BoolArray, Scene
 
 # On the sample scene with maps of nano, half or double of any of these changes the median held-out error by 4 % at
@@ -57,18 +58,24 @@ def correct_locally(
     other and does not make maps disagree that agreed (see ``CrossValidation.best_strength``).
     """
     overlaps = _Overlaps(views, sources_of(neighbours), maps)
-    residuals = [_prepared(view, maps, config) for view in views]
+    residuals = list(in_threads(lambda view: _prepared(view, maps, config), views))
     smoothing = _choose_smoothing(overlaps, residuals, config)
     if smoothing.strength == 0:
         # The maps are better than the points: nothing would hold them while they drift towards each other.
         return smoothing
-    for view, points in zip(views, residuals, strict=True):
-        field = LocalField(points, maps.discontinuities(view.view), config.advanced.local_neighbours)
-        maps.save_layers(view.view, [Layer(drop_outliers(field, smoothing), smoothing)])
-    gate = _agreement_gate(overlaps, config)
-    for view in track(views, "correct depth by sparse points", len(views)):
+
+    def correct_by_own(index: int) -> None:
+        view = views[index].view
+        field = LocalField(residuals[index], maps.discontinuities(view), config.advanced.local_neighbours)
+        maps.save_layers(view, [Layer(drop_outliers(field, smoothing), smoothing)])
+
+    def correct_by_all(view: AlignedView) -> None:
         field = drop_outliers(with_projected_points(view, maps.map(view), scene, usable, gate), smoothing)
         maps.save_layers(view.view, [Layer(field, smoothing)])
+
+    consume(in_threads(correct_by_own, range(len(views))))
+    gate = _agreement_gate(overlaps, config)
+    consume(track(in_threads(correct_by_all, views), "correct depth by sparse points", len(views)))
     if config.advanced.joint:
         _reach_consensus(overlaps, gate, smoothing.strength, config.advanced.overlap_rounds)
     return smoothing
@@ -111,6 +118,10 @@ class _Overlaps:
             [Reprojected.of(self.views[i].view, samples[i], log_depth[i], target) for i in self.sources[index]]
         )
 
+    def log_depth(self, samples: Sequence[PixelSamples]) -> list[NDArray[np.float64]]:
+        """Per view the aligned log depth (N,) of its samples."""
+        return list(in_threads(lambda i: self.maps.map(self.views[i]).log_depth_of(samples[i]), range(len(samples))))
+
     @property
     def targets(self) -> list[int]:
         """The views in which others are compared."""
@@ -131,27 +142,29 @@ def _choose_smoothing(overlaps: _Overlaps, residuals: Sequence[Residuals], confi
         return NONE
     samples = [view.predicted.sparse for view in views]
     log_depth = [view.fit.log_depth(some.value) for view, some in zip(views, samples, strict=True)]
-    corrections = [field(i).near(some.xy).correction(shape) for i, some in enumerate(samples)]
-    matched = []
-    for index in overlaps.targets:
+    corrections = list(in_threads(lambda i: field(i).correction(samples[i].xy, shape), range(len(views))))
+
+    def match(index: int) -> Matched:
         found = Disagreement.of(overlaps.compared(index, samples, log_depth), maps.fitted_map(views[index]))
         keep = np.abs(found.log_ratio) < config.advanced.overlap_gate
         source = np.concatenate([corrections[i] for i in overlaps.sources[index]])[keep]
-        target = field(index).near(found.xy[keep]).correction(shape)
-        matched.append(Matched(found.log_ratio[keep], source, target))
-    return validation.best_strength(shape, matched)
+        target = field(index).correction(found.xy[keep], shape)
+        return Matched(found.log_ratio[keep], source, target)
+
+    return validation.best_strength(shape, list(in_threads(match, overlaps.targets)))
 
 
 def _agreement_gate(overlaps: _Overlaps, config: AlignmentConfig) -> float:
     """Log ratio of depth up to which two maps see one surface: a few spreads of their disagreement, within bounds."""
     samples = [view.predicted.sparse for view in overlaps.views]
-    log_depth = [overlaps.maps.map(v).log_depth_of(s) for v, s in zip(overlaps.views, samples, strict=True)]
-    ratios = [np.zeros(0)]
-    for index in overlaps.targets:
+    log_depth = overlaps.log_depth(samples)
+
+    def ratios(index: int) -> NDArray[np.float64]:
         target = overlaps.maps.map(overlaps.views[index])
         ratio = Disagreement.of(overlaps.compared(index, samples, log_depth), target).log_ratio
-        ratios.append(ratio[np.abs(ratio) < config.advanced.overlap_gate])
-    together = np.concatenate(ratios)
+        return ratio[np.abs(ratio) < config.advanced.overlap_gate]
+
+    together = np.concatenate([np.zeros(0), *in_threads(ratios, overlaps.targets)])
     if not len(together):
         return config.inlier_threshold
     return float(np.clip(_GATE_SIGMAS * robust_sigma(together), 1e-3, config.inlier_threshold))
@@ -186,18 +199,22 @@ def with_projected_points(
 def _reach_consensus(overlaps: _Overlaps, gate: float, point_weight: float, rounds: int) -> None:
     """In every round each view moves half-way to what the others say, smoothly, held in place by its points."""
     samples = [view.predicted.dense for view in overlaps.views]
-    maps = overlaps.maps
-    log_depth = [maps.map(v).log_depth_of(s) for v, s in zip(overlaps.views, samples, strict=True)]
+    log_depth = overlaps.log_depth(samples)
+
+    def move(index: int) -> NDArray[np.float64]:
+        """The log depth of the samples of a view after it moved."""
+        view = overlaps.views[index]
+        map_ = overlaps.maps.map(view)
+        found = Disagreement.of(overlaps.compared(index, samples, log_depth), map_)
+        layer = _consensus_layer(map_, found, gate, point_weight)
+        moved = replace(map_, layers=(map_.layers[0], layer))
+        overlaps.maps.save_layers(view.view, moved.layers)
+        return moved.log_depth_of(samples[index])
+
     for _ in track(range(rounds), "consensus of aligned depth", rounds):
-        before = list(log_depth)
-        for index in overlaps.targets:
-            view = overlaps.views[index]
-            map_ = maps.map(view)
-            found = Disagreement.of(overlaps.compared(index, samples, before), map_)
-            layer = _consensus_layer(map_, found, gate, point_weight)
-            moved = replace(map_, layers=(map_.layers[0], layer))
-            maps.save_layers(view.view, moved.layers)
-            log_depth[index] = moved.log_depth_of(samples[index])
+        after = list(in_threads(move, overlaps.targets))  # all compared with what the others were before the round
+        for index, moved in zip(overlaps.targets, after, strict=True):
+            log_depth[index] = moved
 
 
 def _consensus_layer(map_: AlignedMap, found: Disagreement, gate: float, point_weight: float) -> Layer:

@@ -24,6 +24,7 @@ from lotus_recon.alignment.overlap import Reprojected, image_cell, sources_of
 from lotus_recon.alignment.sampling import sample_without_jumps
 from lotus_recon.alignment.views import AlignedView
 from lotus_recon.alignment.work import WorkingMaps
+from lotus_recon.threads import in_threads
 from lotus_recon.types import DepthMap, FloatArray
 
 _STEPS = 12
@@ -104,11 +105,12 @@ def refine_jointly(
     for _ in range(_STEPS):
         points = [_point_residuals(i, v, unknowns, config) for i, v in enumerate(views) if len(v.points)]
         samples = [_Samples.of(i, view, unknowns) for i, view in enumerate(views)]
-        overlaps = [
-            _overlap_residuals([samples[i] for i in some], j, views[j], maps, unknowns, config)
-            for j, some in enumerate(sources)
-            if len(some)
-        ]
+
+        def compare(target: int, samples: Sequence[_Samples] = samples) -> _Residuals:
+            seen = [samples[i] for i in sources[target]]
+            return _overlap_residuals(seen, target, views[target], maps, unknowns, config)
+
+        overlaps = list(in_threads(compare, [j for j, some in enumerate(sources) if len(some)]))
         overlap_weight = _overlap_weight(points, overlaps)
         step = _solve(_balanced(points, config) + _balanced(overlaps, config, overlap_weight), len(views))
         unknowns.move(np.clip(step, -_MAX_STEP, _MAX_STEP))

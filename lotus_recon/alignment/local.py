@@ -15,9 +15,9 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from lotus_recon.geometry.camera import pixel_index
+from lotus_recon.alignment import look_up
+from lotus_recon.threads import in_threads
 from lotus_recon.types import BoolArray, Camera, FloatArray
 
 # Surfaces seen at a smaller angle than this are taken for the two sides of a depth discontinuity. On the sample scene
@@ -29,7 +29,6 @@ _FAR = (0.05, 0.1, 0.2, 0.4, 1.0)
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Times the median error of cross-validation. On the same scene 3 drops good points (20 % more error), 12 is as good.
 _OUTLIER = 6.0
-_CHUNK = 200_000  # pixels at a time: bounds memory
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,10 @@ class Smoothing:
     near: float  # points closer than this weigh alike
     far: float  # beyond this the correction fades
     strength: float  # 0 switches the correction off
+
+    def kernel(self, longer_side: int) -> look_up.Kernel:
+        """The same for distances in pixels of an image."""
+        return look_up.Kernel(1.0 / longer_side**2, self.near**2, 1.0 / self.far**2, self.strength)
 
 
 NONE = Smoothing(near=0.01, far=0.1, strength=0.0)
@@ -59,22 +62,14 @@ class DepthDiscontinuities:
         """Where depth (H, W) changes, from one pixel to the next, as only a surface seen edge-on would."""
         steepest = 1.0 / np.tan(np.radians(_EDGE_ANGLE_DEG))
         log_depth = np.log(np.where(valid, depth, 1.0))
-        across, down = np.zeros((2, *depth.shape), np.min_scalar_type(max(depth.shape)))
+        # At least 16 bits, whatever the image: every type would be compiled for.
+        count_type = np.promote_types(np.uint16, np.min_scalar_type(max(depth.shape)))
+        across, down = np.zeros((2, *depth.shape), count_type)
         both = valid[:, 1:] & valid[:, :-1]
         np.cumsum(both & (np.abs(np.diff(log_depth, axis=1)) > steepest / camera.fx), axis=1, out=across[:, 1:])
         both = valid[1:] & valid[:-1]
         np.cumsum(both & (np.abs(np.diff(log_depth, axis=0)) > steepest / camera.fy), axis=0, out=down[1:])
         return cls(across, down)
-
-    def between(self, row: NDArray, col: NDArray, other_row: NDArray, other_col: NDArray) -> BoolArray:
-        """(N,) whether both rectangular ways from pixels (N,) to others (N,) cross a discontinuity."""
-        rows_first = (self.down[row, col] != self.down[other_row, col]) | (
-            self.across[other_row, col] != self.across[other_row, other_col]
-        )
-        cols_first = (self.across[row, col] != self.across[row, other_col]) | (
-            self.down[row, other_col] != self.down[other_row, other_col]
-        )
-        return rows_first & cols_first
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,59 +82,56 @@ class Residuals:
 
 
 @dataclass(frozen=True, eq=False)
-class Nearest:
-    """The points near each of Q positions, if no depth discontinuity lies between: K columns, nearest first."""
+class NearestOthers:
+    """The points near each of N points, if no depth discontinuity lies between: K columns, nearest first."""
 
-    squared: NDArray[np.float64]  # (Q, K) squared distance, as a share of the longer side
-    log_ratio: NDArray[np.float64]  # (Q, K)
-    weight: NDArray[np.float64]  # (Q, K), 0 across a discontinuity
+    squared: NDArray[np.float64]  # (N, K) squared distance in pixels
+    log_ratio: NDArray[np.float64]  # (N, K)
+    weight: NDArray[np.float64]  # (N, K), 0 across a discontinuity
+    longer_side: int  # of the image
 
     def correction(self, smoothing: Smoothing) -> NDArray[np.float64]:
-        """(Q,) correction of log depth: 0 far from all points."""
-        weight = self.weight / (self.squared + smoothing.near**2)
-        rest = 1.0 / smoothing.far**2
-        return smoothing.strength * (weight * self.log_ratio).sum(1) / (weight.sum(1) + rest)
+        """(N,) correction of log depth: 0 far from all points."""
+        out = np.empty(len(self.squared))
+        kernel = smoothing.kernel(self.longer_side)
+        look_up.weighted_means(self.squared, self.log_ratio, self.weight, kernel, out)
+        return out
 
 
 class LocalField:
-    """The points of one view and its depth discontinuities: looks up what is near any position."""
+    """The points of one view and its depth discontinuities: corrects any position by the points near it."""
 
     def __init__(self, residuals: Residuals, discontinuities: DepthDiscontinuities, neighbours: int) -> None:
         self.residuals = residuals
         self.discontinuities = discontinuities
         self.neighbours = neighbours
         self.shape = discontinuities.across.shape
-        self.row, self.col = pixel_index(residuals.xy, *self.shape)
 
     @cached_property
-    def _tree(self) -> cKDTree:
-        return cKDTree(self.residuals.xy)
+    def _points(self) -> look_up.Points:
+        r, d = self.residuals, self.discontinuities
+        return look_up.Points.of(r.xy, r.log_ratio, r.weight, d.across, d.down)
 
-    def near(self, xy: FloatArray) -> Nearest:
-        """The nearest points of positions (Q, 2)."""
-        return self._gather(xy, *self._query(xy, self.neighbours))
+    def correction(self, xy: FloatArray, smoothing: Smoothing) -> NDArray[np.float64]:
+        """(Q,) correction of log depth at positions (Q, 2): 0 far from all points."""
+        out = np.empty(len(xy))
+        count = min(self.neighbours, len(self.residuals.xy))
+        look_up.corrections(xy, self._points, smoothing.kernel(max(self.shape)), count, out)
+        return out
 
-    def near_others(self) -> Nearest:
+    def map_correction(self, valid: BoolArray, smoothing: Smoothing) -> NDArray[np.float64]:
+        """(H, W) correction of log depth at all ``valid`` pixels (H, W), 0 at the others."""
+        out = np.zeros(self.shape)
+        count = min(self.neighbours, len(self.residuals.xy))
+        look_up.map_corrections(valid, self._points, smoothing.kernel(max(self.shape)), count, out)
+        return out
+
+    def near_others(self) -> NearestOthers:
         """The nearest other points of every point (N rows), for cross-validation."""
-        distance, index = self._query(self.residuals.xy, self.neighbours + 1)
-        own = index == np.arange(len(index))[:, None]
-        own[~own.any(1), -1] = True  # hidden behind points at the same place: drop the last instead
-        shape = (len(index), index.shape[1] - 1)
-        return self._gather(self.residuals.xy, distance[~own].reshape(shape), index[~own].reshape(shape))
-
-    def _query(self, xy: FloatArray, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        count = min(count, len(self.residuals.xy))
-        if count == 0:
-            return np.zeros((len(xy), 0)), np.zeros((len(xy), 0), np.int64)
-        nearest = range(1, count + 1)  # a range keeps the axis of length 1 that a single neighbour would lose
-        distance, index = self._tree.query(xy, k=nearest, workers=-1)
-        return np.asarray(distance), np.asarray(index)
-
-    def _gather(self, xy: FloatArray, distance: FloatArray, index: NDArray[np.int64]) -> Nearest:
-        row, col = (a[:, None] for a in pixel_index(xy, *self.shape))
-        blocked = self.discontinuities.between(row, col, self.row[index], self.col[index])
-        weight = np.where(blocked, 0.0, self.residuals.weight[index])
-        return Nearest((distance / max(self.shape)) ** 2, self.residuals.log_ratio[index], weight)
+        N = len(self.residuals.xy)
+        squared, log_ratio, weight = np.zeros((3, N, min(self.neighbours, max(N - 1, 0))))
+        look_up.nearest_others(self._points, squared, log_ratio, weight)
+        return NearestOthers(squared, log_ratio, weight, max(self.shape))
 
     def without(self, drop: BoolArray) -> LocalField:
         """The field without the points to ``drop`` (N,)."""
@@ -165,7 +157,8 @@ class CrossValidation:
     """Points of all views predicted from the points around them."""
 
     def __init__(self, fields: Iterable[LocalField]) -> None:
-        near_others = [(f.near_others(), f.residuals.log_ratio) for f in fields if len(f.residuals.xy) > 1]
+        several = (field for field in fields if len(field.residuals.xy) > 1)
+        near_others = list(in_threads(lambda field: (field.near_others(), field.residuals.log_ratio), several))
         self._near = [near for near, _ in near_others]
         self._truth = np.concatenate([log_ratio for _, log_ratio in near_others]) if near_others else np.zeros(0)
 
@@ -176,7 +169,10 @@ class CrossValidation:
     def best_shape(self) -> Smoothing | None:
         """The lengths, at full strength, that predict points best from other points; None without two points."""
         shapes = [Smoothing(near, far, 1.0) for near, far in product(_NEAR, _FAR)]
-        return min(shapes, key=self.error) if self._near else None
+        if not self._near:
+            return None
+        errors = list(in_threads(self.error, shapes))
+        return shapes[errors.index(min(errors))]
 
     def best_strength(self, shape: Smoothing, matched: Sequence[Matched]) -> Smoothing:
         """The shape at the strength at which points predict each other and views agree best.
@@ -211,11 +207,4 @@ def drop_outliers(field: LocalField, smoothing: Smoothing) -> LocalField:
 
 def corrected(depth: FloatArray, valid: BoolArray, field: LocalField, smoothing: Smoothing) -> NDArray[np.float64]:
     """The depth map (H, W) with the correction applied where it is valid."""
-    if not len(field.residuals.xy):
-        return np.asarray(depth, np.float64)
-    row, col = np.nonzero(valid)
-    result = np.array(depth, np.float64)
-    for part in np.array_split(np.arange(len(row)), max(1, len(row) // _CHUNK)):
-        xy = np.stack([col[part] + 0.5, row[part] + 0.5], axis=1)
-        result[row[part], col[part]] *= np.exp(field.near(xy).correction(smoothing))
-    return result
+    return np.asarray(depth, np.float64) * np.exp(field.map_correction(valid, smoothing))

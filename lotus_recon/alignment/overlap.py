@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.alignment import look_up
 from lotus_recon.alignment.views import AlignedMap, PixelSamples
-from lotus_recon.geometry.camera import project
 from lotus_recon.geometry.pose import invert_rigid
 from lotus_recon.types import FloatArray, View
 
@@ -35,15 +35,11 @@ class Reprojected:
     @classmethod
     def of(cls, source: View, samples: PixelSamples, log_depth: FloatArray, target: View) -> Reprojected:
         """Samples of a view, whose log depth (N,) is given, in another view."""
-        camera, xy = source.camera, samples.xy
-        rays = np.stack([(xy[:, 0] - camera.cx) / camera.fx, (xy[:, 1] - camera.cy) / camera.fy, np.ones(len(xy))], 1)
         target_from_source = target.cam_from_world @ invert_rigid(source.cam_from_world)
-        rays_in_target = rays @ target_from_source[:3, :3].T
-        in_target = rays_in_target * np.exp(log_depth)[:, None] + target_from_source[:3, 3]
-        projected = project(in_target, target.camera)
-        front = np.asarray(np.isfinite(projected).all(axis=1))
-        depth = np.where(front, in_target[:, 2], 1.0)
-        return cls(np.where(front[:, None], projected, -1.0), np.where(front, np.log(depth), np.nan))
+        xy, in_target = np.empty(samples.xy.shape), np.empty(len(samples.xy))
+        lenses = _lens(source), _lens(target)
+        look_up.reproject(samples.xy, log_depth, lenses[0], target_from_source, lenses[1], xy, in_target)
+        return cls(xy, in_target)
 
     @classmethod
     def joined(cls, parts: Sequence[Reprojected]) -> Reprojected:
@@ -51,6 +47,11 @@ class Reprojected:
         if not parts:
             return cls(np.zeros((0, 2)), np.zeros(0))
         return cls(np.concatenate([part.xy for part in parts]), np.concatenate([part.log_depth for part in parts]))
+
+
+def _lens(view: View) -> look_up.Lens:
+    camera = view.camera
+    return look_up.Lens(float(camera.fx), float(camera.fy), float(camera.cx), float(camera.cy))
 
 
 def image_cell(view: int, xy: FloatArray, size: tuple[int, int]) -> NDArray[np.int64]:

@@ -61,4 +61,5 @@ ALIGNMENT: StageSpec[SceneJob, AlignmentResult] = StageSpec(
     runtime=lambda job: ("seed",),
     resumable=True,
     writes_depth=True,
+    libraries=("numba",),
 )

@@ -31,6 +31,7 @@ from lotus_recon.errors import AlignmentError, InputError
 from lotus_recon.geometry.points import P90_SIGMAS
 from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.progress import track
+from lotus_recon.threads import consume, in_threads
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, Scene, View
 from lotus_recon.workspace import write_json
 
@@ -247,12 +248,16 @@ def _write_maps(
     nearest, farthest = observed.depth_range(usable, config.advanced.max_depth_factor)
     if missing and config.far_percentile is not None:
         farthest = min(farthest, _far_percentile(aligned, maps, config.far_percentile))
-    for view, report in track(missing, "align", len(missing)):
+
+    def write(aligned: tuple[View, ViewAlignment]) -> None:
+        view, report = aligned
         depth, valid = _map(view, report, maps).depth()
         valid &= (depth > nearest) & (depth <= farthest)
         if not valid.any():
             log.warning("%s: all aligned depth lies beyond the plausible depth of the scene", view.name)
         target.save(view, DepthMap(np.where(valid, depth, 0).astype(np.float32), valid, DepthKind.SCENE))
+
+    consume(track(in_threads(write, missing), "align", len(missing)))
 
 
 def _map(view: View, report: ViewAlignment, maps: WorkingMaps) -> AlignedMap:

@@ -110,12 +110,15 @@ class AlignedMap:
         """(N,) sum of the corrections of log depth at positions (N, 2)."""
         total = np.zeros(len(xy))
         for layer in self.layers:
-            total = total + layer.field.near(xy).correction(layer.smoothing)
+            total = total + layer.field.correction(xy, layer.smoothing)
         return total
 
     def log_depth_at(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N,) log of the aligned depth at positions (N, 2); NaN where there is none."""
-        return self.fitted_log_depth_at(xy) + self.correction_at(xy)
+        log_depth = self.fitted_log_depth_at(xy)
+        known = np.isfinite(log_depth)
+        log_depth[known] += self.correction_at(xy[known])
+        return log_depth
 
     def log_depth_of(self, samples: PixelSamples) -> NDArray[np.float64]:
         """(N,) log of the aligned depth at samples of this map, whose predicted values are known."""

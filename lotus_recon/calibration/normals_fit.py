@@ -205,14 +205,15 @@ def _step(
     """
     mean, variance, free = prior
     derivative, log_length = model.jacobian(x)
-    rows = derivative[:, :, free].reshape(2 * len(weights), -1)
-    weight = np.repeat(weights, 2)[:, None]
-    information = (rows * weight).T @ rows + np.diag(1 / variance[free])
+    root = np.sqrt(weights)
+    rows = (derivative if free.all() else derivative[:, :, free]) * root[:, None, None]
+    rows = rows.reshape(2 * len(weights), -1)
+    information = rows.T @ rows + np.diag(1 / variance[free])  # of one array with itself: half the work
     log_angle = -log_length
     log_angle[:, LOG_FOCAL] += 1
     correction = np.zeros(len(x))
     correction[:HEAD] = -(weights * (residual**2).sum(-1) * slope_share) @ log_angle
-    gradient = rows.T @ (weight[:, 0] * residual.ravel()) + (correction + (x - mean) / variance)[free]
+    gradient = rows.T @ (root[:, None] * residual).ravel() + (correction + (x - mean) / variance)[free]
     inverse = np.linalg.inv(information)
     step, covariance = np.zeros(len(x)), np.zeros((len(x), len(x)))
     step[free] = -inverse @ gradient

@@ -114,7 +114,8 @@ def run(inputs: Inputs, config: ConsistencyConfig, out_dir: Path) -> Consistency
     work = out_dir / _WORK
     compared = _Compared.of(maps, views, pick_device(inputs.runtime.device), config, work)
     agreement = _measured_agreement(compared, config)
-    reports = tuple(_check(compared, i, agreement, config, out_dir) for i in _tracked(views))
+    with SceneMaps(out_dir).saving_behind() as checked:
+        reports = tuple(_check(compared, i, agreement, config, checked) for i in _tracked(views))
     shutil.rmtree(work)
     if agreement >= config.advanced.max_agreement:
         log.warning(
@@ -143,10 +144,10 @@ def _is_checked(config: ConsistencyConfig, kind: DepthKind) -> bool:
 
 def _kept_whole(maps: SceneMaps, views: Sequence[View], out_dir: Path) -> tuple[ViewConsistency, ...]:
     """Write every valid pixel with the confidence it has."""
-    checked = SceneMaps(out_dir)
-    for view, one in zip(views, maps.stream(views), strict=True):
-        depth = one.required_depth
-        checked.save(view, depth, one.weight * depth.valid)
+    with SceneMaps(out_dir).saving_behind() as checked:
+        for view, one in zip(views, maps.stream(views), strict=True):
+            depth = one.required_depth
+            checked.save(view, depth, one.weight * depth.valid)
     return tuple(ViewConsistency(view.name, 0, 0.0, 1.0, 0.0, 0.0) for view in views)
 
 
@@ -212,7 +213,7 @@ def _measured_agreement(compared: _Compared, config: ConsistencyConfig) -> float
 
 
 def _check(
-    compared: _Compared, index: int, agreement: float, config: ConsistencyConfig, out_dir: Path
+    compared: _Compared, index: int, agreement: float, config: ConsistencyConfig, checked: SceneMaps
 ) -> ViewConsistency:
     """Write the checked map of one view, and say what became of its pixels."""
     view = compared.views[index]
@@ -226,7 +227,7 @@ def _check(
     pixels = row.cpu().numpy(), col.cpu().numpy()
     keep[pixels] = wanted.cpu().numpy()
     weight[pixels] = torch.where(wanted, confidence, 0.0).cpu().numpy()
-    SceneMaps(out_dir).save(view, replace(maps.required_depth, valid=keep), weight * maps.weight)
+    checked.save(view, replace(maps.required_depth, valid=keep), weight * maps.weight)
     total = max(compared.valid_pixels[index], 1)
     unseen = int(((votes.confirmed + votes.contradicted) == 0).sum())
     return ViewConsistency(

@@ -31,6 +31,9 @@ _UNKNOWN = 1e-3  # weight of a step to a pixel without a normal: smooth, where n
 _LEAST = 1e-6  # weight that a step over a depth discontinuity keeps
 _WHOLE = 0.5  # continuity above which a step joins two pixels to one piece
 _KEPT = 0.3  # share of the side weights of the round before
+# Rounds of reweighting after which the share of new side weights falls. On DiLiGenT with normals off by 0.1, 10 has up
+# to 5 % more error than rounds without end, 15 has none; 20 leaves too few rounds for the rest to settle.
+_FREE_ROUNDS = 15
 _OUTLIER = 3.0  # standard deviations from its surroundings at which a pixel of the prior counts a quarter
 _SMALLEST_SPREAD = 1e-4  # of the prior around its medians
 _RUNAWAY = 1.5  # standard deviations from the prior beyond which its weight grows
@@ -179,7 +182,10 @@ class _Integration:
             iterations.append(update.iterations)
             solved = update.converged
             # Discontinuities that decide each other would alternate for ever; a share of the old weights damps them.
-            sides = _KEPT * sides + (1 - _KEPT) * self._sides(unknown)
+            # A piece that hangs on next to nothing would still shift by a percent of the relief in every round, since
+            # many weights fit it alike: what changes after the free rounds is damped ever more, so that it stays.
+            new = (1 - _KEPT) * min(1.0, (_FREE_ROUNDS / len(iterations)) ** 2)
+            sides = (1 - new) * sides + new * self._sides(unknown)
             settled = self._settled(unknown, update.values)
         return _Solution(unknown, sides, tuple(iterations), settled and solved)
 

@@ -5,14 +5,14 @@ No stage holds the maps of all views. It reads one where it needs one, so its me
 
 from __future__ import annotations
 
-from collections import deque
+import contextlib
+import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from cachetools import LRUCache, cached
@@ -20,15 +20,13 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.io.maps import load_arrays, parse_depth, parse_meta, parse_normals, save_maps
+from lotus_recon.threads import Item, Result, background, in_threads
 from lotus_recon.types import DepthKind, DepthMap, FloatArray, NormalMap, View
 
 EVERY_PART = ("depth", "confidence", "normals")
 SCENE_DEPTH = (DepthKind.SCENE,)
 POSED_DEPTH = (DepthKind.SCENE, DepthKind.METRIC)
 ANY_DEPTH = tuple(DepthKind)
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +79,7 @@ class SceneMaps:
         self.folder, self._compressed = folder, compressed
         self._unread = set(EVERY_PART) - set(parts)
         self._kinds = kinds
+        self._save: Callable[..., object] = _now
         self._load = cached(LRUCache(kept), key=attrgetter("name"), lock=Lock())(self._read)
 
     def path(self, view: View) -> Path:
@@ -114,7 +113,17 @@ class SceneMaps:
         """Write the maps of a view by rename: depth (0 where invalid), confidence (H, W) and normals."""
         if depth is not None:
             depth = replace(depth, values=np.where(depth.valid, depth.values, np.float32(0)))
-        save_maps(self.path(view), depth, normals, confidence, meta, self._compressed)
+        self._save(save_maps, self.path(view), depth, normals, confidence, meta, self._compressed)
+
+    @contextlib.contextmanager
+    def saving_behind(self) -> Iterator[SceneMaps]:
+        """The same maps, which a thread saves while the caller goes on.
+
+        At the end of the block all are saved, or the first failure is raised.
+        """
+        maps = copy.copy(self)
+        with background() as maps._save:
+            yield maps
 
     def _read(self, view: View) -> ViewMaps:
         path = self.path(view)
@@ -145,17 +154,10 @@ class SceneMaps:
                 )
 
 
+def _now(work: Callable[..., object], *arguments: Any) -> None:
+    work(*arguments)
+
+
 def read_ahead(read: Callable[[Item], Result], items: Iterable[Item], threads: int = 1) -> Iterator[Result]:
     """``read(item)`` of every item in order; as many are read ahead as there are ``threads``."""
-    pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(read, item))
-                if len(pending) > threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+    return in_threads(read, items, threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,12 +31,14 @@ from lotus_recon.models.precomputed import (
 from lotus_recon.models.registry import make_model
 from lotus_recon.models.registry import options_of as options_of  # the stage's callers use it too
 from lotus_recon.progress import track
+from lotus_recon.threads import in_threads, thread_count
 from lotus_recon.types import Camera, Prediction, Scene, View
 from lotus_recon.workspace import write_json
 
 log = logging.getLogger(__name__)
 
 _SUMMARY = "prediction.json"
+_MOST_SAVED_AT_ONCE = 8  # maps of photos: bounds memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,16 +99,23 @@ def _predict_views(inputs: Inputs, model: Model, out_dir: Path) -> list[str]:
     """
     views, size = inputs.scene.views, model.batch_size
     batches = [views[i : i + size] for i in range(0, len(views), size)]
-    empty = []
-    for batch in track(batches, "predicting", len(batches)):
-        if all(SceneMaps(out_dir).has(view) for view in batch):
-            continue
-        images = [_read_undistorted(inputs, view) for view in batch]
-        predictions = model.predict_batch(images, inputs.runtime.seed, [view.name for view in batch])
-        for view, prediction in zip(batch, predictions, strict=True):
-            sampling = _sampling(inputs, view)
-            if not _save_usable(inputs, view, prediction, sampling, out_dir):
-                empty.append(view.name)
+    due = [batch for batch in batches if not all(SceneMaps(out_dir).has(view) for view in batch)]
+
+    def read(batch: Sequence[View]) -> list[NDArray[np.uint8]]:
+        return [_read_undistorted(inputs, view) for view in batch]
+
+    def predicted() -> Iterator[tuple[View, Prediction]]:
+        for batch, images in zip(due, in_threads(read, due, 1), strict=True):
+            predictions = model.predict_batch(images, inputs.runtime.seed, [view.name for view in batch])
+            yield from zip(batch, predictions, strict=True)
+
+    def save(one: tuple[View, Prediction]) -> str | None:
+        view, prediction = one
+        return None if _save_usable(inputs, view, prediction, _sampling(inputs, view), out_dir) else view.name
+
+    # One thread reads the next batch and others save the last one while the network runs in this one.
+    saved = in_threads(save, predicted(), min(thread_count(), _MOST_SAVED_AT_ONCE))
+    empty = [name for name in track(saved, "predicting", sum(map(len, due))) if name is not None]
     if empty:
         log.warning("the masks of %d views exclude every pixel of their predictions: %s", len(empty), shortened(empty))
     return empty

@@ -32,10 +32,13 @@ from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, claim
 from lotus_recon.recipes.table import SINGLE_VIEW
 from lotus_recon.scene_job import SceneJob
 from lotus_recon.stages import Needs, options_of
+from lotus_recon.threads import in_threads, thread_count
 from lotus_recon.types import Prediction
 from lotus_recon.workspace import Workspace
 
 log = logging.getLogger(__name__)
+
+_MOST_AT_ONCE = 8  # photos that threads take through their stages: bounds memory
 
 
 @dataclass(frozen=True)
@@ -151,13 +154,16 @@ def _run_each(
     workspace: Workspace,
     selection: PhotoSelection,
 ) -> Iterator[Outcome]:
-    """Outcomes of the photos, those first that the network has to see."""
+    """Outcomes of the photos, those first that the network has to see.
+
+    The network runs in this thread; others read the next photos, and take the last ones through their stages.
+    """
+    threads = min(thread_count(), _MOST_AT_ONCE)
     to_predict = [photo for photo in photos if PHOTO_PREDICTION.name in due[photo.photo]]
-    for photo in _predicted(to_predict, config):
-        yield _outcome(photo, workspace, selection)
-    for photo in photos:
-        if PHOTO_PREDICTION.name not in due[photo.photo]:
-            yield _outcome(replace(photo), workspace, selection)  # a copy, whose pixels go when it is done
+    others = [photo for photo in photos if PHOTO_PREDICTION.name not in due[photo.photo]]
+    yield from in_threads(lambda photo: _outcome(photo, workspace, selection), _predicted(to_predict, config), threads)
+    # Copies, whose pixels go when they are done.
+    yield from in_threads(lambda photo: _outcome(replace(photo), workspace, selection), others, threads)
 
 
 def _outcome(photo: PhotoJob, workspace: Workspace, selection: PhotoSelection) -> Outcome:
@@ -178,18 +184,24 @@ def _predicted(photos: Sequence[PhotoJob], config: SingleViewConfig) -> Iterator
         return
     options, runtime = options_of(config, PredictionConfig), options_of(config, Runtime)
     model = make_model(options.model, model_options(options), runtime.device, runtime.dtype)
-    for start in range(0, len(photos), model.batch_size):
-        batch = [replace(photo) for photo in photos[start : start + model.batch_size]]
-        readable = []
-        for photo in batch:
-            try:
-                _ = photo.rgb
-                readable.append(photo)
-            except ReconError as error:
-                photo.predicted = error
+    size = model.batch_size
+    batches = [photos[start : start + size] for start in range(0, len(photos), size)]
+    for batch in in_threads(_read, batches, 1):
+        readable = [photo for photo in batch if photo.predicted is None]
         for photo, prediction in zip(readable, _predictions(readable, model, runtime.seed), strict=True):
             photo.predicted = prediction
         yield from batch
+
+
+def _read(photos: Sequence[PhotoJob]) -> list[PhotoJob]:
+    """Copies of the photos with their pixels, or the reason why these cannot be read."""
+    batch = [replace(photo) for photo in photos]
+    for photo in batch:
+        try:
+            _ = photo.rgb
+        except ReconError as error:
+            photo.predicted = error
+    return batch
 
 
 def _predictions(photos: Sequence[PhotoJob], model: Model, seed: int) -> list[Prediction | ReconError]:

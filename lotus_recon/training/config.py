@@ -123,6 +123,8 @@ class DataConfig(Options):
     smallest_crop: Annotated[float, Interval(ge=0.1, le=1)] = 1.0
     # Strength of changes of colour, exposure, blur, noise; 0 = none, as in the paper.
     photometric: Annotated[float, Interval(ge=0, le=3)] = 0.0
+    # Keep decoded samples in memory: auto fills half of what is free, ram keeps all, off reads them in every epoch.
+    cache: Literal["auto", "ram", "off"] = "auto"
     # Threads that read ahead, per process.
     workers: Annotated[int, Interval(ge=1, le=256)] = 2
 

@@ -12,6 +12,7 @@ from lotus_recon.datasets.samples import Sample, TrainingSet
 from lotus_recon.datasets.training_sets import open_training_set
 from lotus_recon.errors import InputError
 from lotus_recon.training.augmentation import augmented
+from lotus_recon.training.cache import cached
 from lotus_recon.training.config import DataConfig, ObjectiveConfig, SetConfig
 from lotus_recon.training.examples import Example, example, stacked
 from lotus_recon.training.reading import Ledger, Usable, first_usable, in_order
@@ -49,8 +50,9 @@ class Batches:
         check_targets(objective)
         _check_sharing(total_batch, process_index, process_count, accumulation)
         self.config, self.objective = config, objective
-        self.sets = list(sets) if sets is not None else open_sets(config.sets)
-        _check_enough(self.sets, config.sets, process_count)
+        opened = list(sets) if sets is not None else open_sets(config.sets)
+        _check_enough(opened, config.sets, process_count)
+        self.sets = cached(opened, config.cache, process_count)
         self._sampler = MixtureSampler(
             seed, [len(s) for s in self.sets], [s.probability for s in config.sets], total_batch
         )

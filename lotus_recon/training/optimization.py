@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +30,8 @@ def rate_factor(step: int, config: OptimizerConfig, steps: int) -> float:
 
 def make_optimizer(groups: list[dict[str, Any]], config: OptimizerConfig) -> torch.optim.Optimizer:
     """AdamW (Loshchilov and Hutter, 2019) over parameter groups. Raises InputError when 8-bit states cannot be had."""
-    kind = _eight_bit_adamw() if config.eight_bit else torch.optim.AdamW
+    # Fused: all parameters in one pass over memory, instead of ten operations for each of them.
+    kind: Any = _eight_bit_adamw() if config.eight_bit else functools.partial(torch.optim.AdamW, fused=True)
     optimizer: torch.optim.Optimizer = kind(
         groups,
         lr=config.learning_rate,

@@ -16,7 +16,7 @@ BALLS = ((np.array([0.6, 0.2, 4.0]), 0.8), (np.array([-0.9, 0.4, 3.2]), 0.6))
 FLOOR_Y, WALL_Z = 1.0, 6.0
 
 
-def views_on_arc(count: int, step: float = 0.35) -> tuple[View, ...]:
+def views_on_arc(count: int, step: float = 0.35, camera: Camera = CAMERA) -> tuple[View, ...]:
     """Cameras side by side, all looking at the middle of the scene."""
     views = []
     for i in range(count):
@@ -28,7 +28,7 @@ def views_on_arc(count: int, step: float = 0.35) -> tuple[View, ...]:
         pose = np.eye(4)
         pose[:3, :3] = np.stack([right, np.cross(forward, right), forward])
         pose[:3, 3] = -pose[:3, :3] @ center
-        views.append(View(f"{i:02d}.jpg", CAMERA, pose))
+        views.append(View(f"{i:02d}.jpg", camera, pose))
     return tuple(views)
 
 
@@ -57,11 +57,17 @@ class Truth:
 
 
 def make_scene(
-    views: int = 6, points: int = 400, noise_px: float = 0.0, blind: tuple[int, ...] = (), seed: int = 0
+    views: int = 6,
+    points: int = 400,
+    noise_px: float = 0.0,
+    blind: tuple[int, ...] = (),
+    seed: int = 0,
+    step: float = 0.35,
+    camera: Camera = CAMERA,
 ) -> Truth:
     """Views with exact depth and sparse points; the views ``blind`` observe no point."""
     rng = np.random.default_rng(seed)
-    posed = views_on_arc(views)
+    posed = views_on_arc(views, step, camera)
     depths = tuple(true_depth(view) for view in posed)
     xyz = np.concatenate([_random_points(rng, v, d, points // views) for v, d in zip(posed, depths, strict=True)])
     observations = [

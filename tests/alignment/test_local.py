@@ -37,7 +37,7 @@ def choose_smoothing(
     assert shape is not None
     if where is None or log_ratio is None:
         return validation.best_strength(shape, [])
-    first, second = (field.near(where).correction(shape) for field in fields[:2])
+    first, second = (field.correction(where, shape) for field in fields[:2])
     return validation.best_strength(shape, [Matched(log_ratio, first, second)])
 
 

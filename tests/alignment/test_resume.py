@@ -65,7 +65,7 @@ def killed_when_there(root: Path, out: Path, file: str) -> None:
     [
         pytest.param("work/held_out.json", 0, 1, marks=pytest.mark.slow),
         pytest.param("alignment.json", 0, 0, marks=pytest.mark.slow),
-        ("01.npz", 2, 0),
+        ("00.npz", 1, 0),
     ],
 )
 def test_killed_and_run_again(
@@ -74,8 +74,8 @@ def test_killed_and_run_again(
     out = tmp_path / "out"
     killed_when_there(root, out, file)
     written = {path: path.stat().st_mtime_ns for path in out.glob("*.npz")}
-    assert len(written) == maps < COUNT
-    assert len(list((out / "work/predictions").glob("*.npz"))) == COUNT
+    assert maps <= len(written) < COUNT  # other threads write meanwhile
+    assert len(list((out / "work/kind").glob("*.npy"))) == COUNT
     solved = []
 
     def counted(*args: Any) -> Solution:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 
+from tests.benchmarks.bench_alignment import alignment_lines
 from tests.benchmarks.bench_batch import batch_lines, ray_lines
 from tests.benchmarks.bench_evaluation import evaluation_lines
 from tests.benchmarks.bench_fusion import fusion_lines
 from tests.benchmarks.bench_integration import integration_lines
 from tests.benchmarks.bench_memory import memory_lines
 from tests.benchmarks.bench_mvs import mvs_lines
+from tests.benchmarks.bench_prediction import prediction_lines
+from tests.benchmarks.bench_training import training_lines
+from tests.benchmarks.bench_writing import writing_lines
 from tests.conftest import SHARED
 
 
@@ -18,6 +22,10 @@ def main() -> int:
     print("\n".join(evaluation_lines()))
     print("\n".join(batch_lines()))
     print("\n".join(ray_lines()))
+    print("\n".join(writing_lines()))
+    print("\n".join(alignment_lines()))
+    print("\n".join(prediction_lines()))
+    print("\n".join(training_lines()))
     print("\n".join(mvs_lines()))
     print("\n".join(memory_lines()))
     if not (SHARED / "data").is_dir():

@@ -233,3 +233,28 @@ def test_same_input_same_bytes() -> None:
     normals = noisy(surface.normals, 3.0)
     first, second = (integrate_normals(normals, surface.mask, K) for _ in range(2))
     np.testing.assert_array_equal(first.depth, second.depth)
+
+
+def bubbles(noise: float) -> NDArray[np.float64]:
+    """(H, W, 3) noisy normals of spheres in front of each other, whose depth no step between them tells."""
+    rng = np.random.default_rng(0)
+    row, col = np.mgrid[:SIZE, :SIZE] + 0.5
+    depth = np.zeros((SIZE, SIZE))
+    for _ in range(14):
+        x, y, radius = *rng.uniform(0, SIZE, 2), rng.uniform(0.1, 0.3) * SIZE
+        height = radius**2 - (col - x) ** 2 - (row - y) ** 2
+        depth = np.where(height > 0, rng.uniform(-20, 20) - np.sqrt(np.maximum(height, 0)), depth)
+    by_row, by_col = np.gradient(depth)
+    normals = normalized(np.stack([by_col, by_row, -np.ones_like(depth)], axis=-1))
+    normals += noise * rng.normal(size=normals.shape)
+    normals[..., 2] = np.minimum(normals[..., 2], -0.05)
+    return normalized(normals)
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.1, 0.3])
+def test_pieces_that_hang_on_next_to_nothing_come_to_rest(noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same share of new weights in every round they shift for ever: the oracle of the test."""
+    normals, mask = bubbles(noise), np.ones((SIZE, SIZE), bool)
+    assert integrate_normals(normals, mask).converged
+    monkeypatch.setattr(integrate, "_FREE_ROUNDS", 10**9)
+    assert not integrate_normals(normals, mask).converged

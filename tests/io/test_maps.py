@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,26 @@ def test_files_that_are_no_npz(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(InputError, match=name):
             load_arrays(path)
+
+
+def _stored(path: Path, name: str) -> bytes:
+    """The bytes of a compressed array as they lie in the file."""
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        entry = archive.getinfo(f"{name}.npy")
+        file.seek(entry.header_offset + 26)
+        file.seek(int.from_bytes(file.read(2), "little") + int.from_bytes(file.read(2), "little"), 1)
+        return file.read(entry.compress_size)
+
+
+def test_float_maps_are_compressed_without_a_search_for_repetitions(tmp_path: Path) -> None:
+    """A fifth of the time of the search, which finds nothing in them, for hardly more bytes."""
+    y, x = np.mgrid[:120, :160].astype(np.float32)
+    depth = np.sin(x / 30) * np.cos(y / 25) + 3 + 0.01 * np.random.default_rng(0).random((120, 160), np.float32)
+    save_arrays(tmp_path / "a.npz", depth=depth, valid=np.ones((120, 160), bool))
+    assert np.array_equal(load_arrays(tmp_path / "a.npz")["depth"], depth)
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        content = archive.read("depth.npy")
+    codec = zlib.compressobj(1, zlib.DEFLATED, -15, 8, zlib.Z_RLE)
+    assert _stored(tmp_path / "a.npz", "depth") == codec.compress(content) + codec.flush()
+    assert len(_stored(tmp_path / "a.npz", "depth")) < 1.03 * len(zlib.compress(content))
+    assert len(_stored(tmp_path / "a.npz", "valid")) < 200

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.maps import save_arrays
+from lotus_recon.io.maps import save_arrays, save_maps
 from lotus_recon.io.scene_maps import ANY_DEPTH, POSED_DEPTH, SCENE_DEPTH, SceneMaps, ViewMaps, read_ahead
+from lotus_recon.threads import background
 from lotus_recon.types import Camera, DepthKind, DepthMap, NormalMap, View
 
 CAMERA = Camera(8, 6, 7.0, 7.0, 4.0, 3.0)
@@ -148,3 +151,43 @@ def test_an_error_while_reading_ahead_comes_in_its_turn() -> None:
     assert [next(results), next(results)] == [1, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_maps_are_saved_while_the_caller_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer stands still until the caller has gone on; at the end of the block all maps are there."""
+    gone_on = threading.Event()
+
+    def save_later(*arguments: Any) -> None:
+        assert gone_on.wait(30)
+        save_maps(*arguments)
+
+    monkeypatch.setattr("lotus_recon.io.scene_maps.save_maps", save_later)
+    with SceneMaps(tmp_path).saving_behind() as maps:
+        for i, view in enumerate(VIEWS[:3]):
+            maps.save(view, depth(i + 1))
+        assert not maps.has(VIEWS[0])
+        gone_on.set()
+    assert [maps.load(view).depth_or_zero.max() for view in VIEWS[:3]] == [1, 2, 3]
+
+
+def test_a_map_that_cannot_be_saved_is_an_error_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"), SceneMaps(tmp_path / "file").saving_behind() as maps:
+        maps.save(VIEWS[0], depth(1))
+
+
+def test_no_more_maps_wait_to_be_saved_than_a_few() -> None:
+    waiting: list[int] = []
+    most = 0
+
+    def save(item: int) -> None:
+        time.sleep(0.002)
+        waiting.remove(item)
+
+    with background(waiting=2) as later:
+        for i in range(10):
+            waiting.append(i)
+            later(save, i)
+            most = max(most, len(waiting))
+    assert most == 2
+    assert not waiting

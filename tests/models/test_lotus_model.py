@@ -13,7 +13,7 @@ import torch
 
 from lotus_recon.errors import InputError, ModelError
 from lotus_recon.models import load_model, tensors
-from lotus_recon.models.lotus import LotusModel, network
+from lotus_recon.models.lotus import LotusModel, network, single_step
 from lotus_recon.models.lotus.convert import to_depth, to_normals
 from lotus_recon.models.lotus.model import LotusPair
 from lotus_recon.models.lotus.parts import Parts
@@ -165,6 +165,34 @@ def test_pair_shares_the_encoding_when_the_vae_is_the_same(
     assert together.normals is not None
     assert alone.normals is not None
     np.testing.assert_array_equal(together.normals.values, alone.normals.values)
+
+
+def test_maps_of_a_shared_vae_are_decoded_in_one_call_where_it_pays(
+    depth_d: Path, normal_d: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    decode = network.decode
+
+    def counted(parts: Parts, latents: torch.Tensor) -> torch.Tensor:
+        decoded.append(len(latents))
+        return decode(parts, latents)
+
+    monkeypatch.setattr(network, "decode", counted)
+    pair = _pair(depth_d, normal_d)
+    pair.batch_size = 2
+    apart = pair.predict_batch([RGB, RGB[::-1].copy()])
+    assert decoded == [2, 2]  # of a CPU, one after the other
+    decoded.clear()
+    monkeypatch.setattr(single_step, "_decodes_together", lambda _: True)
+    together = pair.predict_batch([RGB, RGB[::-1].copy()])
+    assert decoded == [4]
+    for a, b in zip(apart, together, strict=True):
+        assert a.depth is not None
+        assert b.depth is not None
+        assert a.normals is not None
+        assert b.normals is not None
+        np.testing.assert_allclose(a.depth.values, b.depth.values, atol=1e-5)
+        np.testing.assert_allclose(a.normals.values, b.normals.values, atol=1e-4)
 
 
 def test_pair_encodes_twice_when_the_vae_differs(depth_d: Path, tmp_path: Path, encoded_batches: list[int]) -> None:

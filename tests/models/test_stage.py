@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.io.cameras import SourceCamera
-from lotus_recon.io.images import Photo, write_png
+from lotus_recon.io.images import Photo, read_rgb, write_png
 from lotus_recon.io.maps import load_prediction, save_arrays, save_prediction
 from lotus_recon.models import load_model, stage
 from lotus_recon.models.config import AdvancedPrediction, PredictionConfig
@@ -295,3 +297,41 @@ def test_image_of_another_size_than_its_camera(setup: Setup, depth_d: Path) -> N
     write_png(setup.root / "images" / "a" / "2.png", photo(100, 150))
     with pytest.raises(InputError, match=r"2\.png is 150x100 pixels, its camera"):
         setup.run(PredictionConfig(model=str(depth_d), processing_res=0))
+
+
+class Waiting:
+    """A network that is done with a view only when the maps of the view before are being saved and the next is read."""
+
+    name, tasks, batch_size = "waiting", ("depth",), 1
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read: dict[str, threading.Event] = {name: threading.Event() for name in NAMES}
+        self.saving: dict[str, threading.Event] = {name: threading.Event() for name in NAMES}
+        self.begun: dict[str, threading.Event] = {name: threading.Event() for name in NAMES}
+        monkeypatch.setattr(stage, "make_model", lambda *_: self)
+        monkeypatch.setattr(stage, "read_rgb", self._read)
+        monkeypatch.setattr(stage, "_save_usable", self._save)
+
+    def _read(self, path: Path) -> NDArray[np.uint8]:
+        name = path.relative_to(path.parents[1]).as_posix()
+        self.read[name].set()
+        return read_rgb(path)
+
+    def _save(self, inputs: stage.Inputs, view: View, *rest: Any) -> bool:
+        self.saving[view.name].set()
+        for later in NAMES[NAMES.index(view.name) + 1 :][:1]:
+            assert self.begun[later].wait(30), "the network waits for maps to be saved"
+        return view.name != NAMES[1]  # as if its mask excluded every pixel
+
+    def predict_batch(self, images: list[Any], seed: int | None, views: list[str]) -> list[Prediction]:
+        self.begun[views[0]].set()
+        for later in NAMES[NAMES.index(views[0]) + 1 :][:1]:
+            assert self.read[later].wait(30), "the next photo is not read meanwhile"
+        valid = np.ones(images[0].shape[:2], bool)
+        return [Prediction(DepthMap(valid.astype(np.float32), valid, DepthKind.METRIC), None)]
+
+
+def test_photos_are_read_and_maps_saved_while_the_network_runs(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    Waiting(monkeypatch)
+    result = setup.run()
+    assert (result.names, result.missing) == ((NAMES[0], NAMES[2]), (NAMES[1],))

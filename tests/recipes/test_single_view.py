@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.io.images import read_png16
 from lotus_recon.io.maps import load_prediction, save_prediction
 from lotus_recon.io.meshes import read_mesh, read_points
+from lotus_recon.photo_job import PhotoJob
+from lotus_recon.recipes import single_view
+from lotus_recon.recipes.single_view import Outcome
 from lotus_recon.types import Camera, DepthKind, DepthMap, NormalMap, Prediction
 from pipelines.single_view import run
 
@@ -283,3 +288,29 @@ def test_a_photo_and_a_folder_of_one_name_are_refused(folder: Folder) -> None:
     with pytest.raises(InputError, match="inside the output of photo 'a'"):
         folder.run()
     assert not folder.out.exists()
+
+
+def test_stages_of_a_photo_run_while_the_network_predicts_the_next(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stages of the first photo wait until the second is predicted; a fault of either stays with it."""
+    for name in ("1.png", "2.png", "3.png"):
+        folder.add(name)
+    (folder.predictions / "2.npz").unlink()
+    predicted = {str(i): threading.Event() for i in (1, 2, 3)}
+    predict, outcome = single_view._predictions, single_view._outcome
+
+    def predictions(photos: list[PhotoJob], *rest: Any) -> Any:
+        found = predict(photos, *rest)
+        predicted[photos[0].photo.stem].set()
+        return found
+
+    def outcome_later(photo: PhotoJob, *rest: Any) -> Outcome:
+        following = predicted.get(str(int(photo.photo.stem) + 1))
+        assert following is None or following.wait(30), "the network waits for the stages of a photo"
+        return outcome(photo, *rest)
+
+    monkeypatch.setattr(single_view, "_predictions", predictions)
+    monkeypatch.setattr(single_view, "_outcome", outcome_later)
+    assert folder.run() == 1
+    assert [(folder.out / str(i) / "mesh.ply").exists() for i in (1, 2, 3)] == [True, False, True]

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 
 from lotus_recon.datasets.samples import Sample, TrainingSet
 from lotus_recon.errors import InputError
+from lotus_recon.training.cache import Budget, CachedSet
 from lotus_recon.training.config import DataConfig, ObjectiveConfig, SetConfig
 from lotus_recon.training.data import Batches, check_data
 from lotus_recon.training.sampler import MixtureSampler
@@ -143,7 +145,7 @@ def test_a_step_has_one_size() -> None:
 def test_starting_late_gives_the_same_steps_and_reads_nothing_before() -> None:
     through = [rows(step) for step in Batches(TWO, BOTH, 1, 4, toys(10, 5)).run(0, 9)]
     dataset = Toy("a", 10), Toy("b", 5)
-    late = Batches(TWO, BOTH, 1, 4, dataset)
+    late = Batches(replace(TWO, cache="off"), BOTH, 1, 4, dataset)
     assert [rows(step) for step in late.run(6, 9)] == through[6:]
     assert len(dataset[0].loaded) + len(dataset[1].loaded) == 12
     assert [rows(late.step(k)) for k in (8, 0, 4)] == [through[k] for k in (8, 0, 4)]
@@ -292,3 +294,27 @@ def test_samples_that_cannot_be_shared_out_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         Batches(ONE, BOTH, 0, total_batch, toys(length), index, processes, accumulation)
+
+
+@pytest.mark.parametrize("cache", ["auto", "ram"])
+def test_kept_samples_give_the_same_batches_and_are_read_once(cache: Literal["auto", "ram"]) -> None:
+    read, kept = [Toy("a", 10), Toy("b", 5)], [Toy("a", 10), Toy("b", 5)]
+    config = replace(TWO, workers=1)
+    expected = [rows(step) for step in Batches(replace(config, cache="off"), BOTH, 1, 4, read).run(0, 9)]
+    batches = Batches(replace(config, cache=cache), BOTH, 1, 4, kept)
+    assert [rows(step) for step in batches.run(0, 9)] == expected
+    for plain, once in zip(read, kept, strict=True):
+        assert len(plain.loaded) > len(set(plain.loaded))  # several epochs
+        assert sorted(once.loaded) == sorted(set(plain.loaded))
+
+
+def test_no_more_samples_are_kept_than_the_memory_holds() -> None:
+    toy = Toy("a", 10)
+    size = sum(value.nbytes for value in vars(toy.load(0)).values() if isinstance(value, np.ndarray))
+    few = CachedSet(toy, Budget(2.5 * size))
+    toy.loaded.clear()
+    for index in (0, 1, 2, 0, 1, 2, 2):
+        assert few.load(index).name == f"a{index}"
+    assert toy.loaded == [0, 1, 2, 2, 2]
+    with pytest.raises(ValueError, match="read-only"):
+        few.load(0).rgb[:] = 0

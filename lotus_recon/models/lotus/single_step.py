@@ -42,22 +42,42 @@ def run_jobs(
     """
     height, width = images[0].shape[:2]
     encoded: dict[tuple[int, int], torch.Tensor] = {}
-    maps = []
+    predicted = []
     for job in jobs:
         # 1. Encode; jobs with the same VAE at the same size share the result.
         key = id(job.parts.vae), job.longer_edge
         if key not in encoded:
             encoded[key] = _encoded(job, images)
         latents = encoded[key]  # B 4 h/c w/c
-        # 2. The U-Net, once unless the checkpoint says otherwise, 3. decode.
+        # 2. The U-Net, once unless the checkpoint says otherwise.
         own_noise = _noise(job, latents, seed, noise)
-        predicted = predict_latents(job.parts, job.metadata, job.metadata.tasks[job.task], latents, own_noise)
-        decoded = network.decode(job.parts, predicted)  # B 3 h w
+        predicted.append(predict_latents(job.parts, job.metadata, job.metadata.tasks[job.task], latents, own_noise))
+    maps = []
+    # 3. Decode.
+    for job, decoded in zip(jobs, _decoded(jobs, predicted), strict=True):  # B 3 h w
         # 4. Crop the padding, go back to the size of the images.
         h, w = tensors.processing_size(height, width, job.longer_edge)
         cropped = decoded[..., :h, :w]
         maps.append(tensors.resize(cropped, height, width) if resize_back else cropped)
     return maps
+
+
+def _decoded(jobs: Sequence[Job], latents: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """(B, 3, h, w) the decoded latents (B, 4, h/c, w/c) of every job, in one call where the jobs share a VAE."""
+    together: dict[tuple[object, ...], list[int]] = {}
+    for i, job in enumerate(jobs):
+        alone = () if _decodes_together(job.parts.device) else (i,)
+        together.setdefault((id(job.parts.vae), latents[i].shape, *alone), []).append(i)
+    maps: dict[int, torch.Tensor] = {}
+    for indices in together.values():
+        decoded = network.decode(jobs[indices[0]].parts, torch.cat([latents[i] for i in indices]))
+        maps |= zip(indices, decoded.chunk(len(indices)), strict=True)
+    return [maps[i] for i in range(len(jobs))]
+
+
+def _decodes_together(device: torch.device) -> bool:
+    """One map saturates a CPU: two at once would only take twice the memory."""
+    return device.type != "cpu"
 
 
 def _encoded(job: Job, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:

@@ -1,0 +1,68 @@
+"""Samples a second that training nano reads and learns from, samples kept in memory and not, in the same run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+_RUN = """
+import sys, tempfile, time
+from pathlib import Path
+import numpy as np
+import torch
+from lotus_recon.io.images import write_png
+from lotus_recon.training.config import DataConfig, NanoConfig, ObjectiveConfig, SetConfig, StartConfig, TrainConfig
+from lotus_recon.training.data import Batches
+from lotus_recon.training.nano_module import NanoTaskModule
+from lotus_recon.training.optimization import make_optimizer
+from tests.alignment.analytic import CAMERA, true_depth, views_on_arc
+cache, fused, learn = sys.argv[1], sys.argv[2] == "fused", sys.argv[3] == "learn"
+torch.set_num_threads(1)
+with tempfile.TemporaryDirectory() as folder:
+    root, camera = Path(folder), CAMERA.resized(640, 480)
+    for view in views_on_arc(24, step=0.1, camera=camera):
+        depth = true_depth(view)
+        texture = np.random.default_rng(0).integers(0, 60, (480, 640, 3))
+        rgb = (np.clip(40 * depth, 0, 190)[..., None] + texture).astype(np.uint8)
+        write_png(root / "rgb" / f"{view.stem}.png", rgb)
+        write_png(root / "depth" / f"{view.stem}.png", np.rint(1000 * depth).astype(np.uint16))
+    (root / "dataset.yaml").write_text(f"depth_unit_m: 0.001\\nfx: {camera.fx}\\nnormals_from_depth: true\\n")
+    data = DataConfig(sets=[SetConfig(kind="folder", root=root, width=256, height=192)], photometric=1.0,
+                      smallest_crop=0.6, workers=1, cache=cache)
+    config = TrainConfig(start=StartConfig(family="nano"), nano=NanoConfig(imagenet=False), data=data,
+                         objective=ObjectiveConfig(tasks=["depth", "normal"]))
+    module = NanoTaskModule.from_config(config, torch.device("cpu"))
+    optimizer = make_optimizer(module.parameter_groups(config.optimizer), config.optimizer)
+    for group in optimizer.param_groups:
+        group["fused"] = fused
+    batches, count = Batches(data, config.objective, 0, 8), 0
+    for step in batches.run(0, 6):
+        if count == 24:
+            started = time.process_time()
+        for batch in step:
+            if learn:
+                loss = sum(term.total for term in module.terms(module.network, batch).values())
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            count += 8
+    print((count - 24) / (time.process_time() - started))
+"""
+
+
+def training_lines() -> list[str]:
+    """The table that ``bench`` prints: samples by seconds of one core, after the first epoch."""
+    lines = ["training nano at 256x192 on photos of 640x480, samples by CPU second (asked: 1.5 times)"]
+    for what in ("read", "learn"):
+        before, now = (_speed(*how, what) for how in (("off", "plain"), ("auto", "fused")))
+        lines.append(f"  {what:6s} read anew {before:6.1f}   kept in memory {now:6.1f}   ratio {now / before:.2f}")
+    return lines
+
+
+def _speed(*arguments: str) -> float:
+    command = [sys.executable, "-c", _RUN, *arguments]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+if __name__ == "__main__":
+    print("\n".join(training_lines()))
