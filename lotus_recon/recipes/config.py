@@ -12,6 +12,7 @@ from lotus_recon.calibration.config import CameraConfig, OutputConfig
 from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
 from lotus_recon.frames.config import FramesConfig
+from lotus_recon.fusion.cloud_config import CloudConfig
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.meshing.config import MeshConfig, SurfaceConfig
@@ -62,6 +63,7 @@ class MultiViewConfig(Options):
     fusion: FusionConfig = field(default_factory=FusionConfig)
     tsdf: TsdfConfig = field(default_factory=TsdfConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
+    cloud: CloudConfig = field(default_factory=CloudConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     runtime: Runtime = field(default_factory=Runtime)
 

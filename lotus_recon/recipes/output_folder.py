@@ -11,7 +11,7 @@ from lotus_recon.config import save_config
 from lotus_recon.errors import InputError
 from lotus_recon.workspace import OWNERS_FILE, Workspace, write_json
 
-OWN_FILES = ("config.yaml", "log.txt", ".scratch")  # beside what the stages write
+OWN_FILES = ("config.yaml", "log.txt", ".scratch", "dense.ply", "dense.json")  # beside what the stages write
 
 
 def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | None]) -> None:

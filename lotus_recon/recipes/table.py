@@ -12,6 +12,7 @@ from lotus_recon.calibration.spec import CALIBRATION
 from lotus_recon.consistency.spec import CONSISTENCY
 from lotus_recon.frames.spec import FRAMES
 from lotus_recon.fusion.backends import BACKENDS
+from lotus_recon.fusion.cloud_spec import CLOUD
 from lotus_recon.fusion.spec import FUSION
 from lotus_recon.meshing.photo_spec import PHOTO_MESH
 from lotus_recon.meshing.spec import MESH
@@ -40,6 +41,7 @@ MULTI_VIEW: tuple[StageSpec[SceneJob, Any], ...] = (
     CONSISTENCY,
     FUSION,
     MESH,
+    CLOUD,
     REPORT,
 )
 DEPTH_STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)  # with maps in units of the scene
