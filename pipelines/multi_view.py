@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
+from lotus_recon.exporting.spec import EXPORT
 from lotus_recon.fusion.backends import BACKENDS
+from lotus_recon.fusion.cloud_spec import CLOUD
 from lotus_recon.logs import log_file
 from lotus_recon.meshing.spec import MESH
 from lotus_recon.recipes.config import MultiViewConfig
@@ -33,7 +35,7 @@ class Arguments(PhotoArguments):
 
     COMMON: ClassVar = (
         "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "matcher", "masks", "poses",
-        "scale-from", "mvs", "fusion", "voxel-size", "max-triangles", "only", "from", "force", "seed", "config",
+        "scale-from", "mvs", "fusion", "voxel-size", "max-triangles", "export", "only", "from", "force", "seed", "config",
         "quiet", "verbose",
     )  # fmt: skip
 
@@ -80,12 +82,15 @@ def _work(job: SceneJob, workspace: Workspace, arguments: Arguments) -> int:
 
 def _say_where(context: Context[SceneJob], only: str | None) -> None:
     """Name the files a user wants next, of the stages that this run was about."""
+    exported = context[EXPORT].report["targets"] if context.has(EXPORT) and only in (None, EXPORT.name) else ()
     for what, stage, file in (
         ("poses", FRAME, "sparse"),
         ("mesh", MESH, "mesh.ply"),
         ("mesh", MESH, "mesh.glb"),
+        ("points", CLOUD, "dense.ply"),
         ("images", REPORT, "images"),
         ("report", REPORT, "index.html"),
+        *(("export", EXPORT, target) for target in exported),
     ):
         path = context.folder(stage) / file
         if only in (None, stage.name) and path.exists():

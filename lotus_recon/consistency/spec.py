@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from lotus_recon.scene_job import SceneJob
 
 
+# The stages with depth of each view, the last and best first: what is checked here is that of the first that a job has.
+DEPTH = (INTEGRATION, MVS, ALIGNMENT)
+
+
 def _run(context: Context[SceneJob], out_dir: Path) -> ConsistencyResult:
     from lotus_recon.consistency import stage
 
-    depth_dir = context.folder(context.first_of(INTEGRATION, MVS, ALIGNMENT))
+    depth_dir = context.folder(context.first_of(*DEPTH))
     inputs = stage.Inputs(context[FRAME].scene, depth_dir, context.runtime)
     return stage.run(inputs, context.options(ConsistencyConfig), out_dir)
 
@@ -37,6 +41,6 @@ CONSISTENCY: StageSpec[SceneJob, ConsistencyResult] = StageSpec(
     run=_run,
     load=_load,
     options=lambda job: options_of(job.config, ConsistencyConfig),
-    reads=(FRAME, ALIGNMENT, MVS, INTEGRATION),
+    reads=(FRAME, *reversed(DEPTH)),
     writes_depth=True,
 )

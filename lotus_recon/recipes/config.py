@@ -11,6 +11,7 @@ from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.calibration.config import CameraConfig, OutputConfig
 from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
+from lotus_recon.exporting.config import ExportConfig
 from lotus_recon.frames.config import FramesConfig
 from lotus_recon.fusion.cloud_config import CloudConfig
 from lotus_recon.fusion.config import FusionConfig
@@ -64,6 +65,7 @@ class MultiViewConfig(Options):
     tsdf: TsdfConfig = field(default_factory=TsdfConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     runtime: Runtime = field(default_factory=Runtime)
 

@@ -63,6 +63,11 @@ def claim(workspace: Workspace, config: Any, owners: Mapping[str, str], force: b
     save_config(config, workspace.config_file)
 
 
+def owner_of(out: Path, part: str) -> str | None:
+    """The path that a part of an output folder is made from; None where nothing was claimed."""
+    return _claimed(out).get(part)
+
+
 def _claimed(out: Path) -> dict[str, str]:
     path = out / OWNERS_FILE
     claimed: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lotus_recon.alignment.spec import ALIGNMENT
 from lotus_recon.calibration.spec import CALIBRATION
 from lotus_recon.consistency.spec import CONSISTENCY
+from lotus_recon.exporting.spec import EXPORT
 from lotus_recon.frames.spec import FRAMES
 from lotus_recon.fusion.backends import BACKENDS
 from lotus_recon.fusion.cloud_spec import CLOUD
@@ -42,6 +43,7 @@ MULTI_VIEW: tuple[StageSpec[SceneJob, Any], ...] = (
     FUSION,
     MESH,
     CLOUD,
+    EXPORT,
     REPORT,
 )
 DEPTH_STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)  # with maps in units of the scene

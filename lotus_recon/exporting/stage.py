@@ -1,0 +1,66 @@
+"""The stage ``export``: the scene in the formats of other tools, all of them in one pass over the maps."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lotus_recon.errors import InputError
+from lotus_recon.exporting.scene import ExportScene
+from lotus_recon.exporting.targets.base import Target
+from lotus_recon.progress import track
+from lotus_recon.workspace import write_json
+
+log = logging.getLogger(__name__)
+
+REPORT = "export.json"
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """The folder with one sub-folder per target, and what export.json says."""
+
+    folder: Path
+    report: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path) -> ExportResult:
+        """The result of an earlier run. Raises InputError when export.json is missing or broken."""
+        path = folder / REPORT
+        try:
+            return cls(folder, json.loads(path.read_text()))
+        except (OSError, json.JSONDecodeError) as error:
+            raise InputError(f"{path} is not a readable result of the export: {error}") from None
+
+
+def run(scene: ExportScene, targets: Sequence[Target], out_dir: Path) -> ExportResult:
+    """Write ``<target>/`` for each target, with a README.json that says what its numbers mean, and export.json.
+
+    Raises InputError for files that cannot be read.
+    """
+    for target in targets:
+        (out_dir / target.name).mkdir()
+    writers = [target.begin(scene, out_dir / target.name) for target in targets]
+    for view in track(scene.views(), "export views", len(scene.scene.views)):
+        for writer in writers:
+            writer.add(view)
+    for target, writer in zip(targets, writers, strict=True):
+        writer.finish()
+        write_json(out_dir / target.name / "README.json", _sidecar(target, scene))
+    if scene.without_depth:
+        log.warning("%d views have no depth, and are exported without: %s", *_some(scene.without_depth))
+    names = {"targets": [target.name for target in targets], "unit": scene.unit, "views": scene.names}
+    write_json(out_dir / REPORT, names | {"views_without_depth": scene.without_depth})
+    return ExportResult.load(out_dir)
+
+
+def _sidecar(target: Target, scene: ExportScene) -> dict[str, Any]:
+    return {"for": target.tool, "unit_of_poses": scene.unit, "depth": target.kind, "photos": scene.names}
+
+
+def _some(names: Sequence[str]) -> tuple[int, str]:
+    return len(names), ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")

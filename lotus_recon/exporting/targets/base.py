@@ -1,0 +1,33 @@
+"""What an export target is. Imports no library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from lotus_recon.exporting.scene import ExportScene, ExportView
+
+
+class Writer(Protocol):
+    """Writes one scene for one tool. It gets every view once, so that no maps are read twice or held."""
+
+    def add(self, view: ExportView) -> None:
+        """Write what belongs to a view."""
+        ...
+
+    def finish(self) -> None:
+        """Write what belongs to the whole scene."""
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """One tool. ``begin`` starts a scene in an empty folder, and imports its libraries when it is called."""
+
+    name: str
+    tool: str  # what the folder is for, in words
+    begin: Callable[[ExportScene, Path], Writer]
+    kind: str  # what the depth that it holds is, and its unit, beside that of the poses

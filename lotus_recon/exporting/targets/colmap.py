@@ -1,0 +1,52 @@
+"""``--export colmap``: a dense workspace, as COLMAP's image_undistorter and patch_match_stereo leave it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotus_recon.exporting.targets.base import Target
+from lotus_recon.workspace import write_atomically
+
+if TYPE_CHECKING:
+    from lotus_recon.exporting.scene import ExportScene, ExportView
+
+_SOURCES = 20  # photos per view in patch-match.cfg, should the user run COLMAP's own stereo as well
+
+
+def write_array(path: Path, values: NDArray[np.float32]) -> None:
+    """Write (H, W) or (H, W, C) as COLMAP does: ``width&height&channels&`` in ASCII, then float32 plane by plane."""
+    planes = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    channels, height, width = planes.shape
+    data = f"{width}&{height}&{channels}&".encode() + np.ascontiguousarray(planes, "<f4").tobytes()
+    write_atomically(path, lambda part: part.write_bytes(data))
+
+
+class _Workspace:
+    def __init__(self, scene: ExportScene, folder: Path) -> None:
+        self._scene, self._folder = scene, folder
+        self._fused: list[str] = []
+
+    def add(self, view: ExportView) -> None:
+        name, stereo = view.view.name, self._folder / "stereo"
+        view.copy_photo(self._folder / "images" / name)
+        if view.has_depth:
+            write_array(stereo / f"depth_maps/{name}.geometric.bin", view.depth)
+            write_array(stereo / f"normal_maps/{name}.geometric.bin", view.normals_of_depth)
+            self._fused.append(name)
+
+    def finish(self) -> None:
+        from lotus_recon.io.cameras import write_colmap_scene
+
+        write_colmap_scene(self._scene.scene, self._folder / "sparse")
+        stereo = self._folder / "stereo"
+        (stereo / "consistency_graphs").mkdir(parents=True, exist_ok=True)  # COLMAP lists it, also when it is empty
+        pairs = [f"{view.name}\n__auto__, {_SOURCES}\n" for view in self._scene.scene.views]
+        (stereo / "fusion.cfg").write_text("".join(f"{name}\n" for name in self._fused))
+        (stereo / "patch-match.cfg").write_text("".join(pairs))
+
+
+COLMAP = Target("colmap", "COLMAP (dense workspace)", _Workspace, "z-depth, unit of the poses; 0 is unknown")
