@@ -43,7 +43,7 @@ def run(argv: Sequence[str]) -> int:
 
     wanted = targets_named(arguments.to, "--to")
     with on_screen(arguments.quiet, arguments.verbose):
-        job = _with_targets(finished_job(arguments.folder), [target.name for target in wanted])
+        job = _with_targets(finished_job(arguments.folder), wanted)
         workspace = Workspace(arguments.folder)
         _check(job, workspace)
         with workspace.locked(), log_file(arguments.folder):
@@ -54,8 +54,8 @@ def _with_targets(job: SceneJob, names: Sequence[str]) -> SceneJob:
     """The job that exports to ``names`` and to what it exported to before."""
     from lotus_recon.exporting.targets import TARGETS, targets_named
 
-    before = [target.name for target in targets_named(job.config.export.export)]
-    text = ",".join(target.name for target in TARGETS if target.name in {*before, *names})
+    before = targets_named(job.config.export.export)
+    text = ",".join(name for name in TARGETS if name in (*before, *names))
     return replace(job, config=replace(job.config, export=replace(job.config.export, export=text)))
 
 
@@ -67,7 +67,9 @@ def _check(job: SceneJob, workspace: Workspace) -> None:
 
     missing = unfinished(workspace, MULTI_VIEW, job, EXPORT)
     if missing:
-        raise InputError(f"{workspace.root} is not finished: {', '.join(missing)} not yet run; run pipelines.multi_view")
+        raise InputError(
+            f"{workspace.root} is not finished: run pipelines.multi_view (not yet run: {', '.join(missing)})"
+        )
     if job.source.exists():  # photos that are gone cannot have changed
         check_only(workspace, MULTI_VIEW, job, EXPORT.name)
 

@@ -35,8 +35,8 @@ class Arguments(PhotoArguments):
 
     COMMON: ClassVar = (
         "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "matcher", "masks", "poses",
-        "scale-from", "mvs", "fusion", "voxel-size", "max-triangles", "export", "only", "from", "force", "seed", "config",
-        "quiet", "verbose",
+        "scale-from", "mvs", "fusion", "voxel-size", "max-triangles", "export", "only", "from", "force", "seed",
+        "config", "quiet", "verbose",
     )  # fmt: skip
 
     WORDS: ClassVar = {"fusion.fusion": tuple(backend.name for backend in BACKENDS)}

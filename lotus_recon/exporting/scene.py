@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.exporting.names import flat_names
-from lotus_recon.geometry.consistency import coarse_samples, overlap_shares
+from lotus_recon.geometry.consistency import SampledDepth, coarse_samples, overlap_shares
 from lotus_recon.geometry.plane_normals import plane_normals
-from lotus_recon.io.images import read_rgb, write_png
+from lotus_recon.io.images import read_rgb, write_jpeg, write_png
 from lotus_recon.io.meshes import PointCloud, read_points
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, read_ahead
 from lotus_recon.types import BoolArray, NormalMap, Scene, View
 from lotus_recon.workspace import write_atomically
 
+_JPEG_QUALITY = 98
+_STRAY = 0.001  # share of the pixels of a view that may be nearer than all else
 _MIN_PARALLAX_DEG = 5.0  # a neighbour at a smaller angle is less worth to stereo
 
 
@@ -46,9 +48,11 @@ class ExportView:
         return bool(self.depth.any())
 
     def copy_photo(self, target: Path) -> None:
-        """Write the photo: as it is where the suffix is the same, otherwise as PNG."""
+        """Write the photo: as it is where the suffix is the same, otherwise as JPEG or PNG."""
         if self.photo.suffix.lower() == target.suffix.lower():
             write_atomically(target, lambda part: shutil.copyfile(self.photo, part))
+        elif target.suffix == ".jpg":
+            write_jpeg(target, read_rgb(self.photo), _JPEG_QUALITY, subsampling=0)
         else:
             write_png(target, read_rgb(self.photo))
 
@@ -89,11 +93,22 @@ class ExportScene:
     @cached_property
     def overlap(self) -> NDArray[np.float64]:
         """(V, V) how much of view i view j sees, from an angle that stereo can use; 0 where nothing is known."""
-        views, samples = self._original.views, []
-        for view in views:
-            depth = self._depth_of(view)
+        return overlap_shares(self._original.views, self._survey[0], _MIN_PARALLAX_DEG)
+
+    @cached_property
+    def nearest(self) -> float:
+        """Depth that only stray pixels of any view fall below; infinite where no view has depth."""
+        return self._survey[1]
+
+    @cached_property
+    def _survey(self) -> tuple[list[SampledDepth], float]:
+        """Samples of every map, and the nearest depth: what targets must know before they write a view."""
+        samples, nearest = [], np.inf
+        for depth in read_ahead(self._unchecked_depth_of, self._original.views):
             samples.append(coarse_samples(depth, depth > 0))
-        return overlap_shares(views, samples, _MIN_PARALLAX_DEG)
+            if depth.any():
+                nearest = min(nearest, float(np.quantile(depth[depth > 0][::7], _STRAY)))
+        return samples, nearest
 
     @cached_property
     def without_depth(self) -> tuple[str, ...]:
@@ -104,20 +119,20 @@ class ExportScene:
         """Every view in the order of the scene; one is read ahead."""
         return read_ahead(self._view, range(len(self.scene.views)))
 
-    def _depth_of(self, view: View) -> NDArray[np.float32]:
-        """(H, W) of a view under its original name, 0 where it has none."""
-        if self._checked.has(view):
-            return self._checked.load(view).depth_or_zero
-        return np.zeros(view.camera.size[::-1], np.float32)
+    def _unchecked_depth_of(self, view: View) -> NDArray[np.float32]:
+        """(H, W) of a view under its original name; 0 where it is unknown, and of a view that was left out."""
+        if not self._checked.has(view):
+            return np.zeros(view.camera.size[::-1], np.float32)
+        return SceneMaps(self._folders.depth, ("depth",), POSED_DEPTH).load(view).depth_or_zero
 
     def _view(self, index: int) -> ExportView:
         view = self._original.views[index]
-        depth, confidence = self._depth_of(view), np.zeros(view.camera.size[::-1], np.float32)
-        unchecked = SceneMaps(self._folders.depth, ("depth",), POSED_DEPTH)
-        whole = depth
+        depth = confidence = np.zeros(view.camera.size[::-1], np.float32)
         if self._checked.has(view):
-            confidence = np.where(depth > 0, self._checked.load(view).weight, np.float32(0))
-            whole = np.where(depth > 0, depth, unchecked.load(view).depth_or_zero)
+            maps = self._checked.load(view)
+            depth = maps.depth_or_zero
+            confidence = np.where(depth > 0, maps.weight, np.float32(0))
+        whole = self._unchecked_depth_of(view)
         normals = self._normals(view, whole)
         photo = self._folders.images / view.name
         return ExportView(self.scene.views[index], photo, depth, confidence, normals, whole)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from lotus_recon.consistency.spec import CONSISTENCY, DEPTH
 from lotus_recon.exporting.config import ExportConfig
 from lotus_recon.exporting.targets import targets_named
-from lotus_recon.exporting.targets.base import Target
 from lotus_recon.fusion.cloud_spec import CLOUD
 from lotus_recon.meshing.spec import MESH
 from lotus_recon.models.spec import PREDICTION
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from lotus_recon.scene_job import SceneJob
 
 
-def _targets(job: SceneJob) -> tuple[Target, ...]:
+def _targets(job: SceneJob) -> tuple[str, ...]:
     return targets_named(options_of(job.config, ExportConfig).export)
 
 
@@ -49,7 +48,7 @@ EXPORT: StageSpec[SceneJob, ExportResult] = StageSpec(
     summary="the scene in the formats of other tools",
     run=_run,
     load=_load,
-    options=lambda job: [target.name for target in _targets(job)],
+    options=_targets,
     reads=(FRAME, IMAGES, PREDICTION, *reversed(DEPTH), CONSISTENCY, MESH, CLOUD),
     wanted=lambda job: options_of(job.config, ExportConfig).export is not None,
     wanted_with="--export",

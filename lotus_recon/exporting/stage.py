@@ -11,6 +11,7 @@ from typing import Any
 
 from lotus_recon.errors import InputError
 from lotus_recon.exporting.scene import ExportScene
+from lotus_recon.exporting.targets import load_target
 from lotus_recon.exporting.targets.base import Target
 from lotus_recon.progress import track
 from lotus_recon.workspace import write_json
@@ -37,24 +38,25 @@ class ExportResult:
             raise InputError(f"{path} is not a readable result of the export: {error}") from None
 
 
-def run(scene: ExportScene, targets: Sequence[Target], out_dir: Path) -> ExportResult:
-    """Write ``<target>/`` for each target, with a README.json that says what its numbers mean, and export.json.
+def run(scene: ExportScene, names: Sequence[str], out_dir: Path) -> ExportResult:
+    """Write ``<target>/`` for each name of a target, with a README.json on what its numbers mean, and export.json.
 
     Raises InputError for files that cannot be read.
     """
-    for target in targets:
-        (out_dir / target.name).mkdir()
-    writers = [target.begin(scene, out_dir / target.name) for target in targets]
+    targets = {name: load_target(name) for name in names}
+    for name in names:
+        (out_dir / name).mkdir()
+    writers = [target.begin(scene, out_dir / name) for name, target in targets.items()]
     for view in track(scene.views(), "export views", len(scene.scene.views)):
         for writer in writers:
             writer.add(view)
-    for target, writer in zip(targets, writers, strict=True):
+    for (name, target), writer in zip(targets.items(), writers, strict=True):
         writer.finish()
-        write_json(out_dir / target.name / "README.json", _sidecar(target, scene))
+        write_json(out_dir / name / "README.json", _sidecar(target, scene))
     if scene.without_depth:
         log.warning("%d views have no depth, and are exported without: %s", *_some(scene.without_depth))
-    names = {"targets": [target.name for target in targets], "unit": scene.unit, "views": scene.names}
-    write_json(out_dir / REPORT, names | {"views_without_depth": scene.without_depth})
+    report = {"targets": names, "unit": scene.unit, "views": scene.names, "views_without_depth": scene.without_depth}
+    write_json(out_dir / REPORT, report)
     return ExportResult.load(out_dir)
 
 

@@ -100,7 +100,7 @@ def _values(view: View, depth_map: FusionMap, rgb: NDArray[np.uint8], step: int)
 
 
 class _Voxels:
-    """Sums over the pixels in each voxel; of the confidence, over photos, what the pixels of a photo have on average."""
+    """Sums over the pixels in each voxel; of the confidence, over photos, the mean of the pixels of a photo."""
 
     def __init__(self, origin: NDArray[np.float64], size: float) -> None:
         self._origin, self._size = origin, size

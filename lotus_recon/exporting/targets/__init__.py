@@ -1,24 +1,40 @@
-"""The export targets. A new one is a file here with its ``Target``, and its name in ``TARGETS``."""
+"""The export targets. A new one is a file here with its ``TARGET``, and its line in ``TARGETS``. Imports no library."""
 
 from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
 
 from lotus_recon.config import did_you_mean
 from lotus_recon.errors import InputError
 from lotus_recon.exporting.targets.base import Target
-from lotus_recon.exporting.targets.colmap import COLMAP
 
-TARGETS: tuple[Target, ...] = (COLMAP,)
+TARGETS: Mapping[str, str] = {  # name on the command line, and the file
+    "colmap": "colmap",
+    "openmvs": "openmvs",
+    "nerfstudio": "nerfstudio",
+    "3dgs": "gaussian_splatting",
+    "dn-splatter": "dn_splatter",
+    "mvsnet": "mvsnet",
+    "blender": "blender",
+}
 
 
-def targets_named(text: str | None, option: str = "--export") -> tuple[Target, ...]:
-    """The targets in a list with commas, in the order of ``TARGETS``. Raises InputError with the known names."""
-    names = [name.strip() for name in (text or "").split(",") if name.strip()]
-    known = [target.name for target in TARGETS]
-    if text is not None and not names:
-        raise InputError(f"{option} {text!r} names no target; allowed: {', '.join(known)}, with commas between them")
+def load_target(name: str) -> Target:
+    """The target with a name in ``TARGETS``."""
+    target: Target = importlib.import_module(f"{__name__}.{TARGETS[name]}").TARGET
+    return target
+
+
+def targets_named(text: str | None, option: str = "--export") -> tuple[str, ...]:
+    """The names in a list with commas, in the order of ``TARGETS``. Raises InputError for another name, or none."""
+    if text is None:
+        return ()
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    allowed = f"allowed: {', '.join(TARGETS)}, with commas between them"
+    if not names:
+        raise InputError(f"{option} {text!r} names no target; {allowed}")
     for name in names:
-        if name not in known:
-            raise InputError(
-                f"{option} {text}: {name!r} is no target{did_you_mean(name, known)}; allowed: {', '.join(known)}"
-            )
-    return tuple(target for target in TARGETS if target.name in names)
+        if name not in TARGETS:
+            raise InputError(f"{option} {text}: {name!r} is no target{did_you_mean(name, list(TARGETS))}; {allowed}")
+    return tuple(name for name in TARGETS if name in names)

@@ -25,9 +25,8 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """One tool. ``begin`` starts a scene in an empty folder, and imports its libraries when it is called."""
+    """One tool. ``begin`` starts a scene in an empty folder."""
 
-    name: str
     tool: str  # what the folder is for, in words
     begin: Callable[[ExportScene, Path], Writer]
-    kind: str  # what the depth that it holds is, and its unit, beside that of the poses
+    kind: str  # what its depth is, in which unit, and what 0 means

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.exporting.targets.base import Target
+from lotus_recon.io.cameras import write_colmap_scene
 from lotus_recon.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ class _Workspace:
             self._fused.append(name)
 
     def finish(self) -> None:
-        from lotus_recon.io.cameras import write_colmap_scene
-
         write_colmap_scene(self._scene.scene, self._folder / "sparse")
         stereo = self._folder / "stereo"
         (stereo / "consistency_graphs").mkdir(parents=True, exist_ok=True)  # COLMAP lists it, also when it is empty
@@ -49,4 +48,4 @@ class _Workspace:
         (stereo / "patch-match.cfg").write_text("".join(pairs))
 
 
-COLMAP = Target("colmap", "COLMAP (dense workspace)", _Workspace, "z-depth, unit of the poses; 0 is unknown")
+TARGET = Target("COLMAP (dense workspace)", _Workspace, "z-depth, unit of the poses; 0 is unknown")
