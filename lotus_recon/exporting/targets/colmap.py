@@ -1,4 +1,9 @@
-"""``--export colmap``: a dense workspace, as COLMAP's image_undistorter and patch_match_stereo leave it."""
+"""``--export colmap``: a dense workspace, as COLMAP's image_undistorter and patch_match_stereo leave it.
+
+COLMAP's fusion takes the depth of a pixel for that of its upper left corner: it puts it on the ray through (column,
+row), while the principal point counts from the corner of the photo. So each depth is moved to that corner along the
+plane of its normal; left at the centre, fused points would be off by half a pixel.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.exporting.targets.base import Target
+from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.io.cameras import write_colmap_scene
 from lotus_recon.workspace import write_atomically
 
 if TYPE_CHECKING:
     from lotus_recon.exporting.scene import ExportScene, ExportView
 
+_STEEPEST = 0.05  # relative change of depth over half a pixel; more is no surface that was seen
 _SOURCES = 20  # photos per view in patch-match.cfg, should the user run COLMAP's own stereo as well
 
 
@@ -26,6 +33,17 @@ def write_array(path: Path, values: NDArray[np.float32]) -> None:
     write_atomically(path, lambda part: part.write_bytes(data))
 
 
+def at_corners(view: ExportView) -> NDArray[np.float32]:
+    """(H, W) the depth at the upper left corner of each pixel, on the plane through its centre; 0 where unknown."""
+    normals, camera = view.normals_of_depth, view.view.camera
+    centres = rays_in_cam(camera)
+    corners = centres - [0.5 / camera.fx, 0.5 / camera.fy, 0.0]
+    at_corner = (normals * corners).sum(-1)
+    known = at_corner != 0
+    ratio = np.divide((normals * centres).sum(-1), at_corner, out=np.ones(known.shape), where=known)
+    return (view.depth * np.clip(ratio, 1 - _STEEPEST, 1 + _STEEPEST)).astype(np.float32)
+
+
 class _Workspace:
     def __init__(self, scene: ExportScene, folder: Path) -> None:
         self._scene, self._folder = scene, folder
@@ -35,7 +53,7 @@ class _Workspace:
         name, stereo = view.view.name, self._folder / "stereo"
         view.copy_photo(self._folder / "images" / name)
         if view.has_depth:
-            write_array(stereo / f"depth_maps/{name}.geometric.bin", view.depth)
+            write_array(stereo / f"depth_maps/{name}.geometric.bin", at_corners(view))
             write_array(stereo / f"normal_maps/{name}.geometric.bin", view.normals_of_depth)
             self._fused.append(name)
 
@@ -48,4 +66,8 @@ class _Workspace:
         (stereo / "patch-match.cfg").write_text("".join(pairs))
 
 
-TARGET = Target("COLMAP (dense workspace)", _Workspace, "z-depth, unit of the poses; 0 is unknown")
+TARGET = Target(
+    "COLMAP (dense workspace)",
+    _Workspace,
+    "z-depth at the upper left corner of the pixel, unit of the poses; 0 is unknown",
+)
