@@ -11,6 +11,5 @@ from lotus_recon.options import Options
 class ExportConfig(Options):
     """What other tools get."""
 
-    # Write the scene for other tools into export/<tool>/, such as colmap,nerfstudio; docs/exports.md lists them. None:
-    # for none.
+    # Also write export/<tool>/ for these: colmap,nerfstudio (docs/exports.md).
     export: str | None = None

@@ -119,7 +119,9 @@ class _Voxels:
         if len(self._keys) > most:
             points = self._means() - self._origin
             self._size = _size_for(points, most, self._size)
+            self._sums[_CONFIDENCE] *= self._sums[_WEIGHT]
             self._merge(_keys(points, self._size), self._sums)
+            self._sums[_CONFIDENCE] /= self._sums[_WEIGHT]  # the photos are the same: a mean, not a sum
         return self._size
 
     def cloud(self) -> PointCloud:
@@ -147,15 +149,18 @@ def _summed(values: NDArray[np.float64], voxel: NDArray[np.intp], count: int) ->
 
 
 def _keys(points: FloatArray, size: float) -> NDArray[np.int64]:
-    """(N,) a number for the voxel of each point (N, 3); voxels at the end of the numbers' range take what is beyond."""
-    cell = np.clip(np.floor(points / size) + _OFFSET, 0, 2 * _OFFSET - 1).astype(np.int64)
+    """(N,) a number for the voxel of each point (N, 3); voxels at the end of the numbers' range take what is beyond.
+
+    The origin is in the middle of a voxel: a flat scene does not lie on the border of two layers.
+    """
+    cell = np.clip(np.rint(points / size) + _OFFSET, 0, 2 * _OFFSET - 1).astype(np.int64)
     keys: NDArray[np.int64] = (cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2]
     return keys
 
 
 def _size_for(points: FloatArray, most: int, least: float) -> float:
     """The smallest side, at least ``least``, of voxels of which the points (N, 3) fill no more than ``most``."""
-    low, high = np.log(least), np.log(max(least, 2 * float(np.abs(points).max())))
+    low, high = np.log(least), np.log(max(least, 2.1 * float(np.abs(points).max())))
     for _ in range(_STEPS):
         middle = (low + high) / 2
         if len(np.unique(_keys(points, float(np.exp(middle))))) > most:
