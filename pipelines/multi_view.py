@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
@@ -22,7 +22,7 @@ from pipelines.command_line import DONE, PhotoArguments, main, on_screen, parse,
 
 if TYPE_CHECKING:
     from lotus_recon.scene_job import SceneJob
-    from lotus_recon.stages import Context
+    from lotus_recon.stages import Context, StageSpec
     from lotus_recon.workspace import Workspace
 
 
@@ -83,15 +83,16 @@ def _work(job: SceneJob, workspace: Workspace, arguments: Arguments) -> int:
 def _say_where(context: Context[SceneJob], only: str | None) -> None:
     """Name the files a user wants next, of the stages that this run was about."""
     exported = context[EXPORT].report["targets"] if context.has(EXPORT) and only in (None, EXPORT.name) else ()
-    for what, stage, file in (
+    wanted: list[tuple[str, StageSpec[SceneJob, Any], str]] = [
         ("poses", FRAME, "sparse"),
         ("mesh", MESH, "mesh.ply"),
         ("mesh", MESH, "mesh.glb"),
         ("points", CLOUD, "dense.ply"),
+        *(("export", EXPORT, target) for target in exported),
         ("images", REPORT, "images"),
         ("report", REPORT, "index.html"),
-        *(("export", EXPORT, target) for target in exported),
-    ):
+    ]
+    for what, stage, file in wanted:
         path = context.folder(stage) / file
         if only in (None, stage.name) and path.exists():
             print(f"{what + ':':<10}{path}")

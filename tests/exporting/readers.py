@@ -56,7 +56,7 @@ def read_3dgs(folder: Path) -> dict[str, ReadView]:
         width, height, (fx, fy, _, _) = cameras[image["camera"]]
         K = np.array([[fx, 0, width / 2], [0, fy, height / 2], [0, 0, 1]])
         stem = name.rsplit(".", 1)[0]
-        stored = cv2.imread(str(folder / "depths" / f"{stem}.png"), cv2.IMREAD_UNCHANGED)
+        stored = _image(folder / "depths" / f"{stem}.png")
         assert stored.dtype == np.uint16
         assert stored.shape == (height, width)
         one = params[stem]
@@ -82,7 +82,7 @@ def read_dn_splatter(folder: Path) -> tuple[dict[str, ReadView], dict[str, NDArr
         views[name] = ReadView(
             K, images[name]["cam_from_world"], np.load(depth).astype(float), folder / "images" / name
         )
-        rgb = cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)[..., ::-1]
+        rgb = _image(picture)[..., ::-1]
         assert rgb.dtype == np.uint8
         normals[name] = (2 * rgb.astype(np.float64) / 255 - 1) @ np.diag([1, -1, -1])  # --normal-format opengl
     return views, normals
@@ -107,9 +107,15 @@ def read_mvsnet(folder: Path) -> tuple[list[ReadView], list[tuple[float, float]]
         first, step, planes, last = numbers[25:]
         assert np.isclose(first + step * (planes - 1), last)
         ranges.append((first, last))
-        depth = cv2.imread(str(folder / f"depth_est/{i:08d}.pfm"), cv2.IMREAD_UNCHANGED).astype(np.float64)
+        depth = _image(folder / f"depth_est/{i:08d}.pfm").astype(np.float64)
         views.append(ReadView(K, pose, depth, folder / f"images/{i:08d}.jpg"))
     return views, ranges, pairs
+
+
+def _image(path: Path) -> NDArray[Any]:
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None, path
+    return pixels
 
 
 def read_colmap_binary(folder: Path) -> tuple[dict[int, Any], dict[str, Any]]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from lotus_recon.geometry.normals import angle_deg
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.meshes import read_points
+from tests.exporting.blender import LIST, in_blender
 from tests.exporting.readers import ReadView, read_3dgs, read_dn_splatter, read_mvsnet, read_nerfstudio, read_openmvs
 from tests.exporting.room import EMPTY, MASKED, NAMES, Room, make_room
 
@@ -110,7 +110,7 @@ def _against_truth(
     mesh = open3d.t.io.read_triangle_mesh(str(room.root / "mesh.ply"))
     rays = open3d.t.geometry.RaycastingScene()
     rays.add_triangles(mesh)
-    nearest = rays.compute_closest_points(points.astype(np.float32))
+    nearest = rays.compute_closest_points(open3d.core.Tensor.from_numpy(np.ascontiguousarray(points, np.float32)))
     distance = np.linalg.norm(nearest["points"].numpy() - points, axis=1)
     return distance, angle_deg(normals, nearest["primitive_normals"].numpy())
 
@@ -277,34 +277,28 @@ def test_blender_cameras_put_known_points_on_their_pixels(room: Room, exported: 
         check_photo(room, name, folder / lens["photo"])
 
 
-def _glb_tree(path: Path) -> dict[str, list[dict[str, object]]]:
+def _glb_tree(path: Path) -> dict[str, Any]:
     data = path.read_bytes()
     length = int.from_bytes(data[12:16], "little")
-    tree: dict[str, list[dict[str, object]]] = json.loads(data[20 : 20 + length])
+    tree: dict[str, Any] = json.loads(data[20 : 20 + length])
     return tree
 
 
-RENDER = """
-import importlib.util, sys
-import bpy
-spec = importlib.util.spec_from_file_location("opened", sys.argv[1])
-opened = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(opened)
-opened.main()
-data = bpy.context.scene.camera.data
-print(sorted(o.name for o in bpy.data.objects if o.type == "CAMERA"))
-print(data.shift_x, data.background_images[0].image.filepath)
-"""
-
-
-def test_the_script_opens_the_scene_in_blender(room: Room, exported: ExportResult, tmp_path: Path) -> None:
-    """Skipped where Blender's module is not installed."""
-    pytest.importorskip("bpy")
-    (tmp_path / "render.py").write_text(RENDER)
-    script = exported.folder / "blender/open_in_blender.py"
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "render.py"), str(script)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    for flat in exported.report["views"].values():
-        assert flat in done.stdout
+def test_blender_opens_the_scene_with_the_true_cameras(room: Room, exported: ExportResult) -> None:
+    folder = exported.folder / "blender"
+    printed = in_blender(LIST, folder / "open_in_blender.py")
+    shown = json.loads(printed.partition("CAMERAS")[2].splitlines()[0])["cameras"]
+    flat = exported.report["views"]
+    assert set(shown) == set(flat.values())
+    for name, short in flat.items():
+        camera, pose = room.truth[name].camera, room.truth[name].cam_from_world
+        one = shown[short]
+        world_from_blender_cam = np.linalg.inv(pose) @ np.diag([1, -1, -1, 1])
+        assert np.allclose(one["matrix"], world_from_blender_cam, atol=1e-5)
+        assert one["size"] == list(camera.size)
+        assert (one["sensor_fit"], one["sensor_width"]) == ("HORIZONTAL", 36)
+        assert one["lens"] == pytest.approx(36 * camera.fx / camera.width)
+        assert Path(one["photo"]).name == short
+        depth = room.truth[name].depth.values
+        assert one["clip"][0] < depth.min()
+        assert one["clip"][1] > depth.max()
