@@ -67,28 +67,22 @@ class Folders:
     prediction: Path  # normals
 
 
-class ExportScene:
+class ExportViews:
     """A posed scene with its maps; iterate ``views`` for one view after the other."""
 
-    def __init__(self, scene: Scene, folders: Folders, cloud: Path, mesh: Path) -> None:
+    def __init__(self, scene: Scene, folders: Folders) -> None:
         self._original, self._folders = scene, folders
         names = flat_names([view.name for view in scene.views])
         self.scene = replace(
             scene, views=tuple(replace(view, name=name) for view, name in zip(scene.views, names, strict=True))
         )
         self.names = {view.name: name for view, name in zip(scene.views, names, strict=True)}  # original -> flat
-        self.cloud_file, self.mesh_file = cloud, mesh
         self._checked = SceneMaps(folders.checked, ("depth", "confidence"), POSED_DEPTH)
 
     @property
     def unit(self) -> str:
         """Of poses, depth, points and mesh."""
         return "metres" if self.scene.metric else "units of the poses"
-
-    @cached_property
-    def cloud(self) -> PointCloud:
-        """The dense cloud, in the frame of the poses."""
-        return read_points(self.cloud_file)
 
     @cached_property
     def overlap(self) -> NDArray[np.float64]:
@@ -144,6 +138,19 @@ class ExportScene:
         if predicted is None:
             return _merged(values, known, values, np.zeros_like(known))
         return _merged(values, known, predicted.values, predicted.valid)
+
+
+class ExportScene(ExportViews):
+    """What targets get: the views, the dense cloud and the mesh."""
+
+    def __init__(self, scene: Scene, folders: Folders, cloud: Path, mesh: Path) -> None:
+        super().__init__(scene, folders)
+        self._cloud_file, self.mesh_file = cloud, mesh
+
+    @cached_property
+    def cloud(self) -> PointCloud:
+        """The dense cloud, in the frame of the poses."""
+        return read_points(self._cloud_file)
 
 
 def _merged(

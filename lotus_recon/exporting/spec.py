@@ -15,25 +15,36 @@ from lotus_recon.sfm.spec import FRAME, IMAGES
 from lotus_recon.stages import Context, StageSpec, options_of
 
 if TYPE_CHECKING:
+    from lotus_recon.exporting.scene import Folders
     from lotus_recon.exporting.stage import ExportResult
     from lotus_recon.scene_job import SceneJob
+
+
+EXPORTED = (FRAME, IMAGES, PREDICTION, *reversed(DEPTH), CONSISTENCY)  # stages whose photos and maps are exported
 
 
 def _targets(job: SceneJob) -> tuple[str, ...]:
     return targets_named(options_of(job.config, ExportConfig).export)
 
 
-def _run(context: Context[SceneJob], out_dir: Path) -> ExportResult:
-    from lotus_recon.exporting import stage
-    from lotus_recon.exporting.scene import ExportScene, Folders
+def export_folders(context: Context[SceneJob]) -> Folders:
+    """Where the stages of a scene left their photos and maps."""
+    from lotus_recon.exporting.scene import Folders
 
-    folders = Folders(
+    return Folders(
         images=context.folder(IMAGES),
         checked=context.folder(CONSISTENCY),
         depth=context.folder(context.first_of(*DEPTH)),
         prediction=context.folder(PREDICTION),
     )
-    scene = ExportScene(context[FRAME].scene, folders, context[CLOUD].path, context[MESH].mesh_path)
+
+
+def _run(context: Context[SceneJob], out_dir: Path) -> ExportResult:
+    from lotus_recon.exporting import stage
+    from lotus_recon.exporting.scene import ExportScene
+
+    cloud, mesh = context[CLOUD].path, context[MESH].mesh_path
+    scene = ExportScene(context[FRAME].scene, export_folders(context), cloud, mesh)
     return stage.run(scene, _targets(context.job), out_dir)
 
 
@@ -49,7 +60,7 @@ EXPORT: StageSpec[SceneJob, ExportResult] = StageSpec(
     run=_run,
     load=_load,
     options=_targets,
-    reads=(FRAME, IMAGES, PREDICTION, *reversed(DEPTH), CONSISTENCY, MESH, CLOUD),
+    reads=(*EXPORTED, MESH, CLOUD),
     wanted=lambda job: options_of(job.config, ExportConfig).export is not None,
     wanted_with="--export",
     check=_targets,

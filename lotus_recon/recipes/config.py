@@ -12,6 +12,7 @@ from lotus_recon.calibration.config import CameraConfig, OutputConfig
 from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
 from lotus_recon.exporting.config import ExportConfig
+from lotus_recon.exporting.maps_config import MapFilesConfig
 from lotus_recon.frames.config import FramesConfig
 from lotus_recon.fusion.cloud_config import CloudConfig
 from lotus_recon.fusion.config import FusionConfig
@@ -35,6 +36,7 @@ class SingleViewConfig(Options):
     output: OutputConfig = field(default_factory=OutputConfig)
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     integration: NormalIntegrationConfig = field(default_factory=NormalIntegrationConfig)
+    maps: MapFilesConfig = field(default_factory=MapFilesConfig)
     runtime: Runtime = field(default_factory=Runtime)
 
 
@@ -65,6 +67,7 @@ class MultiViewConfig(Options):
     tsdf: TsdfConfig = field(default_factory=TsdfConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
+    maps: MapFilesConfig = field(default_factory=MapFilesConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     runtime: Runtime = field(default_factory=Runtime)

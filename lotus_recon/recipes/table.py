@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lotus_recon.alignment.spec import ALIGNMENT
 from lotus_recon.calibration.spec import CALIBRATION
 from lotus_recon.consistency.spec import CONSISTENCY
+from lotus_recon.exporting.maps_spec import MAPS, PHOTO_MAPS
 from lotus_recon.exporting.spec import EXPORT
 from lotus_recon.frames.spec import FRAMES
 from lotus_recon.fusion.backends import BACKENDS
@@ -43,11 +44,12 @@ MULTI_VIEW: tuple[StageSpec[SceneJob, Any], ...] = (
     FUSION,
     MESH,
     CLOUD,
+    MAPS,
     EXPORT,
     REPORT,
 )
 DEPTH_STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)  # with maps in units of the scene
-SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (PHOTO_PREDICTION, CALIBRATION, PHOTO_MESH)
+SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (PHOTO_PREDICTION, CALIBRATION, PHOTO_MESH, PHOTO_MAPS)
 
 
 def multi_view_config() -> type[MultiViewConfig]:

@@ -45,7 +45,7 @@ ROOMS = 20
 ASKED_ROOMS_MM = 98.6  # a fifth less than before multi-view stereo (123.3)
 
 
-def _given_points(model: Path, names: Sequence[str] | None, work: Path) -> tuple[Scene, BoolArray, Path]:
+def given_points(model: Path, names: Sequence[str] | None, work: Path) -> tuple[Scene, BoolArray, Path]:
     """A posed scene of some views, which of its points are held out, and a COLMAP model without them."""
     scene = _of_views(read_colmap_scene(model), names)
     held = held_out_points(scene, HELD_OUT_SHARE, seed=0)
@@ -71,14 +71,19 @@ def _of_views(scene: Scene, names: Sequence[str] | None) -> Scene:
     return Scene(tuple(scene.views[i] for i in kept), points.where(points.track_length >= 2))
 
 
+def dtu_photos(data: Path, work: Path) -> list[str]:
+    """Names of the 17 photos, which are put into ``work``/photos."""
+    names = sorted(f"{path.stem}.png" for path in (data / "cues").glob("*.npz"))
+    (work / "photos").mkdir()
+    for name in names:
+        (work / "photos" / name).symlink_to(data / "images" / name)
+    return names
+
+
 def dtu_mvs(data: Path, work: Path) -> list[Row]:
     """nano at given poses, 17 photos of which each sees the next from 15 degrees aside."""
-    names = sorted(f"{path.stem}.png" for path in (data / "cues").glob("*.npz"))
-    photos = work / "photos"
-    photos.mkdir()
-    for name in names:
-        (photos / name).symlink_to(data / "images" / name)
-    scene, held, given = _given_points(data / "colmap_gt", names, work)
+    names, photos = dtu_photos(data, work), work / "photos"
+    scene, held, given = given_points(data / "colmap_gt", names, work)
     run = reconstructed("dtu24, 17 photos", photos, work, "--poses", str(given))
     return [
         *ray_rows(run.name, rays_to_points(run, scene, held), 0.955, 0.01, seconds=run.seconds),
@@ -89,7 +94,7 @@ def dtu_mvs(data: Path, work: Path) -> list[Row]:
 
 def fountain_mvs(data: Path, work: Path) -> list[Row]:
     """nano, which never saw such a place, at given poses."""
-    scene, held, given = _given_points(data / "colmap_gt", None, work)
+    scene, held, given = given_points(data / "colmap_gt", None, work)
     run = reconstructed("fountain, dense", data / "images", work, "--poses", str(given))
     return [
         *ray_rows(run.name, rays_to_points(run, scene, held), 0.985, 0.005, seconds=run.seconds),
@@ -157,7 +162,7 @@ def sample_mvs(sample: Path, work: Path) -> list[Row]:
 
 def starts(data: Path, work: Path) -> list[Row]:
     """The fountain from three starts: the aligned maps of nano, none (sparse points alone), and a constant depth."""
-    scene, held, given = _given_points(data / "colmap_gt", None, work)
+    scene, held, given = given_points(data / "colmap_gt", None, work)
     for stage in ("sfm", "frame", "images", "prediction", "alignment"):
         multi_view(data / "images", work / "out", "--holdout-strict", "--poses", str(given), "--only", stage)
     posed = read_colmap_scene(work / "out/sfm/sparse")

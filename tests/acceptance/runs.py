@@ -22,7 +22,15 @@ from lotus_recon.io.images import read_rgb
 from lotus_recon.io.maps import load_arrays, load_prediction, save_prediction
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.types import DepthKind, DepthMap, Mesh, Prediction, Scene
-from tests.acceptance import batch_rows, camera_rows, integration_rows, mvs_rows, nano_rows, normal_surface_rows
+from tests.acceptance import (
+    batch_rows,
+    camera_rows,
+    export_rows,
+    integration_rows,
+    mvs_rows,
+    nano_rows,
+    normal_surface_rows,
+)
 from tests.acceptance.command import multi_view
 from tests.acceptance.evaluated import evaluate
 from tests.acceptance.plain_tsdf import plain_mesh
@@ -253,7 +261,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "normals": ("normals_diligent", lambda place: integration_rows.objects(place.data)),
     **{
         name: (folder, lambda place, run=run: run(place.data, place.work))  # type: ignore[misc]
-        for name, (folder, run) in mvs_rows.RUNS.items()
+        for name, (folder, run) in {**mvs_rows.RUNS, **export_rows.RUNS}.items()
     },
 }
 

@@ -41,6 +41,7 @@ FIRST = {
     "tsdf": ["fusion"],
     "mesh": ["mesh"],
     "cloud": ["cloud"],
+    "maps": ["maps"],
     "export": ["export"],
     "report": ["report"],
     # The cloud leaves out the same pixels as the mesh.
@@ -59,6 +60,7 @@ APART = {"fusion.fusion", "mvs.mvs", "alignment.align", "frame.scale_from"}
 APART |= {"prediction.model", "prediction.task", "prediction.depth_space", "prediction.revision"}
 # Where the next number or a word will not do.
 VALUES = {
+    "maps.maps": "png16",
     "export.export": "colmap,blender",
     "mvs.advanced.match_size": 64,
     "mesh.max_triangles": 4,
@@ -124,6 +126,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> SceneOnDisk:
 def job(scene: SceneOnDisk) -> SceneJob:
     """With every stage but frames."""
     config = with_value(MultiViewConfig(), "fusion.fusion", "normal")
+    config = with_value(config, "maps.maps", "png16,exr")
     config = with_value(config, "export.export", "colmap")
     return SceneJob(scene.photos, scene.out, config)
 
