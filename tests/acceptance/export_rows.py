@@ -70,7 +70,7 @@ def _fused(workspace: Path, work: Path, options: pycolmap.StereoFusionOptions) -
 def _distances(points: FloatArray, cloud: FloatArray) -> tuple[float, float]:
     """Median distance to the nearest point of a cloud, and share within two millimetres."""
     distance, _ = cKDTree(cloud).query(points)
-    return float(np.median(distance)), float((distance <= NEAR_MM).mean())
+    return float(np.median(distance)), float(np.mean(distance <= NEAR_MM))
 
 
 def _angle_to_mesh(run: Run, cloud: PointCloud) -> float:

@@ -1,7 +1,7 @@
 """``--export openmvs``: scene.mvs with photos, cameras and sparse points, and a depth map per photo.
 
-The binary layouts follow the public description of OpenMVS's interface (archive "MVSI", version 2, which all releases
-since 1.0 read) and of its raw depth maps ("DR"). Its pixel centres have whole coordinates, ours end in a half.
+The binary layouts are those of OpenMVS's interface (archive "MVSI", version 2: readers take older versions) and of its
+raw depth maps ("DR", releases up to 2.3). Its pixel centres have whole coordinates, ours end in a half.
 """
 
 from __future__ import annotations
