@@ -36,7 +36,7 @@ class ExportView:
     normals: NormalMap  # of the depth, and as predicted where there is none
     unchecked_depth: NDArray[np.float32]  # (H, W) with what other views contradict, for readers that take no gaps
 
-    @property
+    @cached_property
     def normals_of_depth(self) -> NDArray[np.float32]:
         """(H, W, 3) OpenCV camera axes, 0 where the depth is unknown."""
         known = self.normals.valid & (self.depth > 0)
