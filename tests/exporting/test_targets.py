@@ -19,9 +19,10 @@ from lotus_recon.geometry.normals import angle_deg
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.meshes import read_points
+from lotus_recon.types import Scene, SparsePoints, View
 from tests.exporting.blender import LIST, in_blender
 from tests.exporting.readers import ReadView, read_3dgs, read_dn_splatter, read_mvsnet, read_nerfstudio, read_openmvs
-from tests.exporting.room import EMPTY, MASKED, NAMES, Room, make_room
+from tests.exporting.room import EMPTY, MASKED, NAMES, WIDE, Room, make_room
 
 DEPTH = 1e-3  # relative error of the depth of a known point
 EXACT, CROPPED = 0.01, 0.3  # pixels off its place; readers that know no principal point have it rounded by the crop
@@ -227,6 +228,14 @@ def test_dn_splatter(room: Room, exported: ExportResult) -> None:
         if name != EMPTY:
             check_known_points(room, name, view)
         assert np.median(angle_deg(_unit(normals[file]), truth.normals.values)) < 3
+
+
+def test_numbers_sort_alike_as_text_and_as_numbers() -> None:
+    from lotus_recon.exporting.targets.dn_splatter import numbered
+
+    views = tuple(View(f"{i}.jpg", WIDE, np.eye(4)) for i in range(12))
+    names = [view.name for view in numbered(Scene(views, SparsePoints.empty())).views]
+    assert sorted(names) == names
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
