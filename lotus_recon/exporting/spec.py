@@ -64,5 +64,5 @@ EXPORT: StageSpec[SceneJob, ExportResult] = StageSpec(
     wanted=lambda job: options_of(job.config, ExportConfig).export is not None,
     wanted_with="--export",
     check=_targets,
-    libraries=("pycolmap",),
+    libraries=("pycolmap", "open3d"),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,27 +49,21 @@ class _Dataset:
 
     def finish(self) -> None:
         write_ply(self._folder / PLY, self._scene.cloud)
-        write_nerfstudio(self._scene, self._folder, _depth_file)
+        views = self._scene.scene.views
+        cameras = {view.name: SourceCamera.of_pinhole(view.camera) for view in views}
+        path = self._folder / "transforms.json"
+        write_transforms(path, cameras, {view.name: view.cam_from_world for view in views}, "images")
+        content = json.loads(path.read_text())
+        for frame in content["frames"]:
+            frame["depth_file_path"] = _depth_file(frame["file_path"])
+        # The points are in the frame of these poses: without this line the reader takes another frame, that of its own
+        # conversion from COLMAP, where there is a folder colmap/ beside it.
+        content |= {"ply_file_path": PLY, "applied_transform": _NOT_MOVED, "applied_scale": 1.0}
+        write_json(path, {"camera_model": "OPENCV", **content})
 
 
-def _depth_file(name: str) -> str:
-    return f"depths/{Path(name).stem}.npy"
-
-
-def write_nerfstudio(scene: ExportScene, folder: Path, depth_file: Any = None) -> None:
-    """Write transforms.json beside images/ and points3D.ply; ``depth_file`` names the depth of a photo."""
-    views = scene.scene.views
-    cameras = {view.name: SourceCamera.of_pinhole(view.camera) for view in views}
-    path = folder / "transforms.json"
-    write_transforms(path, cameras, {view.name: view.cam_from_world for view in views}, "images")
-    content = json.loads(path.read_text())
-    for frame in content["frames"]:
-        if depth_file is not None:
-            frame["depth_file_path"] = depth_file(Path(frame["file_path"]).name)
-    # The points are in the frame of these poses: without this line the reader takes another frame, that of its own
-    # conversion from COLMAP, where there is a folder colmap/ beside it.
-    content |= {"ply_file_path": PLY, "applied_transform": _NOT_MOVED, "applied_scale": 1.0}
-    write_json(path, {"camera_model": "OPENCV", **content})
+def _depth_file(photo: str) -> str:
+    return f"depths/{Path(photo).stem}.npy"
 
 
 TARGET = Target(
