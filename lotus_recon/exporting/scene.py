@@ -47,14 +47,16 @@ class ExportView:
         """Whether any pixel has depth."""
         return bool(self.depth.any())
 
-    def copy_photo(self, target: Path) -> None:
-        """Write the photo: as it is where the suffix is the same, otherwise as JPEG or PNG."""
+    def copy_photo(self, folder: Path, name: str) -> str:
+        """Write the photo as ``name`` in a folder: as it is where the suffix is the same, otherwise as JPEG or PNG."""
+        target = folder / name
         if self.photo.suffix.lower() == target.suffix.lower():
             write_atomically(target, lambda part: shutil.copyfile(self.photo, part))
         elif target.suffix == ".jpg":
             write_jpeg(target, read_rgb(self.photo), _JPEG_QUALITY, subsampling=0)
         else:
             write_png(target, read_rgb(self.photo))
+        return name
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,14 @@ def run(scene: ExportScene, names: Sequence[str], out_dir: Path) -> ExportResult
     targets = {name: load_target(name) for name in names}
     for name in names:
         (out_dir / name).mkdir()
-    writers = [target.begin(scene, out_dir / name) for name, target in targets.items()]
-    for view in track(scene.views(), "export views", len(scene.scene.views)):
-        for writer in writers:
-            writer.add(view)
-    for (name, target), writer in zip(targets.items(), writers, strict=True):
-        writer.finish()
-        write_json(out_dir / name / "README.json", _sidecar(target, scene))
+    writers = {name: target.begin(scene, out_dir / name) for name, target in targets.items()}
+    photos: dict[str, dict[str, str]] = {name: {} for name in names}  # of each target, original name -> path
+    for original, view in zip(scene.names, track(scene.views(), "export views", len(scene.names)), strict=True):
+        for name, writer in writers.items():
+            photos[name][original] = writer.add(view)
+    for name, target in targets.items():
+        writers[name].finish()
+        write_json(out_dir / name / "README.json", _sidecar(target, scene, photos[name]))
     if scene.without_depth:
         log.warning("%d views have no depth, and are exported without: %s", *_some(scene.without_depth))
     report = {"targets": names, "unit": scene.unit, "views": scene.names, "views_without_depth": scene.without_depth}
@@ -60,8 +61,8 @@ def run(scene: ExportScene, names: Sequence[str], out_dir: Path) -> ExportResult
     return ExportResult.load(out_dir)
 
 
-def _sidecar(target: Target, scene: ExportScene) -> dict[str, Any]:
-    return {"for": target.tool, "unit_of_poses": scene.unit, "depth": target.kind, "photos": scene.names}
+def _sidecar(target: Target, scene: ExportScene, photos: Mapping[str, str]) -> dict[str, Any]:
+    return {"for": target.tool, "unit_of_poses": scene.unit, "depth": target.kind, "photos": photos}
 
 
 def _some(names: Sequence[str]) -> tuple[int, str]:

@@ -69,6 +69,11 @@ def test_every_target_says_what_it_is_and_names_the_photos(target: str, room: Ro
     assert sidecar["for"]
     assert sidecar["depth"]
     assert set(sidecar["photos"]) == set(NAMES)
+    for name, photo in sidecar["photos"].items():
+        camera, corner = room.truth[name].camera, (0, 0)
+        if target == "3dgs":
+            corner = _crop(camera.cx, camera.width), _crop(camera.cy, camera.height)
+        check_photo(room, name, exported.folder / target / photo, corner)
     files = [path for path in (exported.folder / target).rglob("*") if path.is_file()]
     assert all(path.name.isascii() and " " not in path.name for path in files)
     assert len({path.name for path in files if path.parent.name == "images"}) == len(NAMES)

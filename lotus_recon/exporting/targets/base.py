@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Writer(Protocol):
     """Writes one scene for one tool. It gets every view once, so that no maps are read twice or held."""
 
-    def add(self, view: ExportView) -> None:
-        """Write what belongs to a view."""
+    def add(self, view: ExportView) -> str:
+        """Write what belongs to a view; the path of its photo in the folder."""
         ...
 
     def finish(self) -> None:

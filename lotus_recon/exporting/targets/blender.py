@@ -30,8 +30,8 @@ class _Scene:
     def __init__(self, scene: ExportScene, folder: Path) -> None:
         self._scene, self._folder = scene, folder
 
-    def add(self, view: ExportView) -> None:
-        view.copy_photo(self._folder / "images" / view.view.name)
+    def add(self, view: ExportView) -> str:
+        return view.copy_photo(self._folder, f"images/{view.view.name}")
 
     def finish(self) -> None:
         mesh, views = read_mesh(self._scene.mesh_file), self._scene.scene.views

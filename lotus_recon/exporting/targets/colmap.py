@@ -49,13 +49,14 @@ class _Workspace:
         self._scene, self._folder = scene, folder
         self._fused: list[str] = []
 
-    def add(self, view: ExportView) -> None:
+    def add(self, view: ExportView) -> str:
         name, stereo = view.view.name, self._folder / "stereo"
-        view.copy_photo(self._folder / "images" / name)
+        photo = view.copy_photo(self._folder, f"images/{name}")
         if view.has_depth:
             write_array(stereo / f"depth_maps/{name}.geometric.bin", at_corners(view))
             write_array(stereo / f"normal_maps/{name}.geometric.bin", view.normals_of_depth)
             self._fused.append(name)
+        return photo
 
     def finish(self) -> None:
         write_colmap_scene(self._scene.scene, self._folder / "sparse")

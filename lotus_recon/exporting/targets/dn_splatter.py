@@ -35,14 +35,14 @@ class _Dataset:
         self._scene = numbered(scene.scene)
         self._index = scene.scene.index
 
-    def add(self, view: ExportView) -> None:
+    def add(self, view: ExportView) -> str:
         index = self._index[view.view.name]
         name = self._scene.views[index].name
         stem = Path(name).stem
-        view.copy_photo(self._folder / "images" / name)
         write_npy(self._folder / f"mono_depth/{stem}_aligned.npy", view.depth)
         write_npy(self._folder / f"sfm_depths/{stem}.npy", sparse_depth(self._scene, index))
         write_png(self._folder / f"normals_from_pretrain/{stem}.png", coded_normals(view.normals))
+        return view.copy_photo(self._folder, f"images/{name}")
 
     def finish(self) -> None:
         write_colmap_scene(self._scene, self._folder / "colmap" / "sparse" / "0")

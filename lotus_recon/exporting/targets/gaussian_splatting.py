@@ -34,19 +34,20 @@ class _Dataset:
         self._cropped = {Path(view.name).stem: view for view in centred_scene(scene.scene).views}
         self._params: dict[str, dict[str, float]] = {}
 
-    def add(self, view: ExportView) -> None:
+    def add(self, view: ExportView) -> str:
         stem = Path(view.view.name).stem
         cropped, crop = self._cropped[stem], centring_crop(view.view.camera)
-        target = self._folder / "images" / cropped.name
+        photo = f"images/{cropped.name}"
         if cropped is view.view:
-            view.copy_photo(target)
+            view.copy_photo(self._folder, photo)
         else:
-            write_png(target, read_rgb(view.photo)[crop.slices])
+            write_png(self._folder / photo, read_rgb(view.photo)[crop.slices])
         depth = view.unchecked_depth[crop.slices]
         write_png(self._folder / "depths" / f"{stem}.png", coded_inverse_depth(depth, self._scene.nearest))
         # Scale 0 makes the reader take a photo without depth for one that has no reliable depth.
         scale = DIVISOR / (_LARGEST * self._scene.nearest) if depth.any() else 0.0
         self._params[stem] = {"scale": scale, "offset": 0.0}
+        return photo
 
     def finish(self) -> None:
         sparse = self._folder / "sparse" / "0"

@@ -27,15 +27,15 @@ class _Dataset:
     def __init__(self, scene: ExportScene, folder: Path) -> None:
         self._scene, self._folder = scene, folder
 
-    def add(self, view: ExportView) -> None:
+    def add(self, view: ExportView) -> str:
         stem = f"{self._scene.scene.index[view.view.name]:08d}"
-        view.copy_photo(self._folder / f"images/{stem}.jpg")
         write_pfm(self._folder / f"depth_est/{stem}.pfm", view.depth)
         write_pfm(self._folder / f"confidence/{stem}.pfm", view.confidence)
         known = view.depth[view.depth > 0]
         low, high = (known.min(), known.max()) if len(known) else self._range
         text = camera_text(view.view, (1 - _MARGIN) * float(low), (1 + _MARGIN) * float(high))
         write_atomically(self._folder / f"cams/{stem}_cam.txt", lambda part: part.write_text(text))
+        return view.copy_photo(self._folder, f"images/{stem}.jpg")
 
     def finish(self) -> None:
         text = pair_text(self._scene.overlap)

@@ -42,10 +42,10 @@ class _Dataset:
     def __init__(self, scene: ExportScene, folder: Path) -> None:
         self._scene, self._folder = scene, folder
 
-    def add(self, view: ExportView) -> None:
+    def add(self, view: ExportView) -> str:
         name = view.view.name
-        view.copy_photo(self._folder / "images" / name)
         write_npy(self._folder / _depth_file(name), view.depth * np.float32(_PER_UNIT))
+        return view.copy_photo(self._folder, f"images/{name}")
 
     def finish(self) -> None:
         write_ply(self._folder / PLY, self._scene.cloud)

@@ -30,15 +30,15 @@ class _Scene:
     def __init__(self, scene: ExportScene, folder: Path) -> None:
         self._scene, self._folder = scene, folder
 
-    def add(self, view: ExportView) -> None:
+    def add(self, view: ExportView) -> str:
         name = view.view.name
-        view.copy_photo(self._folder / "images" / name)
         if view.has_depth:
             index = self._scene.scene.index[name]
             scores = self._scene.overlap[index]
             others = [int(j) for j in np.argsort(-scores, kind="stable")[:_NEIGHBOURS] if scores[j] > 0]
             data = depth_map_bytes(view, [index, *others])
             write_atomically(self._folder / f"depth{index:04d}.dmap", lambda part: part.write_bytes(data))
+        return view.copy_photo(self._folder, f"images/{name}")
 
     def finish(self) -> None:
         data = scene_bytes(self._scene.scene)
