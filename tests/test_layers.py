@@ -26,6 +26,7 @@ LAYERS = (
     "fusion",
     "consistency",
     "normal_integration",
+    "adaptation",
     "mvs",
     "alignment",
     "calibration",
@@ -66,6 +67,7 @@ FENCES = {
         "lotus_recon/io/meshes.py",
     ),
     "diffusers": ("lotus_recon/models/lotus/", "lotus_recon/training/"),
+    "peft": ("lotus_recon/adaptation/lora.py",),
     "transformers": ("lotus_recon/models/lotus/", "lotus_recon/training/"),
     "ray": ("lotus_recon/runners/ray.py",),
 }

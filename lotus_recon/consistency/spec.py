@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lotus_recon.adaptation.spec import ADAPTATION
 from lotus_recon.alignment.spec import ALIGNMENT
 from lotus_recon.consistency.config import ConsistencyConfig
 from lotus_recon.mvs.spec import MVS
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 # The stages with depth of each view, the last and best first: what is checked here is that of the first that a job has.
-DEPTH = (INTEGRATION, MVS, ALIGNMENT)
+DEPTH = (INTEGRATION, ADAPTATION, MVS, ALIGNMENT)
 
 
 def _run(context: Context[SceneJob], out_dir: Path) -> ConsistencyResult:

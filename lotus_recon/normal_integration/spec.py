@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lotus_recon.adaptation.spec import ADAPTATION
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.spec import ALIGNMENT, scored_points
 from lotus_recon.errors import InputError
@@ -25,7 +26,7 @@ def _run(context: Context[SceneJob], out_dir: Path) -> IntegratedViews:
 
     inputs = stage.Inputs(
         scene=context[FRAME].scene,
-        depth_dir=context.folder(context.first_of(MVS, ALIGNMENT)),
+        depth_dir=context.folder(context.first_of(ADAPTATION, MVS, ALIGNMENT)),
         prediction_dir=context.folder(PREDICTION),
         scored_points=scored_points(context),
         runtime=context.runtime,
@@ -58,7 +59,7 @@ INTEGRATION: StageSpec[SceneJob, IntegratedViews] = StageSpec(
         options_of(job.config, NormalIntegrationConfig),
         options_of(job.config, AlignmentConfig).holdout,
     ],
-    reads=(FRAME, PREDICTION, ALIGNMENT, MVS),
+    reads=(FRAME, PREDICTION, ALIGNMENT, MVS, ADAPTATION),
     wanted=lambda job: False,  # the fusion back-end that fuses integrated depth requires it
     wanted_with="--fusion normal",
     check=_check,

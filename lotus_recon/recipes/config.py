@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Any
 
+from lotus_recon.adaptation.config import AdaptationConfig
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.calibration.config import CameraConfig, OutputConfig
 from lotus_recon.config import Runtime
@@ -61,6 +62,7 @@ class MultiViewConfig(Options):
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     mvs: MvsConfig = field(default_factory=MvsConfig)
+    adaptation: AdaptationConfig = field(default_factory=AdaptationConfig)
     integration: NormalIntegrationConfig = field(default_factory=NormalIntegrationConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lotus_recon.adaptation.spec import ADAPTATION
 from lotus_recon.alignment.spec import ALIGNMENT
 from lotus_recon.calibration.spec import CALIBRATION
 from lotus_recon.consistency.spec import CONSISTENCY
@@ -39,6 +40,7 @@ MULTI_VIEW: tuple[StageSpec[SceneJob, Any], ...] = (
     PREDICTION,
     ALIGNMENT,
     MVS,
+    ADAPTATION,
     INTEGRATION,
     CONSISTENCY,
     FUSION,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lotus_recon.adaptation.spec import ADAPTATION
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.spec import ALIGNMENT, scored_points
 from lotus_recon.consistency.spec import CONSISTENCY
@@ -41,6 +42,7 @@ def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
         prediction_dir=context.folder(PREDICTION),
         alignment_dir=context.folder(ALIGNMENT),
         mvs_dir=context.folder(MVS) if context.has(MVS) else None,
+        adapted_dir=_adapted_dir(context),
         scored_points=scored_points(context),
         consistency_dir=context.folder(CONSISTENCY),
         mesh=mesh.mesh_path,
@@ -50,6 +52,11 @@ def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
         title=f"Reconstruction of {_scene_name(job)}",
     )
     return stage.run(inputs, context.options(ReportConfig), out_dir)
+
+
+def _adapted_dir(context: Context[SceneJob]) -> Path | None:
+    """Aligned depth of the adapted network; None where there is none, or it was refused."""
+    return context[ADAPTATION].aligned_dir if context.has(ADAPTATION) and context[ADAPTATION].adapted else None
 
 
 def _scene_name(job: SceneJob) -> str:
@@ -68,6 +75,7 @@ def _figures(context: Context[SceneJob]) -> dict[str, Any]:
         "alignment": {"local correction": aligned.local_strength, **to_plain(aligned.medians)},
         "alignment of each view": [to_plain(view) for view in aligned.views],
         **({"stereo of each view": to_plain(context[MVS].views)} if context.has(MVS) else {}),
+        **({"adaptation": context[ADAPTATION].figures} if context.has(ADAPTATION) else {}),
         **({"integration of each view": to_plain(context[INTEGRATION].views)} if context.has(INTEGRATION) else {}),
         "consistency of each view": [to_plain(view) for view in context[CONSISTENCY].views],
         "fusion": context[FUSION].figures,

@@ -44,6 +44,7 @@ class Inputs:
     prediction_dir: Path | None = None  # <stem>.npz
     alignment_dir: Path | None = None  # <stem>.npz
     mvs_dir: Path | None = None  # <stem>.npz with depth, depth_valid, confidence
+    adapted_dir: Path | None = None  # <stem>.npz with depth, aligned, of the network as it learnt this scene
     scored_points: BoolArray | None = None  # (P,) sparse points whose errors are shown on the stereo depth
     consistency_dir: Path | None = None  # <stem>.npz with depth, depth_valid, confidence
     mesh: Path | None = None
@@ -190,6 +191,9 @@ def _images_of_view(
         shown["normals"] = _Image(visualization.colorize_normals(prediction.normals), legends.NORMALS)
     if aligned is not None:
         shown["aligned depth"] = _depth_image(aligned, limits)
+    adapted = _maps(inputs.adapted_dir, view)
+    if adapted is not None and adapted.depth is not None:
+        shown["adapted depth"] = _depth_image(adapted.depth, limits)
     stereo = _maps(inputs.mvs_dir, view)
     if stereo is not None:
         shown |= _stereo_images(inputs, view, stereo, aligned, limits)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lotus_recon.models.base import resolve_dtype
+from lotus_recon.models.lotus.checkpoint_folder import save_checkpoint_folder
 from lotus_recon.models.lotus.checkpoints import Metadata
 from lotus_recon.models.lotus.model import LotusModel
 from lotus_recon.models.lotus.parts import Parts
-from lotus_recon.training.checkpoint_folder import save_checkpoint_folder
 from lotus_recon.training.config import OptimizerConfig, TrainConfig
 from lotus_recon.training.data import check_sizes
 from lotus_recon.training.networks import starting_parts

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lotus_recon.errors import InputError
+from lotus_recon.models.losses import angle, gradient_error, masked_mean, relative_error, usable_depth
 from lotus_recon.models.lotus.checkpoints import Metadata
 from lotus_recon.models.nano.model import NanoModel, load_network, save_network
 from lotus_recon.models.nano.network import NanoNetwork, NanoSize
 from lotus_recon.training.config import NanoConfig, OptimizerConfig, TrainConfig
 from lotus_recon.training.imagenet import load_imagenet
-from lotus_recon.training.nano_losses import angle, gradient_error, masked_mean, relative_error, usable_depth
 from lotus_recon.training.objective import IMAGE, task_switchers
 from lotus_recon.training.task_module import Batch, Term
 from lotus_recon.types import Prediction

@@ -12,11 +12,11 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 
 from lotus_recon.errors import InputError, ModelError
+from lotus_recon.models.lotus.checkpoint_folder import write_text_encoder
 from lotus_recon.models.lotus.checkpoints import MODES, read_json
 from lotus_recon.models.lotus.files import fetch
 from lotus_recon.models.lotus.parts import Parts, load_network, load_schedule
 from lotus_recon.models.lotus.prompt import Embeddings, empty_prompt
-from lotus_recon.training.checkpoint_folder import write_text_encoder
 from lotus_recon.training.config import StartConfig, UNetSize, VaeSize
 
 _NORM_GROUPS = 32  # of Stable Diffusion, where the channels allow as many

@@ -103,11 +103,12 @@ def rays_to_surface(run: Run, truth: Mesh, tolerance: float) -> RayShares:
     """Every n-th pixel of all photos, against the exact surface."""
     parts = []
     for index, view in enumerate(run.scene.views):
-        parts.append(depth_points(view, index, _depth_of(view, truth), SAMPLES, None))
+        parts.append(depth_points(view, index, exact_depth(view, truth), SAMPLES, None))
     return ray_shares(hit_ratios(run.mesh, VisiblePoints.joined(parts)), tolerance)
 
 
-def _depth_of(view: View, mesh: Mesh) -> DepthMap:
+def exact_depth(view: View, mesh: Mesh) -> DepthMap:
+    """What a view sees of a surface."""
     rays = rays_in_cam(view.camera).reshape(-1, 3) @ view.cam_from_world[:3, :3]
     depth = hit_distances(mesh, np.broadcast_to(view.center_in_world, rays.shape), rays)
     depth = depth.reshape(view.camera.height, view.camera.width)

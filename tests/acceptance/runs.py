@@ -23,6 +23,7 @@ from lotus_recon.io.maps import load_arrays, load_prediction, save_prediction
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.types import DepthKind, DepthMap, Mesh, Prediction, Scene
 from tests.acceptance import (
+    adaptation_rows,
     batch_rows,
     camera_rows,
     export_rows,
@@ -261,7 +262,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "normals": ("normals_diligent", lambda place: integration_rows.objects(place.data)),
     **{
         name: (folder, lambda place, run=run: run(place.data, place.work))  # type: ignore[misc]
-        for name, (folder, run) in {**mvs_rows.RUNS, **export_rows.RUNS}.items()
+        for name, (folder, run) in {**mvs_rows.RUNS, **adaptation_rows.RUNS, **export_rows.RUNS}.items()
     },
 }
 

@@ -22,8 +22,12 @@ def write_checkpoint(
     vae_seed: int = 0,
     switcher_size: int = 2,
     safe: bool = True,
+    spread: float = 8.0,
 ) -> Path:
-    """A checkpoint folder: in_channels 4 = discriminative, 8 = generative; weights drawn from the seeds."""
+    """A checkpoint folder: in_channels 4 = discriminative, 8 = generative; weights drawn from the seeds.
+
+    Untrained weights give a grey map: ``spread`` times its range. Beyond 1 some of it is clipped.
+    """
     torch.manual_seed(seed)
     unet: Any = UNet2DConditionModel(
         sample_size=8,
@@ -50,8 +54,8 @@ def write_checkpoint(
         norm_num_groups=8,
         sample_size=32,
     )
-    with torch.no_grad():  # untrained weights give a grey map: spread it over the range
-        vae.decoder.conv_out.weight *= 8
+    with torch.no_grad():
+        vae.decoder.conv_out.weight *= spread
     unet.save_pretrained(str(folder / "unet"), safe_serialization=safe)
     vae.save_pretrained(str(folder / "vae"), safe_serialization=safe)
     scheduler: Any = DDIMScheduler(beta_schedule="scaled_linear", prediction_type="sample")

@@ -35,6 +35,7 @@ FIRST = {
     "prediction": ["prediction"],
     "alignment": ["alignment"],
     "mvs": ["mvs"],
+    "adaptation": ["adaptation"],
     "integration": ["integration"],
     "consistency": ["consistency"],
     "fusion": ["fusion"],

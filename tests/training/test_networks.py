@@ -14,10 +14,10 @@ from diffusers import UNet2DConditionModel
 
 from lotus_recon.errors import InputError, ModelError
 from lotus_recon.models.lotus import LotusModel
+from lotus_recon.models.lotus.checkpoint_folder import save_checkpoint_folder
 from lotus_recon.models.lotus.checkpoints import Metadata, read_metadata, write_metadata
 from lotus_recon.models.lotus.network import run_unet, task_embedding
 from lotus_recon.models.lotus.parts import Parts
-from lotus_recon.training.checkpoint_folder import save_checkpoint_folder
 from lotus_recon.training.config import StartConfig, UNetSize
 from lotus_recon.training.networks import doubled_input, starting_parts
 from lotus_recon.training.objective import switcher_size

@@ -1,4 +1,4 @@
-"""The losses of nano, per photo. B photos of H x W pixels; masks (B, H, W) bool."""
+"""Errors of predicted maps as losses, per photo. B photos of H x W pixels; masks (B, H, W) bool."""
 
 from __future__ import annotations
 
