@@ -62,7 +62,7 @@ class PhotoArguments(CommonArguments):
     preset: Annotated[str, tyro.conf.arg(metavar="{fast,default,fine}")] = "default"
     """Speed against detail: configs/<pipeline>/<preset>.yaml."""
     force: bool = False
-    """Use the output folder although it belongs to other photos: what differs is computed again."""
+    """Use an output folder of other photos; what differs is computed again."""
 
 
 def parse(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
+from lotus_recon.exporting.spec import EXPORT
 from lotus_recon.fusion.backends import BACKENDS
+from lotus_recon.fusion.cloud_spec import CLOUD
 from lotus_recon.logs import log_file
 from lotus_recon.meshing.spec import MESH
 from lotus_recon.recipes.config import MultiViewConfig
@@ -20,7 +22,7 @@ from pipelines.command_line import DONE, PhotoArguments, main, on_screen, parse,
 
 if TYPE_CHECKING:
     from lotus_recon.scene_job import SceneJob
-    from lotus_recon.stages import Context
+    from lotus_recon.stages import Context, StageSpec
     from lotus_recon.workspace import Workspace
 
 
@@ -33,8 +35,8 @@ class Arguments(PhotoArguments):
 
     COMMON: ClassVar = (
         "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "matcher", "masks", "poses",
-        "scale-from", "mvs", "fusion", "voxel-size", "max-triangles", "only", "from", "force", "seed", "config",
-        "quiet", "verbose",
+        "scale-from", "mvs", "fusion", "voxel-size", "max-triangles", "export", "only", "from", "force", "seed",
+        "config", "quiet", "verbose",
     )  # fmt: skip
 
     WORDS: ClassVar = {"fusion.fusion": tuple(backend.name for backend in BACKENDS)}
@@ -80,13 +82,17 @@ def _work(job: SceneJob, workspace: Workspace, arguments: Arguments) -> int:
 
 def _say_where(context: Context[SceneJob], only: str | None) -> None:
     """Name the files a user wants next, of the stages that this run was about."""
-    for what, stage, file in (
+    exported = context[EXPORT].report["targets"] if context.has(EXPORT) and only in (None, EXPORT.name) else ()
+    wanted: list[tuple[str, StageSpec[SceneJob, Any], str]] = [
         ("poses", FRAME, "sparse"),
         ("mesh", MESH, "mesh.ply"),
         ("mesh", MESH, "mesh.glb"),
+        ("points", CLOUD, "dense.ply"),
+        *(("export", EXPORT, target) for target in exported),
         ("images", REPORT, "images"),
         ("report", REPORT, "index.html"),
-    ):
+    ]
+    for what, stage, file in wanted:
         path = context.folder(stage) / file
         if only in (None, stage.name) and path.exists():
             print(f"{what + ':':<10}{path}")

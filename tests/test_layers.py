@@ -21,6 +21,7 @@ LAYERS = (
     "evaluation",
     "recipes",
     "reporting",
+    "exporting",
     "meshing",
     "fusion",
     "consistency",

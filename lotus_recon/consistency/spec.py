@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from lotus_recon.scene_job import SceneJob
 
 
+# The stages with depth of each view, the last and best first: what is checked here is that of the first that a job has.
+DEPTH = (INTEGRATION, ADAPTATION, MVS, ALIGNMENT)
+
+
 def _run(context: Context[SceneJob], out_dir: Path) -> ConsistencyResult:
     from lotus_recon.consistency import stage
 
-    depth_dir = context.folder(context.first_of(INTEGRATION, ADAPTATION, MVS, ALIGNMENT))
+    depth_dir = context.folder(context.first_of(*DEPTH))
     inputs = stage.Inputs(context[FRAME].scene, depth_dir, context.runtime)
     return stage.run(inputs, context.options(ConsistencyConfig), out_dir)
 
@@ -38,6 +42,6 @@ CONSISTENCY: StageSpec[SceneJob, ConsistencyResult] = StageSpec(
     run=_run,
     load=_load,
     options=lambda job: options_of(job.config, ConsistencyConfig),
-    reads=(FRAME, ALIGNMENT, MVS, ADAPTATION, INTEGRATION),
+    reads=(FRAME, *reversed(DEPTH)),
     writes_depth=True,
 )

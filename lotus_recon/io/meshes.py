@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from plyfile import PlyData, PlyElementParseError, PlyParseError
 
 from lotus_recon.errors import InputError
+from lotus_recon.geometry.pose import invert_rigid
 from lotus_recon.io.srgb import linear_of_srgb
-from lotus_recon.types import FloatArray, Mesh, check_rigid
+from lotus_recon.types import FloatArray, Mesh, View, check_rigid
 from lotus_recon.workspace import write_atomically
 
 # glTF is right handed with y up and z towards the viewer: OpenCV camera axes (y down, z forward) turned about x.
@@ -32,16 +34,22 @@ _TRIANGLES = {"face": {"vertex_indices": 3, "vertex_index": 3}}  # both names of
 
 @dataclass(frozen=True, eq=False)
 class PointCloud:
-    """Points. ``points`` (N, 3) float32, optional ``colors`` (N, 3) uint8 and unit ``normals`` (N, 3) float32."""
+    """Points. ``points`` (N, 3) float32, optional ``colors`` (N, 3) uint8 and unit ``normals`` (N, 3) float32.
+
+    ``confidence`` (N,) from 0 to 1: how sure the photos are of a point.
+    """
 
     points: NDArray[np.float32]
     colors: NDArray[np.uint8] | None = None
     normals: NDArray[np.float32] | None = None
+    confidence: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         for name, values in (("points", self.points), ("colors", self.colors), ("normals", self.normals)):
             if values is not None and values.shape != (len(self.points), 3):
                 raise InputError(f"{name} have shape {values.shape}; allowed: ({len(self.points)}, 3)")
+        if self.confidence is not None and self.confidence.shape != (len(self.points),):
+            raise InputError(f"confidence has shape {self.confidence.shape}; allowed: ({len(self.points)},)")
 
 
 def write_ply(path: Path, shape: Mesh | PointCloud) -> None:
@@ -52,8 +60,7 @@ def write_ply(path: Path, shape: Mesh | PointCloud) -> None:
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     if len(points) == 0:
         raise InputError(f"{path} is not written: there are no points")
-    confidence = shape.confidence if isinstance(shape, Mesh) else None
-    vertices = _vertex_records(points, shape.normals, shape.colors, confidence)
+    vertices = _vertex_records(points, shape.normals, shape.colors, shape.confidence)
     # Not by plyfile: it writes lists one by one, 8 s for two million triangles instead of 0.2 s.
     faces = _face_records(shape.triangles) if isinstance(shape, Mesh) else None
     write_atomically(path, lambda part: _write_records(part, _ply_header(vertices, faces), vertices, faces))
@@ -146,6 +153,7 @@ def read_points(path: Path) -> PointCloud:
         points.astype(np.float32, copy=False),
         None if colors is None else _as_uint8(colors),
         None if normals is None else normals.astype(np.float32, copy=False),
+        vertex[_CONFIDENCE].astype(np.float32) if _CONFIDENCE in names else None,
     )
 
 
@@ -182,11 +190,14 @@ def gltf_from_up(up: FloatArray, back: FloatArray) -> NDArray[np.float64]:
     return np.stack([x, y, np.cross(x, y)])
 
 
-def write_glb(path: Path, mesh: Mesh, gltf_from_mesh: FloatArray = GLTF_FROM_CAM) -> None:
+def write_glb(
+    path: Path, mesh: Mesh, gltf_from_mesh: FloatArray = GLTF_FROM_CAM, views: Sequence[View] = (), far: float = 1e3
+) -> None:
     """Write a mesh as binary glTF, by rename, turned by the rotation ``gltf_from_mesh`` (3, 3).
 
     The default suits camera axes; world axes need ``gltf_from_up``. The material is unlit, because the colours contain
-    the light of the scene. Raises InputError when the mesh is empty or the matrix is not a rotation.
+    the light of the scene. ``views``, in the axes of the mesh, become cameras that show what is nearer than ``far``;
+    glTF's cameras have no principal point. Raises InputError when the mesh is empty or the matrix is not a rotation.
     """
     if len(mesh.triangles) == 0:
         raise InputError(f"{path} is not written: the mesh has no triangles")
@@ -202,7 +213,24 @@ def write_glb(path: Path, mesh: Mesh, gltf_from_mesh: FloatArray = GLTF_FROM_CAM
     if mesh.confidence is not None:
         attributes["_CONFIDENCE"] = mesh.confidence[:, None]  # attributes of one's own begin with an underscore
     tree, buffer = _gltf(mesh.triangles, attributes)
+    if views:
+        tree["cameras"] = [_gltf_camera(view, far) for view in views]
+        tree["nodes"] += [_gltf_camera_node(i, view, rotation) for i, view in enumerate(views)]
+        tree["scenes"][0]["nodes"] = list(range(len(tree["nodes"])))
     write_atomically(path, lambda part: part.write_bytes(_glb_file(tree, buffer)))
+
+
+def _gltf_camera(view: View, far: float) -> dict[str, Any]:
+    camera = view.camera
+    half_width, half_height = camera.width / (2 * camera.fx), camera.height / (2 * camera.fy)
+    lens = {"aspectRatio": half_width / half_height, "yfov": 2 * float(np.arctan(half_height))}
+    return {"type": "perspective", "name": view.name, "perspective": {**lens, "znear": 1e-3 * far, "zfar": far}}
+
+
+def _gltf_camera_node(number: int, view: View, gltf_from_world: FloatArray) -> dict[str, Any]:
+    """A node with a camera, which looks along -z with y up in glTF; matrices are stored by columns."""
+    gltf_from_cam = gltf_from_world @ invert_rigid(view.cam_from_world) @ np.diag([1.0, -1.0, -1.0, 1.0])
+    return {"name": view.name, "camera": number, "matrix": gltf_from_cam.T.ravel().tolist()}
 
 
 def _linear_rgba(colors: NDArray[np.uint8]) -> NDArray[np.uint16]:

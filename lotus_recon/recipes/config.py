@@ -12,7 +12,10 @@ from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.calibration.config import CameraConfig, OutputConfig
 from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
+from lotus_recon.exporting.config import ExportConfig
+from lotus_recon.exporting.maps_config import MapFilesConfig
 from lotus_recon.frames.config import FramesConfig
+from lotus_recon.fusion.cloud_config import CloudConfig
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.volume_config import TsdfConfig
 from lotus_recon.meshing.config import MeshConfig, SurfaceConfig
@@ -34,6 +37,7 @@ class SingleViewConfig(Options):
     output: OutputConfig = field(default_factory=OutputConfig)
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     integration: NormalIntegrationConfig = field(default_factory=NormalIntegrationConfig)
+    maps: MapFilesConfig = field(default_factory=MapFilesConfig)
     runtime: Runtime = field(default_factory=Runtime)
 
 
@@ -64,6 +68,9 @@ class MultiViewConfig(Options):
     fusion: FusionConfig = field(default_factory=FusionConfig)
     tsdf: TsdfConfig = field(default_factory=TsdfConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
+    cloud: CloudConfig = field(default_factory=CloudConfig)
+    maps: MapFilesConfig = field(default_factory=MapFilesConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     runtime: Runtime = field(default_factory=Runtime)
 

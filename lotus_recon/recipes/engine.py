@@ -103,7 +103,7 @@ def check_only(workspace: Workspace, table: Table[J], job: J, only: str | None) 
     stage = next((stage for stage in stages if stage.name == only), None)
     if stage is None:
         return
-    missing = [read.name for read in reads_of(stage, stages) if not workspace.is_finished(read.place(job))]
+    missing = unfinished(workspace, table, job, stage)
     if missing:
         raise InputError(
             f"--only {only} needs {', '.join(missing)}, not yet run in {workspace.root}: run without --only"
@@ -117,6 +117,12 @@ def check_only(workspace: Workspace, table: Table[J], job: J, only: str | None) 
             f"--only {only} needs {names}, out of date in {workspace.root} ({why}): run without --only to compute "
             "again what differs, or repeat the earlier options"
         )
+
+
+def unfinished(workspace: Workspace, table: Table[J], job: J, stage: StageSpec[J, Any]) -> list[str]:
+    """Names of the stages that ``stage`` of a job reads and that have never been finished."""
+    reads = reads_of(stage, stages_of(table, job))
+    return [read.name for read in reads if not workspace.is_finished(read.place(job))]
 
 
 def _before(stage: StageSpec[J, Any], stages: Table[J]) -> Table[J]:

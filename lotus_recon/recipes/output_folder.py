@@ -11,7 +11,7 @@ from lotus_recon.config import save_config
 from lotus_recon.errors import InputError
 from lotus_recon.workspace import OWNERS_FILE, Workspace, write_json
 
-OWN_FILES = ("config.yaml", "log.txt", ".scratch")  # beside what the stages write
+OWN_FILES = ("config.yaml", "log.txt", ".scratch", "dense.ply", "dense.json")  # beside what the stages write
 
 
 def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | None]) -> None:
@@ -61,6 +61,11 @@ def claim(workspace: Workspace, config: Any, owners: Mapping[str, str], force: b
     check_owners(workspace, owners, force)
     write_json(workspace.root / OWNERS_FILE, {**_claimed(workspace.root), **owners})
     save_config(config, workspace.config_file)
+
+
+def owner_of(out: Path, part: str) -> str | None:
+    """The path that a part of an output folder is made from; None where nothing was claimed."""
+    return _claimed(out).get(part)
 
 
 def _claimed(out: Path) -> dict[str, str]:

@@ -27,11 +27,18 @@ from lotus_recon.photo_job import PhotoJob
 from lotus_recon.progress import track
 from lotus_recon.recipes.base import Begin, Done, Plan, Selection, Source, StageRun, Step, run_id
 from lotus_recon.recipes.config import SingleViewConfig
-from lotus_recon.recipes.engine import check_only, check_stage_names, check_stages, missing_stages, run_stages
+from lotus_recon.recipes.engine import (
+    check_only,
+    check_stage_names,
+    check_stages,
+    check_wanted,
+    missing_stages,
+    run_stages,
+)
 from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, claim
 from lotus_recon.recipes.table import SINGLE_VIEW
 from lotus_recon.scene_job import SceneJob
-from lotus_recon.stages import Needs, options_of
+from lotus_recon.stages import Needs, options_of, stages_of
 from lotus_recon.threads import in_threads, thread_count
 from lotus_recon.types import Prediction
 from lotus_recon.workspace import Workspace
@@ -100,6 +107,7 @@ def _refuse_nested(photos: Sequence[Photo]) -> None:
 
 def check_only_photos(job: Job, workspace: Workspace, only: str | None) -> None:
     """Raise InputError when the stage ``only`` can be run alone for none of the photos."""
+    check_wanted(SINGLE_VIEW, job.photos[0], only, None)
     problem: InputError | None = None
     for photo in job.photos:
         try:
@@ -115,6 +123,7 @@ def check_only_photos(job: Job, workspace: Workspace, only: str | None) -> None:
 def run_job(job: Job, workspace: Workspace, selection: PhotoSelection = _DUE) -> list[Outcome]:
     """Run the stages of every photo that are due. A photo that cannot be used is reported; the others continue."""
     check_stage_names(SINGLE_VIEW, selection.only, selection.from_stage)
+    check_wanted(SINGLE_VIEW, job.photos[0], selection.only, selection.from_stage)
     due, outcomes = due_stages(job, workspace, selection)
     photos = [photo for photo in job.photos if due.get(photo.photo)]
     outcomes += track(_run_each(photos, due, job.config, workspace, selection), "photos", len(photos))
@@ -126,7 +135,7 @@ def due_stages(
     job: Job, workspace: Workspace, selection: PhotoSelection = _DUE
 ) -> tuple[dict[Photo, list[str]], list[Outcome]]:
     """Names of the stages that ``run_job`` would run, by photo, and what is known of photos without any already."""
-    names = [stage.name for stage in SINGLE_VIEW]
+    names = [stage.name for stage in stages_of(SINGLE_VIEW, job.photos[0])]  # the options are those of every photo
     again = names[names.index(selection.from_stage) :] if selection.from_stage else []
     due, outcomes = {}, []
     for photo in job.photos:
@@ -293,7 +302,7 @@ class SingleView:
 def _run_photos(job: Job, selection: Selection, workspace: Workspace) -> Done:
     owners = {photo.photo.stem: str(photo.photo.path.resolve()) for photo in job.photos}
     claim(workspace, job.config, owners, selection.force)
-    places = {photo.photo.stem: [stage.place(photo) for stage in SINGLE_VIEW] for photo in job.photos}
+    places = {photo.photo.stem: [stage.place(photo) for stage in stages_of(SINGLE_VIEW, photo)] for photo in job.photos}
     if selection.force:
         for place in itertools.chain.from_iterable(places.values()):
             workspace.invalidate(place)

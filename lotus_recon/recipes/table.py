@@ -11,8 +11,11 @@ from lotus_recon.adaptation.spec import ADAPTATION
 from lotus_recon.alignment.spec import ALIGNMENT
 from lotus_recon.calibration.spec import CALIBRATION
 from lotus_recon.consistency.spec import CONSISTENCY
+from lotus_recon.exporting.maps_spec import MAPS, PHOTO_MAPS
+from lotus_recon.exporting.spec import EXPORT
 from lotus_recon.frames.spec import FRAMES
 from lotus_recon.fusion.backends import BACKENDS
+from lotus_recon.fusion.cloud_spec import CLOUD
 from lotus_recon.fusion.spec import FUSION
 from lotus_recon.meshing.photo_spec import PHOTO_MESH
 from lotus_recon.meshing.spec import MESH
@@ -42,10 +45,13 @@ MULTI_VIEW: tuple[StageSpec[SceneJob, Any], ...] = (
     CONSISTENCY,
     FUSION,
     MESH,
+    CLOUD,
+    MAPS,
+    EXPORT,
     REPORT,
 )
 DEPTH_STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)  # with maps in units of the scene
-SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (PHOTO_PREDICTION, CALIBRATION, PHOTO_MESH)
+SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (PHOTO_PREDICTION, CALIBRATION, PHOTO_MESH, PHOTO_MAPS)
 
 
 def multi_view_config() -> type[MultiViewConfig]:

@@ -9,6 +9,7 @@ from lotus_recon.adaptation.spec import ADAPTATION
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.spec import ALIGNMENT, scored_points
 from lotus_recon.consistency.spec import CONSISTENCY
+from lotus_recon.fusion.cloud_spec import CLOUD
 from lotus_recon.fusion.spec import FUSION
 from lotus_recon.meshing.spec import MESH
 from lotus_recon.models.spec import PREDICTION
@@ -28,7 +29,12 @@ def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
     from lotus_recon.reporting import stage
 
     job, workspace, mesh = context.job, context.workspace, context[MESH]
-    files = {"mesh.ply": mesh.mesh_path, "mesh.glb": mesh.glb_path, "options": workspace.config_file}
+    files = {
+        "mesh.ply": mesh.mesh_path,
+        "mesh.glb": mesh.glb_path,
+        "dense.ply": context[CLOUD].path,
+        "options": workspace.config_file,
+    }
     inputs = stage.Inputs(
         scene=context[FRAME].scene,
         images_dir=context.folder(IMAGES),
@@ -73,6 +79,7 @@ def _figures(context: Context[SceneJob]) -> dict[str, Any]:
         **({"integration of each view": to_plain(context[INTEGRATION].views)} if context.has(INTEGRATION) else {}),
         "consistency of each view": [to_plain(view) for view in context[CONSISTENCY].views],
         "fusion": context[FUSION].figures,
+        "cloud": context[CLOUD].figures,
         "mesh": context[MESH].figures,
     }
 

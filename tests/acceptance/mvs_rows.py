@@ -71,13 +71,18 @@ def _of_views(scene: Scene, names: Sequence[str] | None) -> Scene:
     return Scene(tuple(scene.views[i] for i in kept), points.where(points.track_length >= 2))
 
 
+def dtu_photos(data: Path, work: Path) -> list[str]:
+    """Names of the 17 photos, which are put into ``work``/photos."""
+    names = sorted(f"{path.stem}.png" for path in (data / "cues").glob("*.npz"))
+    (work / "photos").mkdir()
+    for name in names:
+        (work / "photos" / name).symlink_to(data / "images" / name)
+    return names
+
+
 def dtu_mvs(data: Path, work: Path) -> list[Row]:
     """nano at given poses, 17 photos of which each sees the next from 15 degrees aside."""
-    names = sorted(f"{path.stem}.png" for path in (data / "cues").glob("*.npz"))
-    photos = work / "photos"
-    photos.mkdir()
-    for name in names:
-        (photos / name).symlink_to(data / "images" / name)
+    names, photos = dtu_photos(data, work), work / "photos"
     scene, held, given = given_points(data / "colmap_gt", names, work)
     run = reconstructed("dtu24, 17 photos", photos, work, "--poses", str(given))
     return [

@@ -26,6 +26,7 @@ from tests.acceptance import (
     adaptation_rows,
     batch_rows,
     camera_rows,
+    export_rows,
     integration_rows,
     mvs_rows,
     nano_rows,
@@ -261,7 +262,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "normals": ("normals_diligent", lambda place: integration_rows.objects(place.data)),
     **{
         name: (folder, lambda place, run=run: run(place.data, place.work))  # type: ignore[misc]
-        for name, (folder, run) in {**mvs_rows.RUNS, **adaptation_rows.RUNS}.items()
+        for name, (folder, run) in {**mvs_rows.RUNS, **adaptation_rows.RUNS, **export_rows.RUNS}.items()
     },
 }
 

@@ -7,6 +7,7 @@ import sys
 from tests.benchmarks.bench_alignment import alignment_lines
 from tests.benchmarks.bench_batch import batch_lines, ray_lines
 from tests.benchmarks.bench_evaluation import evaluation_lines
+from tests.benchmarks.bench_export import export_lines
 from tests.benchmarks.bench_fusion import fusion_lines
 from tests.benchmarks.bench_integration import integration_lines
 from tests.benchmarks.bench_memory import memory_lines
@@ -28,6 +29,7 @@ def main() -> int:
     print("\n".join(training_lines()))
     print("\n".join(mvs_lines()))
     print("\n".join(memory_lines()))
+    print("\n".join(export_lines()))
     if not (SHARED / "data").is_dir():
         print(f"skipped: {SHARED / 'data'} is not there (LOTUS_RECON_SHARED names another place)")
         return 0

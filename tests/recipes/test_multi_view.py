@@ -96,7 +96,7 @@ def test_with_normals_the_mesh_follows_them(scene: SceneOnDisk) -> None:
 def test_report_names_every_stage(finished: SceneOnDisk) -> None:
     report = json.loads((finished.out / "report/report.json").read_text())
     assert [row["stage"] for row in report["stages"]] == [
-        "sfm", "frame", "images", "prediction", "alignment", "consistency", "fusion", "mesh"
+        "sfm", "frame", "images", "prediction", "alignment", "consistency", "fusion", "mesh", "cloud"
     ]  # fmt: skip
     assert all(row["seconds"] >= 0 and row["peak_memory_mb"] > 0 for row in report["stages"])
     assert (finished.out / "report/index.html").exists()
@@ -107,7 +107,7 @@ def test_a_run_names_the_files_that_a_user_wants_next(copied: SceneOnDisk, capsy
     arguments = [argument for argument in copied.arguments() if argument != "--quiet"]
     assert run(arguments) == 0
     shown = capsys.readouterr().out.splitlines()
-    wanted = ["sfm/sparse", "mesh/mesh.ply", "mesh/mesh.glb", "report/images", "report/index.html"]
+    wanted = ["sfm/sparse", "mesh/mesh.ply", "mesh/mesh.glb", "dense.ply", "report/images", "report/index.html"]
     assert [line.split(maxsplit=1)[1] for line in shown] == [str(copied.out / name) for name in wanted]
 
 

@@ -41,7 +41,13 @@ FIRST = {
     "fusion": ["fusion"],
     "tsdf": ["fusion"],
     "mesh": ["mesh"],
+    "cloud": ["cloud"],
+    "maps": ["maps"],
+    "export": ["export"],
     "report": ["report"],
+    # The cloud leaves out the same pixels as the mesh.
+    "fusion.max_depth_ratio": ["fusion", "cloud"],
+    "fusion.advanced.min_fused_confidence": ["fusion", "cloud"],
     "runtime.device": [],
     "runtime.dtype": ["prediction"],
     "runtime.seed": ["sfm"],
@@ -55,6 +61,8 @@ APART = {"fusion.fusion", "mvs.mvs", "alignment.align", "frame.scale_from"}
 APART |= {"prediction.model", "prediction.task", "prediction.depth_space", "prediction.revision"}
 # Where the next number or a word will not do.
 VALUES = {
+    "maps.maps": "png16",
+    "export.export": "colmap,blender",
     "mvs.advanced.match_size": 64,
     "mesh.max_triangles": 4,
     "tsdf.advanced.truncation_voxels": 6.0,
@@ -119,6 +127,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> SceneOnDisk:
 def job(scene: SceneOnDisk) -> SceneJob:
     """With every stage but frames."""
     config = with_value(MultiViewConfig(), "fusion.fusion", "normal")
+    config = with_value(config, "maps.maps", "png16,exr")
+    config = with_value(config, "export.export", "colmap")
     return SceneJob(scene.photos, scene.out, config)
 
 
@@ -273,7 +283,7 @@ def test_a_new_stage_and_a_new_backend_are_one_file_and_one_name(tmp_path: Path)
     assert "--fusion {tsdf,normal,square}" in shown.stdout
     assert "--square-edge" in shown.stdout
     plan = with_toys(tmp_path, "batch", str(_manifest(tmp_path, scene)), "--out", str(tmp_path / "b"), "--dry-run")
-    assert "mesh, count, report" in plan.stdout, plan.stderr
+    assert "mesh, cloud, count, report" in plan.stdout, plan.stderr
 
 
 def _manifest(folder: Path, scene: SceneOnDisk) -> Path:

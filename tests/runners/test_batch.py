@@ -114,7 +114,7 @@ def test_a_dry_run_tells_the_stages_and_writes_nothing(
     assert run(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(
-        "v0: run fusion, mesh, report; skip sfm, frame, images, prediction, alignment, consistency (about "
+        "v0: run fusion, mesh, report; skip sfm, frame, images, prediction, alignment, consistency, cloud (about "
     )
     assert lines[1:3] == ["v1: up to date", "p2: up to date"]
     assert lines[3].startswith("1 of 3 scenes to run, about ")
