@@ -21,6 +21,7 @@ LAYERS = (
     "evaluation",
     "recipes",
     "reporting",
+    "texturing",
     "meshing",
     "fusion",
     "consistency",
@@ -59,6 +60,7 @@ FENCES = {
     "open3d": (
         "lotus_recon/fusion/",
         "lotus_recon/meshing/",
+        "lotus_recon/texturing/",
         "lotus_recon/synthetic/",
         "lotus_recon/evaluation/",
         "lotus_recon/reporting/",

@@ -21,6 +21,7 @@ from lotus_recon.normal_integration.config import NormalIntegrationConfig
 from lotus_recon.options import Options
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.config import FrameConfig, SfmConfig, UndistortConfig
+from lotus_recon.texturing.config import TextureConfig
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class MultiViewConfig(Options):
     fusion: FusionConfig = field(default_factory=FusionConfig)
     tsdf: TsdfConfig = field(default_factory=TsdfConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
+    texture: TextureConfig = field(default_factory=TextureConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     runtime: Runtime = field(default_factory=Runtime)
 

@@ -23,6 +23,7 @@ from lotus_recon.recipes.config import MultiViewConfig, with_groups
 from lotus_recon.reporting.spec import REPORT
 from lotus_recon.sfm.spec import FRAME, IMAGES, SFM
 from lotus_recon.stages import StageSpec
+from lotus_recon.texturing.spec import TEXTURE
 
 if TYPE_CHECKING:
     from lotus_recon.photo_job import PhotoJob
@@ -40,6 +41,7 @@ MULTI_VIEW: tuple[StageSpec[SceneJob, Any], ...] = (
     CONSISTENCY,
     FUSION,
     MESH,
+    TEXTURE,
     REPORT,
 )
 DEPTH_STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)  # with maps in units of the scene

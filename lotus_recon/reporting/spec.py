@@ -16,6 +16,7 @@ from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
 from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.texturing.spec import TEXTURE
 from lotus_recon.workspace import to_plain
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
     from lotus_recon.reporting import stage
 
     job, workspace, mesh = context.job, context.workspace, context[MESH]
-    files = {"mesh.ply": mesh.mesh_path, "mesh.glb": mesh.glb_path, "options": workspace.config_file}
+    textured = {"textured mesh.glb": context[TEXTURE].glb_path} if context.has(TEXTURE) else {}
+    files = {**textured, "mesh.ply": mesh.mesh_path, "mesh.glb": mesh.glb_path, "options": workspace.config_file}
     inputs = stage.Inputs(
         scene=context[FRAME].scene,
         images_dir=context.folder(IMAGES),
@@ -66,6 +68,7 @@ def _figures(context: Context[SceneJob]) -> dict[str, Any]:
         "consistency of each view": [to_plain(view) for view in context[CONSISTENCY].views],
         "fusion": context[FUSION].figures,
         "mesh": context[MESH].figures,
+        **({"texture": context[TEXTURE].figures} if context.has(TEXTURE) else {}),
     }
 
 

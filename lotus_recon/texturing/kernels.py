@@ -120,7 +120,7 @@ def paint(
 def paint_vertex_colors(
     corners_uv: NDArray[np.float32], colors: NDArray[np.float32], page: NDArray[np.float32]
 ) -> None:
-    """Fill the texels of triangles (F, 3, 2) that nothing covers yet with colours interpolated from corners (F, 3, 3)."""
+    """Fill what nothing covers yet of triangles (F, 3, 2) with colours interpolated from their corners (F, 3, 3)."""
     height, width = page.shape[:2]
     for f in range(corners_uv.shape[0]):
         ax, ay = corners_uv[f, 0]
@@ -130,9 +130,7 @@ def paint_vertex_colors(
         if twice == 0:
             continue
         for y in range(max(0, int(min(ay, by, dy) - _MARGIN)), min(height - 1, int(max(ay, by, dy) + _MARGIN)) + 1):
-            for x in range(
-                max(0, int(min(ax, bx, dx) - _MARGIN)), min(width - 1, int(max(ax, bx, dx) + _MARGIN)) + 1
-            ):
+            for x in range(max(0, int(min(ax, bx, dx) - _MARGIN)), min(width - 1, int(max(ax, bx, dx) + _MARGIN)) + 1):
                 b = ((x + 0.5 - ax) * (dy - ay) - (y + 0.5 - ay) * (dx - ax)) / twice
                 c = ((bx - ax) * (y + 0.5 - ay) - (by - ay) * (x + 0.5 - ax)) / twice
                 inside = b >= 0 and c >= 0 and b + c <= 1

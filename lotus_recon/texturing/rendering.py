@@ -55,7 +55,7 @@ def psnr(one: FloatArray, other: FloatArray) -> float:
 
 
 def ssim(one: FloatArray, other: FloatArray, where: BoolArray) -> float:
-    """Structural similarity (Wang et al., 2004; Gaussian window of 1.5 px) of grey images (H, W), mean over ``where``."""
+    """Structural similarity (Wang et al., 2004; window of 1.5 px) of grey images (H, W), mean over ``where``."""
     first, second = one.astype(np.float64), other.astype(np.float64)
 
     def blurred(image: FloatArray) -> FloatArray:

@@ -1,8 +1,8 @@
 """Which photo colours which triangle.
 
 As in Waechter, Moehrle, Goesele, "Let there be color! Large-scale texturing of 3D reconstructions", ECCV 2014: detail
-on the projected triangle decides, photos that disagree with the others about a triangle do not colour it, and neighbours
-prefer the same photo (Potts).
+on the projected triangle decides, photos that disagree with the others about a triangle do not colour it, and
+neighbours prefer the same photo (Potts).
 """
 
 from __future__ import annotations

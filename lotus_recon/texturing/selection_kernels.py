@@ -57,7 +57,7 @@ def label_faces(
     smoothness: float,
     sweeps: int,
 ) -> NDArray[np.int64]:
-    """(F,) candidate of each triangle, -1 without any: the sum of costs (F, K) and ``smoothness`` per unequal neighbours.
+    """(F,) candidate of each triangle, -1 without any: least costs (F, K) plus ``smoothness`` per unequal neighbours.
 
     ``labels`` (F, K), -1 where there are fewer candidates; ``neighbors`` (F, 3). Loopy belief propagation (min-sum), by
     sweeps forth and back over the triangles; then each takes the best label given its neighbours' until none changes.

@@ -63,7 +63,7 @@ class Surface:
         return sparse.csr_matrix(values, shape=shape)
 
     def first_hits(self, center: FloatArray, points: FloatArray) -> NDArray[np.float32]:
-        """(N,) where the ray from ``center`` (3,) to each point meets the surface, the distance to the point being 1."""
+        """(N,) where the ray from ``center`` (3,) to each point meets the surface: 1 at the point itself."""
         import open3d as o3d
 
         start = (center - self._origin).astype(np.float32)
