@@ -145,6 +145,40 @@ def paint_vertex_colors(
 
 
 @kernel
+def add_changes(
+    corners_uv: NDArray[np.float32], changes: NDArray[np.float32], done: NDArray[np.bool_], page: NDArray[np.float32]
+) -> None:
+    """Add changes, interpolated from the corners (F, 3, 3) of triangles (F, 3, 2), to a page, to each texel once.
+
+    ``done`` (H, W) says to which it was. First those inside triangles, then those beside them.
+    """
+    height, width = page.shape[:2]
+    for beside in range(2):
+        margin = _MARGIN * beside
+        for f in range(corners_uv.shape[0]):
+            ax, ay = corners_uv[f, 0]
+            bx, by = corners_uv[f, 1]
+            dx, dy = corners_uv[f, 2]
+            twice = (bx - ax) * (dy - ay) - (by - ay) * (dx - ax)
+            if twice == 0:
+                continue
+            for y in range(max(0, int(min(ay, by, dy) - margin)), min(height - 1, int(max(ay, by, dy) + margin)) + 1):
+                for x in range(max(0, int(min(ax, bx, dx) - margin)), min(width - 1, int(max(ax, bx, dx) + margin)) + 1):
+                    if done[y, x]:
+                        continue
+                    b = ((x + 0.5 - ax) * (dy - ay) - (y + 0.5 - ay) * (dx - ax)) / twice
+                    c = ((bx - ax) * (y + 0.5 - ay) - (by - ay) * (x + 0.5 - ax)) / twice
+                    if beside == 0 and (b < 0 or c < 0 or b + c > 1):
+                        continue
+                    b, c = min(max(b, 0.0), 1.0), min(max(c, 0.0), 1.0)
+                    a = max(1 - b - c, 0.0)
+                    total = a + b + c
+                    for k in range(3):
+                        page[y, x, k] += (a * changes[f, 0, k] + b * changes[f, 1, k] + c * changes[f, 2, k]) / total
+                    done[y, x] = True
+
+
+@kernel
 def _bicubic(image: NDArray[np.float32], x: float, y: float, value: NDArray[np.float32]) -> None:
     """Catmull-Rom interpolation of (H, W, 3) at column ``x`` and row ``y``, clamped to the four pixels around.
 

@@ -15,8 +15,7 @@ from lotus_recon.texturing.rendering import hits, psnr, ssim, textured
 from lotus_recon.texturing.surface import Surface
 from lotus_recon.types import BoolArray, FloatArray, IntArray
 
-_SPACING = 1.0  # texels between the two places that are compared
-_EDGES = 50_000  # that are looked at, of each kind
+_EDGES = 100_000  # borders that are looked at
 _GRAY = np.array([0.299, 0.587, 0.114])
 
 Shade = Callable[[FloatArray, IntArray], FloatArray]  # barycentric (M, 3) and triangle (M,) to colour (M, 3)
@@ -24,7 +23,7 @@ Shade = Callable[[FloatArray, IntArray], FloatArray]  # barycentric (M, 3) and t
 
 @dataclass(frozen=True)
 class Seams:
-    """Mean difference of colour in grey levels over one texel: across chart borders, and beside them inside charts."""
+    """Mean difference of colour in grey levels, over the same distances: across chart borders, and beside them."""
 
     across: float
     inside: float
@@ -36,54 +35,46 @@ class Seams:
 
 
 def seams(charts: Charts, pages: Sequence[NDArray[np.uint8]], seen: BoolArray, surface: Surface) -> Seams:
-    """Of the borders between ``seen`` (F,) triangles."""
-    across = surface.neighbors
-    face, edge = np.nonzero((across >= 0) & (across > np.arange(len(across))[:, None]))
-    other = across[face, edge]
-    both = seen[face] & seen[other]
-    face, edge, other = face[both], edge[both], other[both]
-    border = charts.chart[face] != charts.chart[other]
-    beside = np.zeros(len(across), bool)
-    beside[face[border]] = beside[other[border]] = True
-    inside = ~border & (beside[face] | beside[other])
-    measured = []
-    for chosen in (np.flatnonzero(border), np.flatnonzero(inside)):
-        chosen = chosen[:: max(1, len(chosen) // _EDGES)]
-        jump = _jumps(face[chosen], edge[chosen], other[chosen], charts, pages, surface)
-        measured.append(float(jump.mean()) if len(jump) else 0.0)
-    return Seams(*measured)
+    """Of the borders between ``seen`` (F,) triangles of different charts.
+
+    With h the height of the lower of the two triangles over their edge, colours are taken h / 4 and 3 h / 4 from the
+    edge in both: the nearer two differ across the border, those of one triangle inside a chart.
+    """
+    neighbors = surface.neighbors
+    face, edge = np.nonzero((neighbors >= 0) & (neighbors > np.arange(len(neighbors))[:, None]))
+    other = neighbors[face, edge]
+    border = seen[face] & seen[other] & (charts.chart[face] != charts.chart[other])
+    chosen = np.flatnonzero(border)[:: max(1, int(border.sum()) // _EDGES)]
+    if len(chosen) == 0:
+        return Seams(0.0, 0.0)
+    face, edge, other = face[chosen], edge[chosen], other[chosen]
+    back = np.argmax(neighbors[other] == face[:, None], axis=1)
+    heights = [_height(one, side, surface) for one, side in ((face, edge), (other, back))]
+    lower = np.minimum(*heights)
+    colors = [
+        [textured(_inside(side, share * lower / height), one, charts, pages) for share in (0.25, 0.75)]
+        for one, side, height in ((face, edge, heights[0]), (other, back, heights[1]))
+    ]
+    across = np.abs(colors[0][0] - colors[1][0])
+    inside = (np.abs(colors[0][0] - colors[0][1]) + np.abs(colors[1][0] - colors[1][1])) / 2
+    return Seams(float(across.mean()), float(inside.mean()))
 
 
-def _jumps(
-    face: IntArray,
-    edge: IntArray,
-    other: IntArray,
-    charts: Charts,
-    pages: Sequence[NDArray[np.uint8]],
-    surface: Surface,
-) -> NDArray[np.float64]:
-    """(N,) difference of colour between two places half a spacing to the left and right of the middle of an edge."""
-    triangles = surface.mesh.triangles
-    one = _near_edge(face, edge, charts)
-    back = np.argmax(surface.neighbors[other] == face[:, None], axis=1)
-    two = _near_edge(other, back, charts)
-    assert triangles.shape[1] == 3
-    difference = textured(one, face, charts, pages) - textured(two, other, charts, pages)
-    return np.asarray(np.abs(difference).mean(1))
-
-
-def _near_edge(face: IntArray, edge: IntArray, charts: Charts) -> NDArray[np.float64]:
-    """(N, 3) barycentric position half a spacing inside each triangle from the middle of an edge."""
-    uv = charts.corners_uv[face].astype(np.float64)
+def _height(face: IntArray, edge: IntArray, surface: Surface) -> NDArray[np.float64]:
+    """(N,) of triangles over their edges."""
+    corners = surface.mesh.vertices[surface.mesh.triangles[face]].astype(np.float64)
     rows = np.arange(len(face))
-    a, b, c = (uv[rows, (edge + i) % 3] for i in range(3))
-    along = b - a
-    length = np.maximum(np.linalg.norm(along, axis=1), 1e-9)
-    height = np.abs(along[:, 0] * (c - a)[:, 1] - along[:, 1] * (c - a)[:, 0]) / length
-    inward = np.minimum(_SPACING / 2 / np.maximum(height, 1e-9), 1 / 3)
-    position = np.zeros((len(face), 3))
-    position[rows, edge] = position[rows, (edge + 1) % 3] = (1 - inward) / 2
-    position[rows, (edge + 2) % 3] = inward
+    a, b, c = (corners[rows, (edge + i) % 3] for i in range(3))
+    length = np.maximum(np.linalg.norm(b - a, axis=1), 1e-30)
+    return np.maximum(np.linalg.norm(np.cross(b - a, c - a), axis=1) / length, 1e-30)
+
+
+def _inside(edge: IntArray, share: FloatArray) -> NDArray[np.float64]:
+    """(N, 3) barycentric position at a ``share`` (N,) of the height over the middle of an edge."""
+    rows = np.arange(len(edge))
+    position = np.empty((len(edge), 3))
+    position[rows, edge] = position[rows, (edge + 1) % 3] = (1 - share) / 2
+    position[rows, (edge + 2) % 3] = share
     return position
 
 

@@ -10,9 +10,10 @@ from lotus_recon.geometry.pose import transform
 from lotus_recon.io.srgb import linear_of_srgb, srgb_of_linear
 from lotus_recon.texturing.blending import Contribution
 from lotus_recon.texturing.charts import Charts
-from lotus_recon.texturing.kernels import paint, paint_vertex_colors
+from lotus_recon.texturing.kernels import add_changes, paint, paint_vertex_colors
+from lotus_recon.texturing.levelling import seam_changes
 from lotus_recon.texturing.surface import Surface
-from lotus_recon.types import FloatArray, IntArray, View
+from lotus_recon.types import BoolArray, FloatArray, IntArray, View
 
 
 class Painter:
@@ -39,15 +40,28 @@ class Painter:
 
     def pages(self, unseen: IntArray, colors: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
         """The pages (H, W, 3): the sums, ``unseen`` triangles in vertex colours (V, 3), the rest filled from around."""
+        charts = self._charts
+        seen = np.ones(len(charts.page), bool)
+        seen[unseen] = False
+        for sums in self._sums:
+            np.divide(sums[..., :3], sums[..., 3:], out=sums[..., :3], where=sums[..., 3:] > 0)
+        self._level(seen)
         finished = []
         for number, sums in enumerate(self._sums):
-            np.divide(sums[..., :3], sums[..., 3:], out=sums[..., :3], where=sums[..., 3:] > 0)
             faces = unseen[self._charts.page[unseen] == number]
             uv = np.ascontiguousarray(self._charts.uv[self._charts.triangles[faces]])
             paint_vertex_colors(uv, np.ascontiguousarray(colors[self._surface.mesh.triangles[faces]]), sums)
             filled = push_pull(sums[..., :3], sums[..., 3] > 0)
             finished.append(np.clip(np.round(filled), 0, 255).astype(np.uint8))
         return finished
+
+    def _level(self, seen: BoolArray) -> None:
+        """Take out what is left of the seams between ``seen`` (F,) triangles."""
+        charts = self._charts
+        changes = seam_changes(charts, self._sums, seen)
+        for number, sums in enumerate(self._sums):
+            triangles = charts.triangles[seen & (charts.page == number)]
+            add_changes(charts.uv[triangles], changes[triangles], np.zeros(sums.shape[:2], bool), sums)
 
 
 def exposed(rgb: NDArray[np.uint8], gains: FloatArray) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,7 +40,7 @@ def textured(
     return colors
 
 
-def sampled(image: NDArray[np.uint8], at: NDArray[np.float32]) -> NDArray[np.float32]:
+def sampled(image: NDArray[Any], at: NDArray[np.float32]) -> NDArray[np.float32]:
     """(M, 3) bilinear colour of an image at (M, 2) columns and rows, the first pixel centre at 0."""
     rows = -(-len(at) // 16384) * 16384
     padded = np.zeros((rows, 2), np.float32)
