@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import project
 from lotus_recon.geometry.pose import transform
 from lotus_recon.texturing.packing import Packing, pack
@@ -135,19 +136,25 @@ def _median_edge(surface: Surface) -> float:
 def _packed(
     xy: FloatArray, chart: IntArray, n_charts: int, limits: AtlasLimits
 ) -> tuple[Packing, float, NDArray[np.float64]]:
-    """Where the charts go, at one texel per pixel or as many as the limits allow; and (N, 2) from their own corners."""
+    """Where the charts go, at one texel per pixel or as many as the limits allow; and (N, 2) from their own corners.
+
+    Raises InputError when the limits do not allow even the smallest charts.
+    """
     low, high = np.full((n_charts, 2), np.inf), np.full((n_charts, 2), -np.inf)
     np.minimum.at(low, chart, xy)
     np.maximum.at(high, chart, xy)
     extent = high - low
     scale = 1.0
-    while True:
+    while scale >= _LEAST_SCALE:
         own = np.maximum(scale, _LEAST_SIDE / np.maximum(extent.max(1), 1e-6))
         start = np.floor(low * own[:, None])  # whole pixels: texel centres are pixel centres, nothing is resampled
         sizes = np.ceil(high * own[:, None]) - start + 2 * PADDING
         packing = pack(sizes.astype(np.int64), limits.side, limits.largest, limits.texels)
-        if packing is not None or scale < _LEAST_SCALE:
-            break
+        if packing is not None:
+            return packing, scale, xy * own[chart, None] - start[chart] + PADDING
         scale *= _SHRINK
-    assert packing is not None
-    return packing, scale, xy * own[chart, None] - start[chart] + PADDING
+    least = int(np.ceil(np.sqrt(n_charts) * (2 * PADDING + _LEAST_SIDE)))
+    raise InputError(
+        f"the texture would have {n_charts} charts, which need more than {least} x {least} pixels: allow more with "
+        "--texture-size and --texture-budget, or take fewer --texture-faces"
+    )

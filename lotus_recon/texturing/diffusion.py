@@ -12,7 +12,7 @@ from scipy.spatial import KDTree
 from lotus_recon.texturing.surface import Surface
 from lotus_recon.types import BoolArray, FloatArray
 
-_ROUNDS, _TOLERANCE = 400, 1e-3
+_ROUNDS, _TOLERANCE = 400, 1e-5
 
 
 def diffused(colors: FloatArray, seen: BoolArray, surface: Surface) -> NDArray[np.float32]:

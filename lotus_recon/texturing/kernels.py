@@ -163,7 +163,9 @@ def add_changes(
             if twice == 0:
                 continue
             for y in range(max(0, int(min(ay, by, dy) - margin)), min(height - 1, int(max(ay, by, dy) + margin)) + 1):
-                for x in range(max(0, int(min(ax, bx, dx) - margin)), min(width - 1, int(max(ax, bx, dx) + margin)) + 1):
+                for x in range(
+                    max(0, int(min(ax, bx, dx) - margin)), min(width - 1, int(max(ax, bx, dx) + margin)) + 1
+                ):
                     if done[y, x]:
                         continue
                     b = ((x + 0.5 - ax) * (dy - ay) - (y + 0.5 - ay) * (dx - ax)) / twice

@@ -1,7 +1,7 @@
 """What is left of the seams, spread over the charts on both sides until it cannot be seen.
 
-Where no photo sees both sides of a border, nothing could be mixed there. At a vertex of the border every chart has its own
-colour; each is changed by a function that is smooth inside the chart, makes them equal, and is small elsewhere, so that
+Where no photo sees both sides of a border, nothing could be mixed there. At a vertex of the border every chart has a
+colour of its own; each is changed by a function that is smooth inside the chart, makes them equal, and is small elsewhere, so that
 the mean is held (as in Lempitsky and Ivanov, "Seamless mosaicing of image-based texture maps", CVPR 2007).
 """
 
@@ -53,9 +53,7 @@ def _pairs(vertex: NDArray[np.int32], used: BoolArray) -> tuple[NDArray[np.int64
     return order[:-1][same], order[1:][same]
 
 
-def _solved(
-    jump: FloatArray, one: NDArray[np.int64], other: NDArray[np.int64], charts: Charts
-) -> NDArray[np.float32]:
+def _solved(jump: FloatArray, one: NDArray[np.int64], other: NDArray[np.int64], charts: Charts) -> NDArray[np.float32]:
     """(N, 3) changes: least squares of what is left of the jumps (P, 3), of differences along edges, and of changes."""
     count = len(charts.vertex)
     difference = _differences(one, other, count)

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
+from lotus_recon.geometry.depth import erode
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import Photo, read_mask, read_rgb
 from lotus_recon.io.scene_maps import read_ahead
 from lotus_recon.progress import track
 from lotus_recon.sfm.undistortion import pinhole_camera, undistort
 from lotus_recon.types import BoolArray, Scene, View
+
+_MASK_BORDER_PX = 3  # that texels take from beside what they show
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +64,7 @@ class TexturePhotos:
         if view.name in self.masks:
             mask = read_mask(self.masks[view.name], source.width, source.height)
             gray = np.repeat(np.where(mask, np.uint8(255), np.uint8(0))[..., None], 3, axis=2)
-            usable = undistort(gray, source, view.camera)[..., 0] == 255
+            usable = erode(undistort(gray, source, view.camera)[..., 0] == 255, _MASK_BORDER_PX)
         return Loaded(view, undistort(rgb, source, view.camera), usable)
 
     def stream(self, views: Sequence[View], what: str) -> Iterator[Loaded]:

@@ -47,6 +47,10 @@ def with_closed_holes(
     if len(patches) == 0:
         return mesh, 0
     number = _pieces(patches)
+    small = _diameters(mesh.vertices[patches], number)[number] <= max_size
+    patches, number = patches[small], np.unique(number[small], return_inverse=True)[1]
+    if len(patches) == 0:
+        return mesh, 0
     centers = mesh.vertices[patches].mean(1).astype(np.float64)
     shown, looked = _shown(centers, views, depth_dir, tolerance)
     of_piece = [np.bincount(number, counts, minlength=int(number.max()) + 1) for counts in (shown, looked)]
@@ -61,7 +65,7 @@ def _patches(mesh: Mesh, max_size: float) -> IntArray:
     tensor = o3d.t.geometry.TriangleMesh(
         o3d.core.Tensor.from_numpy(mesh.vertices), o3d.core.Tensor.from_numpy(mesh.triangles)
     )
-    filled = tensor.fill_holes(max_size / 2)
+    filled = tensor.fill_holes(max_size)
     triangles = filled.triangle.indices.numpy().astype(np.int32)
     if len(filled.vertex.positions) != len(mesh.vertices):  # patches with vertices of their own are of no use here
         return triangles[:0]
@@ -74,6 +78,14 @@ def _pieces(triangles: IntArray) -> IntArray:
     vertices, corner = np.unique(triangles.ravel(), return_inverse=True)
     of = sparse.coo_matrix((np.ones(3 * count), (np.repeat(np.arange(count), 3), corner)), shape=(count, len(vertices)))
     return np.asarray(connected_components(of @ of.T, directed=False)[1])
+
+
+def _diameters(corners: FloatArray, number: IntArray) -> FloatArray:
+    """Diagonal of the box around each numbered patch, given the corners (P, 3, 3) of the triangles."""
+    low, high = np.full((int(number.max()) + 1, 3), np.inf), np.full((int(number.max()) + 1, 3), -np.inf)
+    np.minimum.at(low, number, corners.min(1))
+    np.maximum.at(high, number, corners.max(1))
+    return np.asarray(np.linalg.norm(high - low, axis=1))
 
 
 def _shown(

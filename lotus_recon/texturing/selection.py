@@ -18,13 +18,14 @@ from lotus_recon.texturing.table import SightingTable
 from lotus_recon.types import BoolArray, FloatArray
 
 _REGION_ROUNDS = 4  # of averaging over neighbouring vertices, in which disagreement must persist
-_REGION_SHARE = 0.4  # of the surroundings that must disagree
+_INSIDE_SHARE = 0.4  # of the surroundings that disagree, from which a triangle does even if its own colour fits
+_EDGE_SHARE = 0.15  # below which a triangle agrees even if its own colour does not: noise, not a region
 _FLAT_DETAIL = 3.0  # grey levels per pixel: less than that is noise, and area decides
 _PARTLY_HIDDEN, _DISAGREES = 6.0, 12.0  # costs
 _OFF_COLOR = 15.0  # grey levels off the common colour that cost 1
 _SMOOTHNESS = 1.0  # cost of a neighbour with another photo
 _CANDIDATES = 12  # photos of a triangle that are considered
-_SWEEPS = 12
+_SWEEPS = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,8 @@ def _persistent(alone: BoolArray, table: SightingTable, surface: Surface, n_view
         for _ in range(_REGION_ROUNDS):
             at_vertices = graph @ at_vertices
         share = at_vertices[:, 0] / np.maximum(at_vertices[:, 1], 1e-20)
-        disagrees[rows] = share[surface.mesh.triangles[table.face[rows]]].mean(1) > _REGION_SHARE
+        around = share[surface.mesh.triangles[table.face[rows]]].mean(1)
+        disagrees[rows] = around > np.where(alone[rows], _EDGE_SHARE, _INSIDE_SHARE)
     return disagrees
 
 

@@ -1,4 +1,4 @@
-"""Compiled loops over triangles: the colour that most photos agree on, and belief propagation for their labels."""
+"""Compiled loops over triangles: the colour that most photos agree on, and message passing for their labels."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def robust_colors(
 
 
 @kernel
-def label_faces(
+def label_faces(  # noqa: C901  one compiled loop: calls that return arrays would cost more than its work
     labels: NDArray[np.int32],
     costs: NDArray[np.float32],
     neighbors: NDArray[np.int32],
@@ -59,18 +59,25 @@ def label_faces(
 ) -> NDArray[np.int64]:
     """(F,) candidate of each triangle, -1 without any: least costs (F, K) plus ``smoothness`` per unequal neighbours.
 
-    ``labels`` (F, K), -1 where there are fewer candidates; ``neighbors`` (F, 3). Loopy belief propagation (min-sum), by
-    sweeps forth and back over the triangles; then each takes the best label given its neighbours' until none changes.
+    ``labels`` (F, K), -1 where there are fewer candidates; ``neighbors`` (F, 3). Tree-reweighted message passing
+    (Kolmogorov, PAMI 2006), by sweeps forth and back over the triangles; then each takes the best label given those of
+    its neighbours, until none changes.
     """
     F, K = labels.shape
     inbox = np.zeros((F, 3, K), np.float32)
     held = np.empty(K, np.float32)
     for sweep in range(sweeps):
+        forth = sweep % 2 == 0
         for step in range(F):
-            f = step if sweep % 2 == 0 else F - 1 - step
+            f = step if forth else F - 1 - step
+            before = after = 0
+            for edge in range(3):
+                before += 0 <= neighbors[f, edge] < f
+                after += neighbors[f, edge] > f
+            share = np.float32(1 / max(before, after, 1))
             for edge in range(3):
                 g = neighbors[f, edge]
-                if g < 0:
+                if g < 0 or (g > f) != forth:
                     continue
                 back = 0  # the edge of g that leads here
                 for other in range(3):
@@ -80,7 +87,8 @@ def label_faces(
                 for i in range(K):
                     if labels[f, i] < 0:
                         break
-                    held[i] = costs[f, i] + inbox[f, 0, i] + inbox[f, 1, i] + inbox[f, 2, i] - inbox[f, edge, i]
+                    total = costs[f, i] + inbox[f, 0, i] + inbox[f, 1, i] + inbox[f, 2, i]
+                    held[i] = share * total - inbox[f, edge, i]
                     lowest = min(lowest, held[i])
                 if lowest == np.inf:
                     continue
