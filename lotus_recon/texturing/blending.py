@@ -69,7 +69,7 @@ class Blender:
         weights[own] = np.maximum(weights[own], _LEAST_WEIGHT)
         return Contribution(faces, weights.astype(np.float32), change[triangles[faces]])
 
-    def _domain(self, faces: IntArray) -> tuple[BoolArray, sparse.csr_matrix]:
+    def _domain(self, faces: IntArray) -> tuple[BoolArray, _Restricted]:
         """(V,) vertices all around which the photo sees the surface, and the graph of those at its triangles."""
         triangles = self._surface.mesh.triangles
         around = np.bincount(triangles[faces].ravel(), minlength=len(self._degree))

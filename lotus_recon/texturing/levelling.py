@@ -1,8 +1,9 @@
 """What is left of the seams, spread over the charts on both sides until it cannot be seen.
 
 Where no photo sees both sides of a border, nothing could be mixed there. At a vertex of the border every chart has a
-colour of its own; each is changed by a function that is smooth inside the chart, makes them equal, and is small elsewhere, so that
-the mean is held (as in Lempitsky and Ivanov, "Seamless mosaicing of image-based texture maps", CVPR 2007).
+colour of its own; each is changed by a function that is smooth inside the chart, makes them equal, and is small
+elsewhere, so that the mean is held (as in Lempitsky and Ivanov, "Seamless mosaicing of image-based texture maps",
+CVPR 2007).
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def compared(photo: Loaded, seen: BoolArray, shades: Sequence[Shade], surface: S
         gray = [(image @ _GRAY).reshape(photo.rgb.shape[:2]) for image in (picture, true)]
         shown = np.zeros(len(true), bool)
         shown[pixel] = True
-        results.append(Comparison(psnr(color, true[pixel]), ssim(*gray, shown.reshape(gray[0].shape))))
+        results.append(Comparison(psnr(color, true[pixel]), ssim(gray[0], gray[1], shown.reshape(gray[0].shape))))
     return results
 
 

@@ -84,6 +84,7 @@ def push_pull(colors: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[
     half = (max(1, (width + 1) // 2), max(1, (height + 1) // 2))
     weight = cv2.resize(known.astype(np.float32), half, interpolation=cv2.INTER_AREA)
     summed = cv2.resize(np.where(known[..., None], colors, np.float32(0)), half, interpolation=cv2.INTER_AREA)
-    coarse = push_pull(summed / np.maximum(weight, 1e-12)[..., None], weight > 0)
+    means = np.asarray(summed / np.maximum(weight, 1e-12)[..., None], np.float32)
+    coarse = push_pull(means, np.asarray(weight > 0, bool))
     wide = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.where(known[..., None], colors, wide)

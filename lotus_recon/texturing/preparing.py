@@ -15,7 +15,7 @@ from lotus_recon.geometry.pose import transform
 from lotus_recon.geometry.triangles import triangle_area_vectors, vertex_normals, without_unused
 from lotus_recon.io.scene_maps import ANY_DEPTH, SceneMaps
 from lotus_recon.meshing.cleaning import decimated
-from lotus_recon.types import BoolArray, FloatArray, IntArray, Mesh, View
+from lotus_recon.types import FloatArray, IntArray, Mesh, View
 
 _BOUNDARY_WEIGHT = 10.0  # of the borders of the surface in the quadric error: what is cut off shows as a ragged edge
 _LEAST_AREA = 1e-6  # of the median triangle
@@ -55,7 +55,8 @@ def with_closed_holes(
     shown, looked = _shown(centers, views, depth_dir, tolerance)
     of_piece = [np.bincount(number, counts, minlength=int(number.max()) + 1) for counts in (shown, looked)]
     real = (of_piece[0] > 0) & (of_piece[0] >= _SHOWN * of_piece[1])
-    return replace(mesh, triangles=np.concatenate([mesh.triangles, patches[real[number]]])), int(real.sum())
+    turned = _facing_like(mesh, patches, number)[real[number]]
+    return replace(mesh, triangles=np.concatenate([mesh.triangles, turned])), int(real.sum())
 
 
 def _patches(mesh: Mesh, max_size: float) -> IntArray:
@@ -70,6 +71,22 @@ def _patches(mesh: Mesh, max_size: float) -> IntArray:
     if len(filled.vertex.positions) != len(mesh.vertices):  # patches with vertices of their own are of no use here
         return triangles[:0]
     return triangles[len(mesh.triangles) :]
+
+
+def _facing_like(mesh: Mesh, patches: IntArray, number: IntArray) -> IntArray:
+    """(P, 3) the patches, turned over where they face another way than the mesh around them.
+
+    An edge between two triangles that face the same way runs once in each direction.
+    """
+
+    def directed(triangles: IntArray) -> IntArray:
+        first, second = triangles.astype(np.int64), np.roll(triangles, -1, 1)
+        return np.asarray(first * len(mesh.vertices) + second)
+
+    wrong = np.isin(directed(patches), directed(mesh.triangles)).sum(1)
+    right = np.isin(directed(patches[:, ::-1]), directed(mesh.triangles)).sum(1)
+    turn = np.bincount(number, wrong) > np.bincount(number, right)
+    return np.where(turn[number][:, None], patches[:, ::-1], patches)
 
 
 def _pieces(triangles: IntArray) -> IntArray:
@@ -98,11 +115,12 @@ def _shown(
         depth = maps.load(view).depth_or_zero
         in_cam = transform(view.cam_from_world, points)
         xy, z = project(in_cam, view.camera), in_cam[:, 2]
-        inside = np.isfinite(xy).all(1) & (xy >= 0).all(1) & (xy < view.camera.size).all(1)
+        with np.errstate(invalid="ignore"):
+            inside = np.asarray(((xy >= 0) & (xy < view.camera.size)).all(1), bool)
         row, col = pixel_index(np.where(inside[:, None], xy, 0), *depth.shape)
         there = depth[row, col]
         known = inside & (there > 0)
-        near: BoolArray = known & (np.abs(there - z) <= tolerance)
+        near = known & np.asarray(np.abs(there - z) <= tolerance, bool)
         shown += near
         looked += near | (known & (there > z + tolerance))
     return shown, looked

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.texturing.charts import Charts
 from lotus_recon.texturing.surface import Surface
-from lotus_recon.types import BoolArray, FloatArray, View
+from lotus_recon.types import BoolArray, FloatArray, IntArray, View
 
 
 def hits(view: View, surface: Surface) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
@@ -29,7 +29,7 @@ def hits(view: View, surface: Surface) -> tuple[NDArray[np.int64], NDArray[np.fl
 
 
 def textured(
-    bary: FloatArray, face: NDArray[np.int64], charts: Charts, pages: Sequence[NDArray[np.uint8]]
+    bary: FloatArray, face: IntArray, charts: Charts, pages: Sequence[NDArray[np.uint8]]
 ) -> NDArray[np.float32]:
     """(M, 3) colour of the texture, bilinear, at barycentric positions (M, 3) of triangles."""
     at = (charts.uv[charts.triangles[face]] * bary[..., None]).sum(1).astype(np.float32) - 0.5

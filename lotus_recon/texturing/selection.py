@@ -85,7 +85,7 @@ def select_views(table: SightingTable, agreement: Agreement, surface: Surface) -
     used = rows >= 0
     labels = np.where(used, table.view[rows], -1).astype(np.int32)
     cost = np.where(used, costs[rows], np.float32(0))
-    chosen = label_faces(labels, cost, surface.neighbors, np.float32(_SMOOTHNESS), _SWEEPS)
+    chosen = label_faces(labels, cost, surface.neighbors, _SMOOTHNESS, _SWEEPS)
     return np.where(chosen >= 0, rows[np.arange(len(rows)), chosen], -1)
 
 

@@ -46,7 +46,12 @@ def sighting_of(view: View, rgb: NDArray[np.uint8], usable: BoolArray | None, su
     color = np.empty((len(faces), 3), np.float32)
     face_statistics(corners, gradient_magnitude(rgb), image, area, detail, color)
     return Sighting(
-        faces, corner_seen[mesh.triangles[faces]].all(1), area, detail, _inset(corners.mean(1), camera.size), color
+        faces,
+        np.asarray(corner_seen[mesh.triangles[faces]].all(1), bool),
+        area,
+        detail,
+        _inset(corners.mean(1), camera.size),
+        color,
     )
 
 

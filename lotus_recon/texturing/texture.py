@@ -42,7 +42,7 @@ class Texture:
         """What is written to files."""
         mesh, charts = surface.mesh, self.charts
         assert mesh.normals is not None  # by preparing
-        uv = charts.uv / np.array(charts.size, np.float32)
+        uv = np.asarray(charts.uv / np.array(charts.size), np.float32)
         return TexturedMesh(
             mesh.vertices[charts.vertex], mesh.normals[charts.vertex], uv, charts.triangles, charts.page,
             tuple(self.pages),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import open3d as o3d
+import open3d
 import pygltflib
 import pygltflib.validator
 import pytest
@@ -16,6 +17,7 @@ from PIL import Image
 from lotus_recon.errors import InputError
 from lotus_recon.io.textured_meshes import TexturedMesh, write_textured_glb, write_textured_obj, write_usdz
 
+o3d: Any = open3d  # its types know few of its functions
 UP = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], np.float64)  # z up becomes y up
 
 
@@ -25,13 +27,13 @@ def standing(pages: int = 1) -> TexturedMesh:
     picture[:32], picture[:32, :32] = (0, 255, 0), (255, 0, 0)
     corners = np.array([[0, 0, 0], [1, 0, 0], [1, 0, 1], [0, 0, 1]], np.float32)
     uv = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)
-    normals = np.tile(np.float32([0, -1, 0]), (4, 1))
+    normals = np.tile(np.array([0, -1, 0], np.float32), (4, 1))
     triangles = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
     page = np.array([0, pages - 1], np.int32)
     return TexturedMesh(corners, normals, uv, triangles, page, tuple([picture] * pages))
 
 
-def color_at(mesh: trimesh.Trimesh, picture: Image.Image, point: list[float]) -> np.ndarray:
+def color_at(mesh: Any, picture: Image.Image, point: list[float]) -> np.ndarray:
     """What a viewer shows at a point of the square."""
     corners = mesh.vertices[mesh.faces]
     bary = trimesh.triangles.points_to_barycentric(corners, np.tile(point, (len(corners), 1)))
@@ -44,7 +46,7 @@ def color_at(mesh: trimesh.Trimesh, picture: Image.Image, point: list[float]) ->
 @pytest.mark.parametrize("form", ["jpeg", "png"])
 def test_glb_stands_upright_with_its_colours_in_trimesh(tmp_path: Path, form: str) -> None:
     write_textured_glb(tmp_path / "a.glb", standing().turned(UP), form, unlit=False)  # type: ignore[arg-type]
-    mesh = trimesh.load(tmp_path / "a.glb", force="mesh", process=False)
+    mesh: Any = trimesh.load(tmp_path / "a.glb", force="mesh", process=False)
     picture = mesh.visual.material.baseColorTexture
     np.testing.assert_allclose(mesh.bounds, [[0, 0, 0], [1, 1, 0]], atol=1e-6)
     for point, color in (([0.2, 0.8, 0], (255, 0, 0)), ([0.8, 0.8, 0], (0, 255, 0)), ([0.5, 0.2, 0], (0, 0, 255))):
@@ -73,13 +75,13 @@ def test_glb_follows_the_rules_of_the_format(tmp_path: Path, unlit: bool) -> Non
 
 def test_obj_has_its_picture_the_right_way_up_in_trimesh_and_open3d(tmp_path: Path) -> None:
     write_textured_obj(tmp_path / "a.obj", standing().turned(UP))
-    mesh = trimesh.load(tmp_path / "a.obj", process=False)
+    mesh: Any = trimesh.load(tmp_path / "a.obj", process=False)
     picture = mesh.visual.material.image
     for point, color in (([0.2, 0.8, 0], (255, 0, 0)), ([0.8, 0.8, 0], (0, 255, 0)), ([0.5, 0.2, 0], (0, 0, 255))):
         np.testing.assert_array_equal(color_at(mesh, picture, point), color)
     model = o3d.io.read_triangle_mesh(str(tmp_path / "a.obj"), enable_post_processing=True)
     assert len(model.triangles) == 2
-    np.testing.assert_array_equal(np.asarray(model.textures[-1])[0, 0], (255, 0, 0))
+    np.testing.assert_array_equal(np.asarray(model.textures[-1])[-1, 0], (255, 0, 0))  # bottom row first
     uv = np.asarray(model.triangle_uvs)[:3]
     np.testing.assert_allclose(uv, [[0, 0], [1, 0], [1, 1]], atol=1e-6)
 

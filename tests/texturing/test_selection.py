@@ -113,7 +113,7 @@ def test_labels_have_the_least_energy_there_is(seed: int) -> None:
     neighbors[:-1, 0], neighbors[1:, 1] = np.arange(1, F), np.arange(F - 1)
     labels = np.stack([random.permutation(4)[:3] for _ in range(F)]).astype(np.int32)
     costs = random.random((F, 3)).astype(np.float32) * 2
-    chosen = label_faces(labels, costs, neighbors, np.float32(0.6), 8)
+    chosen = label_faces(labels, costs, neighbors, 0.6, 8)
     assert energy(chosen, labels, costs, neighbors, 0.6) == pytest.approx(brute_force(labels, costs, neighbors, 0.6))
 
 
@@ -123,7 +123,7 @@ def test_neighbours_take_the_same_photo_unless_it_costs_too_much() -> None:
     labels = np.tile(np.array([[0, 1]], np.int32), (F, 1))
     costs = np.random.default_rng(0).random((F, 2)).astype(np.float32) * 0.5
     costs[:, 1] += 0.02
-    chosen = label_faces(labels, costs, surface.neighbors, np.float32(1.0), 100)
+    chosen = label_faces(labels, costs, surface.neighbors, 1.0, 100)
     assert len(np.unique(chosen)) == 1
-    assert len(np.unique(label_faces(labels, costs, surface.neighbors, np.float32(0), 12))) == 2
-    assert (label_faces(np.full((F, 2), -1, np.int32), costs, surface.neighbors, np.float32(1), 2) == -1).all()
+    assert len(np.unique(label_faces(labels, costs, surface.neighbors, 0.0, 12))) == 2
+    assert (label_faces(np.full((F, 2), -1, np.int32), costs, surface.neighbors, 1.0, 2) == -1).all()

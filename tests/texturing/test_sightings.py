@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from lotus_recon.synthetic.arrangement import look_at
 from lotus_recon.texturing.kernels import face_statistics
 from lotus_recon.texturing.sightings import gradient_magnitude, sighting_of
 from lotus_recon.types import View
@@ -64,7 +65,7 @@ def test_masked_pixels_and_backs_are_not_seen() -> None:
     faces = sighting_of(view, rgb, left, surface).faces
     assert len(faces) > 100
     assert surface.centers[faces, 0].max() <= 0.0
-    behind = View(view.name, view.camera, scenes.look_at(np.array([0, 0, -2.4]), np.zeros(3), up=(0, 1, 0)))
+    behind = View(view.name, view.camera, look_at(np.array([0, 0, -2.4]), np.zeros(3), up=(0, 1, 0)))
     assert len(sighting_of(behind, rgb, None, surface).faces) == 0
 
 
