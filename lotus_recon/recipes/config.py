@@ -21,7 +21,7 @@ from lotus_recon.normal_integration.config import NormalIntegrationConfig
 from lotus_recon.options import Options
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.config import FrameConfig, SfmConfig, UndistortConfig
-from lotus_recon.texturing.config import TextureConfig
+from lotus_recon.texturing.config import PhotoTextureConfig, TextureConfig
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class SingleViewConfig(Options):
     output: OutputConfig = field(default_factory=OutputConfig)
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     integration: NormalIntegrationConfig = field(default_factory=NormalIntegrationConfig)
+    texture: PhotoTextureConfig = field(default_factory=PhotoTextureConfig)
     runtime: Runtime = field(default_factory=Runtime)
 
 

@@ -31,7 +31,7 @@ from lotus_recon.recipes.engine import check_only, check_stage_names, check_stag
 from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, claim
 from lotus_recon.recipes.table import SINGLE_VIEW
 from lotus_recon.scene_job import SceneJob
-from lotus_recon.stages import Needs, options_of
+from lotus_recon.stages import Needs, options_of, stages_of
 from lotus_recon.types import Prediction
 from lotus_recon.workspace import Workspace
 
@@ -281,7 +281,7 @@ class SingleView:
 def _run_photos(job: Job, selection: Selection, workspace: Workspace) -> Done:
     owners = {photo.photo.stem: str(photo.photo.path.resolve()) for photo in job.photos}
     claim(workspace, job.config, owners, selection.force)
-    places = {photo.photo.stem: [stage.place(photo) for stage in SINGLE_VIEW] for photo in job.photos}
+    places = {photo.photo.stem: [stage.place(photo) for stage in stages_of(SINGLE_VIEW, photo)] for photo in job.photos}
     if selection.force:
         for place in itertools.chain.from_iterable(places.values()):
             workspace.invalidate(place)

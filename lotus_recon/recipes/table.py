@@ -23,6 +23,7 @@ from lotus_recon.recipes.config import MultiViewConfig, with_groups
 from lotus_recon.reporting.spec import REPORT
 from lotus_recon.sfm.spec import FRAME, IMAGES, SFM
 from lotus_recon.stages import StageSpec
+from lotus_recon.texturing.photo_spec import PHOTO_TEXTURE
 from lotus_recon.texturing.spec import TEXTURE
 
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ MULTI_VIEW: tuple[StageSpec[SceneJob, Any], ...] = (
     REPORT,
 )
 DEPTH_STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)  # with maps in units of the scene
-SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (PHOTO_PREDICTION, CALIBRATION, PHOTO_MESH)
+SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (
+    PHOTO_PREDICTION,
+    CALIBRATION,
+    PHOTO_MESH,
+    PHOTO_TEXTURE,
+)
 
 
 def multi_view_config() -> type[MultiViewConfig]:

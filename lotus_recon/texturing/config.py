@@ -22,23 +22,30 @@ class AdvancedTexture(Options):
 
 
 @dataclass(frozen=True)
-class TextureConfig(Options):
-    """How a mesh gets its texture."""
+class PhotoTextureConfig(Options):
+    """How the mesh of one photo gets the photo as its texture."""
 
     # Make a textured mesh, which needs few triangles to show all that the photos do.
-    texture: bool = True
+    texture: bool = False
     # Most triangles of the textured mesh; the mesh is simplified (quadric error) to have no more.
     texture_faces: Annotated[int, Interval(ge=4, le=LARGEST_INT)] = 200_000
-    # Side of the texture; none: what the photos resolve, on several pages where 8,192 are not enough.
+    # Side of the texture; none: what the photos resolve, up to 8,192.
     texture_size: Annotated[int | None, Interval(ge=64, le=8192), Unit("pixels")] = None
-    # Most memory of the texture, not compressed; coarser than the photos if it has to be.
-    texture_budget: Annotated[int, Interval(ge=1, le=65_536), Unit("MB")] = 256
     # How the texture is stored in GLB and USDZ.
     texture_format: Literal["jpeg", "png"] = "jpeg"
-    # Write mesh.usdz too, for Apple's viewers (needs the extra usd).
-    usdz: bool = False
     # Show the texture as it is, without lights: it holds those of the scene already.
     unlit: bool = False
+
+
+@dataclass(frozen=True)
+class TextureConfig(PhotoTextureConfig):
+    """How a mesh gets its texture from many photos."""
+
+    texture: bool = True
+    # Most memory of the texture, not compressed; coarser than the photos if it has to be.
+    texture_budget: Annotated[int, Interval(ge=1, le=65_536), Unit("MB")] = 256
+    # Write mesh.usdz too, for Apple's viewers (needs the extra usd).
+    usdz: bool = False
     # Photos that take no part in the texture, spread evenly; the report compares the textured mesh with them.
     holdout_photos: Annotated[int, Interval(ge=0, le=100_000)] = 0
     advanced: AdvancedTexture = field(default_factory=AdvancedTexture)

@@ -38,14 +38,18 @@ class Painter:
             weights, changes = contribution.weights[here], np.ascontiguousarray(contribution.changes[here])
             paint(uv, corners, intrinsics, image, weights, changes, sums)
 
-    def pages(self, unseen: IntArray, colors: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
-        """The pages (H, W, 3): the sums, ``unseen`` triangles in vertex colours (V, 3), the rest filled from around."""
+    def pages(self, unseen: IntArray, colors: NDArray[np.float32], level: bool = True) -> list[NDArray[np.uint8]]:
+        """The pages (H, W, 3): the sums, ``unseen`` triangles in vertex colours (V, 3), the rest filled from around.
+
+        ``level`` takes out what is left of the seams.
+        """
         charts = self._charts
         seen = np.ones(len(charts.page), bool)
         seen[unseen] = False
         for sums in self._sums:
             np.divide(sums[..., :3], sums[..., 3:], out=sums[..., :3], where=sums[..., 3:] > 0)
-        self._level(seen)
+        if level:
+            self._level(seen)
         finished = []
         for number, sums in enumerate(self._sums):
             faces = unseen[self._charts.page[unseen] == number]

@@ -42,6 +42,8 @@ def textured(
 
 def sampled(image: NDArray[Any], at: NDArray[np.float32]) -> NDArray[np.float32]:
     """(M, 3) bilinear colour of an image at (M, 2) columns and rows, the first pixel centre at 0."""
+    if len(at) == 0:
+        return np.zeros((0, 3), np.float32)
     rows = -(-len(at) // 16384) * 16384
     padded = np.zeros((rows, 2), np.float32)
     padded[: len(at)] = at
