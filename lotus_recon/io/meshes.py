@@ -244,7 +244,7 @@ def _gltf(triangles: NDArray[np.int32], attributes: dict[str, NDArray]) -> tuple
 
 
 def accessor(view: int, array: NDArray) -> dict[str, Any]:
-    """How glTF reads a buffer view: component and shape, integers of colours as shares of their range."""
+    """How glTF reads a buffer view (N, C): component and shape; 16-bit integers are shares of their range."""
     component = {"f": 5126, "u": 5123 if array.dtype.itemsize == 2 else 5125}[array.dtype.kind]
     shape = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}[array.shape[1]]
     description = {"bufferView": view, "componentType": component, "type": shape, "count": len(array)}

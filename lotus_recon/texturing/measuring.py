@@ -120,7 +120,7 @@ def vertex_shade(colors: NDArray[np.floating[Any]], surface: Surface) -> Shade:
 
 
 def texture_shade(charts: Charts, pages: Sequence[NDArray[np.uint8]]) -> Shade:
-    """Colours of the texture."""
+    """Colours of the texture, whose pages are (H, W, 3)."""
     return lambda bary, face: textured(bary, face, charts, pages)
 
 

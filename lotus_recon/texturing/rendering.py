@@ -53,7 +53,7 @@ def sampled(image: NDArray[Any], at: NDArray[np.float32]) -> NDArray[np.float32]
 
 
 def psnr(one: FloatArray, other: FloatArray) -> float:
-    """Peak signal-to-noise ratio in decibels of colours from 0 to 255."""
+    """Peak signal-to-noise ratio in decibels of colours (..., 3) from 0 to 255."""
     return float(10 * np.log10(255**2 / max(float(np.mean((one - other) ** 2)), 1e-12)))
 
 

@@ -39,7 +39,7 @@ class Agreement:
 def agreement_of(table: SightingTable, clipped: BoolArray, surface: Surface, n_views: int) -> Agreement:
     """Photos that show something else than most others, over a region and not just at a triangle (people, reflections).
 
-    Where all would be out, none is.
+    ``clipped`` (E,) sightings count as disagreeing. Where all would be out, none is.
     """
     weight = np.where(table.whole, 1.0, 0.1) * np.maximum(table.inset, 0.02) * np.sqrt(table.area_px + 0.1)
     weight = np.where(clipped, 1e-3 * weight, weight).astype(np.float32)

@@ -49,7 +49,7 @@ class SightingTable:
         return np.diff(self.start)
 
     def exposed(self, gains: FloatArray) -> SightingTable:
-        """The table with colours as they are after the photos' gains (views, 3)."""
+        """The table with colours as they are after the gains (V, 3) of the V photos."""
         color = 255 * srgb_of_linear(linear_of_srgb(self.color / 255) * gains[self.view])
         return replace(self, color=color.astype(np.float32))
 
@@ -59,7 +59,7 @@ class SightingTable:
 
 
 def exposure_gains(table: SightingTable, n_views: int) -> NDArray[np.float64]:
-    """(views, 3) factors on linear light that make the photos agree on the triangles that they share; median 1.
+    """(V, 3) factors on linear light that make the photos agree on the triangles that they share; median 1.
 
     The median over shared triangles is the difference of two photos; least squares over all pairs, weighted by how much
     they share, gives each photo its own. Photos that share nothing with others keep what they are.

@@ -173,18 +173,14 @@ def passer_by_rows(case: Case, work: Path) -> list[Row]:
         _write(work / photo.name, rgb)
     crossed = case.with_photos(work)
     texture = crossed.texture()
-    share = []
-    for view in case.held:
-        photo = case.photos.read(view)
-        share.append(_magenta(texture, photo.view, case.surface))
-    left = float(np.mean(share))
+    left = float(np.mean([_magenta(texture, view, case.surface) for view in case.held]))
     return [Row(case.name, "passer-by in 3 photos: share of magenta pixels", f"{left:.5f}", "0", left < 1e-4)]
 
 
 def _figure(view: View) -> NDArray[np.bool_]:
     """(H, W) the pixels of an upright ellipse that stands at one place."""
-    foot, height, width = np.array(_PASSER_BY[0]), _PASSER_BY[1], _PASSER_BY[2]
-    center = view.cam_from_world[:3, :3] @ (foot + [0, 0, height / 2]) + view.cam_from_world[:3, 3]
+    foot, height, width = _PASSER_BY
+    center = view.cam_from_world[:3, :3] @ np.add(foot, (0, 0, height / 2)) + view.cam_from_world[:3, 3]
     camera = view.camera
     x, y = camera.fx * center[0] / center[2] + camera.cx, camera.fy * center[1] / center[2] + camera.cy
     rows, cols = np.mgrid[: camera.height, : camera.width] + 0.5
