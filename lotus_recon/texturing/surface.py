@@ -73,7 +73,7 @@ class Surface:
         return np.asarray(self._scene.cast_rays(o3d.core.Tensor.from_numpy(rays))["t_hit"].numpy())
 
     def cast(self, center: FloatArray, directions: FloatArray) -> dict[str, Any]:
-        """Distance ``t_hit``, triangle ``primitive_ids`` and ``primitive_uvs`` where rays (N, 3) from a point meet it."""
+        """Distance ``t_hit``, ``primitive_ids`` and ``primitive_uvs`` where rays (N, 3) from a point meet it."""
         import open3d as o3d
 
         rays = np.empty((len(directions), 6), np.float32)
