@@ -60,6 +60,7 @@ LIBRARIES: dict[str, Library] = {
         },
     ),
     "pillow_heif": Library("pillow-heif"),
+    "pxr": Library("lotus-recon[usd]"),
     "pyoidn": Library("lotus-recon[train]"),
     "ray": Library("lotus-recon[cluster]"),
 }

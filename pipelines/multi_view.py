@@ -18,6 +18,7 @@ from lotus_recon.recipes.config import MultiViewConfig
 from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
 from lotus_recon.reporting.spec import REPORT
 from lotus_recon.sfm.spec import FRAME
+from lotus_recon.texturing.spec import TEXTURE
 from pipelines.command_line import DONE, PhotoArguments, main, on_screen, parse, preset, status_of
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class Arguments(PhotoArguments):
 
     COMMON: ClassVar = (
         "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "matcher", "masks", "poses",
-        "scale-from", "mvs", "fusion", "voxel-size", "max-triangles", "export", "only", "from", "force", "seed",
-        "config", "quiet", "verbose",
+        "scale-from", "mvs", "fusion", "voxel-size", "max-triangles", "texture", "export", "only", "from", "force",
+        "seed", "config", "quiet", "verbose",
     )  # fmt: skip
 
     WORDS: ClassVar = {"fusion.fusion": tuple(backend.name for backend in BACKENDS)}
@@ -84,6 +85,8 @@ def _say_where(context: Context[SceneJob], only: str | None) -> None:
     """Name the files a user wants next, of the stages that this run was about."""
     exported = context[EXPORT].report["targets"] if context.has(EXPORT) and only in (None, EXPORT.name) else ()
     wanted: list[tuple[str, StageSpec[SceneJob, Any], str]] = [
+        ("texture", TEXTURE, "mesh.glb"),
+        ("texture", TEXTURE, "mesh.obj"),
         ("poses", FRAME, "sparse"),
         ("mesh", MESH, "mesh.ply"),
         ("mesh", MESH, "mesh.glb"),
@@ -93,6 +96,8 @@ def _say_where(context: Context[SceneJob], only: str | None) -> None:
         ("report", REPORT, "index.html"),
     ]
     for what, stage, file in wanted:
+        if not context.has(stage):
+            continue
         path = context.folder(stage) / file
         if only in (None, stage.name) and path.exists():
             print(f"{what + ':':<10}{path}")

@@ -37,8 +37,8 @@ class Arguments(PhotoArguments):
 
     COMMON: ClassVar = (
         "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "focal-px", "focal-35mm",
-        "intrinsics", "estimate-camera", "depth-range-ratio", "surface", "edge-jump", "processing-res", "only", "from",
-        "force", "seed", "config", "quiet", "verbose",
+        "intrinsics", "estimate-camera", "depth-range-ratio", "surface", "edge-jump", "texture", "processing-res",
+        "only", "from", "force", "seed", "config", "quiet", "verbose",
     )  # fmt: skip
 
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")] = ()

@@ -22,6 +22,7 @@ LAYERS = (
     "recipes",
     "reporting",
     "exporting",
+    "texturing",
     "meshing",
     "fusion",
     "consistency",
@@ -62,6 +63,7 @@ FENCES = {
     "open3d": (
         "lotus_recon/fusion/",
         "lotus_recon/meshing/",
+        "lotus_recon/texturing/",
         "lotus_recon/synthetic/",
         "lotus_recon/evaluation/",
         "lotus_recon/reporting/",

@@ -217,7 +217,7 @@ def write_glb(
         tree["cameras"] = [_gltf_camera(view, far) for view in views]
         tree["nodes"] += [_gltf_camera_node(i, view, rotation) for i, view in enumerate(views)]
         tree["scenes"][0]["nodes"] = list(range(len(tree["nodes"])))
-    write_atomically(path, lambda part: part.write_bytes(_glb_file(tree, buffer)))
+    write_atomically(path, lambda part: part.write_bytes(glb_file(tree, buffer)))
 
 
 def _gltf_camera(view: View, far: float) -> dict[str, Any]:
@@ -247,7 +247,7 @@ def _gltf(triangles: NDArray[np.int32], attributes: dict[str, NDArray]) -> tuple
     """
     arrays = [triangles.astype("<u4").reshape(-1, 1), *attributes.values()]
     starts = np.cumsum([0, *(array.nbytes for array in arrays)]).tolist()  # all sizes are multiples of 4
-    accessors = [_accessor(i, array) for i, array in enumerate(arrays)]
+    accessors = [accessor(i, array) for i, array in enumerate(arrays)]
     accessors[1] |= {"min": arrays[1].min(0).tolist(), "max": arrays[1].max(0).tolist()}  # demanded of positions
     views = [
         {"buffer": 0, "byteOffset": start, "byteLength": array.nbytes, "target": 34962 if i else 34963}
@@ -271,15 +271,15 @@ def _gltf(triangles: NDArray[np.int32], attributes: dict[str, NDArray]) -> tuple
     return tree, b"".join(array.tobytes() for array in arrays)
 
 
-def _accessor(view: int, array: NDArray) -> dict[str, Any]:
-    """How to read a buffer view: component and shape, integers of colours as shares of their range."""
+def accessor(view: int, array: NDArray) -> dict[str, Any]:
+    """How glTF reads a buffer view (N, C): component and shape; 16-bit integers are shares of their range."""
     component = {"f": 5126, "u": 5123 if array.dtype.itemsize == 2 else 5125}[array.dtype.kind]
-    shape = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}[array.shape[1]]
-    accessor = {"bufferView": view, "componentType": component, "type": shape, "count": len(array)}
-    return accessor | ({"normalized": True} if component == 5123 else {})
+    shape = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}[array.shape[1]]
+    description = {"bufferView": view, "componentType": component, "type": shape, "count": len(array)}
+    return description | ({"normalized": True} if component == 5123 else {})
 
 
-def _glb_file(tree: dict[str, Any], buffer: bytes) -> bytes:
+def glb_file(tree: dict[str, Any], buffer: bytes) -> bytes:
     """Header, JSON chunk (padded with spaces to 4 bytes) and binary chunk of a GLB file."""
     text = json.dumps(tree, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)

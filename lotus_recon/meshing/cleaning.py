@@ -88,8 +88,10 @@ def _pieces(triangles: IntArray, n_vertices: int) -> tuple[int, NDArray[np.int64
     return int(n_pieces), of_vertex[triangles[:, 0]].astype(np.int64)
 
 
-def decimated(mesh: Mesh, max_triangles: int) -> Mesh:
+def decimated(mesh: Mesh, max_triangles: int, boundary_weight: float = 1.0) -> Mesh:
     """The mesh simplified to at most ``max_triangles`` triangles; colours and confidence are carried along.
+
+    ``boundary_weight`` is that of the borders of the surface against its inside.
 
     Garland and Heckbert, "Surface simplification using quadric error metrics", SIGGRAPH 1997. Open3D's tensor version
     loses colours, so its older one is used, which works alone and therefore always gives the same result.
@@ -101,7 +103,7 @@ def decimated(mesh: Mesh, max_triangles: int) -> Mesh:
     )
     if mesh.colors is not None:
         legacy.vertex_colors = open3d.utility.Vector3dVector(mesh.colors / 255.0)
-    small = legacy.simplify_quadric_decimation(max_triangles)
+    small = legacy.simplify_quadric_decimation(max_triangles, boundary_weight=boundary_weight)
     colors, vertices = np.asarray(small.vertex_colors), np.asarray(small.vertices).astype(np.float32)
     return Mesh(
         vertices,

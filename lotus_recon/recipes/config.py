@@ -25,6 +25,7 @@ from lotus_recon.normal_integration.config import NormalIntegrationConfig
 from lotus_recon.options import Options
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.config import FrameConfig, SfmConfig, UndistortConfig
+from lotus_recon.texturing.config import PhotoTextureConfig, TextureConfig
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class SingleViewConfig(Options):
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     integration: NormalIntegrationConfig = field(default_factory=NormalIntegrationConfig)
     maps: MapFilesConfig = field(default_factory=MapFilesConfig)
+    texture: PhotoTextureConfig = field(default_factory=PhotoTextureConfig)
     runtime: Runtime = field(default_factory=Runtime)
 
 
@@ -68,6 +70,7 @@ class MultiViewConfig(Options):
     fusion: FusionConfig = field(default_factory=FusionConfig)
     tsdf: TsdfConfig = field(default_factory=TsdfConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
+    texture: TextureConfig = field(default_factory=TextureConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
     maps: MapFilesConfig = field(default_factory=MapFilesConfig)
     export: ExportConfig = field(default_factory=ExportConfig)

@@ -27,6 +27,8 @@ from lotus_recon.recipes.config import MultiViewConfig, with_groups
 from lotus_recon.reporting.spec import REPORT
 from lotus_recon.sfm.spec import FRAME, IMAGES, SFM
 from lotus_recon.stages import StageSpec
+from lotus_recon.texturing.photo_spec import PHOTO_TEXTURE
+from lotus_recon.texturing.spec import TEXTURE
 
 if TYPE_CHECKING:
     from lotus_recon.photo_job import PhotoJob
@@ -45,13 +47,20 @@ MULTI_VIEW: tuple[StageSpec[SceneJob, Any], ...] = (
     CONSISTENCY,
     FUSION,
     MESH,
+    TEXTURE,
     CLOUD,
     MAPS,
     EXPORT,
     REPORT,
 )
 DEPTH_STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)  # with maps in units of the scene
-SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (PHOTO_PREDICTION, CALIBRATION, PHOTO_MESH, PHOTO_MAPS)
+SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (
+    PHOTO_PREDICTION,
+    CALIBRATION,
+    PHOTO_MESH,
+    PHOTO_TEXTURE,
+    PHOTO_MAPS,
+)
 
 
 def multi_view_config() -> type[MultiViewConfig]:

@@ -18,6 +18,7 @@ from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
 from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.texturing.spec import TEXTURE
 from lotus_recon.workspace import to_plain
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
     from lotus_recon.reporting import stage
 
     job, workspace, mesh = context.job, context.workspace, context[MESH]
+    textured = {"textured mesh.glb": context[TEXTURE].glb_path} if context.has(TEXTURE) else {}
     files = {
+        **textured,
         "mesh.ply": mesh.mesh_path,
         "mesh.glb": mesh.glb_path,
         "dense.ply": context[CLOUD].path,
@@ -81,6 +84,7 @@ def _figures(context: Context[SceneJob]) -> dict[str, Any]:
         "fusion": context[FUSION].figures,
         "cloud": context[CLOUD].figures,
         "mesh": context[MESH].figures,
+        **({"texture": context[TEXTURE].figures} if context.has(TEXTURE) else {}),
     }
 
 

@@ -27,7 +27,17 @@ from pipelines.multi_view import run
 from tests.killing import kill_when
 from tests.recipes.scenes import CAMERA, RADIUS, SceneOnDisk, write_scene
 
-STAGES = ["sfm", "images", "prediction/precomputed", "alignment", "consistency", "fusion/tsdf", "mesh", "report"]
+STAGES = [
+    "sfm",
+    "images",
+    "prediction/precomputed",
+    "alignment",
+    "consistency",
+    "fusion/tsdf",
+    "mesh",
+    "texture",
+    "report",
+]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +106,7 @@ def test_with_normals_the_mesh_follows_them(scene: SceneOnDisk) -> None:
 def test_report_names_every_stage(finished: SceneOnDisk) -> None:
     report = json.loads((finished.out / "report/report.json").read_text())
     assert [row["stage"] for row in report["stages"]] == [
-        "sfm", "frame", "images", "prediction", "alignment", "consistency", "fusion", "mesh", "cloud"
+        "sfm", "frame", "images", "prediction", "alignment", "consistency", "fusion", "mesh", "texture", "cloud"
     ]  # fmt: skip
     assert all(row["seconds"] >= 0 and row["peak_memory_mb"] > 0 for row in report["stages"])
     assert (finished.out / "report/index.html").exists()
@@ -107,7 +117,16 @@ def test_a_run_names_the_files_that_a_user_wants_next(copied: SceneOnDisk, capsy
     arguments = [argument for argument in copied.arguments() if argument != "--quiet"]
     assert run(arguments) == 0
     shown = capsys.readouterr().out.splitlines()
-    wanted = ["sfm/sparse", "mesh/mesh.ply", "mesh/mesh.glb", "dense.ply", "report/images", "report/index.html"]
+    wanted = [
+        "texture/mesh.glb",
+        "texture/mesh.obj",
+        "sfm/sparse",
+        "mesh/mesh.ply",
+        "mesh/mesh.glb",
+        "dense.ply",
+        "report/images",
+        "report/index.html",
+    ]
     assert [line.split(maxsplit=1)[1] for line in shown] == [str(copied.out / name) for name in wanted]
 
 
@@ -122,7 +141,7 @@ def test_nothing_runs_twice(copied: SceneOnDisk) -> None:
     [
         (["--voxel-size", "0.05"], STAGES[5:]),
         (["--from", "consistency"], STAGES[4:]),
-        (["--report-views", "1"], STAGES[7:]),
+        (["--report-views", "1"], STAGES[8:]),
         (["--max-triangles", "500"], STAGES[6:]),
         (["--only", "fusion", "--voxel-size", "0.06"], STAGES[5:6]),
     ],
@@ -150,7 +169,7 @@ def test_only_sfm_needs_no_model(scene: SceneOnDisk) -> None:
 def test_kill_9_in_every_stage_and_run_again(finished: SceneOnDisk, tmp_path: Path) -> None:
     fresh = SceneOnDisk(finished.photos, finished.predictions, finished.poses, tmp_path / "out")
     command = [sys.executable, "-m", "pipelines.multi_view", *fresh.arguments("--deterministic")]
-    for stage in ("prediction--precomputed", "alignment", "consistency", "fusion--tsdf", "mesh", "report"):
+    for stage in ("prediction--precomputed", "alignment", "consistency", "fusion--tsdf", "mesh", "texture", "report"):
         process = subprocess.Popen(command, start_new_session=True)
         scratch = fresh.out / ".scratch" / stage
         kill_when(process, lambda s=scratch: any(path.is_dir() for path in s.glob("*")), group=True)  # type: ignore[misc]
@@ -164,7 +183,13 @@ def test_kill_9_in_every_stage_and_run_again(finished: SceneOnDisk, tmp_path: Pa
 
 
 def test_deterministic_runs_agree_to_the_byte(scene: SceneOnDisk, tmp_path: Path) -> None:
-    files = ["fusion/tsdf/mesh.ply", "mesh/mesh.glb", "consistency/view 0.npz", "alignment/alignment.json"]
+    files = [
+        "fusion/tsdf/mesh.ply",
+        "mesh/mesh.glb",
+        "texture/mesh.glb",
+        "consistency/view 0.npz",
+        "alignment/alignment.json",
+    ]
     contents = []
     for name in ("first", "second"):
         again = SceneOnDisk(scene.photos, scene.predictions, scene.poses, tmp_path / name)

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
 from lotus_recon.errors import InputError
-from lotus_recon.geometry.camera import rays_in_cam
-from lotus_recon.io.images import read_png16
+from lotus_recon.geometry.camera import project, rays_in_cam
+from lotus_recon.io.images import read_png16, read_rgb
 from lotus_recon.io.maps import load_prediction, save_prediction
 from lotus_recon.io.meshes import read_mesh, read_points
 from lotus_recon.photo_job import PhotoJob
@@ -89,6 +90,23 @@ def test_all_files_and_the_plane_they_hold(folder: Folder) -> None:
     camera = json.loads((out / "camera.json").read_text())
     assert camera["fov_deg"][0] == pytest.approx(FOV_DEG)
     assert camera["source"] == "--fov-deg"
+
+
+def test_the_photo_is_the_texture_with_all_its_pixels(folder: Folder) -> None:
+    """A point of the mesh shows what the camera saw there."""
+    folder.add("1.png")
+    assert folder.run("--texture", "--texture-format", "png", "--texture-faces", "300") == 0
+    out = folder.out / "1"
+    assert {p.name for p in out.iterdir()} == FILES | STAGE_FILES | {
+        "texture.stage.json", "textured.glb", "textured.obj", "textured.mtl", "textured.png"
+    }  # fmt: skip
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "textured.png")), read_rgb(folder.photos / "1.png"))
+    mesh: Any = trimesh.load(out / "textured.glb", force="mesh", process=False)
+    assert len(mesh.faces) <= 300
+    camera = Camera.from_fov_deg(FOV_DEG, WIDTH, HEIGHT)
+    xy = project(mesh.vertices * (1, -1, -1), camera)
+    uv = np.stack([mesh.visual.uv[:, 0], 1 - mesh.visual.uv[:, 1]], axis=1)
+    np.testing.assert_allclose(uv * (WIDTH, HEIGHT), xy, atol=0.01)
 
 
 def test_depth_16bit_decodes_to_the_depth(folder: Folder) -> None:

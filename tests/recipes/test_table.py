@@ -41,6 +41,7 @@ FIRST = {
     "fusion": ["fusion"],
     "tsdf": ["fusion"],
     "mesh": ["mesh"],
+    "texture": ["texture"],
     "cloud": ["cloud"],
     "maps": ["maps"],
     "export": ["export"],
@@ -56,7 +57,7 @@ FIRST = {
     "alignment.holdout": ["alignment"],
 }
 # Options that decide which stages there are, or name files, whose content counts: tested below.
-APART = {"fusion.fusion", "mvs.mvs", "alignment.align", "frame.scale_from"}
+APART = {"fusion.fusion", "mvs.mvs", "texture.texture", "alignment.align", "frame.scale_from"}
 # Those that only another model takes.
 APART |= {"prediction.model", "prediction.task", "prediction.depth_space", "prediction.revision"}
 # Where the next number or a word will not do.
@@ -65,6 +66,7 @@ VALUES = {
     "export.export": "colmap,blender",
     "mvs.advanced.match_size": 64,
     "mesh.max_triangles": 4,
+    "texture.texture_size": 1024,
     "tsdf.advanced.truncation_voxels": 6.0,
     "runtime.device": "cpu",
     "runtime.dtype": "float32",
@@ -283,7 +285,7 @@ def test_a_new_stage_and_a_new_backend_are_one_file_and_one_name(tmp_path: Path)
     assert "--fusion {tsdf,normal,square}" in shown.stdout
     assert "--square-edge" in shown.stdout
     plan = with_toys(tmp_path, "batch", str(_manifest(tmp_path, scene)), "--out", str(tmp_path / "b"), "--dry-run")
-    assert "mesh, cloud, count, report" in plan.stdout, plan.stderr
+    assert "mesh, texture, cloud, count, report" in plan.stdout, plan.stderr
 
 
 def _manifest(folder: Path, scene: SceneOnDisk) -> Path:
