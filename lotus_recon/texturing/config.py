@@ -41,6 +41,7 @@ class PhotoTextureConfig(Options):
 class TextureConfig(PhotoTextureConfig):
     """How a mesh gets its texture from many photos."""
 
+    # Make a textured mesh (GLB and OBJ).
     texture: bool = True
     # Most memory of the texture, not compressed; coarser than the photos if it has to be.
     texture_budget: Annotated[int, Interval(ge=1, le=65_536), Unit("MB")] = 256
