@@ -49,9 +49,8 @@ class ListedDepthSet:
         """Photo, depth and, where the set has it, mask of a line, as paths in the set."""
         needed = 3 if self._layout.has_mask_file else 2
         if len(row) < needed:
-            raise InputError(
-                f"{where} has {len(row)} words; {self.spec.title} needs photo, depth{' and mask' if needed == 3 else ''}"
-            )
+            words = f"photo, depth{' and mask' if needed == 3 else ''}"
+            raise InputError(f"{where} has {len(row)} words; {self.spec.title} needs {words}")
         try:
             return [self._source.inside(path) for path in row[:needed]]
         except InputError as error:

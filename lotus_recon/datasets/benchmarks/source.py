@@ -117,7 +117,7 @@ def _index(root: Path) -> dict[str, tuple[int, int]]:
 
 
 def refuse_shared_names(named: Iterable[tuple[str, str]], file_list: Path) -> None:
-    """Raise InputError when two photos of (name, path) have one name: the second would be scored on maps of the first."""
+    """Raise InputError when two photos of (name, path) share a name: one would be scored on maps of the other."""
     paths: dict[str, str] = {}
     for name, path in named:
         if paths.setdefault(name, path) != path:
