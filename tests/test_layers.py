@@ -54,6 +54,7 @@ LAYERS = (
     "threads",
     "processes",
     "geometry",
+    "sandbox",
     "native",
     "compiled",
     "cache",
