@@ -7,6 +7,7 @@ white.
 from __future__ import annotations
 
 import glob
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -197,6 +198,10 @@ def check_size(path: Path, width: int, height: int) -> None:
     """Raise InputError unless the image has a usable size."""
     if min(width, height) < MIN_SIDE_PX:
         raise InputError(f"{path} is {width}x{height} pixels; each side must have {MIN_SIDE_PX} or more")
+    _refuse_large(path, width, height)
+
+
+def _refuse_large(path: Path | str, width: int, height: int) -> None:
     megapixels = width * height / 1e6
     if megapixels > MAX_MEGAPIXELS:
         raise InputError(
@@ -251,10 +256,12 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
 def read_mask(path: Path, width: int, height: int) -> BoolArray:
     """(H, W) True where a mask image is not black: the pixels to use. Raises InputError when its size differs."""
     with _opened(path) as image:
-        values = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).max(-1)
-    if values.shape != (height, width):
-        size = f"{values.shape[1]}x{values.shape[0]}"
-        raise InputError(f"mask {path} is {size} pixels, its photo {width}x{height}: they must agree")
+        size = image.size
+        if sorted(size) == sorted((width, height)):  # decoded only then: a small file may hold any number of pixels
+            values = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).max(-1)
+            size = (values.shape[1], values.shape[0])
+    if size != (width, height):
+        raise InputError(f"mask {path} is {size[0]}x{size[1]} pixels, its photo {width}x{height}: they must agree")
     return values > 0
 
 
@@ -289,9 +296,20 @@ def read_pixels(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     Raises InputError when it cannot be read.
     """
     try:
+        check_image_bytes(path, str(path))
         return np.asarray(iio.imread(path, plugin="opencv", index=0, flags=cv2.IMREAD_UNCHANGED))
-    except (OSError, ValueError):
+    except (OSError, ValueError, cv2.error):
         raise InputError(f"{path} is not a readable PNG") from None
+
+
+def check_image_bytes(image: Path | bytes, where: str) -> None:
+    """Raise InputError for an image file with more pixels than allowed, from its header; others may still be broken."""
+    try:
+        with Image.open(image if isinstance(image, Path) else io.BytesIO(image)) as opened:
+            size = opened.size
+    except (OSError, ValueError, SyntaxError):
+        return  # what Pillow does not know, OpenCV may
+    _refuse_large(where, *size)
 
 
 def read_png16(path: Path) -> NDArray[np.uint16]:

@@ -6,7 +6,6 @@ pixel centre at 0.5). Intrinsics stand in a frame or, for all frames, on top; di
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.pose import invert_rigid
 from lotus_recon.io.cameras import SourceCamera
-from lotus_recon.types import FloatArray, check_rigid
+from lotus_recon.outside import matrix, number, read_json, text, whole
+from lotus_recon.types import MAX_SIDE_PX, FloatArray, check_rigid
 from lotus_recon.workspace import write_json
 
 _OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -71,26 +71,19 @@ class Frame:
         value = self.intrinsics.get(key, default)
         if value is None:
             raise InputError(f"{self.label}: {key!r} is missing, neither in the frame nor on top")
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            raise InputError(f"{self.label}: {key!r} is {value!r}, not a number") from None
+        return number(value, f"{self.label}: {key!r}")
 
     def _checked(self, model: str, width: float, height: float, params: list[float]) -> SourceCamera:
         try:
-            return SourceCamera(model, int(width), int(height), tuple(float(p) for p in params))
+            size = (whole(value, key, 1, MAX_SIDE_PX) for key, value in (("w", width), ("h", height)))
+            return SourceCamera(model, *size, tuple(float(p) for p in params))
         except InputError as error:
             raise InputError(f"{self.label}: {error}") from None
 
 
 def read_transforms(path: Path) -> list[Frame]:
     """All frames of a transforms.json. Raises InputError naming file, frame and key for what is missing or wrong."""
-    try:
-        content: Any = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"poses {path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"poses {path} is not JSON: {error}") from None
+    content = read_json(path, "poses")
     frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames:
         raise InputError(f"poses {path}: 'frames' is missing or empty; needed: a list of frames")
@@ -107,16 +100,16 @@ def _frame(path: Path, index: int, values: Any, top: Mapping[str, Any]) -> Frame
             raise InputError(f"{label} ({values.get('file_path', 'no file_path')}): {key!r} is missing")
     label += f" ({values['file_path']})"
     # Windows tools write backslashes; no photo name has one elsewhere.
-    file_path = Path(str(values["file_path"]).replace("\\", "/"))
-    resolved = (path.parent / file_path).resolve()
+    file_path = Path(text(values["file_path"], f"{label}: file_path").replace("\\", "/"))
+    try:
+        resolved = (path.parent / file_path).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle
+        raise InputError(f"{label}: file_path cannot be used: {error}") from None
     return Frame(resolved, {**top, **values}, _cam_from_world(values["transform_matrix"], label), label)
 
 
-def _cam_from_world(matrix: Any, label: str) -> NDArray[np.float64]:
-    try:
-        world_from_gl = np.array(matrix, np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{label}: transform_matrix is not a matrix of numbers") from None
+def _cam_from_world(given: Any, label: str) -> NDArray[np.float64]:
+    world_from_gl = matrix(given, (4, 4), f"{label}: transform_matrix")
     check_rigid(world_from_gl, f"{label}: transform_matrix")
     # Written with few digits, the rotation is off by rounding: the nearest one keeps the camera centre in place.
     U, _, Vt = np.linalg.svd(world_from_gl[:3, :3])
