@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from lotus_recon.bounded_yaml import load_bounded
 from lotus_recon.errors import InputError
@@ -16,6 +16,7 @@ from lotus_recon.renamed import new_value, with_new_names
 from lotus_recon.workspace import to_plain, write_atomically
 
 Config = TypeVar("Config", bound=Any)
+CompileMode = Literal["auto", "on", "off"]
 
 
 def load_config(config_type: type[Config], path: Path | None, base: Config | None = None) -> Config:
@@ -141,6 +142,8 @@ class Runtime(Options):
     device: str = "auto"
     # Of the network: auto, float32, float16 or bfloat16.
     dtype: str = "auto"
+    # Compile the networks: auto where the photos to come save more time than compiling takes.
+    compile: CompileMode = "auto"
     # Of everything random.
     seed: Seed = 0
     # Repeat a run bit for bit, at the price of speed.

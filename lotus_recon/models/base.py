@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.config import nearest
+from lotus_recon.config import CompileMode, nearest
 from lotus_recon.errors import InputError
 from lotus_recon.limits import BatchSize, Edge
 from lotus_recon.options import Options
@@ -70,6 +70,7 @@ class ModelOptions(Options):
     revision: str | None = None  # branch, tag or commit of a Hub id
     processing_res: Edge | None = None  # longer edge in pixels; 0 = as is
     batch_size: BatchSize | None = None  # images per network call
+    compile: CompileMode = "auto"  # the networks, by torch.compile
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,13 @@ class ModelInfo:
 
     name: str  # short, file-safe
     tasks: tuple[str, ...]
+
+
+def expect_photos(model: Model, photos: int) -> None:
+    """Tell a model, where it may be compiled here, that ``photos`` are to come: what ``--compile auto`` decides by."""
+    compilation = getattr(model, "compilation", None)
+    if compilation is not None:
+        compilation.expect(photos)
 
 
 def file_safe(text: str) -> str:
