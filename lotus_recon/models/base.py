@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.config import CompileMode, nearest
+from lotus_recon.config import nearest
 from lotus_recon.errors import InputError
-from lotus_recon.limits import BatchSize, Edge
+from lotus_recon.limits import BatchSize, CompileMode, Edge
 from lotus_recon.options import Options
 from lotus_recon.types import Prediction
 
@@ -131,20 +131,34 @@ def check_device_name(device: str) -> None:
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The dtype of the network on ``device``: by default float16 on CUDA; elsewhere always float32.
+    """The dtype of the network on ``device``: by default float16 on CUDA, float32 elsewhere.
 
-    CPUs without native support run bfloat16 several times slower than float32, and MPS lacks half-precision kernels, so
-    another dtype is ignored there with a warning. Raises InputError for an unknown name.
+    bfloat16 on a CPU that is made for it takes a fifth of the time, but is off by up to 0.18 of the range of a map: it
+    has to be asked for. CPUs without native support run it several times slower than float32, and MPS lacks
+    half-precision kernels: what is ignored there is ignored with a warning. Raises InputError for an unknown name.
     """
     import torch
 
     name = check_dtype_name(dtype)
+    if device.type == "cpu" and name == "bfloat16":
+        return _bfloat16_on_cpu()
     if device.type != "cuda":
         if name not in ("auto", "float32"):
             log.warning("--dtype %s needs CUDA; the network runs in float32 on %s", dtype, device.type)
         return torch.float32
     resolved: torch.dtype = getattr(torch, "float16" if name == "auto" else name)
     return resolved
+
+
+def _bfloat16_on_cpu() -> torch.dtype:
+    import torch
+
+    from lotus_recon.models.cpu import runs_bfloat16_faster
+
+    if runs_bfloat16_faster():
+        return torch.bfloat16
+    log.warning("this CPU does not run bfloat16 faster than float32: the network runs in float32")
+    return torch.float32
 
 
 def check_dtype_name(dtype: str) -> str:

@@ -46,8 +46,8 @@ class _Seen:
 class Compilation:
     """Decides for each size of input whether a model's networks run compiled, and runs them.
 
-    mode: ``auto``, ``on`` or ``off``. networks: modules whose ``forward`` is replaced. gain: None where nothing is to be
-    gained, so that ``auto`` compiles nothing.
+    mode: ``auto``, ``on`` or ``off``. networks: modules whose ``forward`` is replaced. gain: None where nothing is
+    to be gained, so that ``auto`` compiles nothing.
     """
 
     def __init__(self, mode: str, networks: Sequence[Any], gain: Gain | None) -> None:
@@ -162,7 +162,8 @@ class Compilation:
         self._wanted = False
         for network, eager in zip(self.networks, self._eager, strict=True):
             network.forward = eager
-            network.to(memory_format=torch.contiguous_format)
+            if next(network.parameters()).is_cuda:  # where channels last is slower without a compiler
+                network.to(memory_format=torch.contiguous_format)
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
         log.warning("the networks run without --compile: %s: %s", type(error).__name__, reason)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol, cast
 
-from lotus_recon.config import CompileMode, Runtime, nearest
+from lotus_recon.config import Runtime, nearest
 from lotus_recon.errors import InputError
+from lotus_recon.limits import CompileMode
 from lotus_recon.models import precomputed
 from lotus_recon.models.base import (
     Model,
@@ -126,7 +127,7 @@ def load_model(
 ) -> Model:
     """A model ready to predict: a name of ``available_models``, a Hub id, a folder, ``DEPTH,NORMAL``, ``precomputed``.
 
-    device: auto | cpu | cuda | mps. dtype: auto | float32 | float16 | bfloat16 (the latter two on CUDA only).
+    device: auto | cpu | cuda | mps. dtype: auto | float32 | float16 | bfloat16 (float16 on CUDA only).
     predictions: folder of stored maps, for ``precomputed``. task (depth | normal), depth_space (disparity | depth):
     for a checkpoint of unknown name. revision: of a Hub id. processing_res: longer edge in pixels, 0 = as is, None =
     the checkpoint's own. batch_size: images per network call. compile: the networks, by torch.compile: auto | on | off.

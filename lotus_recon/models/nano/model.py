@@ -17,6 +17,7 @@ from lotus_recon.errors import ModelError
 from lotus_recon.models import tensors
 from lotus_recon.models.base import check_rgb, resolve_device, resolve_dtype
 from lotus_recon.models.compiling import Compilation, Gain, gain_on
+from lotus_recon.models.cpu import lay_out
 from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, METADATA_FILE, Metadata, write_metadata
 from lotus_recon.models.lotus.convert import to_depth, to_normals
 from lotus_recon.models.nano import files
@@ -42,6 +43,7 @@ class NanoModel:
     ) -> None:
         self.name = name
         self.network = network.to(device, dtype).eval()
+        lay_out(self.network, device)
         self.metadata = metadata
         self.processing_res = metadata.processing_res
         self.batch_size = 8 if device.type == "cuda" else 1
