@@ -168,14 +168,6 @@ class Compilation:
         log.warning("the networks run without --compile: %s: %s", type(error).__name__, reason)
 
 
-def gain_on(device: torch.device, cuda: Gain) -> Gain | None:
-    """What compiling is known to bring on a device: ``cuda`` there, nothing elsewhere.
-
-    On a CPU it takes a tenth off nano beside channels_last, which costs nothing, after a minute of compiling.
-    """
-    return cuda if device.type == "cuda" else None
-
-
 def _keep_compiled_code() -> None:
     """Let the compilers keep what they make in the program's cache, unless the user has named another place."""
     for variable, folder in _FOLDERS.items():

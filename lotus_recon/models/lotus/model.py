@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.models import tensors
 from lotus_recon.models.base import DEFAULT_SEED, check_rgb, resolve_device, resolve_dtype
-from lotus_recon.models.compiling import Compilation, Gain, gain_on
+from lotus_recon.models.compiling import Compilation, Gain
 from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, Metadata, check_depth_space
 from lotus_recon.models.lotus.convert import to_depth, to_normals
 from lotus_recon.models.lotus.files import fetch
@@ -25,8 +25,9 @@ from lotus_recon.types import DepthMap, NormalMap, Prediction
 
 Image = NDArray[np.uint8]
 
-# Full size, 576x768 pixels, float16, batches of 1 to 8 on an H100: 28 to 33 ms a photo instead of 52 to 90.
-_CUDA_GAIN = Gain(saved_share=0.5, seconds=113.0)
+# Full size, 576x768 pixels, float16, batches of 1 to 8 on an H100: 28 to 33 ms a photo instead of
+# 52 to 90, and 113 s for the first one.
+_CUDA_GAIN = Gain(saved_share=0.45, seconds=113.0)
 
 
 class LotusModel:
@@ -173,7 +174,8 @@ def default_batch_size(parts: Parts) -> int:
 def compilation_of(models: Sequence[LotusModel], mode: str = "off") -> Compilation:
     """``--compile`` for the networks of one model or a pair."""
     networks = [n for m in models for n in (m.parts.unet, m.parts.vae.encoder, m.parts.vae.decoder)]
-    return Compilation(mode, networks, gain_on(models[0].parts.device, _CUDA_GAIN))
+    on_cuda = models[0].parts.device.type == "cuda"
+    return Compilation(mode, networks, _CUDA_GAIN if on_cuda else None)
 
 
 def _seed(seed: int | None) -> int:
