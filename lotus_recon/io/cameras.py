@@ -160,6 +160,14 @@ class PosedPhotos:
         """Names of the photos, sorted."""
         return tuple(self.cam_from_world)
 
+    def renamed(self, names: Mapping[str, str]) -> PosedPhotos:
+        """The same photos under new names: ``names[old]``, different for each. Raises KeyError when one is missing."""
+        order = sorted(self.names, key=lambda old: names[old])
+        new_index = np.argsort([self.names.index(old) for old in order])
+        points = replace(self.points, obs_view=new_index[self.points.obs_view])
+        cameras = {names[old]: self.cameras[old] for old in order}
+        return PosedPhotos(cameras, {names[old]: self.cam_from_world[old] for old in order}, points)
+
     def select(self, names: Sequence[str]) -> PosedPhotos:
         """Only the photos ``names`` and the observations in them."""
         kept = [name for name in self.names if name in set(names)]

@@ -35,6 +35,9 @@ MIN_SIDE_PX = 16  # smaller images hold no feature and no latent cell
 MAX_MEGAPIXELS = 80.0  # a 61-megapixel full-frame camera passes; 100 would need 4 GB in the SIFT of the first octave
 
 
+_QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+
+
 @dataclass(frozen=True)
 class Photo:
     """A photo file and its name: the path relative to the image root, with suffix, '/' separated."""
@@ -56,6 +59,17 @@ class PhotoInfo:
     height: int
     focal_35mm: float | None  # EXIF FocalLengthIn35mmFilm in millimetres, where given and positive
     camera_model: str | None
+    orientation: int = 1  # EXIF's, 1 to 8: how the stored pixels are turned or mirrored to be upright
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) upright."""
+        return self.width, self.height
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(width, height) before EXIF's rotation."""
+        return (self.height, self.width) if self.orientation in _QUARTER_TURNS else self.size
 
 
 def list_photos(root: Path, exclude: Iterable[Path] = ()) -> list[Photo]:
@@ -171,11 +185,20 @@ def read_info(path: Path) -> PhotoInfo:
         width, height = _stored_size(image)
         check_size(path, width, height)  # before Pillow looks for EXIF, which decodes the whole of a PNG
         exif = image.getexif()
-        if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+        orientation = _orientation(exif)
+        if orientation in _QUARTER_TURNS:
             width, height = height, width
         detail = exif.get_ifd(ExifTags.IFD.Exif)
         model = " ".join(str(exif[tag]).strip() for tag in (ExifTags.Base.Make, ExifTags.Base.Model) if tag in exif)
-    return PhotoInfo(width, height, _positive(detail.get(ExifTags.Base.FocalLengthIn35mmFilm)), model or None)
+    return PhotoInfo(
+        width, height, _positive(detail.get(ExifTags.Base.FocalLengthIn35mmFilm)), model or None, orientation
+    )
+
+
+def _orientation(exif: Image.Exif) -> int:
+    """1 to 8; what is no orientation counts as 1, as Pillow has it."""
+    value = exif.get(ExifTags.Base.Orientation, 1)
+    return int(value) if value in range(1, 9) else 1
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:

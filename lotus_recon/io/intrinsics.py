@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lotus_recon.errors import InputError
+from lotus_recon.geometry.camera import is_resized
 from lotus_recon.io.images import PhotoInfo
 from lotus_recon.limits import Focal35mm, FocalPx, FovDeg
 from lotus_recon.options import Options
@@ -92,7 +93,7 @@ def _matching(path: Path, info: PhotoInfo) -> Camera:
 
 def check_same_ratio(path: Path, width: int, height: int, info: PhotoInfo) -> None:
     """Raise InputError unless the camera in file ``path`` has the ratio of the photo's sides, to a pixel."""
-    if abs(width * info.height - height * info.width) > max(info.width, info.height):
+    if not is_resized((width, height), (info.width, info.height)):
         raise InputError(
             f"intrinsics file {path} is for {width}x{height} pixels, "
             f"the photo has {info.width}x{info.height}: the ratio of the sides must agree"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,8 @@ from lotus_recon.errors import InputError
 from lotus_recon.io.images import Photo, read_info, read_mask, verify
 from lotus_recon.progress import track
 from lotus_recon.threads import thread_count
+
+log = logging.getLogger(__name__)
 
 _SHOWN_PROBLEMS = 20
 
@@ -43,7 +46,7 @@ def mask_files(photos: Iterable[Photo], masks: Path | None) -> dict[str, Path]:
         return {}
     if not masks.is_dir():
         raise InputError(f"masks folder {masks} does not exist")
-    found = {}
+    found, unsure = {}, []
     for photo in photos:
         candidates = [masks / f"{photo.stem}.png", masks / f"{photo.name}.png"]
         existing = next((path for path in candidates if path.is_file()), None)
@@ -51,6 +54,14 @@ def mask_files(photos: Iterable[Photo], masks: Path | None) -> dict[str, Path]:
             info = read_info(photo.path)
             read_mask(existing, info.width, info.height)
             found[photo.name] = existing
+            if info.orientation != 1 and info.stored_size == info.size and read_info(existing).orientation == 1:
+                unsure.append(photo.name)
+    if unsure:
+        log.warning(
+            "EXIF turns or mirrors %d photos and not their masks, which are taken to be upright already: %s",
+            len(unsure),
+            ", ".join(unsure[:_SHOWN_PROBLEMS]),
+        )
     if not found:
         raise InputError(f"masks folder {masks} has no mask of any photo; a mask is named like its photo, suffix .png")
     return found
