@@ -117,6 +117,11 @@ class SourceCamera:
         xy = np.asarray(self.to_colmap().img_from_cam(rays), np.float32)
         return xy.reshape(camera.height, camera.width, 2)
 
+    def pixels_of(self, tangents: FloatArray) -> NDArray[np.float64]:
+        """(N, 2) pixels of this photo that see the rays with x/z and y/z ``tangents`` (N, 2). NaN where none does."""
+        rays = np.column_stack([tangents, np.ones(len(tangents))])
+        return np.asarray(self.to_colmap().img_from_cam(rays), np.float64)
+
     def rays_of(self, xy: FloatArray) -> NDArray[np.float64]:
         """(N, 3) viewing rays, scaled to z = 1, of pixels (N, 2) of this photo. NaN where the model has none."""
         plane = np.asarray(self.to_colmap().cam_from_img(np.asarray(xy, np.float64)), np.float64)

@@ -25,10 +25,11 @@ def read_known_poses(path: Path, photos: Sequence[Photo]) -> PosedPhotos:
     """Cameras and poses of ``photos`` from a COLMAP model (folder, bin or txt) or a nerfstudio transforms.json.
 
     COLMAP names are relative to the image root; the paths of transforms.json are relative to that file, their suffix
-    may be missing. Upper and lower case of suffixes need not agree. A camera of another size than its photo is scaled when the ratio of the sides agrees to a pixel.
-    Photos without a pose are left out with a warning. Raises InputError for anything else that does not fit: poses of
-    photos that do not exist, missing keys, matrices that are not rigid, other sizes, photos that EXIF turns without the
-    size of the camera telling whether the pose is of the turned ones.
+    may be missing. Upper and lower case of suffixes need not agree. A camera of another size than its photo is scaled
+    when the ratio of the sides agrees to a pixel. Photos without a pose are left out with a warning.
+
+    Raises InputError for anything else that does not fit: poses of photos that do not exist, missing keys, matrices
+    that are not rigid, other sizes, photos that EXIF turns where the pose may be of the pixels before that.
     """
     given = _from_colmap(path, photos) if path.is_dir() else _from_transforms(path, photos)
     without = [photo.name for photo in photos if photo.name not in given.cam_from_world]
