@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from lotus_recon.errors import InputError
+from lotus_recon.io.metadata import read_lens
 from lotus_recon.types import BoolArray
 from lotus_recon.workspace import OWNERS_FILE, write_atomically
 
@@ -53,13 +54,15 @@ class Photo:
 
 @dataclass(frozen=True)
 class PhotoInfo:
-    """Size and EXIF of an upright photo, read without decoding its pixels."""
+    """Size and metadata of an upright photo, read without decoding its pixels."""
 
     width: int
     height: int
-    focal_35mm: float | None  # EXIF FocalLengthIn35mmFilm in millimetres, where given and positive
+    focal_35mm: float | None  # as 35 mm equivalent in millimetres, where the metadata tell it
     camera_model: str | None
     orientation: int = 1  # EXIF's, 1 to 8: how the stored pixels are turned or mirrored to be upright
+    focal_source: str = "EXIF (35 mm equivalent)"  # the tags that tell the focal length
+    doubts: tuple[str, ...] = ()  # what was ignored in the metadata of the lens, or speaks against the focal length
 
     @property
     def size(self) -> tuple[int, int]:
@@ -188,11 +191,9 @@ def read_info(path: Path) -> PhotoInfo:
         orientation = _orientation(exif)
         if orientation in _QUARTER_TURNS:
             width, height = height, width
-        detail = exif.get_ifd(ExifTags.IFD.Exif)
+        lens = read_lens(image, _stored_size(image))
         model = " ".join(str(exif[tag]).strip() for tag in (ExifTags.Base.Make, ExifTags.Base.Model) if tag in exif)
-    return PhotoInfo(
-        width, height, _positive(detail.get(ExifTags.Base.FocalLengthIn35mmFilm)), model or None, orientation
-    )
+    return PhotoInfo(width, height, lens.focal_35mm, model or None, orientation, lens.source, lens.doubts)
 
 
 def _orientation(exif: Image.Exif) -> int:
@@ -206,14 +207,6 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH]
     return image.size
-
-
-def _positive(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return number if number > 0 else None
 
 
 def check_size(path: Path, width: int, height: int) -> None:

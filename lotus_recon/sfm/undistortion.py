@@ -12,7 +12,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from lotus_recon.errors import SfmError
-from lotus_recon.geometry.camera import fit_longer_edge, project
+from lotus_recon.geometry.camera import fit_longer_edge, pixel_centers, project
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.cameras import PosedPhotos, SourceCamera
 from lotus_recon.io.images import resize_rgb
@@ -94,9 +94,8 @@ def _is_usable(source: SourceCamera, camera: Camera) -> bool:
     """Whether every border pixel of ``camera`` lies inside the photo (half a pixel over the edge is a rounding)."""
     if min(camera.size) < _LEAST_SIDE_PX:
         return False
-    x, y = np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5
-    sides = [(x, 0.5), (x, camera.height - 0.5), (0.5, y), (camera.width - 0.5, y)]
-    border = np.concatenate([np.stack(np.broadcast_arrays(*side), axis=-1) for side in sides])
+    centers = pixel_centers(camera.height, camera.width)
+    border = np.concatenate([centers[0], centers[-1], centers[:, 0], centers[:, -1]])
     xy = source.pixels_of(_tangents(border, camera))
     inside = (xy >= -0.5) & (xy <= np.array([source.width, source.height]) + 0.5)
     return bool(inside.all()) and is_one_to_one(source, camera)

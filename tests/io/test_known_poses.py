@@ -268,7 +268,7 @@ def test_missing_poses(photos: list[Photo], tmp_path: Path) -> None:
 def test_a_photo_reduced_with_rounded_sides_keeps_its_rays(
     tmp_path: Path, full: tuple[int, int], factor: int, rounded: Any
 ) -> None:
-    size = tuple(int(rounded(side / factor)) for side in full)
+    size = int(rounded(full[0] / factor)), int(rounded(full[1] / factor))
     (tmp_path / "photos").mkdir()
     PIL.Image.new("RGB", size).save(tmp_path / "photos/a.png")
     photos = list_photos(tmp_path / "photos")
