@@ -13,7 +13,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import is_resized
 from lotus_recon.io.cameras import PosedPhotos, SourceCamera, is_colmap_model, read_colmap_model
 from lotus_recon.io.images import Photo, PhotoInfo, read_info
-from lotus_recon.io.transforms import read_transforms
+from lotus_recon.io.transforms import Frame, read_transforms
 from lotus_recon.types import SparsePoints
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,29 @@ def _lower_suffix(name: str) -> str:
 
 
 def _from_transforms(path: Path, photos: Sequence[Photo]) -> PosedPhotos:
+    cameras, poses = {}, {}
+    for photo, frame in sorted(_matched_frames(path, photos), key=lambda pair: pair[0].name):
+        # Where no size is given it is that of the photo as tools that ignore EXIF see it.
+        cameras[photo.name] = frame.camera(read_info(photo.path).stored_size)
+        poses[photo.name] = frame.cam_from_world
+    return PosedPhotos(cameras, poses, SparsePoints.empty())
+
+
+def masks_of_poses(path: Path, photos: Sequence[Photo]) -> dict[str, Path]:
+    """The masks that a transforms.json names for ``photos`` (black is not used), by name; none of a COLMAP model.
+
+    Raises InputError as ``read_known_poses`` does, and for a mask that does not exist.
+    """
+    masks = {}
+    for photo, frame in [] if path.is_dir() else _matched_frames(path, photos):
+        if frame.mask is not None:
+            if not frame.mask.is_file():
+                raise InputError(f"{frame.label}: mask_path {frame.mask} does not exist")
+            masks[photo.name] = frame.mask
+    return masks
+
+
+def _matched_frames(path: Path, photos: Sequence[Photo]) -> list[tuple[Photo, Frame]]:
     if not path.exists():
         raise InputError(f"poses {path} do not exist; allowed: a folder with a COLMAP model, or a transforms.json")
     by_stem = {photo.path.resolve().with_suffix(""): photo for photo in photos}
@@ -88,14 +111,9 @@ def _from_transforms(path: Path, photos: Sequence[Photo]) -> PosedPhotos:
         elif photo.name in found:
             raise InputError(f"{frame.label}: a second pose of photo {photo.name}")
         else:
-            found[photo.name] = (frame, photo)
+            found[photo.name] = (photo, frame)
     _refuse_unknown(missing, len(frames), path)
-    cameras, poses = {}, {}
-    for name, (frame, photo) in sorted(found.items()):
-        info = read_info(photo.path)
-        cameras[name] = frame.camera(info.stored_size)  # as tools that ignore EXIF see it, where no size is given
-        poses[name] = frame.cam_from_world
-    return PosedPhotos(cameras, poses, SparsePoints.empty())
+    return list(found.values())
 
 
 def _scaled(given: PosedPhotos, photos: Mapping[str, Photo], path: Path) -> PosedPhotos:
