@@ -52,7 +52,7 @@ class Lens:
 
 
 def read_lens(image: Image.Image, stored_size: tuple[int, int]) -> Lens:
-    """The lens of an opened photo (H, W, any channels), which is (width, height) ``stored_size`` before any rotation."""
+    """The lens of an opened photo (H, W), which is of (width, height) ``stored_size`` before any rotation."""
     xmp = _xmp(image)
     projection = _in_xmp(xmp, "ProjectionType")
     if projection:
