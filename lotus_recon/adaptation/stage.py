@@ -41,7 +41,7 @@ _MOST_PIXELS = 20_000_000  # of all photos that are learnt from, at the size of 
 _FEWEST = 200  # known pixels of a photo on average, below which there is nothing to learn from
 _AUTO_SHARE = 0.5  # of the time of all stages before, that --adapt auto may take
 _MARGIN = 0.1  # by which the error must fall
-_PULL = 2e-3  # towards the depth of the adapted network where nothing is matched: it can be trusted more than before
+_PULL = 1e-2  # towards the depth of the adapted network where nothing is matched: it can be trusted more than before
 
 
 @dataclass(frozen=True, eq=False)
