@@ -10,6 +10,7 @@ from typing import Any
 
 from lotus_recon.frames.config import FRAMES_FOLDER, VIDEO_SUFFIXES
 from lotus_recon.io.images import MASKS_FOLDER, Photo, list_photos
+from lotus_recon.io.known_poses import masks_of_poses
 from lotus_recon.io.photo_checks import mask_files
 from lotus_recon.workspace import files_fingerprint
 
@@ -27,6 +28,7 @@ class SceneJob:
     out: Path  # the output folder
     config: Any  # MultiViewConfig, or an extension of it; see ``stages.options_of``
     masks_folder: Path | None = None  # None: masks/ in the folder of photos, if it is there
+    poses: Path | None = None  # given ones, which may name masks
 
     @property
     def label(self) -> str:
@@ -56,8 +58,12 @@ class SceneJob:
 
     @functools.cached_property
     def masks(self) -> Mapping[str, Path]:
-        """Mask files (not black = use) by name of the photo. Raises InputError for those that cannot be used."""
-        return mask_files(self.photos, self._masks_folder)
+        """Mask files by name of the photo: of a folder, named with given poses, or transparent photos themselves.
+
+        What is not black and not transparent is used. Raises InputError for those that cannot be used.
+        """
+        named = masks_of_poses(self.poses, self.photos) if self.poses is not None else {}
+        return mask_files(self.photos, self._masks_folder, named)
 
     @property
     def _masks_folder(self) -> Path | None:

@@ -17,7 +17,7 @@ from lotus_recon.meshing.spec import MESH
 from lotus_recon.recipes.config import MultiViewConfig
 from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
 from lotus_recon.reporting.spec import REPORT
-from lotus_recon.sfm.spec import FRAME
+from lotus_recon.sfm.spec import FRAME, SFM
 from lotus_recon.texturing.spec import TEXTURE
 from pipelines.command_line import DONE, PhotoArguments, main, on_screen, parse, preset, status_of
 
@@ -84,6 +84,8 @@ def _work(job: SceneJob, workspace: Workspace, arguments: Arguments) -> int:
 def _say_where(context: Context[SceneJob], only: str | None) -> None:
     """Name the files a user wants next, of the stages that this run was about."""
     exported = context[EXPORT].report["targets"] if context.has(EXPORT) and only in (None, EXPORT.name) else ()
+    for doubt in context[SFM].report.get("doubts", ()) if context.has(SFM) and only in (None, SFM.name) else ():
+        print(f"{'warning:':<10}{doubt}")
     wanted: list[tuple[str, StageSpec[SceneJob, Any], str]] = [
         ("texture", TEXTURE, "mesh.glb"),
         ("texture", TEXTURE, "mesh.obj"),

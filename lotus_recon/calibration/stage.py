@@ -68,6 +68,9 @@ def run(inputs: Inputs, lens: CameraConfig, output: OutputConfig, out_dir: Path)
     camera, source = given_camera(inputs, lens)
     camera, source, estimated = _estimated(inputs, camera, source, lens, output)
     content: dict[str, Any] = {**asdict(camera), "fov_deg": camera.fov_deg, "source": source}
+    if inputs.info.doubts and _given(lens).is_silent:
+        content["doubt"] = list(inputs.info.doubts)
+        log.warning("%s: %s", inputs.name, "; ".join(inputs.info.doubts))
     if estimated is not None:
         content["estimate"] = asdict(estimated.estimate)
     depth = None
@@ -85,9 +88,12 @@ def run(inputs: Inputs, lens: CameraConfig, output: OutputConfig, out_dir: Path)
 
 def given_camera(inputs: Inputs, lens: CameraConfig) -> tuple[Camera, str]:
     """The camera from options, EXIF or the default, at the size of the maps, and which of them it is."""
-    given = GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)
     height, width = inputs.prediction.shape
-    return camera_of_photo(inputs.info, given, width, height)
+    return camera_of_photo(inputs.info, _given(lens), width, height)
+
+
+def _given(lens: CameraConfig) -> GivenIntrinsics:
+    return GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)
 
 
 def _estimated(

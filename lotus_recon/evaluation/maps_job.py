@@ -100,6 +100,7 @@ def _options(config: MapsConfig, processing_res: int | None) -> ModelOptions:
         revision=config.revision,
         processing_res=processing_res,
         batch_size=config.images_per_batch,
+        compile=config.compile,
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lotus_recon.datasets.benchmarks.base import Benchmark
 from lotus_recon.errors import InputError
 from lotus_recon.io.maps import save_prediction
-from lotus_recon.models.base import Model
+from lotus_recon.models.base import Model, expect_photos
 from lotus_recon.progress import track
 from lotus_recon.types import DepthMap, NormalMap, Prediction
 from lotus_recon.workspace import write_json
@@ -44,6 +44,7 @@ def predict_set(benchmark: Benchmark, model: Model, folder: Path, indices: Seque
     InputError when a photo cannot be read, ModelError when the network fails.
     """
     todo = [i for i in indices if not prediction_file(folder, benchmark.name(i)).is_file()]
+    expect_photos(model, len(todo))
     size = model.batch_size
     batches = [todo[start : start + size] for start in range(0, len(todo), size)]
     for batch in track(batches, f"predicting {benchmark.spec.title}", len(batches)):

@@ -48,3 +48,12 @@ def fit_longer_edge(width: int, height: int, longer_edge: int) -> tuple[int, int
     if longer_edge == 0 or scale >= 1:
         return width, height
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def is_resized(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether (width, height) ``size`` and ``other`` are one image at two sizes, each side rounded to whole pixels.
+
+    Rounding moves a side of the smaller image by less than a pixel, and with it the product below by less than the
+    longer edge of the larger one.
+    """
+    return abs(size[0] * other[1] - size[1] * other[0]) <= max(*size, *other)

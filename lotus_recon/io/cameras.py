@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import rays_in_cam
-from lotus_recon.io.colmap_files import check_whole
+from lotus_recon.io.colmap_files import check_whole, name_photos_by_line
 from lotus_recon.outside import matrix, member, read_json, text, whole
 from lotus_recon.types import MAX_SIDE_PX, Camera, FloatArray, Scene, SparsePoints, View, check_camera, check_rigid
 from lotus_recon.workspace import write_json
@@ -120,6 +122,11 @@ class SourceCamera:
         xy = np.asarray(self.to_colmap().img_from_cam(rays), np.float32)
         return xy.reshape(camera.height, camera.width, 2)
 
+    def pixels_of(self, tangents: FloatArray) -> NDArray[np.float64]:
+        """(N, 2) pixels of this photo that see the rays with x/z and y/z ``tangents`` (N, 2). NaN where none does."""
+        rays = np.column_stack([tangents, np.ones(len(tangents))])
+        return np.asarray(self.to_colmap().img_from_cam(rays), np.float64)
+
     def rays_of(self, xy: FloatArray) -> NDArray[np.float64]:
         """(N, 3) viewing rays, scaled to z = 1, of pixels (N, 2) of this photo. NaN where the model has none."""
         plane = np.asarray(self.to_colmap().cam_from_img(np.asarray(xy, np.float64)), np.float64)
@@ -163,6 +170,14 @@ class PosedPhotos:
         """Names of the photos, sorted."""
         return tuple(self.cam_from_world)
 
+    def renamed(self, names: Mapping[str, str]) -> PosedPhotos:
+        """The same photos under new names: ``names[old]``, different for each. Raises KeyError when one is missing."""
+        order = sorted(self.names, key=lambda old: names[old])
+        new_index = np.argsort([self.names.index(old) for old in order])
+        points = replace(self.points, obs_view=new_index[self.points.obs_view])
+        cameras = {names[old]: self.cameras[old] for old in order}
+        return PosedPhotos(cameras, {names[old]: self.cam_from_world[old] for old in order}, points)
+
     def select(self, names: Sequence[str]) -> PosedPhotos:
         """Only the photos ``names`` and the observations in them."""
         kept = [name for name in self.names if name in set(names)]
@@ -194,9 +209,8 @@ def read_colmap_model(folder: Path) -> PosedPhotos:
     if (folder / "cameras.bin").is_file():
         check_whole(folder, _parameter_counts())
     try:
-        with _complete_model(folder) as complete:
-            reconstruction = pycolmap.Reconstruction(str(complete))
-            posed = posed_photos(reconstruction)
+        with _readable_model(folder) as (readable, names):
+            posed = posed_photos(pycolmap.Reconstruction(str(readable)))
     except InputError as error:
         raise InputError(f"COLMAP model {folder}: {error}") from None
     except (ValueError, RuntimeError, LookupError, MemoryError, TypeError) as error:  # UnicodeDecodeError: a ValueError
@@ -204,25 +218,30 @@ def read_colmap_model(folder: Path) -> PosedPhotos:
         raise InputError(f"COLMAP model {folder} cannot be read: {reason}") from None
     if not posed.names:
         raise InputError(f"COLMAP model {folder} has no posed photo")
-    return posed
+    return posed.renamed(names) if names else posed
 
 
 @contextmanager
-def _complete_model(folder: Path) -> Iterator[Path]:
-    """The folder itself, or a copy with an empty points3D file when it has none."""
-    import shutil
-    import tempfile
+def _readable_model(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The folder itself, or a copy as pycolmap can read it, and the names of its photos where the copy has others.
 
+    A model without points gets an empty file of points. The reader of text ends a name at its first space, though
+    COLMAP and others write names with spaces: the copy has the numbers of the lines instead.
+    """
     suffix = ".bin" if (folder / "cameras.bin").is_file() and (folder / "images.bin").is_file() else ".txt"
-    if (folder / f"points3D{suffix}").is_file():
-        yield folder
+    names, text = name_photos_by_line((folder / "images.txt").read_text("utf-8-sig")) if suffix == ".txt" else ({}, "")
+    if (folder / f"points3D{suffix}").is_file() and not any(" " in name for name in names.values()):
+        yield folder, {}
         return
     with tempfile.TemporaryDirectory() as temporary:
         for path in folder.glob(f"*{suffix}"):
             shutil.copy(path, temporary)
-        empty = bytes(8) if suffix == ".bin" else b""
-        (Path(temporary) / f"points3D{suffix}").write_bytes(empty)
-        yield Path(temporary)
+        points = Path(temporary, f"points3D{suffix}")
+        if not points.is_file():
+            points.write_bytes(bytes(8) if suffix == ".bin" else b"")
+        if names:
+            Path(temporary, "images.txt").write_text(text)
+        yield Path(temporary), names
 
 
 def posed_photos(reconstruction: pycolmap.Reconstruction) -> PosedPhotos:

@@ -1,4 +1,4 @@
-"""The binary files of COLMAP models, walked from record to record before pycolmap reads them.
+"""The files of COLMAP models, made safe before pycolmap reads them: binary ones are walked from record to record.
 
 pycolmap does not notice that a file has ended: of one that was cut it reads for ever, or takes garbage for cameras. The
 layouts are those of COLMAP's src/colmap/scene/reconstruction_io_binary.cc, version 4 and before; all little-endian.
@@ -14,6 +14,8 @@ from lotus_recon.errors import InputError
 
 # The position after the record that begins at a position. Raises ValueError or struct.error past the end.
 _Record = Callable[[bytes, int], int]
+
+_FIELDS_BEFORE_NAME = 9  # in the line of a photo in images.txt
 
 _COUNT = struct.Struct("<Q")
 _CAMERA = struct.Struct("<IiQQ")  # id, model, width, height; the parameters follow
@@ -42,6 +44,26 @@ def check_whole(folder: Path, parameters_of_model: Mapping[int, int]) -> None:
         path = folder / f"{name}.bin"
         if path.is_file():
             _check_file(path, record)
+
+
+def name_photos_by_line(images_txt: str) -> tuple[dict[str, str], str]:
+    """The photo names in the text of an images.txt by stand-ins without spaces, and the text with those instead.
+
+    A photo has two lines: number, quaternion, translation, camera, and as the rest its name; then its features,
+    which may be none. Comments and empty lines stand before the first of the two.
+    """
+    names: dict[str, str] = {}
+    lines, is_features = images_txt.splitlines(), False
+    for index, line in enumerate(lines):
+        if is_features:
+            is_features = False
+        elif line.strip() and not line.lstrip().startswith("#"):
+            is_features = True
+            fields = line.split(maxsplit=_FIELDS_BEFORE_NAME)
+            if len(fields) > _FIELDS_BEFORE_NAME:
+                names[f"{index}.stand-in"] = fields[-1].rstrip()
+                lines[index] = " ".join([*fields[:-1], f"{index}.stand-in"])
+    return names, "\n".join(lines) + "\n"
 
 
 def _check_file(path: Path, record: _Record) -> None:

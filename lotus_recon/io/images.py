@@ -1,13 +1,15 @@
 """The only reader of photos: every stage gets the same upright 8-bit RGB, whatever the file format.
 
-EXIF rotation is applied here, once. 16-bit images are scaled to 8 bits, grey becomes RGB, alpha is composited over
-white.
+EXIF rotation is applied here, once. 16-bit images are scaled to 8 bits (12 bits in a 16-bit file by what they fill of
+it), grey becomes RGB, alpha is composited over white.
 """
 
 from __future__ import annotations
 
+import functools
 import glob
 import io
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,8 +25,11 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from lotus_recon.errors import InputError
+from lotus_recon.io.metadata import read_lens
 from lotus_recon.types import BoolArray
 from lotus_recon.workspace import OWNERS_FILE, write_atomically
+
+log = logging.getLogger(__name__)
 
 pillow_heif.register_heif_opener()
 # MAX_MEGAPIXELS limits the size, so Pillow's own warning about large files would only repeat it.
@@ -32,8 +37,14 @@ Image.MAX_IMAGE_PIXELS = None
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif"})
 MASKS_FOLDER = "masks"  # in a folder of photos; holds their masks, not photos
+# Folders that no person made: thumbnails and bins of network drives, and what macOS adds to archives. Any case.
+_NOT_OF_PHOTOS = frozenset({"@eadir", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "__macosx", "lost+found"})
 MIN_SIDE_PX = 16  # smaller images hold no feature and no latent cell
 MAX_MEGAPIXELS = 80.0  # a 61-megapixel full-frame camera passes; 100 would need 4 GB in the SIFT of the first octave
+
+
+_SENSOR_BITS = (10, 12, 14)  # fewer than 16 that cameras put into 16-bit files
+_QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 
 
 @dataclass(frozen=True)
@@ -48,15 +59,33 @@ class Photo:
         """The name without suffix."""
         return str(PurePosixPath(self.name).with_suffix(""))
 
+    @property
+    def root(self) -> Path:
+        """The folder that the name is relative to."""
+        return self.path.absolute().parents[len(PurePosixPath(self.name).parts) - 1]
+
 
 @dataclass(frozen=True)
 class PhotoInfo:
-    """Size and EXIF of an upright photo, read without decoding its pixels."""
+    """Size and metadata of an upright photo, read without decoding its pixels."""
 
     width: int
     height: int
-    focal_35mm: float | None  # EXIF FocalLengthIn35mmFilm in millimetres, where given and positive
+    focal_35mm: float | None  # as 35 mm equivalent in millimetres, where the metadata tell it
     camera_model: str | None
+    orientation: int = 1  # EXIF's, 1 to 8: how the stored pixels are turned or mirrored to be upright
+    focal_source: str = "EXIF (35 mm equivalent)"  # the tags that tell the focal length
+    doubts: tuple[str, ...] = ()  # what was ignored in the metadata of the lens, or speaks against the focal length
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) upright."""
+        return self.width, self.height
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(width, height) before EXIF's rotation."""
+        return (self.height, self.width) if self.orientation in _QUARTER_TURNS else self.size
 
 
 def list_photos(root: Path, exclude: Iterable[Path] = ()) -> list[Photo]:
@@ -79,21 +108,30 @@ def _sorted_photos(root: Path) -> list[Photo]:
 
 
 def photos_below(root: Path) -> Iterator[Photo]:
-    """Photos in a folder and its sub-folders, without hidden ones, outputs of this program and ``masks`` on top.
+    """Photos in a folder and its sub-folders, links to folders too, but for those that hold no photos of a person's.
 
-    They are yielded during the walk, so that a check for any photo need not wait for all.
+    Left out are hidden files and folders, outputs of this program, ``masks`` on top, thumbnails and bins of network
+    drives. Photos are yielded during the walk, so that a check for any photo need not wait for all.
     """
-    for folder, folders, files in os.walk(root):
+    entered: set[Path] = set()  # links may lead back, or to one folder twice
+    for folder, folders, files in os.walk(root, followlinks=True):
         here = Path(folder)
-        if OWNERS_FILE in files:
+        if OWNERS_FILE in files or here.resolve() in entered:
             folders.clear()
             continue
-        folders[:] = [
-            name for name in folders if not name.startswith(".") and not (here == root and name == MASKS_FOLDER)
-        ]
+        entered.add(here.resolve())
+        folders[:] = sorted(name for name in folders if _holds_photos(name, here == root))
         for path in (here / name for name in files if not name.startswith(".")):
             if _is_photo(path) and path.is_file():
                 yield Photo(path, path.relative_to(root).as_posix())
+
+
+def _holds_photos(folder: str, on_top: bool) -> bool:
+    """Whether a folder of this name may hold photos."""
+    if folder.lower() in _NOT_OF_PHOTOS:
+        log.info("folder %s holds thumbnails or deleted files: left out", folder)
+        return False
+    return not folder.startswith(".") and not (on_top and folder == MASKS_FOLDER)
 
 
 def expand_photos(arguments: Sequence[str]) -> list[Photo]:
@@ -135,9 +173,9 @@ def _matching(pattern: str) -> list[Photo]:
     photos = []
     for path in map(Path, sorted(glob.glob(pattern, recursive=True))):
         name = path.relative_to(base).as_posix()
-        if path.is_dir():
+        if path.is_dir() and _holds_photos(path.name, path.parent == base):
             photos += [Photo(photo.path, f"{name}/{photo.name}") for photo in _sorted_photos(path)]
-        elif _is_photo(path):
+        elif _is_photo(path) and path.is_file():
             photos.append(Photo(path, name))
     if not photos:
         raise InputError(f"{pattern}: no such file or folder, and no photo matches it as a pattern")
@@ -172,11 +210,18 @@ def read_info(path: Path) -> PhotoInfo:
         width, height = _stored_size(image)
         check_size(path, width, height)  # before Pillow looks for EXIF, which decodes the whole of a PNG
         exif = image.getexif()
-        if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+        orientation = _orientation(exif)
+        if orientation in _QUARTER_TURNS:
             width, height = height, width
-        detail = exif.get_ifd(ExifTags.IFD.Exif)
+        lens = read_lens(image, _stored_size(image))
         model = " ".join(str(exif[tag]).strip() for tag in (ExifTags.Base.Make, ExifTags.Base.Model) if tag in exif)
-    return PhotoInfo(width, height, _positive(detail.get(ExifTags.Base.FocalLengthIn35mmFilm)), model or None)
+    return PhotoInfo(width, height, lens.focal_35mm, model or None, orientation, lens.source, lens.doubts)
+
+
+def _orientation(exif: Image.Exif) -> int:
+    """1 to 8; what is no orientation counts as 1, as Pillow has it."""
+    value = exif.get(ExifTags.Base.Orientation, 1)
+    return int(value) if value in range(1, 9) else 1
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
@@ -184,14 +229,6 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH]
     return image.size
-
-
-def _positive(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return number if number > 0 else None
 
 
 def check_size(path: Path, width: int, height: int) -> None:
@@ -238,31 +275,87 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) upright uint8 RGB of a photo. Raises InputError naming the file when it is broken or of a bad size."""
     with _opened(path) as image:
         check_size(path, *image.size)
+        is_deep = image.mode in ("RGB", "RGBA") and _bits(image) == 16  # Pillow reads the upper 8 of them
         image.load()
+        if is_deep and np.asarray(image).max() < 2 ** (_SENSOR_BITS[-1] - 8):
+            image = _deep_colour(path, image)
         return np.array(_to_rgb(ImageOps.exif_transpose(image), path), np.uint8)
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits of a channel in the file of an image that was opened and not loaded."""
+    return 16 if any(";16" in str(tile.args) for tile in getattr(image, "tile", ())) else 8
+
+
+def _deep_colour(path: Path, image: Image.Image) -> Image.Image:
+    """A 16-bit colour image whose upper bits are empty, with 8 bits of what it uses, and the EXIF of ``image``."""
+    pixels = read_pixels(path)
+    colour = Image.fromarray(_to_8_bits(pixels[..., :3], path))
+    if pixels.shape[-1] == 4:
+        colour.putalpha(Image.fromarray((pixels[..., 3] >> 8).astype(np.uint8)))
+    colour.info["exif"] = image.getexif().tobytes()
+    return colour
 
 
 def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
-        return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
+        return Image.fromarray(_to_8_bits(np.asarray(image), path)).convert("RGB")
     if image.mode == "F":
         raise InputError(f"{path} holds floating-point values; allowed: 8- or 16-bit integer images")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+    if _has_alpha(image):
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
 
 
+def _to_8_bits(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+    """Integers of 16 bits as 8 bits; those of a sensor that leaves the upper ones empty, by the bits it has."""
+    most = int(values.max(initial=0))
+    bits = next((bits for bits in _SENSOR_BITS if 255 < most < 2**bits), 16)
+    if bits < 16:
+        _say_bits(path, bits)
+    return np.asarray((values.clip(0, 65535) * (255 / (2**bits - 1))).round().clip(0, 255), np.uint8)
+
+
+@functools.lru_cache(maxsize=4096)  # once for every photo, which is read by several stages
+def _say_bits(path: Path, bits: int) -> None:
+    log.warning("%s uses %d of its 16 bits: its values are taken for those of a %d-bit sensor", path, bits, bits)
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
+def _opaque(image: Image.Image) -> BoolArray | None:
+    """(H, W) True where an image is more than half opaque; None where nothing of it is transparent."""
+    if not _has_alpha(image):
+        return None
+    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    return None if alpha.min() == 255 else alpha > 127
+
+
+def is_cut_out(path: Path) -> bool:
+    """Whether a photo has transparent pixels, which makes it its own mask. Raises InputError when it is broken."""
+    with _opened(path) as image:
+        check_size(path, *image.size)
+        return _opaque(image) is not None
+
+
 def read_mask(path: Path, width: int, height: int) -> BoolArray:
-    """(H, W) True where a mask image is not black: the pixels to use. Raises InputError when its size differs."""
+    """(H, W) True at the pixels to use: where a mask is not black or, of one with transparent pixels, opaque.
+
+    Raises InputError when its size differs.
+    """
     with _opened(path) as image:
         size = image.size
         if sorted(size) == sorted((width, height)):  # decoded only then: a small file may hold any number of pixels
-            values = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).max(-1)
-            size = (values.shape[1], values.shape[0])
+            upright = ImageOps.exif_transpose(image)
+            opaque = _opaque(upright)
+            used = np.asarray(upright.convert("RGB")).max(-1) > 0 if opaque is None else opaque
+            size = upright.size
     if size != (width, height):
         raise InputError(f"mask {path} is {size[0]}x{size[1]} pixels, its photo {width}x{height}: they must agree")
-    return values > 0
+    return used
 
 
 def resize_rgb(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lotus_recon.errors import InputError
+from lotus_recon.geometry.camera import is_resized
 from lotus_recon.io.images import PhotoInfo
+from lotus_recon.io.metadata import DIAGONAL_35MM
 from lotus_recon.limits import Focal35mm, FocalPx, FovDeg
 from lotus_recon.options import Options
 from lotus_recon.outside import member, number, read_json, whole
@@ -16,7 +18,6 @@ from lotus_recon.types import MAX_SIDE_PX, Camera
 
 DEFAULT_FOV_DEG = 55.0  # horizontal; between a phone's main camera (about 65) and a 50 mm lens (40)
 DEFAULT_SOURCE = f"default of {DEFAULT_FOV_DEG:g} degrees horizontal"
-_DIAGONAL_35MM = math.hypot(36.0, 24.0)  # millimetres; a 35 mm equivalent compares diagonals (CIPA DCG-001)
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class GivenIntrinsics(Options):
     focal_35mm: Focal35mm | None = None
     fov_deg: FovDeg | None = None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is said, so that what the photo says counts."""
+        return all(value is None for value in (self.intrinsics, self.focal_px, self.focal_35mm, self.fov_deg))
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.intrinsics is not None:
@@ -36,14 +42,16 @@ class GivenIntrinsics(Options):
 
 def focal_px_from_35mm(focal_35mm: float, width: int, height: int) -> float:
     """Focal length in pixels of a lens with the given 35 mm equivalent in millimetres."""
-    return focal_35mm * math.hypot(width, height) / _DIAGONAL_35MM
+    return focal_35mm * math.hypot(width, height) / DIAGONAL_35MM
 
 
 def camera_of_photo(info: PhotoInfo, given: GivenIntrinsics, width: int, height: int) -> tuple[Camera, str]:
     """Camera for a photo resized to (width, height), and which source it came from.
 
     In this order: intrinsics file, focal length in pixels of the photo as given, its 35 mm equivalent, horizontal
-    field of view, EXIF, the default of 55 degrees. Raises InputError when an intrinsics file is for another size.
+    field of view, EXIF or XMP, the default of 55 degrees.
+
+    Raises InputError when an intrinsics file is for another size.
     """
     if given.intrinsics is not None:
         return _matching(given.intrinsics, info).resized(width, height), f"intrinsics file {given.intrinsics.name}"
@@ -53,7 +61,7 @@ def camera_of_photo(info: PhotoInfo, given: GivenIntrinsics, width: int, height:
     elif given.focal_35mm is not None:
         focal_px, source = focal_px_from_35mm(given.focal_35mm, info.width, info.height), "--focal-35mm"
     elif given.fov_deg is None and info.focal_35mm is not None:
-        focal_px, source = focal_px_from_35mm(info.focal_35mm, info.width, info.height), "EXIF (35 mm equivalent)"
+        focal_px, source = focal_px_from_35mm(info.focal_35mm, info.width, info.height), info.focal_source
     if focal_px is not None:
         camera = Camera(info.width, info.height, focal_px, focal_px, info.width / 2, info.height / 2)
     else:
@@ -93,7 +101,7 @@ def _matching(path: Path, info: PhotoInfo) -> Camera:
 
 def check_same_ratio(path: Path, width: int, height: int, info: PhotoInfo) -> None:
     """Raise InputError unless the camera in file ``path`` has the ratio of the photo's sides, to a pixel."""
-    if abs(width * info.height - height * info.width) > max(info.width, info.height):
+    if not is_resized((width, height), (info.width, info.height)):
         raise InputError(
             f"intrinsics file {path} is for {width}x{height} pixels, "
             f"the photo has {info.width}x{info.height}: the ratio of the sides must agree"

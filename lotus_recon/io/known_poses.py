@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from lotus_recon.errors import InputError
+from lotus_recon.geometry.camera import is_resized
 from lotus_recon.io.cameras import PosedPhotos, SourceCamera, is_colmap_model, read_colmap_model
-from lotus_recon.io.images import Photo, read_info
-from lotus_recon.io.transforms import read_transforms
+from lotus_recon.io.images import Photo, PhotoInfo, read_info
+from lotus_recon.io.transforms import Frame, read_transforms
 from lotus_recon.types import SparsePoints
 
 log = logging.getLogger(__name__)
@@ -24,9 +25,11 @@ def read_known_poses(path: Path, photos: Sequence[Photo]) -> PosedPhotos:
     """Cameras and poses of ``photos`` from a COLMAP model (folder, bin or txt) or a nerfstudio transforms.json.
 
     COLMAP names are relative to the image root; the paths of transforms.json are relative to that file, their suffix
-    may be missing. A camera of another size than its photo is scaled when the ratio of the sides is exactly the same.
-    Photos without a pose are left out with a warning. Raises InputError for anything else that does not fit: poses of
-    photos that do not exist, missing keys, matrices that are not rigid, other sizes.
+    may be missing. Upper and lower case of suffixes need not agree. A camera of another size than its photo is scaled
+    when the ratio of the sides agrees to a pixel. Photos without a pose are left out with a warning.
+
+    Raises InputError for anything else that does not fit: poses of photos that do not exist, missing keys, matrices
+    that are not rigid, other sizes, photos that EXIF turns where the pose may be of the pixels before that.
     """
     given = _from_colmap(path, photos) if path.is_dir() else _from_transforms(path, photos)
     without = [photo.name for photo in photos if photo.name not in given.cam_from_world]
@@ -53,33 +56,64 @@ def _refuse_unknown(missing: Sequence[str], total: int, path: Path) -> None:
 def _from_colmap(path: Path, photos: Iterable[Photo]) -> PosedPhotos:
     folder = next((f for f in (path, path / "sparse" / "0", path / "sparse") if is_colmap_model(f)), path)
     given = read_colmap_model(folder)
-    known = {photo.name for photo in photos}
-    _refuse_unknown([name for name in given.names if name not in known], len(given.names), folder)
-    return given
+    of_name = _lookup((photo.name, photo) for photo in photos)
+    found = {name: photo.name for name in given.names if (photo := of_name(name)) is not None}
+    _refuse_unknown([name for name in given.names if name not in found], len(given.names), folder)
+    return given.renamed(found)
+
+
+def _lookup(photos: Iterable[tuple[str, Photo]]) -> Callable[[str], Photo | None]:
+    """Finds a photo by a name or path, exactly or with upper and lower case of the suffix exchanged (a.JPG, a.jpg)."""
+    exact = dict(photos)
+    any_case = {_lower_suffix(name): photo for name, photo in exact.items()}
+    return lambda name: exact.get(name) or any_case.get(_lower_suffix(name))
+
+
+def _lower_suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return stem + dot + suffix.lower()
 
 
 def _from_transforms(path: Path, photos: Sequence[Photo]) -> PosedPhotos:
+    cameras, poses = {}, {}
+    for photo, frame in sorted(_matched_frames(path, photos), key=lambda pair: pair[0].name):
+        # Where no size is given it is that of the photo as tools that ignore EXIF see it.
+        cameras[photo.name] = frame.camera(read_info(photo.path).stored_size)
+        poses[photo.name] = frame.cam_from_world
+    return PosedPhotos(cameras, poses, SparsePoints.empty())
+
+
+def masks_of_poses(path: Path, photos: Sequence[Photo]) -> dict[str, Path]:
+    """The masks that a transforms.json names for ``photos`` (black is not used), by name; none of a COLMAP model.
+
+    Raises InputError as ``read_known_poses`` does, and for a mask that does not exist.
+    """
+    masks = {}
+    for photo, frame in [] if path.is_dir() else _matched_frames(path, photos):
+        if frame.mask is not None:
+            if not frame.mask.is_file():
+                raise InputError(f"{frame.label}: mask_path {frame.mask} does not exist")
+            masks[photo.name] = frame.mask
+    return masks
+
+
+def _matched_frames(path: Path, photos: Sequence[Photo]) -> list[tuple[Photo, Frame]]:
     if not path.exists():
         raise InputError(f"poses {path} do not exist; allowed: a folder with a COLMAP model, or a transforms.json")
-    by_path = {photo.path.resolve(): photo for photo in photos}
-    by_stem = {resolved.with_suffix(""): photo for resolved, photo in by_path.items()}
+    by_stem = {photo.path.resolve().with_suffix(""): photo for photo in photos}
+    of_path = _lookup((str(photo.path.resolve()), photo) for photo in photos)
     frames = read_transforms(path)
     missing, found = [], {}
     for frame in frames:
-        photo = by_path.get(frame.path) or by_stem.get(frame.path)
+        photo = of_path(str(frame.path)) or by_stem.get(frame.path)
         if photo is None:
             missing.append(str(PurePosixPath(frame.path)))
         elif photo.name in found:
             raise InputError(f"{frame.label}: a second pose of photo {photo.name}")
         else:
-            found[photo.name] = (frame, photo)
+            found[photo.name] = (photo, frame)
     _refuse_unknown(missing, len(frames), path)
-    cameras, poses = {}, {}
-    for name, (frame, photo) in sorted(found.items()):
-        info = read_info(photo.path)
-        cameras[name] = frame.camera((info.width, info.height))
-        poses[name] = frame.cam_from_world
-    return PosedPhotos(cameras, poses, SparsePoints.empty())
+    return list(found.values())
 
 
 def _scaled(given: PosedPhotos, photos: Mapping[str, Photo], path: Path) -> PosedPhotos:
@@ -87,17 +121,26 @@ def _scaled(given: PosedPhotos, photos: Mapping[str, Photo], path: Path) -> Pose
     cameras, factors = {}, []
     for name, camera in given.cameras.items():
         info = read_info(photos[name].path)
-        cameras[name] = _fitted(camera, info.width, info.height, f"{path}: camera of {name!r}")
+        cameras[name] = _fitted(camera, info, f"{path}: camera of {name!r}")
         factors.append((info.width / camera.width, info.height / camera.height))
     by_view = np.array(factors).reshape(-1, 2)
     scaled = replace(given.points, obs_xy=given.points.obs_xy * by_view[given.points.obs_view])
     return PosedPhotos(cameras, given.cam_from_world, scaled)
 
 
-def _fitted(camera: SourceCamera, width: int, height: int, what: str) -> SourceCamera:
-    if camera.width * height == camera.height * width:
-        return camera.resized(width, height)
-    sizes = f"{what} is for {camera.width}x{camera.height} pixels, the photo has {width}x{height}"
-    if (camera.width, camera.height) == (height, width):
-        raise InputError(f"{sizes}: the photo is rotated by EXIF, which the camera ignores; store the photos upright")
-    raise InputError(f"{sizes}: the ratio of the sides must agree exactly")
+def _fitted(camera: SourceCamera, info: PhotoInfo, what: str) -> SourceCamera:
+    """The camera at the size of the photo, which must be the one it was made for: as wide, as high, and as turned."""
+    size = camera.width, camera.height
+    says_upright = size == info.size != info.stored_size
+    if info.orientation != 1 and is_resized(size, info.stored_size) and not says_upright:
+        raise InputError(
+            f"{what}: EXIF turns or mirrors the photo (orientation {info.orientation}), and camera and pose may be of "
+            "the pixels before or after that: take the tag away if they are of the pixels as stored, as COLMAP makes "
+            "them (exiftool -Orientation= PHOTO), or else store the photo upright (mogrify -auto-orient PHOTO)"
+        )
+    if is_resized(size, info.size):
+        return camera.resized(*info.size)
+    sizes = f"{what} is for {camera.width}x{camera.height} pixels, the photo has {info.width}x{info.height}"
+    if size == info.size[::-1]:
+        raise InputError(f"{sizes}: width and height are exchanged; give photos that are turned as the cameras are")
+    raise InputError(f"{sizes}: the ratio of the sides must agree, to a pixel")

@@ -6,6 +6,8 @@ pixel centre at 0.5). Intrinsics stand in a frame or, for all frames, on top; di
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +23,21 @@ from lotus_recon.outside import matrix, number, read_json, text, whole
 from lotus_recon.types import MAX_SIDE_PX, FloatArray, check_rigid
 from lotus_recon.workspace import write_json
 
+log = logging.getLogger(__name__)
+
 _OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 _FISHEYE = "OPENCV_FISHEYE"
+# Terms of a distortion that no camera here has; other tools write them, with different meanings.
+_FOREIGN_TERM = re.compile(r"k[5-9]|s[1-4]|b[12]|p[3-9]|tau_?[xy]|skew")
+# Keys that say nothing about cameras and poses, or are read elsewhere.
+_HARMLESS = frozenset(
+    {
+        "file_path", "transform_matrix", "mask_path", "w", "h", "fl_x", "fl_y", "cx", "cy", "k1", "k2", "k3", "k4",
+        "p1", "p2", "camera_model", "is_fisheye", "camera_angle_x", "camera_angle_y", "colmap_im_id", "sharpness",
+        "aabb_scale", "applied_transform", "applied_scale", "orientation_override", "auto_scale_poses_override",
+        "train_filenames", "val_filenames", "test_filenames", "frame_index", "time", "timestamp",
+    }
+)  # fmt: skip
 _CAMERA_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", _FISHEYE)
 
 
@@ -34,6 +49,7 @@ class Frame:
     intrinsics: Mapping[str, Any]  # keys of the frame over those on top
     cam_from_world: NDArray[np.float64]  # (4, 4), OpenCV axes
     label: str  # names file and frame in messages
+    mask: Path | None = None  # absolute and resolved; black is not used
 
     def camera(self, photo_size: tuple[int, int]) -> SourceCamera:
         """Camera of the frame; ``photo_size`` serves files that give a field of view and no size.
@@ -44,6 +60,7 @@ class Frame:
         model = str(self.intrinsics.get("camera_model", _FISHEYE if self.intrinsics.get("is_fisheye") else "OPENCV"))
         if model not in _CAMERA_MODELS:
             raise InputError(f"{self.label}: camera_model {model!r}; allowed: {', '.join(_CAMERA_MODELS)}")
+        self._refuse_foreign_terms(model)
         k1, k2, k3, k4, p1, p2 = (self._number(key, 0.0) for key in ("k1", "k2", "k3", "k4", "p1", "p2"))
         if model == _FISHEYE:
             return self._checked(_FISHEYE, width, height, [*pinhole, k1, k2, k3, k4])
@@ -58,14 +75,44 @@ class Frame:
         return self._checked("PINHOLE", width, height, pinhole)
 
     def _pinhole(self, photo_size: tuple[int, int]) -> tuple[float, ...]:
-        """width, height, fx, fy, cx, cy."""
-        if "fl_x" in self.intrinsics or "camera_angle_x" not in self.intrinsics:
-            return tuple(self._number(key) for key in ("w", "h", "fl_x", "fl_y", "cx", "cy"))
+        """width, height, fx, fy, cx, cy.
+
+        As in instant-ngp, fy is fx, the centre the middle and the size the photo's where they are missing.
+        """
         width, height = (self._number(key, size) for key, size in zip(("w", "h"), photo_size, strict=True))
-        focal_x = 0.5 * width / np.tan(0.5 * self._number("camera_angle_x"))
-        vertical = "camera_angle_y" in self.intrinsics
-        focal_y = 0.5 * height / np.tan(0.5 * self._number("camera_angle_y")) if vertical else focal_x
-        return width, height, focal_x, focal_y, self._number("cx", width / 2), self._number("cy", height / 2)
+        focals = self._focal("x", width), self._focal("y", height)
+        focal_x, focal_y = focals[0] or focals[1], focals[1] or focals[0]
+        if focal_x is None or focal_y is None:
+            raise InputError(
+                f"{self.label}: 'fl_x' is missing, neither in the frame nor on top, as is 'camera_angle_x'"
+            )
+        cx, cy = self._center("cx", "w", width), self._center("cy", "h", height)
+        return width, height, focal_x, focal_y, cx, cy
+
+    def _center(self, key: str, size_key: str, size: float) -> float:
+        center = self._number(key, size / 2)
+        if self.intrinsics.get(size_key) is None and not size / 4 < center < 3 * size / 4:
+            raise InputError(
+                f"{self.label}: {key!r} is {center:g}, far from the middle of the {size:g} pixels of its photo, and "
+                f"{size_key!r}, which says for what size it is, is missing"
+            )
+        return center
+
+    def _focal(self, axis: str, size: float) -> float | None:
+        if self.intrinsics.get(f"fl_{axis}") is not None:
+            return self._number(f"fl_{axis}")
+        if self.intrinsics.get(f"camera_angle_{axis}") is not None:
+            return float(0.5 * size / np.tan(0.5 * self._number(f"camera_angle_{axis}")))
+        return None
+
+    def _refuse_foreign_terms(self, model: str) -> None:
+        tangential = ("p1", "p2") if model == _FISHEYE else ()
+        for key in self.intrinsics:
+            if (key in tangential or _FOREIGN_TERM.fullmatch(key)) and self._number(key, 0.0) != 0:
+                raise InputError(
+                    f"{self.label}: {key} = {self.intrinsics[key]}: the camera model {model} has no such term; "
+                    "allowed: 0, or photos undistorted by the program that wrote the file"
+                )
 
     def _number(self, key: str, default: float | None = None) -> float:
         value = self.intrinsics.get(key, default)
@@ -88,7 +135,12 @@ def read_transforms(path: Path) -> list[Frame]:
     if not isinstance(frames, list) or not frames:
         raise InputError(f"poses {path}: 'frames' is missing or empty; needed: a list of frames")
     top = {key: value for key, value in content.items() if key != "frames"}
-    return [_frame(path, index, frame, top) for index, frame in enumerate(frames)]
+    found = [_frame(path, index, frame, top) for index, frame in enumerate(frames)]
+    unused = sorted({key for frame in found for key in frame.intrinsics} - _HARMLESS)
+    unused = [key for key in unused if not _FOREIGN_TERM.fullmatch(key)]
+    if unused:
+        log.warning("%s: these keys are not used: %s", path, ", ".join(unused))
+    return found
 
 
 def _frame(path: Path, index: int, values: Any, top: Mapping[str, Any]) -> Frame:
@@ -99,16 +151,23 @@ def _frame(path: Path, index: int, values: Any, top: Mapping[str, Any]) -> Frame
         if key not in values:
             raise InputError(f"{label} ({values.get('file_path', 'no file_path')}): {key!r} is missing")
     label += f" ({values['file_path']})"
-    # Windows tools write backslashes; no photo name has one elsewhere.
-    file_path = Path(text(values["file_path"], f"{label}: file_path").replace("\\", "/"))
+    mask = _resolved(path, values["mask_path"], f"{label}: mask_path") if values.get("mask_path") else None
+    pose = _cam_from_world(values["transform_matrix"], label)
+    photo = _resolved(path, values["file_path"], f"{label}: file_path")
+    return Frame(photo, {**top, **values}, pose, label, mask)
+
+
+def _resolved(path: Path, named: Any, where: str) -> Path:
+    """A path in the file, relative to it. Windows tools write backslashes; no photo name has one elsewhere."""
     try:
-        resolved = (path.parent / file_path).resolve()
+        return (path.parent / text(named, where).replace("\\", "/")).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle
-        raise InputError(f"{label}: file_path cannot be used: {error}") from None
-    return Frame(resolved, {**top, **values}, _cam_from_world(values["transform_matrix"], label), label)
+        raise InputError(f"{where} cannot be used: {error}") from None
 
 
 def _cam_from_world(given: Any, label: str) -> NDArray[np.float64]:
+    if isinstance(given, list) and len(given) == 3:
+        given = [*given, [0, 0, 0, 1]]
     world_from_gl = matrix(given, (4, 4), f"{label}: transform_matrix")
     check_rigid(world_from_gl, f"{label}: transform_matrix")
     # Written with few digits, the rotation is off by rounding: the nearest one keeps the camera centre in place.

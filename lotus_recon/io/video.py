@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.images import check_size, write_jpeg
+from lotus_recon.io.images import check_size, resize_rgb, write_jpeg
 from lotus_recon.progress import report
 
 _MEASURED_EDGE_PX = 320  # sharpness and motion are measured on frames of this longer edge
@@ -147,18 +147,29 @@ def _reduced_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _frames(path: Path) -> Iterator[NDArray[np.uint8]]:
-    """(H, W, 3) upright RGB of every frame. Raises InputError at the first that cannot be decoded."""
-    turns = _quarter_turns(path)
+    """(H, W, 3) upright RGB of every frame, with square pixels. Raises InputError at the first that fails to decode."""
+    turns, aspect = _turns_and_aspect(path)
     with _errors_named(path):
         for frame in iio.imiter(path, plugin="pyav", thread_type="FRAME"):
-            yield np.ascontiguousarray(np.rot90(frame, turns))
+            yield np.ascontiguousarray(np.rot90(_with_square_pixels(frame, aspect), turns))
 
 
-def _quarter_turns(path: Path) -> int:
-    """Counter-clockwise turns to display the frames; from PyAV, as imageio cannot read metadata of PyAV 19."""
+def _with_square_pixels(frame: NDArray[np.uint8], aspect: float) -> NDArray[np.uint8]:
+    """A frame whose pixels are ``aspect`` times as wide as high, stretched along its shorter pixel side."""
+    height, width = frame.shape[:2]
+    return resize_rgb(frame, round(width * max(1.0, aspect)), round(height * max(1.0, 1 / aspect)))
+
+
+def _turns_and_aspect(path: Path) -> tuple[int, float]:
+    """Counter-clockwise turns to display the frames, and width over height of a pixel.
+
+    From PyAV, as imageio cannot read metadata of PyAV 19.
+    """
     with _opened(path) as container:
-        first = next(container.decode(_video_stream(container, path)), None)
-        return 0 if first is None else round(first.rotation / 90)
+        stream = _video_stream(container, path)
+        aspect = float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
+        first = next(container.decode(stream), None)
+        return 0 if first is None else round(first.rotation / 90), aspect or 1.0
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ def _run(context: Context[PhotoJob], out_dir: Path) -> Prediction:
     assert prediction is not None, "photos are predicted in batches before this stage runs"
     if isinstance(prediction, ReconError):
         raise prediction
+    prediction = _masked(prediction, context.job)
     save_prediction(out_dir / PREDICTION_FILE, prediction)
     if prediction.depth is not None:
         write_png(out_dir / "depth.png", colorize_depth(prediction.depth))
@@ -35,6 +37,22 @@ def _run(context: Context[PhotoJob], out_dir: Path) -> Prediction:
         write_png(out_dir / "normals.png", colorize_normals(prediction.normals))
     context.keep(PHOTO_PREDICTION, prediction)
     return prediction
+
+
+def _masked(prediction: Prediction, job: PhotoJob) -> Prediction:
+    """The maps without the pixels that the mask of the photo leaves out. Raises InputError when that is all of them."""
+    from lotus_recon.errors import InputError
+
+    usable = job.usable
+    if usable is None:
+        return prediction
+    depth, normals = prediction.depth, prediction.normals
+    depth = depth and replace(depth, valid=depth.valid & usable)
+    normals = normals and replace(normals, valid=normals.valid & usable)
+    first = depth or normals
+    if first is None or not first.valid.any():
+        raise InputError(f"the mask of {job.label}, {job.mask}, leaves no pixel that has a value")
+    return replace(prediction, depth=depth, normals=normals)
 
 
 def _load(folder: Path) -> Prediction:
@@ -49,7 +67,8 @@ def _inputs(job: PhotoJob) -> dict[str, str]:
 
     config = options_of(job.config, PredictionConfig)
     model = model_fingerprint(config.model, model_options(config))
-    return {"photo": file_fingerprint(job.photo.path), "model": model}
+    files = {"photo": job.photo.path, "mask": job.mask}
+    return {**{name: file_fingerprint(path) for name, path in files.items() if path is not None}, "model": model}
 
 
 PHOTO_PREDICTION: StageSpec[PhotoJob, Prediction] = StageSpec(

@@ -29,9 +29,19 @@ from lotus_recon.texturing.config import PhotoTextureConfig, TextureConfig
 
 
 @dataclass(frozen=True)
+class SceneConfig(Options):
+    """What a scene is made from, beside its photos."""
+
+    # Folder with <view>.png for some or all photos, black where a photo is not to be used. None: masks/ in the photo
+    # folder, if it is there.
+    masks: Path | None = None
+
+
+@dataclass(frozen=True)
 class SingleViewConfig(Options):
     """Options of ``pipelines.single_view``."""
 
+    scene: SceneConfig = field(default_factory=SceneConfig)
     frames: FramesConfig = field(default_factory=FramesConfig)
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
@@ -41,15 +51,6 @@ class SingleViewConfig(Options):
     maps: MapFilesConfig = field(default_factory=MapFilesConfig)
     texture: PhotoTextureConfig = field(default_factory=PhotoTextureConfig)
     runtime: Runtime = field(default_factory=Runtime)
-
-
-@dataclass(frozen=True)
-class SceneConfig(Options):
-    """What a scene is made from, beside its photos."""
-
-    # Folder with <view>.png for some or all photos, black where a photo is not to be used. None: masks/ in the photo
-    # folder, if it is there.
-    masks: Path | None = None
 
 
 @dataclass(frozen=True)

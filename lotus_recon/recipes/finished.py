@@ -10,6 +10,7 @@ from lotus_recon.recipes.config import SceneConfig
 from lotus_recon.recipes.output_folder import owner_of
 from lotus_recon.recipes.table import multi_view_config
 from lotus_recon.scene_job import SceneJob
+from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.stages import options_of
 from lotus_recon.workspace import Workspace
 
@@ -24,4 +25,5 @@ def finished_job(out: Path) -> SceneJob:
         what = "does not exist" if not out.exists() else "is not an output folder (--out) of pipelines.multi_view"
         raise InputError(f"{out} {what}")
     config = load_config(multi_view_config(), file)
-    return SceneJob(Path(source), out, config, options_of(config, SceneConfig).masks)
+    masks, poses = options_of(config, SceneConfig).masks, options_of(config, SfmConfig).poses
+    return SceneJob(Path(source), out, config, masks, poses)

@@ -58,7 +58,7 @@ def _warn_of_unused(job: SceneJob) -> None:
 
 def scene_job(source: Path, config: MultiViewConfig, out: Path) -> SceneJob:
     """The job of input that was checked before."""
-    return SceneJob(source, out, config, options_of(config, SceneConfig).masks)
+    return SceneJob(source, out, config, options_of(config, SceneConfig).masks, options_of(config, SfmConfig).poses)
 
 
 def run_job(

@@ -17,7 +17,7 @@ from lotus_recon.frames.config import FRAMES_FOLDER, FramesConfig
 from lotus_recon.frames.spec import FRAMES
 from lotus_recon.io.images import Photo, expand_photos
 from lotus_recon.io.intrinsics import GivenIntrinsics
-from lotus_recon.models.base import Model, resolve_device
+from lotus_recon.models.base import Model, expect_photos, resolve_device
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.photo_spec import PHOTO_PREDICTION
 from lotus_recon.models.precomputed import PrecomputedModel
@@ -26,7 +26,7 @@ from lotus_recon.models.registry import options_of as model_options
 from lotus_recon.photo_job import PhotoJob
 from lotus_recon.progress import track
 from lotus_recon.recipes.base import Begin, Done, Plan, Selection, Source, StageRun, Step, run_id
-from lotus_recon.recipes.config import SingleViewConfig
+from lotus_recon.recipes.config import SceneConfig, SingleViewConfig
 from lotus_recon.recipes.engine import (
     check_only,
     check_stage_names,
@@ -85,11 +85,14 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     prediction, lens = options_of(config, PredictionConfig), options_of(config, CameraConfig)
     runtime = options_of(config, Runtime)
     written = [*(photo.stem for photo in photos), *OWN_FILES]
-    check_apart(out, written, {"--predictions": prediction.predictions, "--intrinsics": lens.intrinsics})
+    check_apart(out, written, {f"--{option}": path for option, path in SingleView().given_paths(config).items()})
     GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)  # refuses what cannot be
     check_model(prediction.model, runtime.device, runtime.dtype, options=model_options(prediction))
     longer_edge = 0 if prediction.model == PrecomputedModel.name else options_of(config, OutputConfig).max_size
-    jobs = tuple(PhotoJob(photo, config, longer_edge) for photo in photos)
+    masks = options_of(config, SceneConfig).masks
+    if masks is not None and not masks.is_dir():
+        raise InputError(f"masks folder {masks} does not exist")
+    jobs = tuple(PhotoJob(photo, config, longer_edge, masks_folder=masks) for photo in photos)
     check_stages(SINGLE_VIEW, jobs[0])  # the options are those of every photo
     resolve_device(runtime.device)
     fetch_model(prediction.model, model_options(prediction))
@@ -140,7 +143,7 @@ def due_stages(
     due, outcomes = {}, []
     for photo in job.photos:
         try:
-            _ = photo.info  # raises for a photo that cannot even be opened
+            _ = photo.info, photo.mask  # raises for a photo that cannot even be opened, or whose mask does not fit
             missing = missing_stages(workspace, SINGLE_VIEW, photo)
         except ReconError as error:
             outcomes.append(_failed(photo.photo, error))
@@ -192,7 +195,8 @@ def _predicted(photos: Sequence[PhotoJob], config: SingleViewConfig) -> Iterator
     if not photos:
         return
     options, runtime = options_of(config, PredictionConfig), options_of(config, Runtime)
-    model = make_model(options.model, model_options(options), runtime.device, runtime.dtype)
+    model = make_model(options.model, model_options(options, runtime), runtime.device, runtime.dtype)
+    expect_photos(model, len(photos))
     size = model.batch_size
     batches = [photos[start : start + size] for start in range(0, len(photos), size)]
     for batch in in_threads(_read, batches, 1):
@@ -228,6 +232,7 @@ def _predictions(photos: Sequence[PhotoJob], model: Model, seed: int) -> list[Pr
 _PLACES: Mapping[str, tuple[str, str]] = {
     "predictions": ("prediction", "predictions"),
     "intrinsics": ("camera", "intrinsics"),
+    "masks": ("scene", "masks"),
     "model": ("prediction", "model"),
     "max_frames": ("frames", "max_frames"),
     "frame_motion": ("frames", "frame_motion"),
@@ -255,6 +260,7 @@ class SingleView:
         return {
             "predictions": options_of(config, PredictionConfig).predictions,
             "intrinsics": options_of(config, CameraConfig).intrinsics,
+            "masks": options_of(config, SceneConfig).masks,
         }
 
     def check(self, source: Source, config: Any, selection: Selection) -> None:

@@ -64,6 +64,10 @@ class SfmConfig(Options):
     # incremental: photo by photo; global: all at once, faster for hundreds of photos.
     mapper: Literal["incremental", "global"] = "incremental"
 
+    # Photos that match in separate groups: the name of a photo of the group to reconstruct, or a pattern of such names
+    # ('b_*'). None: the group of which most photos can be registered, with a warning that names the others.
+    component: str | None = None
+
     # Given poses: a folder with a COLMAP model (bin or txt) or a nerfstudio transforms.json. Never changed.
     poses: Path | None = None
     # Unit of the given poses; m: metres, which makes depth and mesh metric.

@@ -13,6 +13,7 @@ did move. A model is kept when it has more images than those before. The global 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import PIL.Image  # noqa: F401  must come before pycolmap
@@ -21,8 +22,20 @@ import pycolmap
 from lotus_recon.errors import SfmError
 from lotus_recon.io.cameras import PosedPhotos
 from lotus_recon.sfm.bundle_adjustment import refine
-from lotus_recon.sfm.diagnosis import has_baseline, isolated, some, why_no_model
+from lotus_recon.sfm.diagnosis import (
+    component_names,
+    components,
+    group_name,
+    has_baseline,
+    isolated,
+    some,
+    turned_on_the_spot,
+    why_no_depth,
+    why_no_model,
+)
+from lotus_recon.sfm.images import SfmImage
 from lotus_recon.sfm.job import Job, Matched, Solution, fill_database, in_source_pixels
+from lotus_recon.sfm.judgement import component_images, doubts_of
 from lotus_recon.sfm.mapping import Settings, is_sound, map_photos
 from lotus_recon.sfm.matching import MatchStatistics
 
@@ -50,18 +63,26 @@ _MOST_RELAXED = Settings(
 def solve_from_scratch(job: Job) -> Solution:
     """Cameras, poses and points of the photos, and figures for the report.
 
-    Raises SfmError, which says why and what to try, when fewer than ``min_registered`` photos are registered.
+    Raises SfmError, which says why and what to try, when fewer than ``min_registered`` photos are registered or all
+    were taken from one point, and InputError for a component that there is not.
     """
     best = _with_fallbacks(job)
     registered = _registered(best.model)
     if best.model is None or registered < max(2, job.config.advanced.min_registered):
         raise SfmError(why_no_model(job.names, best.matched.statistics, registered))
+    statistics = best.matched.statistics.within(number - 1 for number in best.model.reg_image_ids())
+    _refuse_turned(job, statistics)
     fixed = {image.camera_number for image in job.images if image.prior.fixed}
     refined = refine(best.model, fixed, job.config, job.runtime)
     if not is_sound(refined.model):
         raise SfmError(why_no_model(job.names, best.matched.statistics))
     photos = in_source_pixels(refined.model, job.images, best.matched.colors)
-    _warn_of_unregistered(job, photos, best.matched.statistics)
+    doubts = [
+        *doubts_of(refined.model, job.images, best.matched.statistics.within(n - 1 for n in numbers)),
+        *_unregistered(job, photos, best),
+    ]
+    for doubt in doubts:
+        log.warning("%s", doubt)
     if best.settings not in (_NORMAL.name, _RELAXED.name):
         log.warning(
             "the photos were registered only with fallback settings %r (few matches, or small angles): their poses may "
@@ -72,6 +93,8 @@ def solve_from_scratch(job: Job) -> Solution:
         **best.matched.figures(job),
         "mapper": job.config.mapper,
         "settings": best.settings,
+        "doubts": doubts,
+        "components": components(job.names, best.matched.statistics),
         "refined_intrinsics": {str(camera): what for camera, what in sorted(refined.intrinsics.items())},
         "median_error_before_refinement_px": refined.error_before_px,
         "median_error_after_refinement_px": refined.error_after_px,
@@ -89,22 +112,32 @@ class _Attempt:
 def _with_fallbacks(job: Job) -> _Attempt:
     """The best model over the normal and the fallback settings."""
     matched = fill_database(job)
+    images = component_images(job.images, matched.statistics, job.config.component)
+    _refuse_turned(job, matched.statistics.within(image.number - 1 for image in images))
     best = _Attempt(None, "", matched)
     for settings in (_NORMAL,) if job.config.mapper == "global" else (_NORMAL, _RELAXED, _MOST_RELAXED):
-        best = _better(best, _attempt(job, settings, matched))
-        if _enough(_registered(best.model), matched.statistics):
+        best = _better(best, _attempt(job, images, settings, matched))
+        if _enough(_registered(best.model), matched.statistics, len(images)):
             break
-    if _registered(best.model) < len(job.images) / 2 and has_baseline(matched.statistics):
-        log.warning(
-            "only %d of %d photos are registered: finding more features", _registered(best.model), len(job.images)
-        )
-        best = _better(best, _attempt(job, _MOST_RELAXED, fill_database(job, more_features=True), "more features"))
+    if _registered(best.model) < len(images) / 2 and has_baseline(matched.statistics):
+        log.warning("only %d of %d photos are registered: finding more features", _registered(best.model), len(images))
+        more = fill_database(job, more_features=True)
+        images = component_images(job.images, more.statistics, job.config.component)
+        best = _better(best, _attempt(job, images, _MOST_RELAXED, more, "more features"))
     return best
 
 
-def _attempt(job: Job, settings: Settings, matched: Matched, name: str | None = None) -> _Attempt:
-    model = map_photos(job.images, matched.folder.database, settings, job.config, job.runtime)
-    log.info("settings %r: %d of %d photos registered", name or settings.name, _registered(model), len(job.images))
+def _refuse_turned(job: Job, statistics: MatchStatistics) -> None:
+    """Raise SfmError when the matches are those of a camera that did not move: a model of them would be noise."""
+    if turned_on_the_spot(statistics):
+        raise SfmError(why_no_depth(job.names, statistics))
+
+
+def _attempt(
+    job: Job, images: Sequence[SfmImage], settings: Settings, matched: Matched, name: str | None = None
+) -> _Attempt:
+    model = map_photos(images, matched.folder.database, settings, job.config, job.runtime)
+    log.info("settings %r: %d of %d photos registered", name or settings.name, _registered(model), len(images))
     return _Attempt(model, name or settings.name, matched)
 
 
@@ -116,17 +149,28 @@ def _registered(model: pycolmap.Reconstruction | None) -> int:
     return 0 if model is None else int(model.num_reg_images())
 
 
-def _enough(registered: int, statistics: MatchStatistics) -> bool:
-    """Whether a model is so complete that fallback settings need not be tried."""
-    connected = len(statistics.groups()[0])
+def _enough(registered: int, statistics: MatchStatistics, images: int) -> bool:
+    """Whether a model of so many ``images`` is so complete that fallback settings need not be tried."""
+    connected = min(images, len(statistics.groups()[0]))
     if connected == 1:
         return True
     return registered >= (connected if connected < 20 else _ENOUGH * connected)
 
 
-def _warn_of_unregistered(job: Job, photos: PosedPhotos, statistics: MatchStatistics) -> None:
-    missing = [name for name in job.names if name not in photos.cameras]
+def _unregistered(job: Job, photos: PosedPhotos, best: _Attempt) -> list[str]:
+    """What to say of the photos that are not in the model."""
+    missing = {name for name in job.names if name not in photos.cameras}
+    groups = components(job.names, best.matched.statistics)
+    others = [group for group in groups if missing.issuperset(group)]
+    told = []
+    if others:
+        told.append(
+            f"the photos are {len(groups)} groups that no matches connect: {component_names(groups)}; one is "
+            f"reconstructed, with {len(photos.names)} photos; for another, --component '{group_name(others[0])}'"
+        )
+        missing -= {name for group in others for name in group}
     if missing:
-        alone = set(isolated(job.names, statistics)) & set(missing)
+        alone = set(isolated(job.names, best.matched.statistics)) & missing
         why = f"; {len(alone)} of them do not match the others" if alone else ""
-        log.warning("%d of %d photos could not be registered: %s%s", len(missing), len(job.names), some(missing), why)
+        told.append(f"{len(missing)} of {len(job.names)} photos could not be registered: {some(sorted(missing))}{why}")
+    return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,8 @@ from lotus_recon.io.images import Photo, PhotoInfo, read_info
 from lotus_recon.io.intrinsics import GivenIntrinsics, camera_of_photo, check_same_ratio, intrinsics_from_json
 from lotus_recon.outside import read_json
 from lotus_recon.sfm.config import SfmConfig
+
+log = logging.getLogger(__name__)
 
 # Without any knowledge a lens of 45 degrees along the longer edge is assumed, as COLMAP does.
 _DEFAULT_FOCAL_FACTOR = 1.2
@@ -55,13 +58,22 @@ def images_with_priors(photos: Sequence[Photo], config: SfmConfig) -> list[SfmIm
     """
     numbers: dict[tuple[object, ...], tuple[int, CameraPrior]] = {}
     images: list[SfmImage] = []
+    doubted: dict[tuple[str, ...], list[str]] = {}
     for number, photo in enumerate(sorted(photos, key=lambda photo: photo.name), 1):
         info = read_info(photo.path)
         key = _sharing_key(photo, info, config)
         if key not in numbers:
             numbers[key] = (len(numbers) + 1, camera_prior(info, config))
         images.append(SfmImage(number, photo, info.width, info.height, *numbers[key]))
+        if info.doubts and _given(config).is_silent:
+            doubted.setdefault(info.doubts, []).append(photo.name)
+    for doubts, names in doubted.items():
+        log.warning("focal length of %d photos (%s, ...): %s", len(names), names[0], "; ".join(doubts))
     return images
+
+
+def _given(config: SfmConfig) -> GivenIntrinsics:
+    return GivenIntrinsics(config.intrinsics, config.focal_px, config.focal_35mm, config.fov_deg)
 
 
 def _sharing_key(photo: Photo, info: PhotoInfo, config: SfmConfig) -> tuple[object, ...]:
@@ -85,8 +97,8 @@ def camera_prior(info: PhotoInfo, config: SfmConfig) -> CameraPrior:
     width, height = fit_longer_edge(info.width, info.height, config.sfm_max_size)
     if config.intrinsics is not None:
         return CameraPrior(_given_camera(config.intrinsics, info).resized(width, height), has_prior=True, fixed=True)
-    given = GivenIntrinsics(None, config.focal_px, config.focal_35mm, config.fov_deg)
-    known = any(value is not None for value in (config.focal_px, config.focal_35mm, config.fov_deg, info.focal_35mm))
+    given = _given(config)
+    known = not given.is_silent or info.focal_35mm is not None
     # Mapping refines one focal length in most models; the working size may change the ratio by half a pixel.
     if known:
         camera, _ = camera_of_photo(info, given, width, height)

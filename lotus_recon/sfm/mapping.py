@@ -17,7 +17,7 @@ import pycolmap
 from lotus_recon.config import Runtime
 from lotus_recon.progress import report
 from lotus_recon.sfm.config import SfmConfig
-from lotus_recon.sfm.database import TEMPORARY
+from lotus_recon.sfm.database import TEMPORARY, working_name
 from lotus_recon.sfm.features import thread_count
 from lotus_recon.sfm.images import SfmImage
 
@@ -40,12 +40,15 @@ class Settings:
 def map_photos(
     images: Sequence[SfmImage], database_path: Path, settings: Settings, config: SfmConfig, runtime: Runtime
 ) -> pycolmap.Reconstruction | None:
-    """The sound model with most photos found with ``settings``, or None. (The global mapper ignores them.)"""
+    """The sound model of ``images`` with most photos found with ``settings``, or None.
+
+    The database may hold more images. The global mapper ignores the settings.
+    """
     pycolmap.set_random_seed(runtime.seed)
     with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=TEMPORARY) as folder:
         if config.mapper == "global":
             fixed = all(image.prior.fixed for image in images)
-            models = _map_globally(database_path, Path(folder), fixed, runtime)
+            models = _map_globally(images, database_path, Path(folder), fixed, runtime)
         else:
             models = _map_incrementally(images, database_path, Path(folder), settings, runtime)
     sound = [model for _, model in sorted(models.items()) if is_sound(model)]
@@ -56,6 +59,7 @@ def _map_incrementally(
     images: Sequence[SfmImage], database_path: Path, folder: Path, settings: Settings, runtime: Runtime
 ) -> dict[int, pycolmap.Reconstruction]:
     options = pycolmap.IncrementalPipelineOptions()
+    options.image_names = [working_name(image) for image in images]
     options.min_model_size = 2
     options.extract_colors = False
     options.num_threads = thread_count(runtime)
@@ -75,7 +79,7 @@ def _map_incrementally(
 
 
 def _map_globally(
-    database_path: Path, folder: Path, fixed: bool, runtime: Runtime
+    images: Sequence[SfmImage], database_path: Path, folder: Path, fixed: bool, runtime: Runtime
 ) -> dict[int, pycolmap.Reconstruction]:
     """GLOMAP: Pan et al., "Global structure-from-motion revisited", ECCV 2024. ``fixed`` keeps the cameras as given.
 
@@ -88,6 +92,7 @@ def _map_globally(
         calibration.random_seed = runtime.seed
         pycolmap.calibrate_view_graph(str(copy), calibration)
     options = pycolmap.GlobalPipelineOptions()
+    options.image_names = [working_name(image) for image in images]
     options.num_threads = options.mapper.num_threads = thread_count(runtime)
     options.random_seed = options.mapper.random_seed = runtime.seed
     options.mapper.global_positioning.random_seed = options.mapper.rotation_averaging.random_seed = runtime.seed

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import PIL.Image  # noqa: F401  must come before pycolmap
 import pycolmap
+from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -17,7 +20,10 @@ from lotus_recon.config import Runtime
 from lotus_recon.progress import report
 from lotus_recon.sfm.database import TEMPORARY, FeatureFolder, working_name
 from lotus_recon.sfm.features import thread_count
+from lotus_recon.sfm.images import SfmImage
 from lotus_recon.sfm.pairs import Pairs
+from lotus_recon.sfm.rotation import RotationFit, fit_rotations
+from lotus_recon.types import FloatArray
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +33,8 @@ log = logging.getLogger(__name__)
 _TILE = 8
 _CONFIGURATIONS = pycolmap.TwoViewGeometryConfiguration
 _NO_BASELINE = (int(_CONFIGURATIONS.PLANAR_OR_PANORAMIC), int(_CONFIGURATIONS.PANORAMIC))
+_SAMPLED = 200  # matches of a pair, or some more, that stand for all
+_WATERMARK = int(_CONFIGURATIONS.WATERMARK)
 
 
 def match(folder: FeatureFolder, pairs: Pairs, runtime: Runtime, guided: bool = False) -> None:
@@ -71,11 +79,41 @@ class MatchStatistics:
     inliers: dict[tuple[int, int], int]  # verified matches of each pair that has any
     no_baseline: frozenset[tuple[int, int]]  # pairs that one homography explains: rotation only, or one plane
     movement: float  # median shift of verified matches, in longer edges of the photo
+    watermarks: frozenset[tuple[int, int]] = frozenset()  # pairs that agree along the border only: a stamp, not a place
+    # Positions (N, 2) of some of the verified matches in both images of a place, from the centre, in longer edges.
+    matches: Mapping[tuple[int, int], tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+
+    def within(self, members: Iterable[int]) -> MatchStatistics:
+        """The same of the pairs among some of the images only."""
+        kept = set(members)
+        pairs = {pair for pair in self.inliers if kept.issuperset(pair)}
+        return replace(
+            self,
+            inliers={pair: count for pair, count in self.inliers.items() if pair in pairs},
+            no_baseline=self.no_baseline & pairs,
+            watermarks=self.watermarks & pairs,
+            matches={pair: xy for pair, xy in self.matches.items() if pair in pairs},
+        )
+
+    @functools.cached_property
+    def rotation(self) -> RotationFit | None:
+        """What rotations about one point leave of the matches; None without any."""
+        return fit_rotations(list(self.matches.values()))
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """The pairs that show one place, as far as features tell."""
+        return [pair for pair in self.inliers if pair not in self.watermarks]
+
+    @property
+    def flat_share(self) -> float:
+        """Share of these pairs that one homography explains."""
+        return sum(pair in self.no_baseline for pair in self.places) / max(1, len(self.places))
 
     def groups(self) -> list[list[int]]:
         """Images connected by matches, the largest group first; an image without any is a group of its own."""
         count = len(self.features)
-        rows, cols = np.array(list(self.inliers), np.int64).reshape(-1, 2).T
+        rows, cols = np.array(self.places, np.int64).reshape(-1, 2).T
         graph = coo_matrix((np.ones(len(rows)), (rows, cols)), (count, count))
         _, label = connected_components(graph, directed=False)
         members = [np.flatnonzero(label == value).tolist() for value in np.unique(label)]
@@ -88,18 +126,26 @@ def match_statistics(folder: FeatureFolder) -> MatchStatistics:
     database = pycolmap.Database.open(str(folder.database))
     features = tuple(database.num_keypoints_for_image(image.number) for image in images)
     keypoints = {image.number: database.read_keypoints(image.number)[:, :2] for image in images}
-    inliers, no_baseline, shifts = {}, set(), []
+    inliers, of_kind, shifts, sampled = {}, {}, [], {}
     for pair_id, geometry in zip(*database.read_two_view_geometries(), strict=True):
         first, second = pycolmap.pair_id_to_image_pair(pair_id)
         matches = geometry.inlier_matches
         if len(matches) == 0:
             continue
         pair = (first - 1, second - 1)
-        inliers[pair] = len(matches)
-        if int(geometry.config) in _NO_BASELINE:
-            no_baseline.add(pair)
-        shift = keypoints[first][matches[:, 0]] - keypoints[second][matches[:, 1]]
-        shifts.append(np.median(np.linalg.norm(shift, axis=1)) / max(images[first - 1].working_size))
+        inliers[pair], of_kind[pair] = len(matches), int(geometry.config)
+        xy = keypoints[first][matches[:, 0]], keypoints[second][matches[:, 1]]
+        shifts.append(np.median(np.linalg.norm(xy[0] - xy[1], axis=1)) / max(images[first - 1].working_size))
+        if of_kind[pair] != _WATERMARK:
+            step = max(1, len(matches) // _SAMPLED)
+            sampled[pair] = _centered(xy[0][::step], images[first - 1]), _centered(xy[1][::step], images[second - 1])
     database.close()
+    no_baseline = frozenset(pair for pair, kind in of_kind.items() if kind in _NO_BASELINE)
+    watermarks = frozenset(pair for pair, kind in of_kind.items() if kind == _WATERMARK)
     movement = float(np.median(shifts)) if shifts else 0.0
-    return MatchStatistics(features, inliers, frozenset(no_baseline), movement)
+    return MatchStatistics(features, inliers, no_baseline, movement, watermarks, sampled)
+
+
+def _centered(xy: FloatArray, image: SfmImage) -> NDArray[np.float64]:
+    """(N, 2) working pixels (N, 2) from the middle of an image, in longer edges."""
+    return np.asarray((xy - np.array(image.working_size) / 2) / max(image.working_size), np.float64)

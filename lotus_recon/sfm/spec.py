@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from lotus_recon.stages import Context, Needs, StageSpec, options_of
 from lotus_recon.workspace import file_fingerprint, files_fingerprint
 
 if TYPE_CHECKING:
+    from lotus_recon.io.images import Photo
     from lotus_recon.scene_job import SceneJob
     from lotus_recon.sfm.images_stage import ImagesResult
     from lotus_recon.sfm.stage import SfmResult
@@ -78,10 +79,22 @@ def _check_sfm(job: SceneJob) -> None:
     if wanted > len(photos):
         raise InputError(f"sfm.advanced.min_registered {wanted}: there are only {len(photos)} photos")
     matcher_for(len(photos), config)
+    _check_component(config, photos)
     if config.pairs is not None:
         read_pairs(config.pairs, [photo.name for photo in photos])
     if config.poses is not None:
         read_known_poses(config.poses, photos)
+
+
+def _check_component(config: SfmConfig, photos: Sequence[Photo]) -> None:
+    if config.component is None:
+        return
+    from lotus_recon.sfm.judgement import fits
+
+    if config.poses is not None:
+        raise InputError("--component chooses among photos without poses; it cannot be used with --poses")
+    if not any(fits(photo.name, config.component) for photo in photos):
+        raise InputError(f"--component {config.component!r} fits the name of no photo (such as {photos[0].name!r})")
 
 
 SFM: StageSpec[SceneJob, SfmResult] = StageSpec(

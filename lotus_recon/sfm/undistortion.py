@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import cv2
@@ -11,21 +12,27 @@ import pycolmap
 from numpy.typing import NDArray
 
 from lotus_recon.errors import SfmError
-from lotus_recon.geometry.camera import fit_longer_edge, project
+from lotus_recon.geometry.camera import fit_longer_edge, pixel_centers, project
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.cameras import PosedPhotos, SourceCamera
 from lotus_recon.io.images import resize_rgb
 from lotus_recon.types import BoolArray, Camera, FloatArray, Scene, SparsePoints, View
 
-_CROP_STEP = 0.995  # factor on the field of view while blank pixels are left
-_CROP_TRIALS = 60
+log = logging.getLogger(__name__)
+
+_LEAST_SHARE = 0.2  # of the view that the border of the photo allows: less is no lens but a wrong calibration
+_CROP_PRECISION = 0.5**9  # of the view
+_WIDEST = 2.0  # width and height of the largest view over those of the photo, as in COLMAP
+_FOLD_GRID = 48  # places along each side of a view where the distortion is looked at
+_FOLD_STEP = 1e-5  # of the derivatives, in tangents of angles
 _LEAST_SIDE_PX = 16
 
 
 def pinhole_camera(source: SourceCamera, max_size: int) -> Camera:
     """The largest pinhole camera all of whose pixels the photo holds, its longer edge at most ``max_size`` (0: any).
 
-    Raises SfmError when the distortion leaves no such camera (a wrong calibration, or a lens beyond 180 degrees).
+    It ends where the distortion model folds back, and a warning says so. Raises SfmError when the distortion leaves no
+    such camera (a wrong calibration, or a lens beyond 180 degrees).
     """
     if source.is_pinhole:
         fx, fy, cx, cy = source.with_two_focals().params[:4]
@@ -36,35 +43,90 @@ def pinhole_camera(source: SourceCamera, max_size: int) -> Camera:
 
 
 def _without_blank_pixels(source: SourceCamera) -> Camera:
+    """The largest view, as wide over high as COLMAP makes it, inside the photo and where the lens model is one-to-one.
+
+    COLMAP looks at the middle and the corners of the border; a strong lens can still leave blank pixels between. And it
+    inverts the model at the border of the photo, where a polynomial may have turned back already.
+    """
     options = pycolmap.UndistortCameraOptions()
     options.blank_pixels = 0.0
     flat = pycolmap.undistort_camera(options, source.to_colmap())
     camera = Camera(flat.width, flat.height, *(float(p) for p in flat.params))
-    # COLMAP looks at the middle and the corners of the border; a strong lens can still leave blank pixels between.
-    for _ in range(_CROP_TRIALS):
-        if _holds_border(source, camera):
-            return camera
-        camera = _cropped(camera)
-    raise SfmError(
-        f"the estimated distortion {source.model} {source.params} of a {source.width}x{source.height} photo cannot be "
-        "removed; try another --camera-model (OPENCV_FISHEYE for a fisheye lens) or give --intrinsics"
-    )
+    folds = not is_one_to_one(source, camera)
+    if folds:
+        fx, fy, cx, cy = source.with_two_focals().params[:4]
+        full = Camera(source.width, source.height, fx, fy, cx, cy)
+        camera = _cropped(full, _WIDEST)
+    cropped = _largest_usable(source, camera)
+    if cropped is None:
+        raise SfmError(
+            f"the estimated distortion {source.model} {source.params} of a {source.width}x{source.height} photo cannot "
+            "be removed; try another --camera-model (OPENCV_FISHEYE for a fisheye lens) or give --intrinsics"
+        )
+    if folds:
+        log.warning(
+            "the lens model %s %s holds as far as its distortion grows outwards, not to the corners of the photo: the "
+            "undistorted view is limited to that part, %.0f degrees wide",
+            source.model,
+            tuple(round(p, 4) for p in source.params),
+            cropped.fov_deg[0],
+        )
+    return cropped
 
 
-def _holds_border(source: SourceCamera, camera: Camera) -> bool:
+def _largest_usable(source: SourceCamera, camera: Camera) -> Camera | None:
+    """``camera`` cropped as little as possible, about its middle, to what ``source`` sees; None where that is nothing.
+
+    By bisection: what lies inside a usable view is usable.
+    """
+    if _is_usable(source, camera):
+        return camera
+    low, high = _LEAST_SHARE, 1.0
+    if not _is_usable(source, _cropped(camera, low)):
+        return None
+    while high - low > _CROP_PRECISION:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _is_usable(source, _cropped(camera, middle)) else (low, middle)
+    return _cropped(camera, low)
+
+
+def _is_usable(source: SourceCamera, camera: Camera) -> bool:
     """Whether every border pixel of ``camera`` lies inside the photo (half a pixel over the edge is a rounding)."""
     if min(camera.size) < _LEAST_SIDE_PX:
         return False
-    xy = source.xy_of(camera)
-    border = np.concatenate([xy[0], xy[-1], xy[:, 0], xy[:, -1]])
-    inside = (border >= -0.5) & (border <= np.array([source.width, source.height]) + 0.5)
-    return bool(inside.all())
+    centers = pixel_centers(camera.height, camera.width)
+    border = np.concatenate([centers[0], centers[-1], centers[:, 0], centers[:, -1]])
+    xy = source.pixels_of(_tangents(border, camera))
+    inside = (xy >= -0.5) & (xy <= np.array([source.width, source.height]) + 0.5)
+    return bool(inside.all()) and is_one_to_one(source, camera)
 
 
-def _cropped(camera: Camera) -> Camera:
-    width, height = int(camera.width * _CROP_STEP), int(camera.height * _CROP_STEP)
+def _tangents(xy: FloatArray, camera: Camera) -> NDArray[np.float64]:
+    """(N, 2) x and y over z of the rays of pixels (N, 2)."""
+    return (np.asarray(xy, np.float64) - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
+
+
+def is_one_to_one(source: SourceCamera, camera: Camera) -> bool:
+    """Whether no two pixels of the undistorted ``camera`` look at one pixel of the photo.
+
+    A distortion polynomial that stops growing folds the photo over: its Jacobian determinant, positive on the optical
+    axis, changes sign there, so it must be positive all over the view.
+    """
+    u, v = np.meshgrid(np.linspace(0, camera.width, _FOLD_GRID), np.linspace(0, camera.height, _FOLD_GRID))
+    tangents = _tangents(np.stack([u, v], axis=-1).reshape(-1, 2), camera)
+    step = _FOLD_STEP * (1 + np.abs(tangents).max())
+    along_u, along_v = (
+        source.pixels_of(tangents + offset) - source.pixels_of(tangents - offset) for offset in np.diag([step, step])
+    )
+    determinant = along_u[:, 0] * along_v[:, 1] - along_u[:, 1] * along_v[:, 0]
+    return bool((determinant > 0).all())  # False for NaN: rays that the model does not see
+
+
+def _cropped(camera: Camera, share: float) -> Camera:
+    """The middle ``share`` of each side of a view (more than 1: the view enlarged)."""
+    width, height = max(1, int(camera.width * share)), max(1, int(camera.height * share))
     left, top = (camera.width - width) / 2, (camera.height - height) / 2
-    return replace(camera, width=max(1, width), height=max(1, height), cx=camera.cx - left, cy=camera.cy - top)
+    return replace(camera, width=width, height=height, cx=camera.cx - left, cy=camera.cy - top)
 
 
 def is_identity(source: SourceCamera, camera: Camera) -> bool:

@@ -277,3 +277,24 @@ def test_resize_averages_to_shrink(picture: NDArray[np.uint8]) -> None:
     assert np.abs(half - expected).max() <= 0.5
     assert resize_rgb(picture, 32, 24) is picture
     assert resize_rgb(picture, 64, 48).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_fewer_bits_in_a_sixteen_bit_file(
+    tmp_path: Path, picture: NDArray[np.uint8], bits: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    most = 2**bits - 1
+    values = np.round(picture / 255 * most).astype(np.uint16)
+    values[0, 0] = most
+    expected = picture.copy()
+    expected[0, 0] = 255
+    write_png(tmp_path / "rgb.png", values)
+    write_png(tmp_path / "grey.png", values[..., 0])
+    cv2.imwrite(str(tmp_path / "rgb.tif"), values[..., ::-1])
+    cv2.imwrite(str(tmp_path / "grey.tif"), values[..., 0])
+    for suffix in ("png", "tif"):
+        assert_near(read_rgb(tmp_path / f"rgb.{suffix}"), expected, 0.5)
+        assert_near(read_rgb(tmp_path / f"grey.{suffix}"), expected[..., :1].repeat(3, axis=-1), 0.5)
+    assert caplog.text.count(f"those of a {bits}-bit sensor") == 4
+    read_rgb(tmp_path / "rgb.png")
+    assert caplog.text.count("sensor") == 4, "said once"

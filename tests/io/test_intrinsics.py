@@ -66,3 +66,12 @@ def test_bad_file(tmp_path: Path, text: str) -> None:
 def test_impossible_values(given: dict[str, float]) -> None:
     with pytest.raises(InputError, match="must be"):
         GivenIntrinsics(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8, 31])
+def test_intrinsics_of_photos_reduced_with_rounded_sides(tmp_path: Path, factor: int) -> None:
+    path = tmp_path / "camera.json"
+    path.write_text(json.dumps({"width": 4946, "height": 3286, "fx": 4000, "fy": 4000, "cx": 2473, "cy": 1643}))
+    width, height = 4946 // factor, 3286 // factor
+    camera, _ = camera_of_photo(PhotoInfo(width, height, None, None), GivenIntrinsics(path), width, height)
+    assert (camera.fx, camera.fy) == pytest.approx((4000 * width / 4946, 4000 * height / 3286))

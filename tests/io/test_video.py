@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -31,10 +32,11 @@ def picture() -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(noise, (1600, 480), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def write_video(path: Path, frames: list[NDArray[np.uint8]]) -> Path:
+def write_video(path: Path, frames: list[NDArray[np.uint8]], pixel_aspect: Fraction = Fraction(1)) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=30, options={"qscale": "2"})
         stream.width, stream.height, stream.bit_rate = frames[0].shape[1], frames[0].shape[0], 8_000_000
+        stream.codec_context.sample_aspect_ratio = pixel_aspect
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
@@ -72,6 +74,24 @@ def test_frames_are_spread_by_motion_and_sharp(picture: NDArray[np.uint8], tmp_p
 def test_the_choice_is_that_of_the_definition() -> None:
     statistics = FrameStatistics(np.array([1.0, 5, 2, 9, 3, 4]), np.arange(6, dtype=np.float64) / 10)
     assert choose_frames(statistics, 80, 0.25) == {1, 3, 5}  # stretches of 1/6: frames 0-1, 2-3, 4-5
+
+
+@pytest.mark.parametrize(("aspect", "size"), [(Fraction(4, 3), (427, 180)), (Fraction(8, 9), (320, 202))])
+def test_pixels_become_square(
+    picture: NDArray[np.uint8], tmp_path: Path, aspect: Fraction, size: tuple[int, int]
+) -> None:
+    # A disc that the camera squeezed: its pixels are wider or narrower than high.
+    frames = pan(picture, list(range(0, 320, 32)))
+    for frame in frames:
+        cv2.ellipse(frame, (160, 90), (round(60 / aspect), 60), 0, 0, 360, (255, 0, 0), -1)
+    video = write_video(tmp_path / "wide.mkv", frames, aspect)
+    written = extract_frames(video, tmp_path, max_frames=5, frame_motion=0.05)
+    with Image.open(written[0]) as image:
+        rgb = np.asarray(image).astype(int)
+    assert (rgb.shape[1], rgb.shape[0]) == size
+    rows, columns = np.nonzero((rgb[..., 0] > 200) & (rgb[..., 1:].max(-1) < 60))
+    width, height = (np.ptp(np.percentile(side, (2, 98))) for side in (columns, rows))
+    assert width / height == pytest.approx(1, rel=0.03)
 
 
 def test_a_camera_that_stands_still_is_refused(picture: NDArray[np.uint8], tmp_path: Path) -> None:

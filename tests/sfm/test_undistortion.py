@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,65 @@ def test_impossible_distortion_says_what_to_try() -> None:
     source = SourceCamera("OPENCV", W, H, (400.0, 400.0, 240.0, 180.0, -30.0, 900.0, 5.0, 5.0))
     with pytest.raises(SfmError, match="--camera-model"):
         pinhole_camera(source, 0)
+
+
+def even(*k: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """r (1 + k1 r^2 + k2 r^4 + ...)."""
+    return lambda r: r * (1 + sum(c * r ** (2 * i) for i, c in enumerate(k, 1)))
+
+
+# A camera whose distortion stops growing inside its photo, and the distorted radius of a ray at the tangent r.
+FOLDED = {
+    "SIMPLE_RADIAL": (SourceCamera("SIMPLE_RADIAL", 500, 500, (260.0, 250.0, 250.0, -0.2)), even(-0.2)),
+    "off centre": (SourceCamera("SIMPLE_RADIAL", 600, 400, (200.0, 350.0, 180.0, -0.25)), even(-0.25)),
+    "RADIAL": (SourceCamera("RADIAL", 600, 400, (200.0, 300.0, 200.0, -0.3, 0.01)), even(-0.3, 0.01)),
+    "two folds": (SourceCamera("RADIAL", 600, 600, (300.0, 300.0, 300.0, -0.5, 0.1)), even(-0.5, 0.1)),
+    "OPENCV": (SourceCamera("OPENCV", 960, 540, (400.0, 400.0, 480.0, 270.0, -0.25, 0.02, 0, 0)), even(-0.25, 0.02)),
+    "FULL_OPENCV": (
+        SourceCamera("FULL_OPENCV", 600, 400, (300.0, 300.0, 300.0, 200.0, -0.1, 0, 0, 0, 0, 0.3, 0, 0)),
+        lambda r: r * (1 - 0.1 * r**2) / (1 + 0.3 * r**2),
+    ),
+    "OPENCV_FISHEYE": (
+        SourceCamera("OPENCV_FISHEYE", 640, 480, (277.0, 277.0, 309.0, 248.0, -0.0187, 0.0585, -0.0349, -0.0334)),
+        lambda r: even(-0.0187, 0.0585, -0.0349, -0.0334)(np.arctan(r)),
+    ),
+    "SIMPLE_RADIAL_FISHEYE": (
+        SourceCamera("SIMPLE_RADIAL_FISHEYE", 640, 480, (300.0, 320.0, 240.0, -0.25)),
+        lambda r: even(-0.25)(np.arctan(r)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_a_view_ends_where_its_lens_folds_back(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    source, radius = FOLDED[name]
+    r = np.linspace(0, 5, 50001)
+    limit = r[1:][np.diff(radius(r)) <= 0][0]
+    camera = pinhole_camera(source, 0)
+    corners = np.array([[0, 0], [camera.width, 0], [0, camera.height], [camera.width, camera.height]])
+    tangents = np.linalg.norm((corners - (camera.cx, camera.cy)) / (camera.fx, camera.fy), axis=1)
+    assert tangents.max() < 1.002 * limit
+    xy = source.xy_of(camera).reshape(-1, 2)
+    to_edge = min(xy.min(), (np.array([source.width, source.height]) - xy).min())
+    assert tangents.max() > 0.97 * limit or to_edge < 3, "the view is smaller than it need be"
+    assert "the undistorted view is limited" in caplog.text
+    # No two pixels of a line through the axis show the same place: the distance from it grows.
+    axis = np.array(source.with_two_focals().params[2:4])
+    for corner in corners:
+        line = (camera.cx, camera.cy) + np.linspace(0, 1, 200)[:, None] * (corner - (camera.cx, camera.cy))
+        away = np.linalg.norm(source.pixels_of((line - (camera.cx, camera.cy)) / (camera.fx, camera.fy)) - axis, axis=1)
+        assert (np.diff(away) > -1e-3).all()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_lens_that_does_not_fold_is_not_warned_of(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    pinhole_camera(SOURCES[name], 0)
+    assert not caplog.text
+
+
+def test_a_lens_that_folds_near_its_axis_is_refused() -> None:
+    with pytest.raises(SfmError, match="cannot be removed"):
+        pinhole_camera(SourceCamera("SIMPLE_RADIAL", 500, 500, (260.0, 250.0, 250.0, -40.0)), 0)
 
 
 def test_identity() -> None:
