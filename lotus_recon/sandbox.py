@@ -23,7 +23,7 @@ _FILE = "arrays.npz"
 
 
 def arrays_in_child(read: Callable[[Path], dict[str, NDArray[Any]]], path: Path, what: str) -> dict[str, NDArray[Any]]:
-    """The arrays that ``read`` (a function of a module of ours) finds in a file; it runs in another process.
+    """The arrays (N, ...) that ``read`` (a function of a module of ours) finds in a file; it runs in another process.
 
     Raises InputError, naming the file and ``what`` it should be, when that process fails, crashes, or takes more time
     or memory than a file of this size can need.

@@ -144,7 +144,7 @@ def _ply_mesh(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def mesh_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """What Open3D finds in a mesh file: positions and indices, perhaps normals, colors. May crash."""
+    """What Open3D finds in a mesh file: positions (V, 3), indices (T, 3), perhaps normals, colors (V, 3). May crash."""
     import open3d
 
     with open3d.utility.VerbosityContextManager(open3d.utility.VerbosityLevel.Error):

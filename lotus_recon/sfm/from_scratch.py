@@ -77,10 +77,7 @@ def solve_from_scratch(job: Job) -> Solution:
     if not is_sound(refined.model):
         raise SfmError(why_no_model(job.names, best.matched.statistics))
     photos = in_source_pixels(refined.model, job.images, best.matched.colors)
-    doubts = [
-        *doubts_of(refined.model, job.images, best.matched.statistics.within(n - 1 for n in numbers)),
-        *_unregistered(job, photos, best),
-    ]
+    doubts = [*doubts_of(refined.model, job.images, statistics), *_unregistered(job, photos, best)]
     for doubt in doubts:
         log.warning("%s", doubt)
     if best.settings not in (_NORMAL.name, _RELAXED.name):
