@@ -125,7 +125,7 @@ def _read_mat(path: Path, names: Sequence[str]) -> dict[str, Any]:
 
 
 def mat_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of numbers (rows, columns, ...) in a MATLAB file. May crash on a broken one."""
+    """The arrays of numbers, of any shape, in a MATLAB file. May crash on a broken one."""
     from scipy.io import loadmat
 
     stored = {name: np.asarray(value) for name, value in loadmat(path).items() if name[0] != "_"}
