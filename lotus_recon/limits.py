@@ -91,7 +91,7 @@ Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 Edge = Annotated[int, Interval(ge=0, le=65_536), Unit("pixels")]  # of a photo or a map; 0 mostly means: as it is
-FocalPx = Annotated[float, Interval(ge=1, le=1e8), Unit("pixels")]
+FocalPx = Annotated[float, Interval(gt=0, le=1e8), Unit("pixels")]
 Focal35mm = Annotated[float, Interval(ge=0.1, le=1e5), Unit("millimetres")]
 FovDeg = Annotated[float, Interval(ge=0.01, le=179.9), Unit("degrees")]
 GrazingAngle = Annotated[float, Interval(ge=0, lt=90), Unit("degrees")]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import glob
-import io
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from lotus_recon.errors import InputError
+from lotus_recon.io.image_sizes import check_image_bytes, check_size
 from lotus_recon.io.metadata import read_lens
 from lotus_recon.types import BoolArray
 from lotus_recon.workspace import OWNERS_FILE, write_atomically
@@ -32,15 +32,11 @@ from lotus_recon.workspace import OWNERS_FILE, write_atomically
 log = logging.getLogger(__name__)
 
 pillow_heif.register_heif_opener()
-# MAX_MEGAPIXELS limits the size, so Pillow's own warning about large files would only repeat it.
-Image.MAX_IMAGE_PIXELS = None
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif"})
 MASKS_FOLDER = "masks"  # in a folder of photos; holds their masks, not photos
 # Folders that no person made: thumbnails and bins of network drives, and what macOS adds to archives. Any case.
 _NOT_OF_PHOTOS = frozenset({"@eadir", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "__macosx", "lost+found"})
-MIN_SIDE_PX = 16  # smaller images hold no feature and no latent cell
-MAX_MEGAPIXELS = 80.0  # a 61-megapixel full-frame camera passes; 100 would need 4 GB in the SIFT of the first octave
 
 
 _SENSOR_BITS = (10, 12, 14)  # fewer than 16 that cameras put into 16-bit files
@@ -231,21 +227,6 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
     return image.size
 
 
-def check_size(path: Path, width: int, height: int) -> None:
-    """Raise InputError unless the image has a usable size."""
-    if min(width, height) < MIN_SIDE_PX:
-        raise InputError(f"{path} is {width}x{height} pixels; each side must have {MIN_SIDE_PX} or more")
-    _refuse_large(path, width, height)
-
-
-def _refuse_large(path: Path | str, width: int, height: int) -> None:
-    megapixels = width * height / 1e6
-    if megapixels > MAX_MEGAPIXELS:
-        raise InputError(
-            f"{path} has {megapixels:.0f} megapixels; at most {MAX_MEGAPIXELS:.0f} are allowed: reduce it first"
-        )
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The opened image; errors of a broken file become an InputError."""
@@ -393,16 +374,6 @@ def read_pixels(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         return np.asarray(iio.imread(path, plugin="opencv", index=0, flags=cv2.IMREAD_UNCHANGED))
     except (OSError, ValueError, cv2.error):
         raise InputError(f"{path} is not a readable PNG") from None
-
-
-def check_image_bytes(image: Path | bytes, where: str) -> None:
-    """Raise InputError for an image file with more pixels than allowed, from its header; others may still be broken."""
-    try:
-        with Image.open(image if isinstance(image, Path) else io.BytesIO(image)) as opened:
-            size = opened.size
-    except (OSError, ValueError, SyntaxError):
-        return  # what Pillow does not know, OpenCV may
-    _refuse_large(where, *size)
 
 
 def read_png16(path: Path) -> NDArray[np.uint16]:

@@ -122,8 +122,8 @@ class Frame:
 
     def _checked(self, model: str, width: float, height: float, params: list[float]) -> SourceCamera:
         try:
-            size = (whole(value, key, 1, MAX_SIDE_PX) for key, value in (("w", width), ("h", height)))
-            return SourceCamera(model, *size, tuple(float(p) for p in params))
+            size = [whole(value, key, 1, MAX_SIDE_PX) for key, value in (("w", width), ("h", height))]
+            return SourceCamera(model, size[0], size[1], tuple(float(p) for p in params))
         except InputError as error:
             raise InputError(f"{self.label}: {error}") from None
 

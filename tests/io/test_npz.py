@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,10 @@ from lotus_recon.io.images import read_mask, read_pixels
 from lotus_recon.io.npz import npz_shapes, read_npy, read_npz
 from lotus_recon.models.precomputed import load_for_photo
 
-ARRAYS = {"depth": np.arange(12, dtype=np.float32).reshape(3, 4), "meta": np.array('{"kind": "METRIC"}')}
+ARRAYS: dict[str, Any] = {
+    "depth": np.arange(12, dtype=np.float32).reshape(3, 4),
+    "meta": np.array('{"kind": "METRIC"}'),
+}
 
 
 def header(shape: str, kind: str = "<f4") -> bytes:

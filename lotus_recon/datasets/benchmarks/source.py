@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.images import check_image_bytes
+from lotus_recon.io.image_sizes import check_image_bytes
 from lotus_recon.io.npz import read_npy
 
 
