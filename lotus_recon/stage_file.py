@@ -71,8 +71,23 @@ def damaged(folder: Path, files: Mapping[str, int | None]) -> list[str]:
 
 def is_whole(stage_file: Path) -> bool:
     """Whether a stage is finished and has all its files."""
-    info = StageInfo.read(stage_file)
-    return info is not None and not damaged(stage_file.parent, info.files)
+    return StageInfo.read(stage_file) is not None and not lost_files(stage_file)
+
+
+def lost_files(stage_file: Path) -> list[str]:
+    """Files of a finished stage that are gone or have another size, by their path in its folder.
+
+    What a stage that adds to the folder has written again is whole when it is as that one left it.
+    """
+    info, folder = StageInfo.read(stage_file), stage_file.parent
+    if info is None:
+        return []
+    lost = damaged(folder, info.files)
+    if lost and stage_file.name == STAGE_FILE:
+        added = [StageInfo.read(path) for path in folder.glob(f"*.{STAGE_FILE}")]
+        again = {name: size for other in added if other is not None for name, size in other.files.items()}
+        lost = [name for name in lost if name not in again or damaged(folder, {name: again[name]})]
+    return lost
 
 
 def _is_whole(path: str, size: int | None) -> bool:

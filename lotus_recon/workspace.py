@@ -28,7 +28,7 @@ from lotus_recon import __version__
 from lotus_recon.durable import to_disk, tree_to_disk
 from lotus_recon.errors import InputError
 from lotus_recon.measuring import peak_memory_mb, release_memory, reset_peak_memory, warnings_logged
-from lotus_recon.stage_file import STAGE_FILE, StageInfo, damaged, sizes_below
+from lotus_recon.stage_file import STAGE_FILE, StageInfo, damaged, lost_files, sizes_below
 
 log = logging.getLogger(__name__)
 
@@ -142,8 +142,7 @@ class Workspace:
 
     def damage(self, place: Place) -> list[str]:
         """Files of a finished stage that are gone or have another size, by their path in its folder."""
-        info = self._info(place)
-        return [] if info is None else damaged(self.stage(place), info.files)
+        return lost_files(self.root / place.info_file)
 
     def _info(self, place: Place) -> StageInfo | None:
         return StageInfo.read(self.root / place.info_file)

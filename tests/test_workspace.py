@@ -146,6 +146,29 @@ def test_what_is_damaged_of_files_added_to_a_folder_is_made_again(tmp_path: Path
     assert recorder.ran == []
 
 
+def test_a_file_that_an_added_stage_writes_again_is_that_ones(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "out")
+    own = recorder.table[0]
+
+    def writing_again(context: Context[Job], folder: Path) -> str:
+        recorder.ran.append("b")
+        (folder / "a.txt").write_text(context[own] + " again")
+        return ""
+
+    added = recorder.stage("b", (own,), folder=lambda job: "deep/a", adds_to_folder=True)
+    recorder.table = [own, replace(added, run=writing_again)]
+    recorder.run()
+    recorder.run()
+    assert recorder.ran == []
+    (recorder.workspace.root / "deep/a/a.txt").write_text("cut")
+    recorder.run()
+    assert recorder.ran == ["a", "b"]
+    assert (recorder.workspace.root / "deep/a/a.txt").read_text() == "a0 again"
+    (recorder.workspace.root / "deep/a/a.more/a.txt").unlink()
+    recorder.run()
+    assert recorder.ran == ["a", "b"]
+
+
 def test_why_a_finished_stage_runs_again_is_said(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
     recorder.run()
     (recorder.workspace.root / "deep/b/b.txt").unlink()
