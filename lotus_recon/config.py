@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from lotus_recon.bounded_yaml import load_bounded
 from lotus_recon.errors import InputError
-from lotus_recon.limits import Seed
+from lotus_recon.limits import CompileMode, Seed
 from lotus_recon.options import Option, Options, described, fields_of
 from lotus_recon.renamed import new_value, with_new_names
 from lotus_recon.workspace import to_plain, write_atomically
@@ -139,8 +139,10 @@ class Runtime(Options):
 
     # Where to compute: auto, cpu, cuda or mps.
     device: str = "auto"
-    # Of the network: auto, float32, float16 or bfloat16.
+    # Of the network: auto, float32, float16 (on CUDA) or bfloat16 (on CUDA, and on CPUs made for it, less exact).
     dtype: str = "auto"
+    # Compile the networks: auto where the photos to come save more time than compiling takes.
+    compile: CompileMode = "auto"
     # Of everything random.
     seed: Seed = 0
     # Repeat a run bit for bit, at the price of speed.

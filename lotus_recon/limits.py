@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Interval, Le, Lt, Unit
 
@@ -99,3 +99,5 @@ Many = Annotated[int, Interval(ge=1, le=LARGEST_INT)]
 BatchSize = Annotated[int, Interval(ge=1, le=1024)]
 Workers = Annotated[int, Interval(ge=1, le=4096)]
 Seed = Annotated[int, Interval(ge=0, le=LARGEST_INT)]
+# Whether networks run compiled by torch.compile.
+CompileMode = Literal["auto", "on", "off"]

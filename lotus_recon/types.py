@@ -232,7 +232,11 @@ class SparsePoints:
         shapes = (self.xyz.shape, self.rgb.shape, self.error_px.shape, self.obs_view.shape, self.obs_xy.shape)
         allowed = ((P, 3), (P, 3), (P,), (O,), (O, 2))
         _check(shapes == allowed, f"sparse points have shapes {shapes}; allowed: {allowed}")
-        _check(O == 0 or bool(self.obs_point.max() < P), "an observation names a point that does not exist")
+        _check(bool(np.isfinite(self.xyz).all()), "sparse points are not finite")
+        _check(
+            O == 0 or 0 <= int(self.obs_point.min()) <= int(self.obs_point.max()) < P,
+            "an observation names a point that does not exist",
+        )
 
     @cached_property
     def track_length(self) -> NDArray[np.int64]:
@@ -308,7 +312,9 @@ class Mesh:
         V, T = len(self.vertices), len(self.triangles)
         _check(self.vertices.shape == (V, 3), f"vertices have shape {self.vertices.shape}; allowed: (V, 3)")
         _check(self.triangles.shape == (T, 3), f"triangles have shape {self.triangles.shape}; allowed: (T, 3)")
-        _check(T == 0 or bool(self.triangles.max() < V), "a triangle names a vertex that does not exist")
+        _check(bool(np.isfinite(self.vertices).all()), "vertices are not finite")
+        inside = T == 0 or (int(self.triangles.min()) >= 0 and int(self.triangles.max()) < V)
+        _check(inside, "a triangle names a vertex that does not exist")
         for name, values in (("colors", self.colors), ("normals", self.normals)):
             _check(values is None or values.shape == (V, 3), f"{name} must have shape ({V}, 3)")
         known = self.confidence

@@ -8,36 +8,34 @@ configuration and inputs: what a killed run left is taken up again only by a run
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import enum
 import fcntl
-import gc
 import hashlib
 import json
 import logging
 import os
 import re
-import resource
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lotus_recon import __version__
+from lotus_recon.durable import to_disk, tree_to_disk
 from lotus_recon.errors import InputError
+from lotus_recon.measuring import peak_memory_mb, release_memory, reset_peak_memory, warnings_logged
+from lotus_recon.stage_file import STAGE_FILE, StageInfo, damaged, sizes_below
 
 log = logging.getLogger(__name__)
 
-STAGE_FILE = "stage.json"
 OWNERS_FILE = ".owners.json"  # marks an output folder of ours: what lies in it is no input
 _LOCK_FILE = ".lock"
 _SCRATCH_FOLDER = ".scratch"
-_MUCH_MB = 1000  # peak memory from which what was freed is given back
+_SHOWN = 3  # damaged files in a message
 _UNFINISHED = re.compile(r"\.[0-9a-f]{8}-")  # begins the names of files that are being written
 
 
@@ -116,9 +114,12 @@ class Workspace:
         if self.is_current(place, wanted):
             log.info("%s: up to date", label)
             return
+        self._warn_of_damage(label, place)
         scratch = self._scratch(place, wanted)
-        if not wanted.are_in(scratch / STAGE_FILE):
+        done = StageInfo.read(scratch / STAGE_FILE)
+        if done is None or not wanted.made(done) or damaged(scratch, done.files):
             log.info("%s: running", label)
+            _remove(scratch / STAGE_FILE)
             if resumable:
                 _remove_unfinished(scratch)
             else:
@@ -132,15 +133,33 @@ class Workspace:
 
     def is_current(self, place: Place, wanted: Hashes) -> bool:
         """Whether ``run_stage`` with the same arguments would only load."""
-        return wanted.are_in(self.root / place.info_file)
+        info = self._info(place)
+        return info is not None and wanted.made(info) and not self.damage(place)
 
     def is_finished(self, place: Place) -> bool:
         """Whether the stage has ever been finished, with whatever configuration."""
-        return (self.root / place.info_file).is_file()
+        return self._info(place) is not None
+
+    def damage(self, place: Place) -> list[str]:
+        """Files of a finished stage that are gone or have another size, by their path in its folder."""
+        info = self._info(place)
+        return [] if info is None else damaged(self.stage(place), info.files)
+
+    def _info(self, place: Place) -> StageInfo | None:
+        return StageInfo.read(self.root / place.info_file)
 
     def invalidate(self, place: Place) -> None:
         """Make the stage run again although nothing changed."""
-        (self.root / place.info_file).unlink(missing_ok=True)
+        _remove(self.root / place.info_file)
+
+    def _warn_of_damage(self, label: str, place: Place) -> None:
+        """Say why a finished stage runs again, where it is not for other options or input."""
+        path = self.root / place.info_file
+        if path.exists() and not self.is_finished(place):
+            log.warning("%s: %s cannot be read: the stage runs again", label, path)
+        if lost := self.damage(place):
+            shown = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else "")
+            log.warning("%s: %s of %s gone or of another size: the stage runs again", label, shown, self.stage(place))
 
     def _scratch(self, place: Place, wanted: Hashes) -> Path:
         """Scratch folder of a stage; what other configurations left of the same stage is removed."""
@@ -149,7 +168,7 @@ class Workspace:
         scratch = parent / wanted.key
         for other in parent.glob("*"):
             if other != scratch:
-                shutil.rmtree(other)
+                _remove(other)
         scratch.mkdir(parents=True, exist_ok=True)
         return scratch
 
@@ -158,34 +177,39 @@ class Workspace:
         final = self.stage(place)
         final.parent.mkdir(parents=True, exist_ok=True)
         old = scratch.with_name("replaced")
+        tree_to_disk(scratch)
         if final.exists():
             shutil.rmtree(old, ignore_errors=True)
             final.rename(old)
         scratch.rename(final)
+        to_disk(final.parent)
         shutil.rmtree(old, ignore_errors=True)
 
     def _add(self, place: Place, scratch: Path) -> None:
         """Move finished files into the folder of another stage, their stage.json last."""
         final, info = self.stage(place), self.root / place.info_file
-        if info.exists():
-            names = self.stage_info(place)["files"]
-            info.unlink()
-            for name in names:
-                _remove(final / name)
+        before = self._info(place)
+        _remove(info)
+        for name in before.files if before is not None else ():
+            _remove(final / name.split("/")[0])
+        tree_to_disk(scratch)
         for path in sorted(scratch.iterdir()):
             if path.name != STAGE_FILE:
                 _remove(final / path.name)
                 path.rename(final / path.name)
+        to_disk(final)
         (scratch / STAGE_FILE).rename(info)
+        to_disk(final)
         scratch.rmdir()
 
     def stage_info(self, place: Place) -> dict[str, Any]:
         """The stage.json of a finished stage. Raises InputError when the stage has not been run."""
         path = self.root / place.info_file
-        if not path.is_file():
-            raise InputError(f"stage {str(place)!r} has not been run in {self.root}: {path} does not exist")
-        info: dict[str, Any] = json.loads(path.read_text())
-        return info
+        info = self._info(place)
+        if info is None:
+            why = f"{path} cannot be read" if path.exists() else f"{path} does not exist"
+            raise InputError(f"stage {str(place)!r} has not been run in {self.root}: {why}")
+        return dict(info.content)
 
     def stage_fingerprint(self, place: Place) -> str:
         """Changes whenever the stage is run again, so that the stages after it follow."""
@@ -211,14 +235,10 @@ class Hashes:
         """A short name for folders."""
         return fingerprint([self.config_hash, self.input_hash])[:16]
 
-    def are_in(self, stage_file: Path) -> bool:
-        """Whether a stage.json tells of a stage that was made with these."""
-        try:
-            info = json.loads(stage_file.read_text())
-        except (OSError, json.JSONDecodeError):
-            return False
+    def made(self, info: StageInfo) -> bool:
+        """Whether a stage was made with these."""
         configs = (self.config_hash, *self.also)
-        return info.get("input_hash") == self.input_hash and info.get("config_hash") in configs
+        return info.content["input_hash"] == self.input_hash and info.content["config_hash"] in configs
 
 
 def _remove(path: Path) -> None:
@@ -232,14 +252,14 @@ def _remove(path: Path) -> None:
 def _execute(scratch: Path, run: Callable[[Path], Any], wanted: Hashes) -> None:
     """Run a stage in its scratch folder and write its stage.json last."""
     start = time.monotonic()
-    _release_memory()
-    _reset_peak_memory()
+    release_memory()
+    reset_peak_memory()
     with warnings_logged() as messages:
         run(scratch)
     info = {
         "config_hash": wanted.config_hash,
         "input_hash": wanted.input_hash,
-        "files": sorted(path.name for path in scratch.iterdir()),
+        "files": sizes_below(scratch),
         "run_id": uuid.uuid4().hex,
         "version": __version__,
         "seconds": round(time.monotonic() - start, 3),
@@ -247,68 +267,6 @@ def _execute(scratch: Path, run: Callable[[Path], Any], wanted: Hashes) -> None:
         "warnings": messages,
     }
     write_json(scratch / STAGE_FILE, info)
-
-
-class _Collector(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        collecting = _collecting.get()
-        if self in collecting or not collecting:
-            self.messages.append(record.getMessage())
-
-
-# The collectors of the work that this thread does. Several threads may each run a stage; a thread that knows of no
-# stage, one that a library started, works for any.
-_collecting: ContextVar[tuple[_Collector, ...]] = ContextVar("collecting", default=())
-
-
-@contextlib.contextmanager
-def warnings_logged() -> Iterator[list[str]]:
-    """Collect the text of all warnings that this package logs meanwhile, but for those of other threads' stages."""
-    collector = _Collector()
-    logger = logging.getLogger("lotus_recon")
-    logger.addHandler(collector)
-    token = _collecting.set((*_collecting.get(), collector))
-    try:
-        yield collector.messages
-    finally:
-        _collecting.reset(token)
-        logger.removeHandler(collector)
-
-
-def _release_memory() -> None:
-    """Give memory that earlier stages freed back to the system: it would count beside what the next one takes.
-
-    Caches that belong to methods are circles, which only the collector frees; glibc keeps what is freed in small parts.
-    Collecting takes a tenth of a second, as long as a small stage, so it waits until much was taken.
-    """
-    if peak_memory_mb() < _MUCH_MB:
-        return
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _reset_peak_memory() -> None:
-    """Start a new peak measurement where the kernel can (Linux)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        log.debug("peak memory cannot be reset here: stages report the peak of the process so far")
-
-
-def peak_memory_mb() -> float:
-    """Peak resident memory in megabytes since the stage began (Linux), or of the process."""
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    except OSError:
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def make_folder(folder: Path) -> None:
@@ -360,6 +318,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     part = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")  # matches _UNFINISHED
     try:
         write(part)
+        to_disk(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -136,7 +136,7 @@ def _rays(task: str, arguments: RaysArguments) -> Callable[[], int]:
 
 def _shown(task: str, arguments: CommonArguments, run_in: Callable[[Path], object]) -> Callable[[], int]:
     """Work that fills the folder of the task, and shows its table. Raises InputError where a reconstruction lives."""
-    from lotus_recon.workspace import STAGE_FILE
+    from lotus_recon.stage_file import STAGE_FILE
 
     folder = arguments.out / task
     if (folder / STAGE_FILE).is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import subprocess
@@ -16,10 +17,11 @@ import pytest
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
+from lotus_recon.measuring import warnings_logged
 from lotus_recon.recipes.engine import run_stages
 from lotus_recon.stages import Context, StageSpec
 from lotus_recon.threads import consume, in_threads
-from lotus_recon.workspace import Hashes, Place, Workspace, make_folder, warnings_logged, write_atomically, write_json
+from lotus_recon.workspace import Hashes, Place, Workspace, make_folder, write_atomically, write_json
 from tests.killing import kill_when
 
 
@@ -54,6 +56,8 @@ class Recorder:
         def run(context: Context[Job], folder: Path) -> str:
             self.ran.append(name)
             value = context.job.config.values.get(name, 0)
+            (folder / f"{name}.more").mkdir()
+            (folder / f"{name}.more/{name}.txt").write_text(name)
             (folder / f"{name}.txt").write_text(f"{name}{value}" + "".join(context[read] for read in reads))
             return ""
 
@@ -98,6 +102,108 @@ def test_a_deleted_stage_file_repeats_that_stage_and_those_after_it(recorder: Re
     (recorder.workspace.root / "deep/b" / "stage.json").unlink()
     recorder.run()
     assert recorder.ran == ["b", "c"]
+
+
+DAMAGE = {
+    "emptied": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "a list": lambda path: path.write_text("[1, 2, 3]"),
+    "a number": lambda path: path.write_text("7.125"),
+    "an object": lambda path: path.write_text('{"files": 3}'),
+    "no text": lambda path: path.write_bytes(b"\xff\xfe\x00"),
+    "deep": lambda path: path.write_text("[" * 100_000),
+    "deleted": lambda path: path.unlink(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("stage", "abc")
+@pytest.mark.parametrize("file", ["stage.json", "{}.txt", "{}.more/{}.txt"])
+def test_what_is_damaged_is_made_again(tmp_path: Path, damage: str, stage: str, file: str) -> None:
+    """Each file of each stage: that stage and those after it run again, with the result of an undisturbed run."""
+    recorder = Recorder(tmp_path / "out")
+    recorder.run()
+    DAMAGE[damage](recorder.workspace.root / "deep" / stage / file.format(stage, stage))
+    assert recorder.last() == "c0b0a0"
+    assert recorder.ran == list("abc")["abc".index(stage) :]
+    assert recorder.last() == "c0b0a0"
+    assert recorder.ran == []
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("file", ["b.stage.json", "b.txt", "b.more/b.txt"])
+def test_what_is_damaged_of_files_added_to_a_folder_is_made_again(tmp_path: Path, damage: str, file: str) -> None:
+    recorder = Recorder(tmp_path / "out")
+    own = recorder.table[0]
+    recorder.table = [own, recorder.stage("b", (own,), folder=lambda job: "deep/a", adds_to_folder=True)]
+    recorder.run()
+    DAMAGE[damage](recorder.workspace.root / "deep/a" / file)
+    recorder.run()
+    assert recorder.ran == ["b"]
+    assert (recorder.workspace.root / "deep/a/b.txt").read_text() == "b0a0"
+    recorder.run()
+    assert recorder.ran == []
+
+
+def test_why_a_finished_stage_runs_again_is_said(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
+    recorder.run()
+    (recorder.workspace.root / "deep/b/b.txt").unlink()
+    recorder.run()
+    assert "b: b.txt of" in caplog.text
+    assert "gone or of another size: the stage runs again" in caplog.text
+    (recorder.workspace.root / "deep/c/stage.json").write_text("")
+    recorder.run()
+    assert "deep/c/stage.json cannot be read: the stage runs again" in caplog.text
+
+
+def test_a_stage_file_does_not_remove_what_lies_elsewhere(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "out")
+    recorder.table = [recorder.table[0], recorder.stage("b", (), folder=lambda job: "deep/a", adds_to_folder=True)]
+    recorder.run()
+    info = recorder.workspace.root / "deep/a/b.stage.json"
+    (tmp_path / "mine.txt").write_text("mine")
+    for outside in ("../../../mine.txt", str(tmp_path / "mine.txt")):
+        content = json.loads(info.read_text())
+        info.write_text(json.dumps({**content, "config_hash": "", "files": {outside: 4}}))
+        recorder.run()
+        assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_folders_of_the_first_version_list_names_only(recorder: Recorder) -> None:
+    recorder.run()
+    for stage in "abc":
+        info = recorder.workspace.root / f"deep/{stage}/stage.json"
+        info.write_text(json.dumps({**json.loads(info.read_text()), "files": [f"{stage}.more", f"{stage}.txt"]}))
+    recorder.run()
+    assert recorder.ran == []
+    (recorder.workspace.root / "deep/c/c.txt").unlink()
+    recorder.run()
+    assert recorder.ran == ["c"]
+
+
+def test_what_is_renamed_is_on_the_disk_before(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of calls: each file and folder of a stage is synced, then renamed, then the folder above synced."""
+    calls: list[tuple[str, str]] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def syncing(descriptor: int) -> None:
+        calls.append(("sync", os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))))
+        fsync(descriptor)
+
+    def renaming(self: Path, target: Path) -> Path:
+        calls.append(("rename", target.name))
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(Path, "rename", renaming)
+    recorder.table = recorder.table[:1]
+    recorder.run()
+    committed = calls.index(("rename", "a"))
+    synced = {name for what, name in calls[:committed] if what == "sync"}
+    assert {"a.txt", "a.more", "stage.json"} <= synced
+    assert len([name for name in synced if name.endswith("-stage.json")]) == 1, "before it gets its name, too"
+    assert calls[committed + 1 :] == [("sync", "deep")]
 
 
 def test_only_runs_one_stage_on_what_is_there(recorder: Recorder) -> None:
@@ -199,7 +305,7 @@ def test_a_resumed_stage_finds_no_half_written_files(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux only")
 def test_what_a_stage_freed_does_not_count_in_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """200 MB in small parts below one that stays, held by a circle."""
-    monkeypatch.setattr("lotus_recon.workspace._MUCH_MB", 100)
+    monkeypatch.setattr("lotus_recon.measuring._MUCH_MB", 100)
     workspace, kept = Workspace(tmp_path), []
 
     def greedy(folder: Path) -> None:

@@ -126,6 +126,8 @@ class Learning:
         else:
             self._errors = [self._error(self._came)]
         for step in track(range(self._step, self.steps), "adapting the network", self.steps - self._step):
+            if self._has_stopped:
+                break
             started = time.perf_counter()
             self._learn(step)
             if seconds is not None and step == 1 and (time.perf_counter() - started) * self.steps > seconds:
@@ -135,8 +137,6 @@ class Learning:
             if self._step % _EVERY == 0 or self._step == self.steps:
                 self._check()
                 write_atomically(checkpoint, lambda part: torch.save(self._state(), part))
-            if self._has_stopped:
-                break
         self._use(self._best)
         best = int(np.argmin(self._errors))
         return Learnt(self._step, self._errors[0], self._errors[best], min(best * _EVERY, self._step))

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from peft import LoraConfig
 
-from lotus_recon.errors import InputError
 from lotus_recon.models import tensors
 from lotus_recon.models.base import DEFAULT_SEED, Model, ModelOptions, resolve_dtype
 from lotus_recon.models.lotus import network
@@ -32,8 +31,6 @@ class LotusLearner:
 
     def __init__(self, name: str, options: ModelOptions, device: torch.device, dtype: str, rank: int) -> None:
         found = next(each for each in resolve(name, options) if "depth" in each.metadata.tasks)
-        if found.metadata.inference_steps > 1:
-            raise InputError(f"--adapt on: {found.source} predicts in several steps, not in one: use --adapt off")
         self._source = fetch(found.source, found.revision)
         loaded = LotusModel.from_checkpoint(found, str(device), "float32", options.processing_res)
         self._job, self._dtype = loaded.job("depth"), resolve_dtype(dtype, device)

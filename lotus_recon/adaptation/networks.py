@@ -13,6 +13,7 @@ import torch
 
 from lotus_recon.models.base import Model, ModelOptions, resolve_device
 from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS
+from lotus_recon.models.lotus.resolving import resolve
 from lotus_recon.models.nano import family as nano
 from lotus_recon.types import DepthKind
 
@@ -45,9 +46,12 @@ class Learner(Protocol):
         ...
 
 
-def can_learn(name: str) -> bool:
-    """Whether the model of this name has a network; stored maps have none."""
-    return name != "precomputed"
+def why_not(name: str, options: ModelOptions) -> str:
+    """Why the model of this name cannot learn a scene; empty where it can. Loads nothing."""
+    if nano.accepts(name):
+        return ""
+    steps = max(each.metadata.inference_steps for each in resolve(name, options))
+    return f"it predicts in {steps} steps, and gradients pass through one only" if steps > 1 else ""
 
 
 def learner_of(name: str, options: ModelOptions, device: str, dtype: str, rank: int) -> Learner:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lotus_recon.adaptation.config import AdaptationConfig
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.spec import ALIGNMENT, passes_metric_depth
+from lotus_recon.errors import InputError
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.spec import PREDICTION
 from lotus_recon.mvs.spec import MVS
@@ -49,6 +50,16 @@ def _load(folder: Path) -> AdaptationResult:
     return AdaptationResult.load(folder)
 
 
+def _check(job: SceneJob) -> None:
+    from lotus_recon.adaptation.networks import why_not
+    from lotus_recon.models.registry import options_of as model_options
+
+    prediction = options_of(job.config, PredictionConfig)
+    reason = why_not(prediction.model, model_options(prediction))
+    if reason and options_of(job.config, AdaptationConfig).adapt == "on":
+        raise InputError(f"--adapt on: --model {prediction.model} cannot learn: {reason}; allowed: --adapt auto, off")
+
+
 ADAPTATION: StageSpec[SceneJob, AdaptationResult] = StageSpec(
     name="adaptation",
     summary="the network learns the scene from what its photos agree on, and all depth is made anew with it",
@@ -66,6 +77,7 @@ ADAPTATION: StageSpec[SceneJob, AdaptationResult] = StageSpec(
         and not passes_metric_depth(job)
     ),
     wanted_with="--adapt auto or on, a model with a network (not --predictions), and no --align none",
+    check=_check,
     runtime=lambda job: ("seed", "dtype"),
     needs=Needs(memory_mb=2500),
     libraries=("pyamg",),

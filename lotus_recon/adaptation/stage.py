@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lotus_recon.adaptation.config import AdaptationConfig
 from lotus_recon.adaptation.learning import Learning, Learnt
 from lotus_recon.adaptation.matched_points import with_matched_points
-from lotus_recon.adaptation.networks import Learner, learner_of
+from lotus_recon.adaptation.networks import Learner, learner_of, why_not
 from lotus_recon.adaptation.results import ALIGNED, MODEL, AdaptationResult, ViewErrors
 from lotus_recon.adaptation.targets import Targets, TargetSource, views_to_learn
 from lotus_recon.alignment import stage as alignment
@@ -87,6 +87,8 @@ def _adapted(
     inputs: Inputs, config: AdaptationConfig, alignment_config: AlignmentConfig, out_dir: Path
 ) -> AdaptationResult:
     options, runtime = inputs.model_options, inputs.runtime
+    if reason := why_not(inputs.model, options):
+        return AdaptationResult(out_dir, False, f"--model {inputs.model} cannot learn: {reason}")
     learner = learner_of(inputs.model, options, runtime.device, runtime.dtype, config.advanced.lora_rank)
     targets = _targets(inputs, learner)
     points = sum(each.points for each in targets)

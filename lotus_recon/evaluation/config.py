@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Interval, Lt, MinLen, Unit
 
-from lotus_recon.limits import BatchSize, Edge, Many, Positive, Seed, Workers
+from lotus_recon.limits import BatchSize, CompileMode, Edge, Many, Positive, Seed, Workers
 from lotus_recon.options import Options
 
 
@@ -55,8 +55,10 @@ class MapsConfig(Options):
     label: str | None = None
     # Where to compute: auto, cpu, cuda or mps.
     device: str = "auto"
-    # Of the network: auto, float32, float16 or bfloat16.
+    # Of the network: auto, float32, float16 (on CUDA) or bfloat16 (on CUDA, and on CPUs made for it, less exact).
     dtype: str = "auto"
+    # Compile the networks: auto where the photos to come save more time than compiling takes.
+    compile: CompileMode = "auto"
     # Seed of models that take noise.
     seed: Seed = 0
     # Photos per network call; none: 4 on a GPU, 1 elsewhere.

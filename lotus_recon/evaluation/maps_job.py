@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lotus_recon.datasets.benchmarks.base import Benchmark
 from lotus_recon.datasets.benchmarks.registry import describe, open_benchmark
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig, SetConfig
 from lotus_recon.evaluation.error_images import write_worst
-from lotus_recon.evaluation.predict import claim, indices_of, parse_shard, predict_set
+from lotus_recon.evaluation.predict import check_claim, claim, indices_of, parse_shard, predict_set, prediction_file
 from lotus_recon.evaluation.score import SetScores, Task, refuse_missing, score_set
 from lotus_recon.evaluation.tables import write_results
 from lotus_recon.models.base import Model, ModelOptions
 from lotus_recon.models.registry import check_model, make_model, model_fingerprint
+from lotus_recon.workspace import file_fingerprint
 
 _SHOWN = 5
 
@@ -71,6 +73,8 @@ def check_job(task: Task, config: MapsConfig, out: Path) -> MapsJob:
         for part in parts:
             names = [part.benchmark.name(i) for i in range(part.count)]
             refuse_missing(part.folder, names, part.benchmark.spec.title)
+            if config.predictions is None:
+                check_claim(part.folder, _made_by(config, part))
     return MapsJob(task, config, parts, label, out)
 
 
@@ -96,12 +100,12 @@ def _options(config: MapsConfig, processing_res: int | None) -> ModelOptions:
         revision=config.revision,
         processing_res=processing_res,
         batch_size=config.images_per_batch,
+        compile=config.compile,
     )
 
 
 def _opened(part: SetConfig, config: MapsConfig, out: Path, model: str | None) -> Part:
-    lists = config.data if config.lists is None else config.lists
-    file_list = None if part.file_list is None else lists / part.file_list
+    file_list = None if part.file_list is None else _list_of(part, config)
     benchmark = open_benchmark(part.kind, config.data / part.root, file_list, part.split)
     if missing := benchmark.missing():
         listed = "\n".join(f"  {name}" for name in missing[:_SHOWN])
@@ -109,11 +113,18 @@ def _opened(part: SetConfig, config: MapsConfig, out: Path, model: str | None) -
         raise InputError(
             f"{part.kind}: {len(missing)} files are missing:\n{listed}{more}\nThey come from: {describe(part.kind)}"
         )
+    for i in range(len(benchmark)):
+        prediction_file(out, benchmark.name(i))  # a name from outside must not lead out of the folder
     if config.predictions is None:
         assert model is not None  # by check_job
         return Part(part, benchmark, out / "prediction" / model / part.kind)
     folder = config.predictions / part.kind
     return Part(part, benchmark, folder if folder.is_dir() or len(config.sets) > 1 else config.predictions)
+
+
+def _list_of(part: SetConfig, config: MapsConfig) -> Path:
+    assert part.file_list is not None
+    return (config.data if config.lists is None else config.lists) / part.file_list
 
 
 def run_job(job: MapsJob) -> dict[str, SetScores]:
@@ -133,22 +144,28 @@ def predict(job: MapsJob, model_of: Callable[[SetConfig], Model]) -> int:
     models: dict[int | None, Model] = {}
     for part in job.parts:
         resolution = part.config.processing_res
-        claim(
-            part.folder,
-            {
-                "model": job.config.model,
-                "depth_space": job.config.depth_space,
-                "fingerprint": model_fingerprint(job.config.model, _options(job.config, resolution)),
-                "processing_res": resolution,
-                "seed": job.config.seed,
-                "padding": part.benchmark.spec.padding,
-            },
-        )
+        claim(part.folder, _made_by(job.config, part))
         if resolution not in models:
             models[resolution] = model_of(part.config)
         indices = indices_of(part.count, shard)
         done += predict_set(part.benchmark, models[resolution], part.folder, indices, job.config.seed)
     return done
+
+
+def _made_by(config: MapsConfig, part: Part) -> dict[str, Any]:
+    """What the maps of a set depend on: model, options, photos and their names."""
+    files = None if part.config.file_list is None else file_fingerprint(_list_of(part.config, config))
+    return {
+        "model": config.model,
+        "depth_space": config.depth_space,
+        "fingerprint": model_fingerprint(config.model, _options(config, part.config.processing_res)),
+        "processing_res": part.config.processing_res,
+        "dtype": config.dtype,
+        "seed": config.seed,
+        "padding": part.benchmark.spec.padding,
+        "root": str((config.data / part.config.root).resolve()),
+        "list": files,
+    }
 
 
 def score(job: MapsJob) -> dict[str, SetScores]:

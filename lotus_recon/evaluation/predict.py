@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lotus_recon.datasets.benchmarks.base import Benchmark
 from lotus_recon.errors import InputError
 from lotus_recon.io.maps import save_prediction
-from lotus_recon.models.base import Model
+from lotus_recon.models.base import Model, expect_photos
 from lotus_recon.progress import track
 from lotus_recon.types import DepthMap, NormalMap, Prediction
 from lotus_recon.workspace import write_json
@@ -44,6 +44,7 @@ def predict_set(benchmark: Benchmark, model: Model, folder: Path, indices: Seque
     InputError when a photo cannot be read, ModelError when the network fails.
     """
     todo = [i for i in indices if not prediction_file(folder, benchmark.name(i)).is_file()]
+    expect_photos(model, len(todo))
     size = model.batch_size
     batches = [todo[start : start + size] for start in range(0, len(todo), size)]
     for batch in track(batches, f"predicting {benchmark.spec.title}", len(batches)):
@@ -58,20 +59,35 @@ def predict_set(benchmark: Benchmark, model: Model, folder: Path, indices: Seque
 
 
 def prediction_file(folder: Path, name: str) -> Path:
-    """The file with the maps of a photo."""
+    """The file with the maps of a photo. Raises InputError for a name that leads out of ``folder``."""
+    parts = PurePosixPath(name).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
+        raise InputError(
+            f"{name!r} is no name of a photo: its maps would lie outside {folder}; allowed: a path below it"
+        )
     return folder / f"{name}.npz"
 
 
 def claim(folder: Path, made_by: dict[str, Any]) -> None:
     """Record in ``folder`` the settings of its maps. Raises InputError when they were generated with other settings."""
     path = folder / _MADE_BY
-    if not path.is_file():
+    if path.is_file():
+        check_claim(folder, made_by)
+    elif any(folder.rglob("*.npz")):
+        raise InputError(f"{folder} holds maps, and {path.name}, which says what made them, is gone; remove the folder")
+    else:
         write_json(path, made_by)
-        return
+
+
+def check_claim(folder: Path, made_by: dict[str, Any]) -> None:
+    """Raise InputError unless the maps in ``folder`` were generated with these settings."""
+    path = folder / _MADE_BY
     try:
         before = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+        raise InputError(f"{path}, which says what made the maps beside it, cannot be read: {error}") from None
+    if not isinstance(before, dict):
+        raise InputError(f"{path}, which says what made the maps beside it, holds no object; remove the folder")
     differing = sorted(key for key in before.keys() | made_by if before.get(key) != made_by.get(key))
     if differing:
         changes = ", ".join(f"{key} {before.get(key)!r}, now {made_by.get(key)!r}" for key in differing)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import pixel_index, project
 from lotus_recon.geometry.pose import transform
+from lotus_recon.sandbox import arrays_in_child
 from lotus_recon.types import BoolArray, DepthMap, FloatArray, View
 
 _AXES = {"X": 0, "Y": 1, "Z": 2}
@@ -111,15 +112,18 @@ def above_plane(points: FloatArray, plane: FloatArray) -> BoolArray:
 
 
 def _read_mat(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    stored = arrays_in_child(mat_arrays, path, "a MATLAB file")
+    if missing := [name for name in names if name not in stored]:
+        raise InputError(f"{path} has no {', '.join(missing)}; it has {', '.join(stored)}")
+    return stored
+
+
+def mat_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of numbers (rows, columns, ...) in a MATLAB file. May crash on a broken one."""
     from scipy.io import loadmat
 
-    try:
-        stored: dict[str, Any] = loadmat(path)
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
-        raise InputError(f"{path} cannot be read as a MATLAB file: {error}") from None
-    if missing := [name for name in names if name not in stored]:
-        raise InputError(f"{path} has no {', '.join(missing)}; it has {', '.join(k for k in stored if k[0] != '_')}")
-    return stored
+    stored = {name: np.asarray(value) for name, value in loadmat(path).items() if name[0] != "_"}
+    return {name: value for name, value in stored.items() if value.dtype.kind in "biuf"}
 
 
 def seen_by(points: FloatArray, maps: Sequence[tuple[View, DepthMap]], tolerance: float) -> BoolArray:

@@ -16,8 +16,9 @@ from lotus_recon.fusion.memory import resident_bytes
 from lotus_recon.fusion.views import FusionViews
 from lotus_recon.geometry.triangles import canonical, triangle_area_vectors, vertex_normals
 from lotus_recon.io.meshes import write_ply
+from lotus_recon.measuring import peak_memory_mb
 from lotus_recon.types import Scene
-from lotus_recon.workspace import peak_memory_mb, write_json
+from lotus_recon.workspace import write_json
 
 MESH_FILE, FIGURES_FILE = "mesh.ply", "fusion.json"
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from plyfile import PlyData, PlyElementParseError, PlyParseError
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.pose import invert_rigid
+from lotus_recon.io.ply import columns, read_ply, triangles
 from lotus_recon.io.srgb import linear_of_srgb
+from lotus_recon.sandbox import arrays_in_child
 from lotus_recon.types import FloatArray, Mesh, View, check_rigid
 from lotus_recon.workspace import write_atomically
 
@@ -29,7 +30,6 @@ GLTF_FROM_CAM: NDArray[np.float64] = np.diag([1.0, -1.0, -1.0])
 _COLUMNS = (("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue"))
 _CONFIDENCE = "confidence"
 _FACE = np.dtype([("count", "u1"), ("indices", "<i4", (3,))])
-_TRIANGLES = {"face": {"vertex_indices": 3, "vertex_index": 3}}  # both names of the list are in use
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +48,8 @@ class PointCloud:
         for name, values in (("points", self.points), ("colors", self.colors), ("normals", self.normals)):
             if values is not None and values.shape != (len(self.points), 3):
                 raise InputError(f"{name} have shape {values.shape}; allowed: ({len(self.points)}, 3)")
+        if not np.isfinite(self.points).all():
+            raise InputError("points are not finite")
         if self.confidence is not None and self.confidence.shape != (len(self.points),):
             raise InputError(f"confidence has shape {self.confidence.shape}; allowed: ({len(self.points)},)")
 
@@ -111,57 +113,63 @@ def read_mesh(path: Path) -> Mesh:
 
     Raises InputError when the file is missing, broken or has no triangles.
     """
+    _check_file(path)
+    arrays = _ply_mesh(path) if path.suffix.lower() == ".ply" else arrays_in_child(mesh_arrays, path, "a mesh")
+    if "positions" not in arrays or "indices" not in arrays:
+        raise InputError(f"{path} has no triangles, or is not a whole mesh file")
+    try:
+        return Mesh(
+            arrays["positions"].astype(np.float32),
+            _checked_indices(arrays["indices"]),
+            _as_uint8(arrays["colors"]) if "colors" in arrays else None,
+            arrays["normals"].astype(np.float32) if "normals" in arrays else None,
+            arrays[_CONFIDENCE][:, 0].astype(np.float32) if _CONFIDENCE in arrays else None,
+        )
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _checked_indices(indices: NDArray[Any]) -> NDArray[np.int32]:
+    """(T, 3), before a cast could wrap what is out of range into it."""
+    if indices.size and not 0 <= int(indices.min()) <= int(indices.max()) < 2**31:
+        raise InputError("a triangle names a vertex that does not exist")
+    return indices.astype(np.int32)
+
+
+def _ply_mesh(path: Path) -> dict[str, NDArray[Any]]:
+    data = read_ply(path)
+    groups = {"positions": _COLUMNS[0], "normals": _COLUMNS[1], "colors": _COLUMNS[2], _CONFIDENCE: (_CONFIDENCE,)}
+    present = {name: columns(data, path, group) for name, group in groups.items()}
+    return {name: values for name, values in present.items() if values is not None} | {"indices": triangles(data, path)}
+
+
+def mesh_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """What Open3D finds in a mesh file: positions (V, 3), indices (T, 3), perhaps normals, colors (V, 3). May crash."""
     import open3d
 
-    _check_file(path)
     with open3d.utility.VerbosityContextManager(open3d.utility.VerbosityLevel.Error):
-        tensor_mesh = open3d.t.io.read_triangle_mesh(str(path))  # what cannot be read comes back empty
-    if "positions" not in tensor_mesh.vertex or "indices" not in tensor_mesh.triangle:
-        raise InputError(f"{path} has no triangles, or is not a whole mesh file")
-    attributes = {name: values.numpy() for name, values in tensor_mesh.vertex.items()}
-    return Mesh(
-        attributes["positions"].astype(np.float32),
-        tensor_mesh.triangle.indices.numpy().astype(np.int32),
-        _as_uint8(attributes["colors"]) if "colors" in attributes else None,
-        attributes["normals"].astype(np.float32) if "normals" in attributes else None,
-        _read_confidence(path),
-    )
-
-
-def _read_confidence(path: Path) -> NDArray[np.float32] | None:
-    """(V,) what ``write_ply`` wrote, which Open3D leaves out; None where the file has none."""
-    if path.suffix.lower() != ".ply":
-        return None
-    vertex = _ply_elements(path)["vertex"].data
-    return np.array(vertex[_CONFIDENCE], np.float32) if _CONFIDENCE in vertex.dtype.names else None
+        mesh = open3d.t.io.read_triangle_mesh(str(path))  # what cannot be read comes back empty
+    found = {name: mesh.vertex[name].numpy() for name in ("positions", "normals", "colors") if name in mesh.vertex}
+    return found | ({"indices": mesh.triangle.indices.numpy()} if "indices" in mesh.triangle else {})
 
 
 def read_points(path: Path) -> PointCloud:
     """The vertices of a PLY file. Raises InputError when the file is missing, broken or has none."""
     _check_file(path)
-    try:
-        vertex = _ply_elements(path)["vertex"].data
-        names = vertex.dtype.names
-        present = (group if set(group) <= set(names) else () for group in _COLUMNS)
-        columns = [np.stack([vertex[name] for name in group], 1) if group else None for group in present]
-    except (PlyParseError, ValueError, KeyError) as error:
-        raise InputError(f"{path} has no points, or is not a whole PLY file: {error}") from error
-    points, normals, colors = columns
+    data = read_ply(path)
+    points, normals, colors = (columns(data, path, group) for group in _COLUMNS)
+    confidence = columns(data, path, (_CONFIDENCE,))
     if points is None or len(points) == 0:
         raise InputError(f"{path} has no points")
-    return PointCloud(
-        points.astype(np.float32, copy=False),
-        None if colors is None else _as_uint8(colors),
-        None if normals is None else normals.astype(np.float32, copy=False),
-        vertex[_CONFIDENCE].astype(np.float32) if _CONFIDENCE in names else None,
-    )
-
-
-def _ply_elements(path: Path) -> PlyData:
     try:
-        return PlyData.read(str(path), known_list_len=_TRIANGLES)  # memory-mapped, where all faces are triangles
-    except PlyElementParseError:
-        return PlyData.read(str(path))
+        return PointCloud(
+            points.astype(np.float32, copy=False),
+            None if colors is None else _as_uint8(colors),
+            None if normals is None else normals.astype(np.float32, copy=False),
+            None if confidence is None else confidence[:, 0].astype(np.float32),
+        )
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _check_file(path: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol, cast
 
-from lotus_recon.config import nearest
+from lotus_recon.config import Runtime, nearest
 from lotus_recon.errors import InputError
+from lotus_recon.limits import CompileMode
 from lotus_recon.models import precomputed
 from lotus_recon.models.base import (
     Model,
@@ -76,8 +77,8 @@ def maker_of(config: PredictionConfig) -> str:
     return f"--model {config.model} has" if config.predictions is None else f"--predictions {config.predictions} holds"
 
 
-def options_of(config: PredictionConfig) -> ModelOptions:
-    """The model options of a prediction config."""
+def options_of(config: PredictionConfig, runtime: Runtime | None = None) -> ModelOptions:
+    """The model options of a prediction config; with those of the run too where the model is to predict."""
     return ModelOptions(
         predictions=config.predictions,
         task=config.task,
@@ -85,7 +86,13 @@ def options_of(config: PredictionConfig) -> ModelOptions:
         revision=config.revision,
         processing_res=config.processing_res,
         batch_size=config.advanced.images_per_batch,
+        compile="auto" if runtime is None else _compile_of(runtime),
     )
+
+
+def _compile_of(runtime: Runtime) -> CompileMode:
+    """What ``auto`` decides depends on the time that photos take: not in a run that is to repeat bit for bit."""
+    return "off" if runtime.deterministic and runtime.compile == "auto" else runtime.compile
 
 
 def check_model(
@@ -116,19 +123,19 @@ def load_model(
     revision: str | None = None,
     processing_res: int | None = None,
     batch_size: int | None = None,
+    compile: CompileMode = "auto",
 ) -> Model:
     """A model ready to predict: a name of ``available_models``, a Hub id, a folder, ``DEPTH,NORMAL``, ``precomputed``.
 
-    device: auto | cpu | cuda | mps. dtype: auto | float32 | float16 | bfloat16 (the latter two on CUDA only).
+    device: auto | cpu | cuda | mps. dtype: auto | float32 | float16 | bfloat16 (float16 on CUDA only).
     predictions: folder of stored maps, for ``precomputed``. task (depth | normal), depth_space (disparity | depth):
     for a checkpoint of unknown name. revision: of a Hub id. processing_res: longer edge in pixels, 0 = as is, None =
-    the checkpoint's own. batch_size: images per network call.
+    the checkpoint's own. batch_size: images per network call. compile: the networks, by torch.compile: auto | on | off.
     Raises InputError for what ``check_model`` finds, ModelError when the weights are missing or broken.
     """
     folder = None if predictions is None else Path(predictions)
-    return make_model(
-        name, ModelOptions(folder, task, depth_space, revision, processing_res, batch_size), device, dtype
-    )
+    options = ModelOptions(folder, task, depth_space, revision, processing_res, batch_size, compile)
+    return make_model(name, options, device, dtype)
 
 
 def make_model(name: str, options: ModelOptions, device: str = "auto", dtype: str = "auto") -> Model:

@@ -19,7 +19,7 @@ from lotus_recon.geometry.resampling import Sampling, sample_depth, sample_mask,
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import read_info, read_mask, read_rgb
 from lotus_recon.io.scene_maps import SceneMaps
-from lotus_recon.models.base import Model
+from lotus_recon.models.base import Model, expect_photos
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.precomputed import (
     MissingPredictionError,
@@ -78,7 +78,7 @@ def run(inputs: Inputs, config: PredictionConfig, out_dir: Path) -> PredictionRe
     Raises InputError when a photo, a stored map or a mask cannot be used or no view has a prediction, ModelError when
     the network cannot be loaded or run.
     """
-    model = make_model(config.model, options_of(config), inputs.runtime.device, inputs.runtime.dtype)
+    model = make_model(config.model, options_of(config, inputs.runtime), inputs.runtime.device, inputs.runtime.dtype)
     if isinstance(model, PrecomputedModel):
         missing = _resample_stored(inputs, model, out_dir)
     else:
@@ -100,6 +100,8 @@ def _predict_views(inputs: Inputs, model: Model, out_dir: Path) -> list[str]:
     views, size = inputs.scene.views, model.batch_size
     batches = [views[i : i + size] for i in range(0, len(views), size)]
     due = [batch for batch in batches if not all(SceneMaps(out_dir).has(view) for view in batch)]
+
+    expect_photos(model, sum(map(len, due)))
 
     def read(batch: Sequence[View]) -> list[NDArray[np.uint8]]:
         return [_read_undistorted(inputs, view) for view in batch]

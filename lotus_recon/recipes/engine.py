@@ -136,6 +136,8 @@ def _before(stage: StageSpec[J, Any], stages: Table[J]) -> Table[J]:
 
 def _why_stale(workspace: Workspace, stale: Table[J], stages: Table[J], job: J) -> str:
     """Which options of the last run the ``stale`` stages were made with, and what they are now."""
+    if any(workspace.damage(stage.place(job)) for stage in stale):
+        return "files of theirs are gone or of another size"
     try:
         last = _with_config(job, load_config(type(job.config), workspace.config_file))
     except InputError:  # there is none, or that of another release

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lotus_recon.config import save_config
 from lotus_recon.errors import InputError
+from lotus_recon.stage_file import STAGE_FILE
 from lotus_recon.workspace import OWNERS_FILE, Workspace, write_json
+
+log = logging.getLogger(__name__)
 
 OWN_FILES = ("config.yaml", "log.txt", ".scratch", "dense.ply", "dense.json")  # beside what the stages write
 
@@ -20,7 +24,7 @@ def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | N
     ``written`` names what the run writes or replaces in the folder ``out``; ``inputs`` are paths by what they are. What
     stands in a folder that an earlier run claimed is ours, except what it did not claim.
     """
-    claimed = _claimed(out)
+    claimed, is_ours = _claimed(out), (out / OWNERS_FILE).exists()
     targets = {name: (out / name).resolve() for name in written}
     for what, path in inputs.items():
         if path is None:
@@ -28,7 +32,11 @@ def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | N
         inside = [target for target in targets.values() if path.resolve().is_relative_to(target)]
         if inside or path.resolve() == out.resolve():
             raise InputError(f"{what} {path} lies where the output goes ({out}); choose another --out")
-    ours = {*claimed, *OWN_FILES} if claimed else set()
+    if is_ours and not claimed:  # it cannot be read
+        claimed = {"scene": ""}
+    ours = {name for name, target in targets.items() if _holds_a_stage(target)}
+    if claimed or ours:  # one of ours is enough: who loses .owners.json alone has not lost the folder
+        ours |= {*claimed, *OWN_FILES}
     if "scene" in claimed:
         ours |= set(targets)
     foreign = [name for name, target in targets.items() if target.exists() and name not in ours]
@@ -69,6 +77,23 @@ def owner_of(out: Path, part: str) -> str | None:
 
 
 def _claimed(out: Path) -> dict[str, str]:
+    """What each part of an output folder is made from; empty, with a warning, when that cannot be read.
+
+    Then every stage still has the hashes of its input, so nothing is taken for the result of other photos.
+    """
     path = out / OWNERS_FILE
-    claimed: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
-    return claimed
+    try:
+        claimed = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError):
+        claimed = None
+    if isinstance(claimed, dict) and all(isinstance(source, str) for source in claimed.values()):
+        return claimed
+    log.warning("%s cannot be read: it is written again, and stages run again where their input differs", path)
+    return {}
+
+
+def _holds_a_stage(folder: Path) -> bool:
+    """Whether one lies in a folder or, as ``prediction/<model>``, in one in it."""
+    return folder.is_dir() and any(path for depth in ("", "*/") for path in folder.glob(f"{depth}*{STAGE_FILE}"))

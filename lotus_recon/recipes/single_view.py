@@ -17,7 +17,7 @@ from lotus_recon.frames.config import FRAMES_FOLDER, FramesConfig
 from lotus_recon.frames.spec import FRAMES
 from lotus_recon.io.images import Photo, expand_photos
 from lotus_recon.io.intrinsics import GivenIntrinsics
-from lotus_recon.models.base import Model, resolve_device
+from lotus_recon.models.base import Model, expect_photos, resolve_device
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.photo_spec import PHOTO_PREDICTION
 from lotus_recon.models.precomputed import PrecomputedModel
@@ -195,7 +195,8 @@ def _predicted(photos: Sequence[PhotoJob], config: SingleViewConfig) -> Iterator
     if not photos:
         return
     options, runtime = options_of(config, PredictionConfig), options_of(config, Runtime)
-    model = make_model(options.model, model_options(options), runtime.device, runtime.dtype)
+    model = make_model(options.model, model_options(options, runtime), runtime.device, runtime.dtype)
+    expect_photos(model, len(photos))
     size = model.batch_size
     batches = [photos[start : start + size] for start in range(0, len(photos), size)]
     for batch in in_threads(_read, batches, 1):

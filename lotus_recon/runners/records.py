@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lotus_recon.runners.tasks import Fault, Finished
+from lotus_recon.stage_file import is_whole
 from lotus_recon.workspace import to_plain, write_json
 
 RECORD_FILE = "scene.json"
@@ -51,10 +52,10 @@ class Record:
         return self.fault == Fault.DISK_FULL.value
 
     def holds(self, folder: Path, signature: str) -> bool:
-        """Whether the scene is done, by the same job, and the files of its stages exist."""
+        """Whether the scene is done, by the same job, and the files of its stages are whole."""
         if self.status != DONE or self.signature != signature or not self.stages:
             return False
-        return all((folder / str(stage["info_file"])).is_file() for stage in self.stages)
+        return all(is_whole(folder / str(stage["info_file"])) for stage in self.stages)
 
     def write(self, folder: Path) -> None:
         """Write the record into the scene's folder."""
@@ -62,9 +63,35 @@ class Record:
 
 
 def read_record(folder: Path, name: str, kind: str) -> Record:
-    """The record in a scene's folder; an empty one if the scene was not run or its record cannot be read."""
+    """The record in a scene's folder; an empty one if the scene was not run or its record is damaged."""
     try:
-        stored = json.loads((folder / RECORD_FILE).read_text())
-        return Record(**{**stored, "name": name, "stages": tuple(stored["stages"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        stored = json.loads((folder / RECORD_FILE).read_bytes())
+        record = Record(**{**stored, "name": name, "stages": tuple(stored["stages"])})
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return Record(name, kind, NOT_RUN)
+    return record if _is_sound(record) else Record(name, kind, NOT_RUN)
+
+
+def _is_sound(record: Record) -> bool:
+    """Whether the values are of the kinds that their fields say."""
+    texts = (record.kind, record.signature, record.fault, record.message, record.host, record.finished)
+    numbers = (record.attempts, record.seconds, record.peak_memory_mb)
+    return (
+        record.status in (DONE, PARTIAL, FAILED, NOT_RUN)
+        and all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int | float) for number in numbers)
+        and isinstance(record.figures, dict)
+        and all(_is_sound_row(row) for row in record.stages)
+    )
+
+
+def _is_sound_row(row: Any) -> bool:
+    """Whether a row is a ``StageRun``."""
+    kinds: dict[str, Any] = {
+        "stage": str,
+        "info_file": str,
+        "seconds": (int, float),
+        "peak_memory_mb": (int, float),
+        "ran": bool,
+    }
+    return isinstance(row, dict) and all(isinstance(row.get(key), kind) for key, kind in kinds.items())

@@ -16,14 +16,10 @@ from PIL import Image
 
 from lotus_recon.errors import InputError, ReconError
 from lotus_recon.logs import log_file
+from lotus_recon.measuring import peak_memory_mb
 from lotus_recon.recipes.base import Begin
 from lotus_recon.runners.tasks import Fault, Finished, Task
-from lotus_recon.workspace import (
-    FolderInUseError,
-    Workspace,
-    peak_memory_mb,
-    write_atomically,
-)
+from lotus_recon.workspace import FolderInUseError, Workspace, write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import os
 import pickle
 import re
 import shutil
@@ -21,6 +20,7 @@ from typing import Any
 
 import torch
 
+from lotus_recon.durable import to_disk
 from lotus_recon.errors import TrainingError
 
 log = logging.getLogger(__name__)
@@ -102,14 +102,14 @@ def commit_folder(final: Path, write: Callable[[Path], object]) -> None:
         for path in scratch.rglob("*"):
             if path.is_file():
                 path.chmod(mode)
-            _to_disk(path)
-        _to_disk(scratch)
+            to_disk(path)
+        to_disk(scratch)
         replaced = final.with_name(f"{_REPLACED_PREFIX}{final.name}")
         shutil.rmtree(replaced, ignore_errors=True)
         if final.exists():
             final.rename(replaced)
         scratch.rename(final)
-        _to_disk(final.parent)
+        to_disk(final.parent)
         shutil.rmtree(replaced, ignore_errors=True)
 
 
@@ -123,14 +123,6 @@ def _scratch(final: Path) -> Iterator[Path]:
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_leftovers(root: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image  # noqa: F401  must come before pycolmap
 import pycolmap
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree

@@ -104,7 +104,7 @@ def _measured_run(run: Callable[[Path, Path], dict[str, float]], data: Path, wor
 
     from lotus_recon.fusion import stage, volume_integration  # noqa: F401
     from lotus_recon.fusion.memory import resident_bytes
-    from lotus_recon.workspace import peak_memory_mb
+    from lotus_recon.measuring import peak_memory_mb
 
     before_mb = resident_bytes() / 2**20
     start, cpu_start = time.perf_counter(), time.process_time()

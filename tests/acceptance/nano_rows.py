@@ -30,7 +30,7 @@ import numpy as np
 import torch
 torch.set_num_threads(2)
 from lotus_recon.models import load_model
-from lotus_recon.workspace import peak_memory_mb
+from lotus_recon.measuring import peak_memory_mb
 model = load_model(sys.argv[1], device="cpu")
 rgb = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
 seconds = []

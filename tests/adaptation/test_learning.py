@@ -55,6 +55,7 @@ def test_it_stops_when_what_is_kept_aside_gets_no_better_and_keeps_the_best(tmp_
     learnt = learn(learner, tmp_path)
     assert learnt.steps < FAST.adapt_steps  # type: ignore[operator]
     assert learnt.error_after <= learnt.error_before
+    assert learn(ToyLearner(np.ones((4, 4))), tmp_path) == learnt  # also of a run that was killed after that
     if learnt.best_step == 0:
         assert learner.field.detach().abs().max() == 0
 

@@ -68,6 +68,7 @@ class ToyModel(ToyLearner):
 def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
     """Six photos, bent predictions, their alignment, and depth that photos decide at a quarter of the pixels."""
     monkeypatch.setattr(stage, "learner_of", lambda *_: ToyModel(smooth_field()))
+    monkeypatch.setattr(stage, "why_not", lambda *_: "")
     scene = make_scene(points=600).scene
     came = ToyModel(smooth_field())
     for number, view in enumerate(scene.views):

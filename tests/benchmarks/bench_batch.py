@@ -100,12 +100,12 @@ def _python(what: str, manifest: Path, out: Path) -> str:
 
 def _driver(manifest: Path, out: Path) -> None:
     """A batch as ``pipelines.batch`` runs it; its seconds without the start of the worker."""
+    from lotus_recon.measuring import peak_memory_mb
     from lotus_recon.runners import run_jobs
     from lotus_recon.runners.batch import Status
     from lotus_recon.runners.building import Defaults
     from lotus_recon.runners.config import BatchConfig, RunnerConfig
     from lotus_recon.runners.manifest import read_jobs
-    from lotus_recon.workspace import peak_memory_mb
 
     jobs = read_jobs(str(manifest), Defaults(ROOT / "configs"))
     first: list[float] = []

@@ -24,7 +24,7 @@ import sys, time
 from pathlib import Path
 from lotus_recon.evaluation import maps_job
 from lotus_recon.evaluation.config import MapsConfig, SetConfig
-from lotus_recon.workspace import peak_memory_mb
+from lotus_recon.measuring import peak_memory_mb
 root = Path(sys.argv[1])
 part = SetConfig(kind="nyuv2", root=root / "nyu", file_list=root / "files.txt")
 config = MapsConfig(sets=[part], predictions=root / "maps", workers=2)
@@ -37,7 +37,7 @@ _CLOUDS = """
 import sys, time
 import numpy as np
 from lotus_recon.evaluation.surfaces import distances, summary, tolerance_table
-from lotus_recon.workspace import peak_memory_mb
+from lotus_recon.measuring import peak_memory_mb
 def sphere(seed, radius):
     points = np.random.default_rng(seed).standard_normal((int(sys.argv[1]), 3))
     return radius * points / np.linalg.norm(points, axis=1, keepdims=True)

@@ -18,11 +18,11 @@ from lotus_recon.io.cameras import read_colmap_scene, write_colmap_scene
 from lotus_recon.io.images import write_jpeg
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.io.scene_maps import SceneMaps
+from lotus_recon.measuring import peak_memory_mb
 from lotus_recon.synthetic.arrangement import arc_of_poses
 from lotus_recon.synthetic.renderer import Quality, RayRenderer, SyntheticView
 from lotus_recon.synthetic.sample import sample_arrangement
 from lotus_recon.types import Camera, DepthKind, DepthMap, Mesh, Scene, SparsePoints, View
-from lotus_recon.workspace import peak_memory_mb
 
 COUNT, DISTINCT = 100, 10
 CAMERA = Camera(1024, 768, 950, 950, 512, 384)

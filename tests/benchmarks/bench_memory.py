@@ -68,9 +68,9 @@ def run_stage(name: str, root: Path, count: int) -> tuple[float, float]:
     from lotus_recon.config import Runtime
     from lotus_recon.consistency import stage as consistency
     from lotus_recon.consistency.config import ConsistencyConfig
+    from lotus_recon.measuring import peak_memory_mb
     from lotus_recon.normal_integration import stage as integration
     from lotus_recon.normal_integration.config import NormalIntegrationConfig
-    from lotus_recon.workspace import peak_memory_mb
 
     scene, out, runtime = walk(count), root / name, Runtime(device="cpu")
     none_scored = np.zeros(len(scene.points.xyz), bool)

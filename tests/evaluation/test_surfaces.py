@@ -136,7 +136,7 @@ def test_dtus_masks(tmp_path: Path) -> None:
     assert masks.above_plane(np.array([[0.0, 0, 6], [0, 0, 4]]), plane).tolist() == [True, False]
     with pytest.raises(InputError, match="ObsMask"):
         masks.read_dtu_mask(tmp_path / "Plane1.mat")
-    with pytest.raises(InputError, match="MATLAB"):
+    with pytest.raises(InputError, match="does not exist"):
         masks.read_dtu_plane(tmp_path / "nothing.mat")
 
 

@@ -337,7 +337,7 @@ def test_devices_and_number_formats(caplog: pytest.LogCaptureFixture, monkeypatc
         resolve_device("cuda")
     with pytest.raises(InputError, match="'gpu' is unknown"):
         resolve_device("gpu")
-    assert resolve_dtype("bf16", torch.device("cpu")) is torch.float32
+    assert resolve_dtype("fp16", torch.device("cpu")) is torch.float32
     assert "runs in float32" in caplog.text
     caplog.clear()
     assert resolve_dtype("auto", torch.device("mps")) is torch.float32

@@ -51,6 +51,7 @@ FIRST = {
     "fusion.advanced.min_fused_confidence": ["fusion", "cloud"],
     "runtime.device": [],
     "runtime.dtype": ["prediction"],
+    "runtime.compile": [],  # the same maps, to rounding
     "runtime.seed": ["sfm"],
     "runtime.deterministic": ["sfm"],
     # What another stage reads of an option of the alignment, it says too.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.datasets.benchmarks.base import BenchmarkSpec, Truth
-from lotus_recon.datasets.benchmarks.source import Source, read_list
+from lotus_recon.datasets.benchmarks.source import Source, read_list, refuse_shared_names
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.types import BoolArray
@@ -88,12 +88,20 @@ class DsineSet:
         self.spec = layout.spec
         self._layout = layout
         self._source = Source(root)
-        self._photos = [row[0] for row in read_list(file_list)]
-        for photo in self._photos:
+        listed = [row[0] for row in read_list(file_list)]
+        for photo in listed:
             if "_img." not in photo:
                 raise InputError(f"{file_list}: {photo!r} does not end in _img.png or _img.jpg, as DSINE names photos")
+        self._photos = [self._inside(photo, file_list) for photo in listed]
+        refuse_shared_names(((self.name(i), photo) for i, photo in enumerate(self._photos)), file_list)
         inside = f"{layout.folder}/"
         self._prefix = inside if self._source.has(inside + self._photos[0]) else ""
+
+    def _inside(self, photo: str, file_list: Path) -> str:
+        try:
+            return self._source.inside(photo)
+        except InputError as error:
+            raise InputError(f"{file_list}: {error}") from None
 
     def __len__(self) -> int:
         return len(self._photos)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.datasets.benchmarks.base import BenchmarkSpec, Truth
-from lotus_recon.datasets.benchmarks.source import Source, read_list
+from lotus_recon.datasets.benchmarks.source import Source, read_list, refuse_shared_names
 from lotus_recon.errors import InputError
 from lotus_recon.types import BoolArray
 
@@ -41,14 +41,20 @@ class ListedDepthSet:
         self.spec = layout.spec
         self._layout = layout
         self._source = Source(root)
-        self._rows = [row for row in read_list(file_list) if row[1:2] != ["None"]]
-        needed = 3 if layout.has_mask_file else 2
-        for number, row in enumerate(self._rows, 1):
-            if len(row) < needed:
-                raise InputError(
-                    f"{file_list}: entry {number} has {len(row)} words; {layout.spec.title} needs photo, depth"
-                    f"{' and mask' if needed == 3 else ''}"
-                )
+        rows = [row for row in read_list(file_list) if row[1:2] != ["None"]]
+        self._rows = [self._files_of(row, f"{file_list}: entry {number}") for number, row in enumerate(rows, 1)]
+        refuse_shared_names(((self.name(i), row[0]) for i, row in enumerate(self._rows)), file_list)
+
+    def _files_of(self, row: list[str], where: str) -> list[str]:
+        """Photo, depth and, where the set has it, mask of a line, as paths in the set."""
+        needed = 3 if self._layout.has_mask_file else 2
+        if len(row) < needed:
+            words = f"photo, depth{' and mask' if needed == 3 else ''}"
+            raise InputError(f"{where} has {len(row)} words; {self.spec.title} needs {words}")
+        try:
+            return [self._source.inside(path) for path in row[:needed]]
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -59,8 +65,7 @@ class ListedDepthSet:
 
     def missing(self) -> list[str]:
         """Files of the list that the set lacks."""
-        used = 3 if self._layout.has_mask_file else 2
-        return self._source.without(path for row in self._rows for path in row[:used])
+        return self._source.without(path for row in self._rows for path in row)
 
     def photo(self, index: int) -> NDArray[np.uint8]:
         """(H, W, 3) the photo, cropped."""

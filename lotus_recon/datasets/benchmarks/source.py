@@ -66,6 +66,17 @@ class Source:
         """The file for messages."""
         return f"{self.root / path}" if self._members is None else f"{self.root}: {path}"
 
+    def inside(self, path: str) -> str:
+        """A path of a file list as the set has it: relative to the root, without ``.`` and ``..``.
+
+        Absolute paths may name files below the root. Raises InputError for whatever lies elsewhere: results are stored
+        under these names.
+        """
+        below = os.path.relpath(path, os.path.abspath(self.root)) if os.path.isabs(path) else os.path.normpath(path)
+        if below.split(os.sep)[0] in ("..", "."):
+            raise InputError(f"{path!r} lies outside the set {self.root}; allowed: paths of files in it")
+        return below
+
     def photo(self, path: str) -> NDArray[np.uint8]:
         """(H, W, 3) RGB. Raises InputError when it is no image of 8 bits."""
         image = self._decoded(path, cv2.IMREAD_COLOR)
@@ -103,6 +114,14 @@ def _index(root: Path) -> dict[str, tuple[int, int]]:
             return {os.path.normpath(member.name): (member.offset_data, member.size) for member in files}
     except tarfile.TarError as error:
         raise InputError(f"{root} is no uncompressed tar archive ({error}); unpack it and name its folder") from error
+
+
+def refuse_shared_names(named: Iterable[tuple[str, str]], file_list: Path) -> None:
+    """Raise InputError when two photos of (name, path) share a name: one would be scored on maps of the other."""
+    paths: dict[str, str] = {}
+    for name, path in named:
+        if paths.setdefault(name, path) != path:
+            raise InputError(f"{file_list}: photos {paths[name]} and {path} have one name without suffix; rename one")
 
 
 def read_list(path: Path) -> list[list[str]]:

@@ -41,7 +41,7 @@ def check(name: str, options: ModelOptions) -> ModelInfo:
 
 def load(name: str, options: ModelOptions, device: str, dtype: str) -> Model:
     """A LotusModel, or a LotusPair when there are two checkpoints."""
-    from lotus_recon.models.lotus.model import LotusModel, LotusPair
+    from lotus_recon.models.lotus.model import LotusModel, LotusPair, compilation_of
 
     checkpoints = resolve(name, options)
     models = [
@@ -50,6 +50,7 @@ def load(name: str, options: ModelOptions, device: str, dtype: str) -> Model:
     estimator: LotusModel | LotusPair = models[0]
     if len(models) == 2:
         estimator = LotusPair(_model_name(name, checkpoints), models[0], models[1])
+    estimator.compilation = compilation_of(models, options.compile)
     if options.batch_size is not None:
         estimator.batch_size = options.batch_size
     return estimator

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.models import tensors
 from lotus_recon.models.base import DEFAULT_SEED, check_rgb, resolve_device, resolve_dtype
+from lotus_recon.models.compiling import Compilation, Gain
 from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, Metadata, check_depth_space
 from lotus_recon.models.lotus.convert import to_depth, to_normals
 from lotus_recon.models.lotus.files import fetch
@@ -23,6 +24,10 @@ from lotus_recon.models.lotus.single_step import Job, run_jobs
 from lotus_recon.types import DepthMap, NormalMap, Prediction
 
 Image = NDArray[np.uint8]
+
+# Full size, 576x768 pixels, float16, batches of 1 to 8 on an H100: 28 to 33 ms a photo instead of
+# 52 to 90, and 113 s for the first one.
+_CUDA_GAIN = Gain(saved_share=0.45, seconds=113.0)
 
 
 class LotusModel:
@@ -34,6 +39,7 @@ class LotusModel:
         self.metadata = metadata
         self.processing_res = metadata.processing_res if processing_res is None else processing_res
         self.batch_size = default_batch_size(parts)
+        self.compilation = compilation_of([self])
 
     @classmethod
     def from_pretrained(
@@ -130,7 +136,7 @@ class LotusModel:
         self, images: Sequence[Image], seed: int | None = None, views: Sequence[str] | None = None
     ) -> list[Prediction]:
         """``predict`` of several images (H, W, 3), batched where their sizes agree."""
-        predictions, self.batch_size = _predict_together(self.name, [self], images, _seed(seed), self.batch_size)
+        predictions, self.batch_size = _predict_together(self, [self], images, _seed(seed))
         return predictions
 
 
@@ -145,6 +151,7 @@ class LotusPair:
         self.batch_size = depth.batch_size
         if same_vae(depth.parts, normal.parts):
             normal.parts = replace(normal.parts, vae=depth.parts.vae)  # the second copy is freed
+        self.compilation = compilation_of([depth, normal])
 
     def predict(self, rgb: Image, seed: int | None = None, view: str | None = None) -> Prediction:
         """Depth and normals at the size of ``rgb`` uint8 (H, W, 3); see ``LotusModel.predict``."""
@@ -155,7 +162,7 @@ class LotusPair:
     ) -> list[Prediction]:
         """``predict`` of several images (H, W, 3), batched where their sizes agree."""
         models = [self.depth, self.normal]
-        predictions, self.batch_size = _predict_together(self.name, models, images, _seed(seed), self.batch_size)
+        predictions, self.batch_size = _predict_together(self, models, images, _seed(seed))
         return predictions
 
 
@@ -164,12 +171,19 @@ def default_batch_size(parts: Parts) -> int:
     return 4 if parts.device.type == "cuda" else 1
 
 
+def compilation_of(models: Sequence[LotusModel], mode: str = "off") -> Compilation:
+    """``--compile`` for the networks of one model or a pair."""
+    networks = [n for m in models for n in (m.parts.unet, m.parts.vae.encoder, m.parts.vae.decoder)]
+    on_cuda = models[0].parts.device.type == "cuda"
+    return Compilation(mode, networks, _CUDA_GAIN if on_cuda else None)
+
+
 def _seed(seed: int | None) -> int:
     return DEFAULT_SEED if seed is None else seed
 
 
 def _predict_together(
-    name: str, models: Sequence[LotusModel], images: Sequence[Image], seed: int, batch_size: int
+    whole: LotusModel | LotusPair, models: Sequence[LotusModel], images: Sequence[Image], seed: int
 ) -> tuple[list[Prediction], int]:
     """Predictions of all models for every image, and the batch size that fits the memory."""
     for image in images:
@@ -187,13 +201,17 @@ def _predict_together(
                 depth = [*to_depth(mapped, DEPTH_KINDS[str(model.metadata.depth_space)])]
             else:
                 normals = [*to_normals(mapped)]
-        meta = _meta(name, jobs, batch[0].shape, seed)
+        meta = _meta(whole.name, jobs, batch[0].shape, seed)
         return [Prediction(d, n, dict(meta)) for d, n in zip(depth, normals, strict=True)]
 
+    def compiled(batch: Sequence[Image]) -> list[Prediction]:
+        return whole.compilation.run(batch, jobs[0][2].padded_size(*batch[0].shape[:2]), run)
+
     results: list[Prediction | None] = [None] * len(images)
+    batch_size = whole.batch_size
     for indices in tensors.by_size(images):
         edge = max(job.longer_edge or max(images[indices[0]].shape[:2]) for _, _, job in jobs)
-        done, batch_size = tensors.in_batches([images[i] for i in indices], batch_size, run, edge)
+        done, batch_size = tensors.in_batches([images[i] for i in indices], batch_size, compiled, edge)
         for i, prediction in zip(indices, done, strict=True):
             results[i] = prediction
     return [prediction for prediction in results if prediction is not None], batch_size

@@ -11,6 +11,7 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 
 from lotus_recon.errors import ModelError
+from lotus_recon.models.cpu import lay_out
 from lotus_recon.models.lotus.checkpoints import MODES, Metadata, read_json
 from lotus_recon.models.lotus.files import LOAD_ERRORS, weight_file
 from lotus_recon.models.lotus.prompt import empty_prompt
@@ -60,6 +61,9 @@ def load_parts(folder: Path, metadata: Metadata, device: torch.device, dtype: to
             f"{folder}: timestep {metadata.timestep} and {metadata.inference_steps} steps of inference do not fit a "
             f"schedule of {timesteps} timesteps"
         )
+    lay_out(vae, device)
+    if dtype != torch.float32:  # in float32 the U-Net, most of it products of matrices, gets slower by it
+        lay_out(unet, device)
     return Parts(
         unet=unet.to(device),
         vae=vae.to(device),

@@ -26,6 +26,12 @@ class Job:
     task: str
     longer_edge: int
 
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """(h, w) at which the networks see an image of ``height`` x ``width`` pixels: whole latent cells."""
+        cell = self.parts.vae_scale_factor
+        h, w = tensors.processing_size(height, width, self.longer_edge)
+        return h + -h % cell, w + -w % cell
+
 
 @torch.inference_mode()
 def run_jobs(

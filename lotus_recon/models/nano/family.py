@@ -25,11 +25,12 @@ def check(name: str, options: ModelOptions) -> ModelInfo:
 
 def load(name: str, options: ModelOptions, device: str, dtype: str) -> Model:
     """A NanoModel."""
-    from lotus_recon.models.nano.model import NanoModel, load_network
+    from lotus_recon.models.nano.model import NanoModel, compilation_of, load_network
 
     where = resolve_device(device)
     network, metadata = load_network(_folder(name)), _metadata(name, options)
     model = NanoModel(_short_name(name), network, metadata, where, resolve_dtype(dtype, where))
+    model.compilation = compilation_of(model, options.compile)
     if options.processing_res is not None:
         model.processing_res = options.processing_res
     if options.batch_size is not None:

@@ -32,6 +32,7 @@ from lotus_recon.io.images import MIN_SIDE_PX, write_jpeg, write_png
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.io.normal_maps import write_normals_png
 from lotus_recon.io.transforms import write_transforms
+from lotus_recon.measuring import peak_memory_mb
 from lotus_recon.progress import track
 from lotus_recon.synthetic.rooms.assets import Catalog, load_catalog
 from lotus_recon.synthetic.rooms.attribution import write_attribution
@@ -62,7 +63,7 @@ from lotus_recon.synthetic.rooms.shots import make_shots
 from lotus_recon.synthetic.rooms.view import RoomView
 from lotus_recon.synthetic.rooms.workers import End, StopError, run_jobs
 from lotus_recon.types import Mesh
-from lotus_recon.workspace import peak_memory_mb, to_plain, write_json
+from lotus_recon.workspace import to_plain, write_json
 
 log = logging.getLogger(__name__)
 

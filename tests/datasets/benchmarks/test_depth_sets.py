@@ -111,3 +111,36 @@ def test_an_archive_that_is_cut_off_or_compressed_is_refused(tmp_path: Path) -> 
         Source(archive)
     with pytest.raises(InputError, match="does not exist"):
         Source(tmp_path / "nowhere")
+
+
+def rewritten(files: Path, old: str, new: str) -> Path:
+    """The file list with ``new`` for the path ``old`` of every line that has it."""
+    path = files.with_name("rewritten.txt")
+    path.write_text(files.read_text().replace(old, new))
+    return path
+
+
+def test_absolute_paths_of_a_list_name_files_of_the_set(tmp_path: Path) -> None:
+    root = tmp_path / "nyu"
+    files = layouts.write_nyu(root, np.full((480, 640), 2500, np.uint16))
+    for prefix in (f"{root}/test/", "./test/", "test/../test/"):
+        benchmark = open_benchmark("nyuv2", root, rewritten(files, "test/", prefix))
+        assert benchmark.name(0) == "test/kitchen_0004/rgb_0001"
+        assert benchmark.missing() == []
+        assert benchmark.photo(0).shape == (480, 640, 3)
+        assert benchmark.truth(0).depth is not None
+
+
+@pytest.mark.parametrize("elsewhere", ["/elsewhere/", "../nyu2/", "test/../../nyu2/"])
+def test_a_list_does_not_lead_out_of_its_set(tmp_path: Path, elsewhere: str) -> None:
+    files = layouts.write_nyu(tmp_path / "nyu", np.full((480, 640), 2500, np.uint16))
+    with pytest.raises(InputError, match="entry 1.*lies outside the set"):
+        open_benchmark("nyuv2", tmp_path / "nyu", rewritten(files, "test/", elsewhere))
+
+
+def test_two_photos_with_one_name_are_refused(tmp_path: Path) -> None:
+    files = layouts.write_nyu(tmp_path / "nyu", np.full((480, 640), 2500, np.uint16))
+    line = files.read_text()
+    files.write_text(f"{line}\n{line.replace('rgb_0001.png', 'rgb_0001.jpg')}")
+    with pytest.raises(InputError, match="have one name"):
+        open_benchmark("nyuv2", tmp_path / "nyu", files)
