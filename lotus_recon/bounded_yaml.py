@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -36,6 +37,18 @@ def load_bounded(text: str, where: str) -> Any:
             loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def load_bounded_file(path: Path, where: str) -> Any:
+    """The value of a YAML file. Raises InputError as ``load_bounded`` does, and when it cannot be read."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{where} has {path.stat().st_size >> 20} MB; at most {MAX_BYTES >> 20} MB are allowed")
+        return load_bounded(path.read_text(encoding="utf-8"), where)
+    except OSError as error:
+        raise InputError(f"{where} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where} is not YAML: {error}") from None
 
 
 def _count(node: yaml.Node, where: str, known: dict[int, int], above: tuple[int, ...]) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lotus_recon.bounded_yaml import load_bounded
+from lotus_recon.bounded_yaml import load_bounded, load_bounded_file
 from lotus_recon.errors import InputError
 from lotus_recon.limits import CompileMode, Seed
 from lotus_recon.options import Option, Options, described, fields_of
@@ -63,12 +63,7 @@ def parse_yaml(kind: Any, text: str, where: str) -> Any:
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     where = f"config file {path}"
-    try:
-        overlay = load_bounded(path.read_text(), where)
-    except OSError as error:
-        raise InputError(f"{where} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where} is not YAML: {error}") from None
+    overlay = load_bounded_file(path, where)
     if overlay is None:
         return {}
     if not isinstance(overlay, dict):

@@ -24,6 +24,10 @@ IntArray = NDArray[np.integer[Any]]
 
 # A rotation read from text with 6 digits is orthonormal to about 1e-6; a scaled or sheared one is off by far more.
 _RIGID_TOLERANCE = 1e-3
+MAX_SIDE_PX = 65_536
+_FOCAL_RANGE = (4e-4, 6e3)  # in longer sides of the photo
+_CENTER_RANGE = 20.0
+_FARTHEST = 1e10  # of a camera from the origin: the Earth's radius in millimetres is 6.4e9
 
 
 class DepthKind(str, Enum):
@@ -49,6 +53,24 @@ def _check(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
+def check_camera(width: int, height: int, focal_px: tuple[float, ...], center_px: tuple[float, ...]) -> None:
+    """Raise InputError unless these can be the size, focal lengths and principal point of a camera.
+
+    The limits are wide: fields of view from a hundredth of a degree to 179.9, and a crop of an image 20 times as large.
+    """
+    _check(width > 0 and height > 0, f"camera size {width}x{height}: both must be positive")
+    _check(max(width, height) <= MAX_SIDE_PX, f"camera size {width}x{height}: at most {MAX_SIDE_PX} pixels a side")
+    values = (*focal_px, *center_px)
+    _check(all(np.isfinite(values)), f"camera intrinsics {values}: must be finite")
+    _check(min(focal_px) > 0, f"focal lengths {focal_px} px: must be positive")
+    side = max(width, height)
+    low, high = _FOCAL_RANGE[0] * side, _FOCAL_RANGE[1] * side
+    plausible = low <= min(focal_px) and max(focal_px) <= high
+    _check(plausible, f"focal lengths {focal_px} px of {width}x{height}: allowed are {low:g} to {high:g}")
+    inside = max(abs(value) for value in center_px) <= _CENTER_RANGE * side
+    _check(inside, f"principal point {center_px} px of {width}x{height}: at most {_CENTER_RANGE:g} sides away")
+
+
 @dataclass(frozen=True)
 class Camera:
     """A pinhole camera without distortion. All in pixels; the first pixel centre is at (0.5, 0.5)."""
@@ -61,10 +83,7 @@ class Camera:
     cy: float
 
     def __post_init__(self) -> None:
-        _check(self.width > 0 and self.height > 0, f"camera size {self.width}x{self.height}: both must be positive")
-        values = (self.fx, self.fy, self.cx, self.cy)
-        _check(all(np.isfinite(values)), f"camera intrinsics fx, fy, cx, cy = {values}: must be finite")
-        _check(self.fx > 0 and self.fy > 0, f"focal lengths ({self.fx}, {self.fy}) px: must be positive")
+        check_camera(self.width, self.height, (self.fx, self.fy), (self.cx, self.cy))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -132,8 +151,10 @@ def check_rigid(matrix: FloatArray, what: str) -> None:
     """Raise InputError unless ``matrix`` is a (4, 4) rotation and translation."""
     _check(matrix.shape == (4, 4), f"{what}: shape {matrix.shape}; allowed: (4, 4)")
     _check(bool(np.isfinite(matrix).all()), f"{what}: has values that are not finite")
+    farthest = float(np.abs(matrix[:3, 3]).max())
+    _check(farthest <= _FARTHEST, f"{what}: a translation of {farthest:g}; at most {_FARTHEST:g} is allowed")
     R = matrix[:3, :3]
-    rigid = np.abs(R @ R.T - np.eye(3)).max() < _RIGID_TOLERANCE and np.linalg.det(R) > 0
+    rigid = np.abs(R).max() < 2 and np.abs(R @ R.T - np.eye(3)).max() < _RIGID_TOLERANCE and np.linalg.det(R) > 0
     _check(bool(rigid), f"{what}: the 3x3 part is not a rotation (scaled, sheared or mirrored)")
     _check(bool(np.allclose(matrix[3], [0, 0, 0, 1])), f"{what}: the last row must be 0 0 0 1, not {matrix[3]}")
 

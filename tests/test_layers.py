@@ -60,6 +60,7 @@ LAYERS = (
     "cache",
     "limits",
     "types",
+    "outside",
     "errors",
 )
 FENCES = {

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lotus_recon.errors import InputError
 from lotus_recon.io import transforms
 from lotus_recon.io.cameras import SourceCamera
+from lotus_recon.outside import matrix, member, read_json, text
 from lotus_recon.types import Camera, View
 
 
@@ -30,17 +28,20 @@ def read_camera_list(path: Path, width: int, height: int) -> list[Frame]:
     The half pixel between that convention and ours is added here. Raises InputError when the file cannot be used.
     """
     try:
-        entries = json.loads(path.read_text())["frames"]
-        return [_frame(path.parent, entry, width, height) for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a camera list with file, K and w2c per frame: {error}") from error
+        entries = member(read_json(path, "camera list"), "frames", "camera list")
+        if not isinstance(entries, list):
+            raise InputError("'frames' must be a list")
+        return [_frame(path.parent, entry, f"frame {i}", width, height) for i, entry in enumerate(entries)]
+    except InputError as error:
+        raise InputError(f"{path} is not a camera list with file, K and w2c per frame: {error}") from None
 
 
-def _frame(root: Path, entry: dict[str, Any], width: int, height: int) -> Frame:
-    K = np.array(entry["K"], np.float64)
+def _frame(root: Path, entry: Any, where: str, width: int, height: int) -> Frame:
+    K = matrix(member(entry, "K", where), (3, 3), f"{where}: K")
     K[:2, 2] += 0.5
-    photo = root / entry["file"]
-    return Frame(photo, View(photo.name, Camera.from_K(K, width, height), np.array(entry["w2c"], np.float64)))
+    photo = root / text(member(entry, "file", where), f"{where}: file")
+    cam_from_world = matrix(member(entry, "w2c", where), (4, 4), f"{where}: w2c")
+    return Frame(photo, View(photo.name, Camera.from_K(K, width, height), cam_from_world))
 
 
 def write_transforms(frames: list[Frame], out: Path) -> None:

@@ -28,6 +28,7 @@ from lotus_recon.geometry.plane_normals import plane_normals
 from lotus_recon.io.images import Photo, list_photos, read_mask, read_png16, read_rgb
 from lotus_recon.io.maps import load_arrays
 from lotus_recon.io.normal_maps import read_normals_png
+from lotus_recon.io.npz import read_npy
 from lotus_recon.limits import FocalPx, Positive
 from lotus_recon.options import Options
 from lotus_recon.types import BoolArray, Camera, FloatArray
@@ -204,10 +205,8 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
         if name not in arrays:
             raise InputError(f"{path} has no array {name!r}; it has {', '.join(sorted(arrays))}")
         return arrays[name]
-    try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} cannot be read as npy: {error}") from error
+    with open(path, "rb") as file:
+        return read_npy(file, str(path))
 
 
 def _split(root: Path, photos: list[Photo], split: str) -> list[Photo]:

@@ -5,7 +5,6 @@ Facts: depth as 16-bit PNG, metres = value / depth_scale, 0 where missing; K wit
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.io.images import read_png16, read_rgb
+from lotus_recon.outside import matrix, member, number, read_json, text
 from lotus_recon.types import BoolArray, Camera
 
 
@@ -33,21 +33,29 @@ def measured_photos(root: Path) -> list[MeasuredPhoto]:
     """All photos of the manifest. Raises InputError when it cannot be used."""
     path = root / "manifest.json"
     try:
-        entries = [
-            (entry["rgb"], entry["depth"], float(entry["depth_scale"]), _trusted_intrinsics(entry))
-            for entry in json.loads(path.read_text())
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a list with rgb, depth and depth_scale per photo: {error}") from error
+        stored = read_json(path, "manifest")
+        if not isinstance(stored, list):
+            raise InputError("it must be a list")
+        entries = [_entry(entry, f"entry {i}") for i, entry in enumerate(stored)]
+    except InputError as error:
+        raise InputError(f"{path} is not a list with rgb, depth and depth_scale per photo: {error}") from None
     return [_measured(root, *entry) for entry in entries]
 
 
-def _trusted_intrinsics(entry: dict[str, Any]) -> tuple[float, ...] | None:
+def _entry(entry: Any, where: str) -> tuple[str, str, float, tuple[float, ...] | None]:
+    """Photo, depth, counts per metre, and the intrinsics."""
+    rgb, depth = (text(member(entry, key, where), f"{where}: {key}") for key in ("rgb", "depth"))
+    scale = number(member(entry, "depth_scale", where), f"{where}: depth_scale")
+    if not scale > 0:
+        raise InputError(f"{where}: depth_scale is {scale}; allowed: above 0")
+    return rgb, depth, scale, _trusted_intrinsics(entry, where)
+
+
+def _trusted_intrinsics(entry: dict[str, Any], where: str) -> tuple[float, ...] | None:
     """fx, fy, cx, cy, but for those that a note puts in doubt."""
     if "K" not in entry or "K_note" in entry:
         return None
-    fx, fy, cx, cy = (float(value) for value in entry["K"])
-    return fx, fy, cx, cy
+    return tuple(matrix(entry["K"], (4,), f"{where}: K").tolist())
 
 
 def _measured(root: Path, rgb: str, depth: str, scale: float, K: tuple[float, ...] | None) -> MeasuredPhoto:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.io.cameras import SourceCamera, is_colmap_model, read_colmap_model
 from lotus_recon.io.transforms import read_transforms
+from lotus_recon.outside import matrix, read_json, text
 from lotus_recon.types import Camera, View, check_rigid
 
 Poses = Mapping[str, NDArray[np.float64]]  # cam_from_world (4, 4) by path of the photo without suffix
@@ -27,9 +27,9 @@ def read_poses(path: Path) -> Poses:
     """
     if path.is_dir():
         return {_stem(name): pose for name, pose in read_colmap_model(_model(path)).cam_from_world.items()}
-    stored = _json(path)
+    stored = read_json(path, "poses")
     if _is_camera_list(stored):
-        return {_stem(entry["file"]): _w2c(entry, path) for entry in stored["frames"]}
+        return {_stem(text(entry["file"], f"{path}: file")): _w2c(entry, path) for entry in stored["frames"]}
     return {_stem(frame.path.as_posix()): frame.cam_from_world for frame in read_transforms(path)}
 
 
@@ -60,15 +60,6 @@ def _model(folder: Path) -> Path:
     return model
 
 
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"poses {path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"poses {path} is not JSON: {error}") from None
-
-
 def _is_camera_list(stored: Any) -> bool:
     frames = stored.get("frames") if isinstance(stored, dict) else None
     return (
@@ -79,10 +70,7 @@ def _is_camera_list(stored: Any) -> bool:
 
 
 def _w2c(entry: Mapping[str, Any], path: Path) -> NDArray[np.float64]:
-    try:
-        pose = np.array(entry["w2c"], np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{path}: w2c of {entry['file']!r} is not a matrix of numbers") from None
+    pose = matrix(entry["w2c"], (4, 4), f"{path}: w2c of {entry['file']!r}")
     check_rigid(pose, f"{path}: w2c of {entry['file']!r}")
     return pose
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import pixel_index, project
 from lotus_recon.geometry.pose import transform
+from lotus_recon.outside import matrix, member, number, read_json
 from lotus_recon.sandbox import arrays_in_child
 from lotus_recon.types import BoolArray, DepthMap, FloatArray, View
 
@@ -53,11 +53,14 @@ class CropVolume:
 def read_crop(path: Path) -> CropVolume:
     """The volume of a crop file. Raises InputError when it is not one."""
     try:
-        stored = json.loads(path.read_text())
-        axis = _AXES[str(stored["orthogonal_axis"]).upper()]
-        corners = np.array(stored["bounding_polygon"], np.float64).reshape(-1, 3)
-        low, high = float(stored["axis_min"]), float(stored["axis_max"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        stored = read_json(path, "crop volume")
+        axis = _AXES.get(str(member(stored, "orthogonal_axis", "crop volume")).upper())
+        if axis is None:
+            raise InputError("orthogonal_axis must be X, Y or Z")
+        polygon = member(stored, "bounding_polygon", "crop volume")
+        corners = matrix(polygon, (len(polygon) if isinstance(polygon, list) else 3, 3), "bounding_polygon")
+        low, high = (number(member(stored, key, "crop volume"), key) for key in ("axis_min", "axis_max"))
+    except InputError as error:
         raise InputError(
             f"{path} is no crop volume with orthogonal_axis, axis_min, axis_max and bounding_polygon: {error}"
         ) from None
@@ -95,14 +98,17 @@ def read_dtu_mask(path: Path) -> ObservedVolume:
     box = np.asarray(stored["BB"], np.float64)
     if box.shape != (2, 3) or np.ndim(stored["ObsMask"]) != 3:
         raise InputError(f"{path}: BB has shape {box.shape}, ObsMask {np.shape(stored['ObsMask'])}; needed (2, 3), 3D")
-    return ObservedVolume(np.asarray(stored["ObsMask"]) > 0, box[0], box[1], float(np.ravel(stored["Res"])[0]))
+    size = float(np.ravel(stored["Res"])[0]) if np.size(stored["Res"]) else 0.0
+    if not (np.isfinite(box).all() and np.isfinite(size) and size > 0):
+        raise InputError(f"{path}: BB {box.tolist()} and Res {size}; needed: finite numbers, Res above 0")
+    return ObservedVolume(np.asarray(stored["ObsMask"]) > 0, box[0], box[1], size)
 
 
 def read_dtu_plane(path: Path) -> NDArray[np.float64]:
     """(4,) the plane P of a ``Plane<scan>.mat``; points with P . (x, 1) > 0 are above the table."""
     plane = np.ravel(np.asarray(_read_mat(path, ("P",))["P"], np.float64))
-    if plane.shape != (4,):
-        raise InputError(f"{path}: P has {plane.size} numbers; needed: 4")
+    if plane.shape != (4,) or not np.isfinite(plane).all():
+        raise InputError(f"{path}: P has {plane.size} numbers; needed: 4, finite")
     return plane
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +19,14 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.io.colmap_files import check_whole, name_photos_by_line
-from lotus_recon.types import Camera, FloatArray, Scene, SparsePoints, View, check_rigid
+from lotus_recon.outside import matrix, member, read_json, text, whole
+from lotus_recon.types import MAX_SIDE_PX, Camera, FloatArray, Scene, SparsePoints, View, check_camera, check_rigid
 from lotus_recon.workspace import write_json
 
 # pycolmap writes its own log lines to stderr; what matters is said by our errors and warnings.
 pycolmap.logging.minloglevel = int(pycolmap.logging.Level.FATAL)
 
+_MAX_DISTORTION = 1e6  # of a single term; terms of high order are large where the field of view is small
 _MODEL_FILES = ("cameras", "images", "points3D")
 
 # Models with one focal length, and the model with two that holds them exactly: name, positions of the distortion
@@ -63,8 +64,10 @@ class SourceCamera:
             raise InputError(
                 f"camera model {self.model} takes {', '.join(names)}; {len(self.params)} numbers are given"
             )
-        if not np.isfinite(self.params).all() or min(self.focal_px) <= 0 or min(self.width, self.height) <= 0:
-            raise InputError(f"camera {self.model} {self.width}x{self.height} {self.params}: not finite and positive")
+        check_camera(self.width, self.height, self.focal_px, tuple(self.params[names.index(c)] for c in ("cx", "cy")))
+        terms = [value for name, value in zip(names, self.params, strict=True) if name[0] not in "fc"]
+        if not np.isfinite(terms).all() or np.abs(terms).max(initial=0) > _MAX_DISTORTION:
+            raise InputError(f"camera {self.model}: distortion {terms}; at most {_MAX_DISTORTION:g} is allowed")
 
     @classmethod
     def of_pinhole(cls, camera: Camera) -> SourceCamera:
@@ -207,14 +210,15 @@ def read_colmap_model(folder: Path) -> PosedPhotos:
         check_whole(folder, _parameter_counts())
     try:
         with _readable_model(folder) as (readable, names):
-            reconstruction = pycolmap.Reconstruction(str(readable))
-    except (ValueError, RuntimeError, IndexError, MemoryError) as error:
+            posed = posed_photos(pycolmap.Reconstruction(str(readable)))
+    except InputError as error:
+        raise InputError(f"COLMAP model {folder}: {error}") from None
+    except (ValueError, RuntimeError, LookupError, MemoryError, TypeError) as error:  # UnicodeDecodeError: a ValueError
         reason = (str(error) or repr(error)).splitlines()[0]
         raise InputError(f"COLMAP model {folder} cannot be read: {reason}") from None
-    if reconstruction.num_reg_images() == 0:
+    if not posed.names:
         raise InputError(f"COLMAP model {folder} has no posed photo")
-    photos = posed_photos(reconstruction)
-    return photos.renamed(names) if names else photos
+    return posed.renamed(names) if names else posed
 
 
 @contextmanager
@@ -253,6 +257,9 @@ def _points_of(reconstruction: pycolmap.Reconstruction, images: Sequence[pycolma
     if not points:
         return SparsePoints.empty()
     index_of = {point_id: index for index, (point_id, _) in enumerate(points)}
+    named = {feature.point3D_id for image in images for feature in image.get_observation_points2D()}
+    if unknown := named - set(index_of):
+        raise InputError(f"an image sees point {min(unknown)}, which does not exist")
     rows = [
         (index_of[feature.point3D_id], view, *feature.xy)
         for view, image in enumerate(images)
@@ -329,16 +336,22 @@ def write_source_cameras(cameras: Mapping[str, SourceCamera], path: Path) -> Non
 
 def read_source_cameras(path: Path) -> dict[str, SourceCamera]:
     """The cameras that ``write_source_cameras`` wrote. Raises InputError when the file is missing or broken."""
+    cameras = member(read_json(path, "list of cameras"), "cameras", str(path))
+    if not isinstance(cameras, dict):
+        raise InputError(f"{path} is not a list of cameras: 'cameras' must be an object")
+    return {name: source_camera_from_json(values, f"{path}, camera of {name}") for name, values in cameras.items()}
+
+
+def source_camera_from_json(values: Any, where: str) -> SourceCamera:
+    """A camera from its four fields. Raises InputError when one is missing or wrong."""
+    width, height = (
+        whole(member(values, key, where), f"{where}: {key}", 1, MAX_SIDE_PX) for key in ("width", "height")
+    )
+    params = member(values, "params", where)
+    given = matrix(params, (len(params) if isinstance(params, list) else 1,), f"{where}: params")
     try:
-        content: Any = json.loads(path.read_text())
-        return {name: source_camera_from_json(values) for name, values in content["cameras"].items()}
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not a list of cameras: {error!r}") from None
-
-
-def source_camera_from_json(values: Mapping[str, Any]) -> SourceCamera:
-    """A camera from its four fields. Raises KeyError, TypeError or ValueError when one is missing or wrong."""
-    size = int(values["width"]), int(values["height"])
-    return SourceCamera(str(values["model"]), *size, tuple(float(p) for p in values["params"]))
+        return SourceCamera(
+            text(member(values, "model", where), f"{where}: model"), width, height, tuple(given.tolist())
+        )
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None

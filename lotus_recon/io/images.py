@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from lotus_recon.errors import InputError
+from lotus_recon.io.image_sizes import check_image_bytes, check_size
 from lotus_recon.io.metadata import read_lens
 from lotus_recon.types import BoolArray
 from lotus_recon.workspace import OWNERS_FILE, write_atomically
@@ -31,15 +32,11 @@ from lotus_recon.workspace import OWNERS_FILE, write_atomically
 log = logging.getLogger(__name__)
 
 pillow_heif.register_heif_opener()
-# MAX_MEGAPIXELS limits the size, so Pillow's own warning about large files would only repeat it.
-Image.MAX_IMAGE_PIXELS = None
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif"})
 MASKS_FOLDER = "masks"  # in a folder of photos; holds their masks, not photos
 # Folders that no person made: thumbnails and bins of network drives, and what macOS adds to archives. Any case.
 _NOT_OF_PHOTOS = frozenset({"@eadir", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "__macosx", "lost+found"})
-MIN_SIDE_PX = 16  # smaller images hold no feature and no latent cell
-MAX_MEGAPIXELS = 80.0  # a 61-megapixel full-frame camera passes; 100 would need 4 GB in the SIFT of the first octave
 
 
 _SENSOR_BITS = (10, 12, 14)  # fewer than 16 that cameras put into 16-bit files
@@ -230,17 +227,6 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
     return image.size
 
 
-def check_size(path: Path, width: int, height: int) -> None:
-    """Raise InputError unless the image has a usable size."""
-    if min(width, height) < MIN_SIDE_PX:
-        raise InputError(f"{path} is {width}x{height} pixels; each side must have {MIN_SIDE_PX} or more")
-    megapixels = width * height / 1e6
-    if megapixels > MAX_MEGAPIXELS:
-        raise InputError(
-            f"{path} has {megapixels:.0f} megapixels; at most {MAX_MEGAPIXELS:.0f} are allowed: reduce it first"
-        )
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The opened image; errors of a broken file become an InputError."""
@@ -342,12 +328,14 @@ def read_mask(path: Path, width: int, height: int) -> BoolArray:
     Raises InputError when its size differs.
     """
     with _opened(path) as image:
-        upright = ImageOps.exif_transpose(image)
-        opaque = _opaque(upright)
-        used = np.asarray(upright.convert("RGB")).max(-1) > 0 if opaque is None else opaque
-    if used.shape != (height, width):
-        size = f"{used.shape[1]}x{used.shape[0]}"
-        raise InputError(f"mask {path} is {size} pixels, its photo {width}x{height}: they must agree")
+        size = image.size
+        if sorted(size) == sorted((width, height)):  # decoded only then: a small file may hold any number of pixels
+            upright = ImageOps.exif_transpose(image)
+            opaque = _opaque(upright)
+            used = np.asarray(upright.convert("RGB")).max(-1) > 0 if opaque is None else opaque
+            size = upright.size
+    if size != (width, height):
+        raise InputError(f"mask {path} is {size[0]}x{size[1]} pixels, its photo {width}x{height}: they must agree")
     return used
 
 
@@ -382,8 +370,9 @@ def read_pixels(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     Raises InputError when it cannot be read.
     """
     try:
+        check_image_bytes(path, str(path))
         return np.asarray(iio.imread(path, plugin="opencv", index=0, flags=cv2.IMREAD_UNCHANGED))
-    except (OSError, ValueError):
+    except (OSError, ValueError, cv2.error):
         raise InputError(f"{path} is not a readable PNG") from None
 
 

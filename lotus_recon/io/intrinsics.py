@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from lotus_recon.io.images import PhotoInfo
 from lotus_recon.io.metadata import DIAGONAL_35MM
 from lotus_recon.limits import Focal35mm, FocalPx, FovDeg
 from lotus_recon.options import Options
-from lotus_recon.types import Camera
+from lotus_recon.outside import member, number, read_json, whole
+from lotus_recon.types import MAX_SIDE_PX, Camera
 
 DEFAULT_FOV_DEG = 55.0  # horizontal; between a phone's main camera (about 65) and a 50 mm lens (40)
 DEFAULT_SOURCE = f"default of {DEFAULT_FOV_DEG:g} degrees horizontal"
@@ -76,20 +76,21 @@ def read_intrinsics(path: Path) -> Camera:
 
     Raises InputError naming the file and what is missing.
     """
+    return intrinsics_from_json(read_json(path, "intrinsics file"), f"intrinsics file {path}")
+
+
+def intrinsics_from_json(content: Any, where: str) -> Camera:
+    """The camera that the content of such a file describes. Raises InputError as ``read_intrinsics`` does."""
     keys = ("width", "height", "fx", "fy", "cx", "cy")
     try:
-        content: Any = json.loads(path.read_text())
-        values = [float(content[key]) for key in keys]
-    except OSError as error:
-        raise InputError(f"intrinsics file {path} cannot be read: {error.strerror}") from None
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"intrinsics file {path}: {error!r}; needed: JSON with the numbers {', '.join(keys)}"
-        ) from None
-    try:
-        return Camera(int(values[0]), int(values[1]), *values[2:])
+        width, height = (whole(member(content, key, where), f"{where}: {key}", 1, MAX_SIDE_PX) for key in keys[:2])
+        values = [number(member(content, key, where), f"{where}: {key}") for key in keys[2:]]
     except InputError as error:
-        raise InputError(f"intrinsics file {path}: {error}") from None
+        raise InputError(f"{error}; needed: JSON with the numbers {', '.join(keys)}") from None
+    try:
+        return Camera(width, height, *values)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _matching(path: Path, info: PhotoInfo) -> Camera:

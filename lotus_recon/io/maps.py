@@ -14,6 +14,7 @@ import numpy as np
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
+from lotus_recon.io.npz import read_npz
 from lotus_recon.types import DepthKind, DepthMap, FloatArray, NormalMap, Prediction
 from lotus_recon.workspace import to_plain, write_atomically
 
@@ -51,16 +52,7 @@ def _compress_fast(file: Any) -> None:
 
 def load_arrays(path: Path, without: Collection[str] = ()) -> dict[str, np.ndarray]:
     """The arrays (any shape) of an npz, not those in ``without``. Raises InputError when it is missing or broken."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise InputError(f"{path} holds a single array (npy), not named arrays (npz)")
-        with loaded as archive:
-            return {name: archive[name] for name in archive.files if name not in without}
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        raise InputError(f"{path} cannot be read as npz: {error}") from error
+    return read_npz(path, without)
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
@@ -137,7 +129,7 @@ def parse_meta(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         raise InputError(f"{path} has no 'meta'; needed: a 0-d array holding a JSON string with 'kind'")
     try:
         meta = json.loads(str(arrays["meta"]))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: 'meta' is not JSON: {error}") from None
     if not isinstance(meta, dict):
         raise InputError(f"{path}: 'meta' must be a JSON object, not {type(meta).__name__}")
@@ -152,7 +144,7 @@ def parse_depth(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str,
         raise InputError(f"{path}: 'meta' has no 'kind'; allowed: {', '.join(k.value for k in DepthKind)}")
     try:
         values = _numbers(arrays, "depth")
-        valid = arrays["depth_valid"].astype(bool, copy=False) if "depth_valid" in arrays else np.isfinite(values)
+        valid = _flags(arrays, "depth_valid") if "depth_valid" in arrays else np.isfinite(values)
         return DepthMap(values, valid, DepthKind.parse(str(meta["kind"])))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -174,12 +166,20 @@ def _numbers(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return arrays[name].astype(np.float32, copy=False)
 
 
+def _flags(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    if arrays[name].dtype.kind not in "bfiu":
+        raise InputError(f"{name} has type {arrays[name].dtype}; allowed: truth values")
+    return arrays[name].astype(bool, copy=False)
+
+
 def _normals(arrays: Mapping[str, np.ndarray]) -> NormalMap:
     values = _numbers(arrays, "normals")
     if values.ndim != 3 or values.shape[2] != 3:
         raise InputError(f"normals have shape {values.shape}; allowed: (H, W, 3)")
     length = np.linalg.norm(values, axis=-1)
-    valid = arrays["normals_valid"].astype(bool) if "normals_valid" in arrays else np.isfinite(length) & (length > 0.5)
+    valid = _flags(arrays, "normals_valid") if "normals_valid" in arrays else np.isfinite(length) & (length > 0.5)
+    if valid.shape != length.shape:
+        raise InputError(f"normals_valid has shape {valid.shape}, normals {values.shape}: must agree")
     # Stored at half precision, or quantised, unit vectors are off by up to a percent: renormalise, do not refuse.
     unit = normalized(np.where(np.isfinite(values), values, 0.0)).astype(np.float32)
     bad = valid & (np.abs(length - 1) > 0.1)

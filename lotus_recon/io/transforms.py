@@ -6,7 +6,6 @@ pixel centre at 0.5). Intrinsics stand in a frame or, for all frames, on top; di
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -20,7 +19,8 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.pose import invert_rigid
 from lotus_recon.io.cameras import SourceCamera
-from lotus_recon.types import FloatArray, check_rigid
+from lotus_recon.outside import matrix, number, read_json, text, whole
+from lotus_recon.types import MAX_SIDE_PX, FloatArray, check_rigid
 from lotus_recon.workspace import write_json
 
 log = logging.getLogger(__name__)
@@ -118,26 +118,19 @@ class Frame:
         value = self.intrinsics.get(key, default)
         if value is None:
             raise InputError(f"{self.label}: {key!r} is missing, neither in the frame nor on top")
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            raise InputError(f"{self.label}: {key!r} is {value!r}, not a number") from None
+        return number(value, f"{self.label}: {key!r}")
 
     def _checked(self, model: str, width: float, height: float, params: list[float]) -> SourceCamera:
         try:
-            return SourceCamera(model, int(width), int(height), tuple(float(p) for p in params))
+            size = [whole(value, key, 1, MAX_SIDE_PX) for key, value in (("w", width), ("h", height))]
+            return SourceCamera(model, size[0], size[1], tuple(float(p) for p in params))
         except InputError as error:
             raise InputError(f"{self.label}: {error}") from None
 
 
 def read_transforms(path: Path) -> list[Frame]:
     """All frames of a transforms.json. Raises InputError naming file, frame and key for what is missing or wrong."""
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"poses {path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"poses {path} is not JSON: {error}") from None
+    content = read_json(path, "poses")
     frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames:
         raise InputError(f"poses {path}: 'frames' is missing or empty; needed: a list of frames")
@@ -158,23 +151,24 @@ def _frame(path: Path, index: int, values: Any, top: Mapping[str, Any]) -> Frame
         if key not in values:
             raise InputError(f"{label} ({values.get('file_path', 'no file_path')}): {key!r} is missing")
     label += f" ({values['file_path']})"
-    mask = _resolved(path, values["mask_path"]) if values.get("mask_path") else None
+    mask = _resolved(path, values["mask_path"], f"{label}: mask_path") if values.get("mask_path") else None
     pose = _cam_from_world(values["transform_matrix"], label)
-    return Frame(_resolved(path, values["file_path"]), {**top, **values}, pose, label, mask)
+    photo = _resolved(path, values["file_path"], f"{label}: file_path")
+    return Frame(photo, {**top, **values}, pose, label, mask)
 
 
-def _resolved(path: Path, named: object) -> Path:
+def _resolved(path: Path, named: Any, where: str) -> Path:
     """A path in the file, relative to it. Windows tools write backslashes; no photo name has one elsewhere."""
-    return (path.parent / str(named).replace("\\", "/")).resolve()
-
-
-def _cam_from_world(matrix: Any, label: str) -> NDArray[np.float64]:
     try:
-        world_from_gl = np.array(matrix, np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{label}: transform_matrix is not a matrix of numbers") from None
-    if world_from_gl.shape == (3, 4):
-        world_from_gl = np.vstack([world_from_gl, [0, 0, 0, 1]])
+        return (path.parent / text(named, where).replace("\\", "/")).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle
+        raise InputError(f"{where} cannot be used: {error}") from None
+
+
+def _cam_from_world(given: Any, label: str) -> NDArray[np.float64]:
+    if isinstance(given, list) and len(given) == 3:
+        given = [*given, [0, 0, 0, 1]]
+    world_from_gl = matrix(given, (4, 4), f"{label}: transform_matrix")
     check_rigid(world_from_gl, f"{label}: transform_matrix")
     # Written with few digits, the rotation is off by rounding: the nearest one keeps the camera centre in place.
     U, _, Vt = np.linalg.svd(world_from_gl[:3, :3])

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.images import check_size, resize_rgb, write_jpeg
+from lotus_recon.io.image_sizes import check_size
+from lotus_recon.io.images import resize_rgb, write_jpeg
 from lotus_recon.progress import report
 
 _MEASURED_EDGE_PX = 320  # sharpness and motion are measured on frames of this longer edge

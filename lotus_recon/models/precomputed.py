@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.io.images import Photo, read_info
 from lotus_recon.io.maps import load_prediction
+from lotus_recon.io.npz import npz_shapes
 from lotus_recon.models.base import ModelInfo, ModelOptions, check_rgb
 from lotus_recon.progress import track
 from lotus_recon.types import DepthKind, Prediction
@@ -107,6 +108,9 @@ def load_for_photo(folder: Path, view: str, width: int, height: int) -> Predicti
     path = prediction_file(folder, view)
     if not path.is_file():
         raise MissingPredictionError(f"no prediction for {view}: {path} does not exist")
+    for name, shape in npz_shapes(path).items():
+        if name in ("depth", "normals") and len(shape) >= 2:
+            _check_size(path, shape[1], shape[0], width, height)
     prediction = load_prediction(path)
     if prediction.depth is None:
         raise InputError(f"{path} has no 'depth'; needed: float32 (H, W)")
@@ -116,11 +120,14 @@ def load_for_photo(folder: Path, view: str, width: int, height: int) -> Predicti
 
 def check_map_size(path: Path, prediction: Prediction, width: int, height: int) -> None:
     """Raise InputError unless the maps have the size of the upright photo."""
-    size = prediction.shape[::-1]
-    if size == (width, height):
+    _check_size(path, prediction.shape[1], prediction.shape[0], width, height)
+
+
+def _check_size(path: Path, map_width: int, map_height: int, width: int, height: int) -> None:
+    if (map_width, map_height) == (width, height):
         return
-    message = f"{path} is {size[0]}x{size[1]} pixels, its photo {width}x{height}: they must agree"
-    if size == (height, width):
+    message = f"{path} is {map_width}x{map_height} pixels, its photo {width}x{height}: they must agree"
+    if (map_width, map_height) == (height, width):
         message += " (maps must have the orientation of the photo after its EXIF rotation)"
     raise InputError(message)
 
@@ -184,11 +191,7 @@ def _tasks(folder: Path) -> tuple[str, ...]:
     first = next(iter(_stored(folder)), None)
     if first is None:
         raise InputError(f"--predictions {folder} contains no .npz file")
-    try:
-        with np.load(first, allow_pickle=False) as archive:
-            return ("depth", "normal") if "normals" in archive.files else ("depth",)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{first} cannot be read as npz: {error}") from error
+    return ("depth", "normal") if "normals" in npz_shapes(first) else ("depth",)
 
 
 def _stored(folder: Path) -> Iterable[Path]:

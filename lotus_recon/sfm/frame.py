@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from lotus_recon.bounded_yaml import load_bounded_file
 from lotus_recon.errors import InputError, SfmError
 from lotus_recon.geometry.gravity import estimate_up, rotation_between
 from lotus_recon.geometry.pose import Similarity
@@ -23,6 +23,7 @@ from lotus_recon.io.cameras import (
     write_colmap_scene,
 )
 from lotus_recon.io.transforms import write_transforms
+from lotus_recon.outside import matrix, member, number
 from lotus_recon.sfm.config import FrameConfig
 from lotus_recon.sfm.stage import SOURCES, SfmResult
 from lotus_recon.types import Scene
@@ -85,16 +86,22 @@ def parse_distance(text: str) -> CameraDistance | MarkedDistance:
 def _marked_distance(path: Path) -> MarkedDistance:
     allowed = "needed: metres: NUMBER, a: {PHOTO: [x, y], ...}, b: {PHOTO: [x, y], ...} with two or more photos each"
     try:
-        content: Any = yaml.safe_load(path.read_text())
-        marks = [{str(name): (float(x), float(y)) for name, (x, y) in content[key].items()} for key in ("a", "b")]
-        metres = float(content["metres"])
-    except OSError as error:
-        raise InputError(f"--scale-from {path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"--scale-from {path}: {error!r}; {allowed}") from None
+        content = load_bounded_file(path, f"--scale-from {path}")
+        marks = [_marks(member(content, key, key), key) for key in ("a", "b")]
+        metres = number(member(content, "metres", "it"), "metres")
+    except InputError as error:
+        raise InputError(f"--scale-from {path}: {error}; {allowed}") from None
     if not metres > 0 or min(len(mark) for mark in marks) < 2:
         raise InputError(f"--scale-from {path}: {allowed}")
     return MarkedDistance(marks[0], marks[1], metres)
+
+
+def _marks(points: Any, where: str) -> dict[str, tuple[float, float]]:
+    """Pixel by photo."""
+    if not isinstance(points, dict):
+        raise InputError(f"{where} must be a mapping")
+    pixels = {str(name): matrix(xy, (2,), f"{where}: {name}") for name, xy in points.items()}
+    return {name: (float(x), float(y)) for name, (x, y) in pixels.items()}
 
 
 def check(config: FrameConfig, poses_given: bool, names: Set[str] | None) -> None:

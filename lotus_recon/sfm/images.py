@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import fit_longer_edge
 from lotus_recon.io.cameras import SourceCamera, source_camera_from_json
 from lotus_recon.io.images import Photo, PhotoInfo, read_info
-from lotus_recon.io.intrinsics import GivenIntrinsics, camera_of_photo, check_same_ratio, read_intrinsics
+from lotus_recon.io.intrinsics import GivenIntrinsics, camera_of_photo, check_same_ratio, intrinsics_from_json
+from lotus_recon.outside import read_json
 from lotus_recon.sfm.config import SfmConfig
 
 log = logging.getLogger(__name__)
@@ -128,11 +127,6 @@ def _given_camera(path: Path, info: PhotoInfo) -> SourceCamera:
 
 
 def _read_given(path: Path) -> SourceCamera:
-    pinhole = read_intrinsics(path)
-    content = json.loads(path.read_text())
-    if "model" not in content:
-        return SourceCamera.of_pinhole(pinhole)
-    try:
-        return source_camera_from_json(content)
-    except (KeyError, TypeError, ValueError, InputError) as error:
-        raise InputError(f"intrinsics file {path}: model and params: {error}") from None
+    where, content = f"intrinsics file {path}", read_json(path, "intrinsics file")
+    pinhole = intrinsics_from_json(content, where)
+    return source_camera_from_json(content, where) if "model" in content else SourceCamera.of_pinhole(pinhole)

@@ -71,8 +71,8 @@ def test_groups_outside_of_the_pipelines_state_their_limits_too(kind: Any) -> No
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--fov-deg", "abc"], "--fov-deg abc: must be a number in degrees, above 0 and below 180"),
-        (["--fov-deg", "-inf"], "--fov-deg -inf: must be a number in degrees, above 0 and below 180"),
+        (["--fov-deg", "abc"], "--fov-deg abc: must be a number in degrees, from 0.01 to 179.9"),
+        (["--fov-deg", "-inf"], "--fov-deg -inf: must be a number in degrees, from 0.01 to 179.9"),
         (["--max_size=-1"], "--max-size -1: must be a whole number in pixels, from 0 to 65536"),
         (["--image-quality", "900"], "--image-quality 900: must be a whole number in percent, from 1 to 100"),
         (["--report-views", "-4"], "--report-views -4: must be a whole number, from 0 to 10000"),
@@ -135,7 +135,7 @@ def test_a_manifest_refuses_what_the_command_line_refuses(manifest: str, tmp_pat
     Image.new("RGB", (64, 48)).save(tmp_path / "a/a.png")
     file = tmp_path / f"m.{'csv' if manifest.startswith('name') else 'yaml'}"
     file.write_text(manifest)
-    with pytest.raises(InputError, match=r"fov_deg 200: must be a number in degrees, above 0 and below 180"):
+    with pytest.raises(InputError, match=r"fov_deg 200: must be a number in degrees, from 0.01 to 179.9"):
         read_jobs(str(file), Defaults(ROOT / "configs"))
 
 

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
+from lotus_recon.io.image_sizes import check_image_bytes
+from lotus_recon.io.npz import read_npy
 
 
 class Source:
@@ -93,14 +95,15 @@ class Source:
 
     def array(self, path: str) -> NDArray[Any]:
         """The array (any shape) of an npy file. Raises InputError when it cannot be read."""
-        try:
-            return np.asarray(np.load(io.BytesIO(self.read(path)), allow_pickle=False))
-        except (ValueError, EOFError, OSError) as error:
-            raise InputError(f"{self.where(path)} cannot be read as npy: {error}") from error
+        return read_npy(io.BytesIO(self.read(path)), self.where(path))
 
     def _decoded(self, path: str, flags: int) -> NDArray[Any]:
-        content = np.frombuffer(self.read(path), np.uint8)
-        image = cv2.imdecode(content, flags) if content.size else None
+        content = self.read(path)
+        check_image_bytes(content, self.where(path))
+        try:
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        except cv2.error:
+            image = None
         if image is None:
             raise InputError(f"{self.where(path)} cannot be read as an image")
         return np.asarray(image)
@@ -111,9 +114,14 @@ def _index(root: Path) -> dict[str, tuple[int, int]]:
     try:
         with tarfile.open(root, "r:") as archive:
             files = (member for member in archive if member.isfile())
-            return {os.path.normpath(member.name): (member.offset_data, member.size) for member in files}
-    except tarfile.TarError as error:
+            found = {os.path.normpath(member.name): (member.offset_data, member.size) for member in files}
+    except (tarfile.TarError, OSError, ValueError, OverflowError, MemoryError) as error:
         raise InputError(f"{root} is no uncompressed tar archive ({error}); unpack it and name its folder") from error
+    size = root.stat().st_size
+    for name, (offset, length) in found.items():
+        if offset < 0 or length < 0 or offset + length > size:
+            raise InputError(f"{root}: {name} is truncated: the archive is incomplete")
+    return found
 
 
 def refuse_shared_names(named: Iterable[tuple[str, str]], file_list: Path) -> None:

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.io.cameras import SourceCamera
-from lotus_recon.io.images import MIN_SIDE_PX, write_jpeg, write_png
+from lotus_recon.io.image_sizes import MIN_SIDE_PX
+from lotus_recon.io.images import write_jpeg, write_png
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.io.normal_maps import write_normals_png
 from lotus_recon.io.transforms import write_transforms
