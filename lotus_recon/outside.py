@@ -69,7 +69,7 @@ def text(value: Any, where: str) -> str:
 
 
 def matrix(value: Any, shape: tuple[int, ...], where: str) -> NDArray[np.float64]:
-    """Finite numbers, of the given shape, from lists of lists. Raises InputError for anything else."""
+    """Finite numbers (R, C), of the given shape, from lists of lists. Raises InputError for anything else."""
     try:
         return np.array(_leaves(value, shape, where), np.float64).reshape(shape)
     except InputError as error:

@@ -143,7 +143,13 @@ class Workspace:
     def damage(self, place: Place) -> list[str]:
         """Files of a finished stage that are gone or have another size, by their path in its folder."""
         info = self._info(place)
-        return [] if info is None else damaged(self.stage(place), info.files)
+        if info is None:
+            return []
+        files = dict(info.files)
+        for other in () if place.part else self.stage(place).glob(f"*.{STAGE_FILE}"):
+            part = StageInfo.read(other)  # of a stage that added files here, or replaced some: of any size now
+            files |= dict.fromkeys(files.keys() & part.files.keys()) if part is not None else {}
+        return damaged(self.stage(place), files)
 
     def _info(self, place: Place) -> StageInfo | None:
         return StageInfo.read(self.root / place.info_file)
