@@ -55,9 +55,9 @@ class MapsConfig(Options):
     label: str | None = None
     # Where to compute: auto, cpu, cuda or mps.
     device: str = "auto"
-    # Of the network: auto, float32, float16 (on CUDA) or bfloat16 (on CUDA, and on CPUs made for it, less exact).
+    # Of the network: auto, float32, float16 or bfloat16.
     dtype: str = "auto"
-    # Compile the networks: auto where the photos to come save more time than compiling takes.
+    # Compile the networks: auto where that saves time.
     compile: CompileMode = "auto"
     # Seed of models that take noise.
     seed: Seed = 0

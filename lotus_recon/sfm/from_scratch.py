@@ -160,12 +160,12 @@ def _unregistered(job: Job, photos: PosedPhotos, best: _Attempt) -> list[str]:
     groups = components(job.names, best.matched.statistics)
     others = [group for group in groups if missing.issuperset(group)]
     told = []
-    if others:
+    if others and job.config.component is None:
         told.append(
             f"the photos are {len(groups)} groups that no matches connect: {component_names(groups)}; one is "
             f"reconstructed, with {len(photos.names)} photos; for another, --component '{group_name(others[0])}'"
         )
-        missing -= {name for group in others for name in group}
+    missing -= {name for group in others for name in group}
     if missing:
         alone = set(isolated(job.names, best.matched.statistics)) & missing
         why = f"; {len(alone)} of them do not match the others" if alone else ""

@@ -17,7 +17,7 @@ import pycolmap
 from lotus_recon.config import Runtime
 from lotus_recon.progress import report
 from lotus_recon.sfm.config import SfmConfig
-from lotus_recon.sfm.database import TEMPORARY, working_name
+from lotus_recon.sfm.database import TEMPORARY
 from lotus_recon.sfm.features import thread_count
 from lotus_recon.sfm.images import SfmImage
 
@@ -59,7 +59,7 @@ def _map_incrementally(
     images: Sequence[SfmImage], database_path: Path, folder: Path, settings: Settings, runtime: Runtime
 ) -> dict[int, pycolmap.Reconstruction]:
     options = pycolmap.IncrementalPipelineOptions()
-    options.image_names = [working_name(image) for image in images]
+    options.image_names = _names(images, database_path)
     options.min_model_size = 2
     options.extract_colors = False
     options.num_threads = thread_count(runtime)
@@ -78,6 +78,13 @@ def _map_incrementally(
     return dict(pycolmap.incremental_mapping(str(database_path), ".", str(folder), options, next_image_callback=tell))
 
 
+def _names(images: Sequence[SfmImage], database_path: Path) -> list[str]:
+    """What the images are called in the database."""
+    numbers = {image.number for image in images}
+    with pycolmap.Database.open(str(database_path)) as database:
+        return [entry.name for entry in database.read_all_images() if entry.image_id in numbers]
+
+
 def _map_globally(
     images: Sequence[SfmImage], database_path: Path, folder: Path, fixed: bool, runtime: Runtime
 ) -> dict[int, pycolmap.Reconstruction]:
@@ -92,7 +99,7 @@ def _map_globally(
         calibration.random_seed = runtime.seed
         pycolmap.calibrate_view_graph(str(copy), calibration)
     options = pycolmap.GlobalPipelineOptions()
-    options.image_names = [working_name(image) for image in images]
+    options.image_names = _names(images, database_path)
     options.num_threads = options.mapper.num_threads = thread_count(runtime)
     options.random_seed = options.mapper.random_seed = runtime.seed
     options.mapper.global_positioning.random_seed = options.mapper.rotation_averaging.random_seed = runtime.seed

@@ -13,7 +13,6 @@ from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.io.images import Photo
 from lotus_recon.sfm.config import SfmConfig
-from lotus_recon.sfm.database import working_name
 from lotus_recon.sfm.diagnosis import component_names, components
 from lotus_recon.sfm.images import SfmImage
 from lotus_recon.sfm.judgement import component_images, doubts_of
@@ -62,12 +61,6 @@ def test_a_group_that_there_is_not(truth: pycolmap.Reconstruction, wanted: str, 
 def test_only_the_images_that_are_given_are_mapped(tmp_path: Path, mapper: str) -> None:
     truth = synthesize(tmp_path / "database.db", views=6, points=150)
     images = images_of(truth)
-    database = pycolmap.Database.open(str(tmp_path / "database.db"))
-    for image in images:
-        entry = database.read_image(image.number)
-        entry.name = working_name(image)
-        database.update_image(entry)
-    database.close()
     config = SfmConfig(mapper=mapper)  # type: ignore[arg-type]
     model = map_photos(images[:4], tmp_path / "database.db", Settings("normal"), config, Runtime())
     assert model is not None
