@@ -290,7 +290,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
         "transforms.json.*transform_matrix",
     ),
     "no focal length": (
-        lambda s: rewrite_json(s.poses, lambda c: [f.pop("fl_x") for f in c["frames"]]),
+        lambda s: rewrite_json(s.poses, lambda c: [f.pop(key) for f in c["frames"] for key in ("fl_x", "fl_y")]),
         "transforms.json.*fl_x",
     ),
     "non-rigid matrix": (scaled_matrix, "not a rotation"),
