@@ -22,7 +22,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 def kernel(function: _Function) -> _Function:
     """Compile a loop that several threads may run at once: it releases Python's lock."""
-    return _compiled(function, nogil=True)
+    return compiled(function, nogil=True)
 
 
 def inner(function: _Function) -> _Function:
@@ -30,28 +30,29 @@ def inner(function: _Function) -> _Function:
 
     So the compiler need not count the references to every array that it is given, which would take as long as its work.
     """
-    return _compiled(function, _nrt=False)
+    return compiled(function, _nrt=False)
 
 
-def _compiled(function: _Function, **options: Any) -> _Function:
+def compiled(function: _Function, **options: Any) -> _Function:
+    """The function, compiled with these options of ``numba.njit``, and kept with the version of its room."""
     folder, before = _folder(Path(function.__code__.co_filename).parent), _numba.config.CACHE_DIR
     _numba.config.CACHE_DIR = folder or before  # read here and now, not at the first call
     try:
         # Numbers divide as in numpy: without a check for zero.
-        compiled: _Function = _numba.njit(cache=folder is not None, error_model="numpy", **options)(function)
+        result: _Function = _numba.njit(cache=folder is not None, error_model="numpy", **options)(function)
     finally:
         _numba.config.CACHE_DIR = before
-    return compiled
+    return result
 
 
 @cache
 def _folder(room: Path) -> str | None:
-    """Where compiled code of a room is kept: a folder per version of all its files.
+    """Where compiled code of a room is kept: a folder per version of all its files, and of this one.
 
     The compiler itself would look at the file of a function only, not at those that it calls. None where nothing can be
     written: every process compiles for itself then.
     """
-    sources = b"".join(path.read_bytes() for path in sorted(room.glob("*.py")))
+    sources = b"".join(path.read_bytes() for path in [Path(__file__), *sorted(room.glob("*.py"))])
     folder = cache_folder() / "compiled" / hashlib.sha256(sources).hexdigest()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)
