@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.adaptation.targets import matched_depth
 from lotus_recon.geometry.camera import pixel_index, project
 from lotus_recon.geometry.consistency import SampledDepth, grid_samples
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.scene_maps import SceneMaps
-from lotus_recon.mvs.view_maps import FILLED_CONFIDENCE
-from lotus_recon.types import BoolArray, Scene, SparsePoints, View
+from lotus_recon.types import Scene, SparsePoints, View
 
 _PER_VIEW = 400  # pixels
 _SAME = 0.01  # relative difference of depth up to which two views see one point
@@ -29,18 +29,18 @@ class _Sample:
     in_world: NDArray[np.float64]  # (N, 3)
 
 
-def with_matched_points(scene: Scene, usable: BoolArray, matched: SceneMaps) -> Scene:
-    """The scene with its ``usable`` (P,) points and, of every view, some matched pixels that other views agree with."""
+def with_matched_points(scene: Scene, matched: SceneMaps) -> Scene:
+    """The scene with further points: of every view, some matched pixels that other views agree with."""
     samples = list(_samples(scene, matched))
     if not samples:
-        return replace(scene, points=scene.points.where(usable))
+        return scene
     of_view = np.concatenate([np.full(len(each.xy), each.view) for each in samples])
     world = np.concatenate([each.in_world for each in samples])
     own = np.concatenate([each.xy for each in samples])
     point, view, xy = [np.arange(len(world))], [of_view], [own]
     for index, other in enumerate(scene.views):
         if matched.has(other):
-            seen, at = _seen(world, other, _depth(matched, other))
+            seen, at = _seen(world, other, matched_depth(matched.load(other)))
             keep = of_view[seen] != index
             point, view, xy = [*point, seen[keep]], [*view, np.full(keep.sum(), index)], [*xy, at[keep]]
     found = SparsePoints(
@@ -51,22 +51,16 @@ def with_matched_points(scene: Scene, usable: BoolArray, matched: SceneMaps) -> 
         np.concatenate(view),
         np.concatenate(xy),
     )
-    return replace(scene, points=_joined(scene.points.where(usable), found.where(found.track_length > 1)))
+    return replace(scene, points=_joined(scene.points, found.where(found.track_length > 1)))
 
 
 def _samples(scene: Scene, matched: SceneMaps) -> Iterator[_Sample]:
     for index, view in enumerate(scene.views):
         if matched.has(view):
-            depth = _depth(matched, view)
+            depth = matched_depth(matched.load(view))
             row, col = grid_samples(depth > 0, max(1, int(_PER_VIEW * depth.size / max((depth > 0).sum(), 1))))
             sampled = SampledDepth(np.stack([col + 0.5, row + 0.5], axis=1), depth[row, col].astype(np.float64))
             yield _Sample(index, sampled.xy, sampled.in_world(view))
-
-
-def _depth(matched: SceneMaps, view: View) -> NDArray[np.float32]:
-    """(H, W) depth that photos decide, 0 elsewhere."""
-    maps = matched.load(view)
-    return np.where(maps.weight > FILLED_CONFIDENCE, maps.depth_or_zero, np.float32(0))
 
 
 def _seen(

@@ -152,9 +152,11 @@ def _matched(inputs: Inputs) -> SceneMaps | None:
 def _predict(inputs: Inputs, model: Model, folder: Path) -> None:
     """The depth of every view by the adapted network, where the prediction that came was valid."""
     came, maps = SceneMaps(inputs.prediction_dir, ("depth",)), SceneMaps(folder)
-    views = [view for view in inputs.scene.views if came.has(view) and not maps.has(view)]
-    for start in track(range(0, len(views), model.batch_size), "predicting", len(views)):
-        batch = views[start : start + model.batch_size]
+    views, size = [view for view in inputs.scene.views if came.has(view)], model.batch_size
+    batches = [views[i : i + size] for i in range(0, len(views), size)]  # the same in a run that was interrupted
+    for batch in track(batches, "predicting", len(batches)):
+        if all(map(maps.has, batch)):
+            continue
         images = [read_rgb(inputs.images_dir / view.name) for view in batch]
         predictions = model.predict_batch(images, inputs.runtime.seed, [view.name for view in batch])
         for view, prediction in zip(batch, predictions, strict=True):
@@ -167,13 +169,10 @@ def _predict(inputs: Inputs, model: Model, folder: Path) -> None:
 
 def _align(inputs: Inputs, config: AlignmentConfig, out_dir: Path) -> None:
     """Align the new depth to the sparse points that are not held out and to depth that photos agree on."""
-    matched, usable = _matched(inputs), ~inputs.held_out
-    scene = inputs.scene
-    scene = (
-        replace(scene, points=scene.points.where(usable))
-        if matched is None
-        else with_matched_points(scene, usable, matched)
-    )
+    scene = replace(inputs.scene, points=inputs.scene.points.where(~inputs.held_out))
+    matched = _matched(inputs)
+    if matched is not None:
+        scene = with_matched_points(scene, matched)
     into = out_dir / ALIGNED
     into.mkdir(exist_ok=True)
     to_align = alignment.Inputs(scene, out_dir / _WORK / "prediction", inputs.runtime)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lotus_recon.alignment.control_points import Observations
 from lotus_recon.geometry.camera import pixel_index
 from lotus_recon.io.images import read_rgb
-from lotus_recon.io.scene_maps import SceneMaps
+from lotus_recon.io.scene_maps import SceneMaps, ViewMaps
 from lotus_recon.models import tensors
 from lotus_recon.mvs.view_maps import FILLED_CONFIDENCE
 from lotus_recon.types import BoolArray, Scene, View
@@ -89,9 +89,13 @@ def matched_at(
     maps = matched.load(view)
     row, col = (((np.arange(n) + 0.5) * full / n).astype(int) for n, full in zip(size, maps.weight.shape, strict=True))
     at = np.ix_(row, col)
-    depth, confidence = maps.depth_or_zero[at], maps.weight[at]
-    decided = (depth > 0) & (confidence > FILLED_CONFIDENCE)
-    return np.where(decided, depth, np.float32(0)), np.where(decided, confidence, np.float32(0))
+    depth = matched_depth(maps)[at]
+    return depth, np.where(depth > 0, maps.weight[at], np.float32(0))
+
+
+def matched_depth(maps: ViewMaps) -> NDArray[np.float32]:
+    """(H, W) depth that photos decide, 0 elsewhere."""
+    return np.where(maps.weight > FILLED_CONFIDENCE, maps.depth_or_zero, np.float32(0))
 
 
 def _cells_aside(size: tuple[int, int], rng: np.random.Generator) -> BoolArray:

@@ -205,10 +205,8 @@ def test_held_out_points_are_never_learnt_from(inputs: Inputs, tmp_path: Path) -
 
 
 def test_matched_pixels_become_points_where_views_agree(inputs: Inputs, tmp_path: Path) -> None:
-    scene = inputs.scene
-    nothing = np.zeros(len(scene.points.xyz), bool)
-    maps = SceneMaps(tmp_path / "mvs")
-    found = with_matched_points(scene, nothing, maps).points
+    scene = replace(inputs.scene, points=SparsePoints.empty())
+    found = with_matched_points(scene, SceneMaps(tmp_path / "mvs")).points
     assert len(found.xyz) > 300
     assert found.track_length.min() >= 2
     errors = []
