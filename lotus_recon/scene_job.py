@@ -10,7 +10,6 @@ from typing import Any
 
 from lotus_recon.frames.config import FRAMES_FOLDER, VIDEO_SUFFIXES
 from lotus_recon.io.images import MASKS_FOLDER, Photo, list_photos
-from lotus_recon.io.known_poses import masks_of_poses
 from lotus_recon.io.photo_checks import mask_files
 from lotus_recon.workspace import files_fingerprint
 
@@ -62,8 +61,15 @@ class SceneJob:
 
         What is not black and not transparent is used. Raises InputError for those that cannot be used.
         """
-        named = masks_of_poses(self.poses, self.photos) if self.poses is not None else {}
-        return mask_files(self.photos, self._masks_folder, named)
+        return mask_files(self.photos, self._masks_folder, self._masks_of_poses())
+
+    def _masks_of_poses(self) -> Mapping[str, Path]:
+        if self.poses is None:
+            return {}
+        # Imports pycolmap, which a run tries in a process of its own first.
+        from lotus_recon.io.known_poses import masks_of_poses
+
+        return masks_of_poses(self.poses, self.photos)
 
     @property
     def _masks_folder(self) -> Path | None:

@@ -173,7 +173,8 @@ def test_saved_folder_predicts_what_the_task_module_does(mode: str, objective: d
     for ours, loaded in ((mine.depth, theirs.depth), (mine.normals, theirs.normals)):
         assert (ours is None) == (loaded is None)
         if ours is not None and loaded is not None:
-            np.testing.assert_array_equal(ours.values, loaded.values)
+            # A network in training is not laid out in memory as one that only predicts, which rounds differently.
+            np.testing.assert_allclose(ours.values, loaded.values, atol=1e-4)
 
 
 def test_learns_from_a_folder_of_stable_diffusion(tmp_path: Path) -> None:
