@@ -14,12 +14,13 @@ from lotus_recon.io.textured_meshes import TexturedMesh
 from lotus_recon.texturing.blending import Bands, Blender
 from lotus_recon.texturing.charts import AtlasLimits, Charts, make_charts
 from lotus_recon.texturing.diffusion import diffused
+from lotus_recon.texturing.exposure import exposure_gains
 from lotus_recon.texturing.painting import Painter
 from lotus_recon.texturing.photos import TexturePhotos
 from lotus_recon.texturing.selection import agreement_of, select_views
 from lotus_recon.texturing.sightings import sighting_of
 from lotus_recon.texturing.surface import Surface
-from lotus_recon.texturing.table import SightingTable, exposure_gains
+from lotus_recon.texturing.table import SightingTable
 from lotus_recon.types import View
 
 log = logging.getLogger(__name__)

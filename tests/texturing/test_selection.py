@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from lotus_recon.texturing.exposure import exposure_gains
 from lotus_recon.texturing.painting import exposed
 from lotus_recon.texturing.selection import agreement_of, select_views
 from lotus_recon.texturing.selection_kernels import label_faces
 from lotus_recon.texturing.sightings import sighting_of
 from lotus_recon.texturing.surface import Surface
-from lotus_recon.texturing.table import SightingTable, exposure_gains
+from lotus_recon.texturing.table import SightingTable
 from lotus_recon.types import View
 from tests.texturing import scenes
 
