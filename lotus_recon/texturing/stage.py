@@ -85,6 +85,7 @@ def run(inputs: Inputs, config: TextureConfig, out_dir: Path) -> TextureResult:
     clock.lap("writing")
     figures = {
         "triangles": len(surface.mesh.triangles),
+        "edges_of_three_or_more_triangles": surface.edges_of_many,
         "holes_closed": closed,
         **_figures(texture, surface, used),
         "holdout": _comparison(texture, surface, (inputs.photos.read(view) for view in kept_out)),
@@ -117,6 +118,8 @@ def _split(inputs: Inputs, config: TextureConfig) -> tuple[list[View], list[View
 def _surface(inputs: Inputs, config: TextureConfig) -> tuple[Surface, int]:
     """The mesh that is textured, and how many of its holes were closed."""
     mesh, closed = read_mesh(inputs.mesh), 0
+    if len(mesh.triangles) == 0:
+        raise InputError(f"{inputs.mesh} has no triangles: there is nothing to texture")
     if config.advanced.max_hole > 0:
         size = config.advanced.max_hole * float(np.linalg.norm(np.ptp(mesh.vertices, axis=0)))
         views = inputs.photos.scene.views
