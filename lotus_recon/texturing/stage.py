@@ -118,8 +118,6 @@ def _split(inputs: Inputs, config: TextureConfig) -> tuple[list[View], list[View
 def _surface(inputs: Inputs, config: TextureConfig) -> tuple[Surface, int]:
     """The mesh that is textured, and how many of its holes were closed."""
     mesh, closed = read_mesh(inputs.mesh), 0
-    if len(mesh.triangles) == 0:
-        raise InputError(f"{inputs.mesh} has no triangles: there is nothing to texture")
     if config.advanced.max_hole > 0:
         size = config.advanced.max_hole * float(np.linalg.norm(np.ptp(mesh.vertices, axis=0)))
         views = inputs.photos.scene.views
