@@ -42,17 +42,11 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(COMMAND)
     commands = parser.add_subparsers()
-    words = {module: (word, summary) for word, (module, summary) in COMMANDS.items()}
-    tasks = None
+    parsers = {module: commands.add_parser(word, help=summary) for word, (module, summary) in COMMANDS.items()}
+    tasks = parsers["evaluate"].add_subparsers()
     for name, entries in pipelines():
         module, _, task = name.partition(" ")
-        word, summary = words[module]
-        if not task:
-            _add(commands.add_parser(word, help=summary), entries)
-            continue
-        if tasks is None:
-            tasks = commands.add_parser(word, help=summary).add_subparsers()
-        _add(tasks.add_parser(task), entries)
+        _add(tasks.add_parser(task) if task else parsers[module], entries)
     return parser
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from lotus_recon.recipes.table import multi_view_config
 from lotus_recon.renamed import RENAMED, RENAMED_VALUES
 from lotus_recon.training.config import UNetSize, VaeSize
-from pipelines import batch, completion, evaluate, export, make_rooms, multi_view, prepare_data, single_view, train
+from pipelines import batch, evaluate, export, make_rooms, multi_view, prepare_data, single_view, train
 from pipelines.option_help import Entry, entries_of, markdown_tables
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/options.md"
@@ -45,15 +45,13 @@ def pipelines() -> Iterator[tuple[str, list[Entry]]]:
         yield f"evaluate {task}", entries_of(arguments())
     yield "make_rooms", entries_of(make_rooms.Arguments())
     yield "prepare_data", entries_of(prepare_data.Arguments(workers=1))
-    yield "doctor", []
-    yield "completion", entries_of(completion.Arguments())
 
 
 def page() -> str:
     """The text of docs/options.md."""
     lines = [_HEAD]
     for name, entries in pipelines():
-        lines += [f"## {name}", *markdown_tables(entries), ""] if entries else []
+        lines += [f"## {name}", *markdown_tables(entries), ""]
     old = [f"| `{before}` | `{now}` |" for before, now in RENAMED.items()]
     words = [f"| `{o}: {w}` | `{o}: {now}` |" for o, pairs in RENAMED_VALUES.items() for w, now in pairs.items()]
     return "\n".join(lines).rstrip() + "\n" + _OLD + "\n".join([*old, *words]) + "\n"
