@@ -148,7 +148,7 @@ def test_a_textured_mesh_is_shown_in_place_of_vertex_colours(inputs: stage.Input
     vertices = np.array([[-1, -1, 2], [1, -1, 2], [1, 1, 2], [-1, 1, 2]], np.float32)
     page = np.zeros((16, 16, 3), np.uint8)
     page[:8, :, 0], page[8:, :, 1] = 220, 220  # red above, green below
-    uv, normals = (vertices[:, :2] + 1) / 2, np.tile(np.array([0, 0, -1], np.float32), (4, 1))
+    uv, normals = np.float32(0.5) * (vertices[:, :2] + np.float32(1)), np.tile(np.array([0, 0, -1], np.float32), (4, 1))
     triangles = np.array([[0, 2, 1], [0, 3, 2]], np.int32)
     mesh = TexturedMesh(vertices, normals, uv, triangles, np.zeros(2, np.int32), (page,))
     upright = mesh.turned(gltf_from_views(inputs.scene.views))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,12 +12,13 @@ from lotus_recon.texturing.exposure import exposure_gains
 from lotus_recon.texturing.painting import exposed
 from lotus_recon.texturing.sightings import Sighting, sighting_of
 from lotus_recon.texturing.table import SightingTable
+from lotus_recon.types import FloatArray, IntArray
 from tests.texturing import scenes
 
 FACES = 800
 
 
-def table_of(colors: list[NDArray[np.floating]], faces: list[NDArray[np.integer]] | None = None) -> SightingTable:
+def table_of(colors: Sequence[FloatArray], faces: Sequence[IntArray] | None = None) -> SightingTable:
     """Photos that show whole triangles (all of them, or ``faces``) in ``colors`` (N, 3)."""
     which = faces or [np.arange(FACES)] * len(colors)
     sightings = []
