@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from lotus_recon.exporting.names import flat_names
 from lotus_recon.geometry.consistency import SampledDepth, coarse_samples, overlap_shares
 from lotus_recon.geometry.plane_normals import plane_normals
-from lotus_recon.io.images import read_rgb, write_jpeg, write_png
+from lotus_recon.io.images import read_mask, read_rgb, write_jpeg, write_png
 from lotus_recon.io.meshes import PointCloud, read_points
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, read_ahead
+from lotus_recon.sfm.images_stage import mask_path
 from lotus_recon.types import BoolArray, NormalMap, Scene, View
 from lotus_recon.workspace import write_atomically
 
@@ -35,6 +36,7 @@ class ExportView:
     confidence: NDArray[np.float32]  # (H, W) 0 to 1
     normals: NormalMap  # of the depth, and as predicted where there is none
     unchecked_depth: NDArray[np.float32]  # (H, W) with what other views contradict, for readers that take no gaps
+    used: BoolArray | None = None  # (H, W) the pixels of the photo that its mask leaves; None: it has no mask
 
     @cached_property
     def normals_of_depth(self) -> NDArray[np.float32]:
@@ -107,6 +109,11 @@ class ExportViews:
         return samples, nearest
 
     @cached_property
+    def has_masks(self) -> bool:
+        """Whether any photo has a mask."""
+        return any(mask_path(self._folders.images, view).is_file() for view in self._original.views)
+
+    @cached_property
     def without_depth(self) -> tuple[str, ...]:
         """Original names of the views that have no depth map."""
         return tuple(view.name for view in self._original.views if not self._checked.has(view))
@@ -131,7 +138,11 @@ class ExportViews:
         whole = self._unchecked_depth_of(view)
         normals = self._normals(view, whole)
         photo = self._folders.images / view.name
-        return ExportView(self.scene.views[index], photo, depth, confidence, normals, whole)
+        return ExportView(self.scene.views[index], photo, depth, confidence, normals, whole, self._mask(view))
+
+    def _mask(self, view: View) -> BoolArray | None:
+        path = mask_path(self._folders.images, view)
+        return read_mask(path, *view.camera.size) if path.is_file() else None
 
     def _normals(self, view: View, depth: NDArray[np.float32]) -> NormalMap:
         """Those of the depth (H, W), where it has any; elsewhere as predicted."""

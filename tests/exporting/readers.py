@@ -22,6 +22,7 @@ class ReadView:
     depth: NDArray[np.float64]  # (H, W)
     photo: Path
     first: float = 0.5
+    used: NDArray[np.bool_] | None = None  # (H, W) pixels to learn from, where the format has masks
 
     def project(self, world: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pixels (N, 2), with the first centre at 0.5, and z (N,) of points (N, 3)."""
@@ -31,10 +32,15 @@ class ReadView:
 
 
 def read_nerfstudio(folder: Path, depth_unit_scale_factor: float = 1e-3) -> dict[str, ReadView]:
-    """By file name, as nerfstudio's data conventions have it: OpenGL cameras to world, depth of all frames or none."""
+    """By file name, as nerfstudio's data conventions have it: OpenGL cameras to world, depth of all frames or none.
+
+    So are masks: one channel, of the size of the photo, black where it is not to be used.
+    """
     content = json.loads((folder / "transforms.json").read_text())
     with_depth = ["depth_file_path" in frame for frame in content["frames"]]
     assert all(with_depth) or not any(with_depth)
+    with_mask = ["mask_path" in frame for frame in content["frames"]]
+    assert all(with_mask) or not any(with_mask)
     assert all(frame.get(key, 0) == 0 for frame in content["frames"] for key in ("k1", "k2", "p1", "p2"))
     views = {}
     for frame in content["frames"]:
@@ -43,7 +49,11 @@ def read_nerfstudio(folder: Path, depth_unit_scale_factor: float = 1e-3) -> dict
         depth = np.load(folder / frame["depth_file_path"]).astype(np.float64) * depth_unit_scale_factor
         assert depth.shape == (frame["h"], frame["w"])
         photo = folder / frame["file_path"]
-        views[photo.name] = ReadView(K, np.linalg.inv(world_from_cam), depth, photo)
+        used = None
+        if "mask_path" in frame:
+            used = _image(folder / frame["mask_path"]) != 0
+            assert used.shape == depth.shape
+        views[photo.name] = ReadView(K, np.linalg.inv(world_from_cam), depth, photo, used=used)
     return views
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lotus_recon.io.meshes import read_points
 from lotus_recon.types import Scene, SparsePoints, View
 from tests.exporting.blender import LIST, in_blender
 from tests.exporting.readers import ReadView, read_3dgs, read_dn_splatter, read_mvsnet, read_nerfstudio, read_openmvs
-from tests.exporting.room import EMPTY, MASKED, NAMES, WIDE, Room, make_room
+from tests.exporting.room import CUT_OUT, EMPTY, MASKED, NAMES, WIDE, Room, make_room
 
 DEPTH = 1e-3  # relative error of the depth of a known point
 EXACT, CROPPED = 0.01, 0.3  # pixels off its place; readers that know no principal point have it rounded by the crop
@@ -180,6 +181,22 @@ def test_nerfstudio(room: Room, exported: ExportResult) -> None:
     cloud = read_points(folder / content["ply_file_path"])
     assert cloud.normals is not None
     assert np.median(_against_truth(room, cloud.points, cloud.normals)[0]) < 0.005, "in the frame of the poses"
+
+
+def test_nerfstudio_gets_masks_of_all_photos_or_of_none(room: Room, exported: ExportResult, tmp_path: Path) -> None:
+    """A photo without a mask is used whole, in a scene where others have one; unknown depth is no reason to mask."""
+    views, flat = read_nerfstudio(exported.folder / "nerfstudio"), exported.report["views"]
+    for name in NAMES:
+        expected = np.ones(room.truth[name].depth.shape, bool)
+        if name in CUT_OUT:
+            expected[CUT_OUT[name]] = False
+        assert np.array_equal(views[flat[name]].used, expected)
+    shutil.copytree(room.root / "images", tmp_path / "images", ignore=shutil.ignore_patterns("masks"))
+    scene = room.export_scene(images=tmp_path / "images")
+    (tmp_path / "export").mkdir()
+    stage.run(scene, ["nerfstudio"], tmp_path / "export")
+    assert all(view.used is None for view in read_nerfstudio(tmp_path / "export/nerfstudio").values())
+    assert not (tmp_path / "export/nerfstudio/masks").exists()
 
 
 def test_3dgs(room: Room, exported: ExportResult) -> None:
