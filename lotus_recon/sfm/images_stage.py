@@ -27,7 +27,7 @@ _THREADS = 4
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """The photos, the scene whose views are wanted, and by name the cameras of the photos as given, and their masks."""
+    """The photos, the scene whose views are wanted, and, by name, cameras and masks of the photos as given."""
 
     photos: Sequence[Photo]
     scene: Scene
@@ -61,11 +61,10 @@ def mask_path(folder: Path, view: View) -> Path:
 
 
 def run(inputs: Inputs, config: UndistortConfig, out_dir: Path) -> ImagesResult:
-    """Write ``<name>`` into ``out_dir`` for every view, in the format of its suffix, and ``masks/<stem>.png`` for masked
-    ones. Images that exist are kept.
+    """Write ``<name>`` into ``out_dir`` for every view, in the format of its suffix; a mask as ``masks/<stem>.png``.
 
-    A photo that is upright, undistorted and of the right size already is copied as it is. Raises InputError for a view
-    without photo, or a photo or mask that cannot be read.
+    Images that exist are kept. A photo that is upright, undistorted and of the right size already is copied as it is.
+    Raises InputError for a view without photo, or a photo or mask that cannot be read.
     """
     photos = {photo.name: photo for photo in inputs.photos}
     missing = [view.name for view in inputs.scene.views if view.name not in photos]

@@ -36,7 +36,7 @@ NAMES = (
 )
 EMPTY = "none.jpg"  # a view that has no depth
 MASKED = (slice(20, 40), slice(30, 60))  # pixels that other views contradict, in every view
-CUT_OUT = {"a b/é 1.jpg": (slice(50, 70), slice(5, 90)), "写真.png": (slice(0, 9), slice(0, 150))}  # of photos with masks
+CUT_OUT = {"a b/é 1.jpg": (slice(50, 70), slice(5, 90)), "写真.png": (slice(0, 9), slice(0, 150))}  # by masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,8 @@ class Room:
 
     def export_scene(self, images: Path | None = None) -> ExportScene:
         """What targets get; ``images`` are elsewhere where they are given."""
-        folders = Folders(images or self.root / "images", *(self.root / n for n in ("consistency", "mvs", "prediction")))
+        maps = (self.root / name for name in ("consistency", "mvs", "prediction"))
+        folders = Folders(images or self.root / "images", *maps)
         return ExportScene(self.scene, folders, self.root / "dense.ply", self.root / "mesh.ply")
 
     def known_points(self, name: str, count: int = 60) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

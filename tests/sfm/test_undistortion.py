@@ -251,14 +251,15 @@ def test_masks_are_undistorted_like_their_photos(name: str, tmp_path: Path) -> N
     mask = tmp_path / "mask.png"
     Image.fromarray(np.where(rays[..., 0] > 0.1, 255, 0).astype(np.uint8)).save(mask)
     view = View(photo.name, pinhole_camera(source, 300), np.eye(4))
-    inputs = images_stage.Inputs([photo], Scene((view,), SparsePoints.empty()), {photo.name: source}, {photo.name: mask})
+    scene = Scene((view,), SparsePoints.empty())
+    inputs = images_stage.Inputs([photo], scene, {photo.name: source}, {photo.name: mask})
     (tmp_path / "images").mkdir()
     result = images_stage.run(inputs, UndistortConfig(), tmp_path / "images")
     used = read_mask(result.mask_path(view), *view.camera.size)
     x, pixel = rays_in_cam(view.camera)[..., 0], 1 / view.camera.fx
     assert not used[x < 0.1].any()
     assert used[x > 0.1 + 3 * pixel].all()
-    assert [photo.name for photo in list_photos(tmp_path / "images")] == ["b/a.jpg"], "a run on the images finds the mask"
+    assert [photo.name for photo in list_photos(tmp_path / "images")] == ["b/a.jpg"], "the mask is no photo"
 
 
 def test_images_that_exist_are_kept(tmp_path: Path) -> None:

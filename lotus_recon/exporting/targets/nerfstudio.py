@@ -2,9 +2,9 @@
 
 Depth is stored in thousandths of the unit of the poses, because the reader's ``depth_unit_scale_factor`` is 0.001
 unless the user says otherwise; as float, because 16-bit millimetres would be coarse in small scenes. The reader wants
-depth for all frames or for none: a view without depth gets an empty map, which its depth losses leave out. So it is with
-masks: where one photo has one, a photo without gets one that leaves all of it. A mask says which pixels of the photo are
-learnt from; where depth is unknown, the photo still is.
+depth for all frames or for none: a view without depth gets an empty map, which its depth losses leave out. It wants
+masks of all frames or of none, too: where one photo has a mask, a photo without gets one that leaves all of it. Masks
+are those of the photos, for their colours; where only the depth is unknown, the photo is still to be learnt from.
 """
 
 from __future__ import annotations
