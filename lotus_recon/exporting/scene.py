@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +18,14 @@ from lotus_recon.io.images import read_mask, read_rgb, write_jpeg, write_png
 from lotus_recon.io.meshes import PointCloud, read_points
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, read_ahead
 from lotus_recon.sfm.images_stage import mask_path
+from lotus_recon.threads import Result, in_threads, thread_count
 from lotus_recon.types import BoolArray, NormalMap, Scene, View
 from lotus_recon.workspace import write_atomically
 
 _JPEG_QUALITY = 98
 _STRAY = 0.001  # share of the pixels of a view that may be nearer than all else
 _MIN_PARALLAX_DEG = 5.0  # a neighbour at a smaller angle is less worth to stereo
+_MOST_THREADS = 4  # each holds the maps of a view
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +104,7 @@ class ExportViews:
     def _survey(self) -> tuple[list[SampledDepth], float]:
         """Samples of every map, and the nearest depth: what targets must know before they write a view."""
         samples, nearest = [], np.inf
-        for depth in read_ahead(self._unchecked_depth_of, self._original.views):
+        for depth in in_threads(self._unchecked_depth_of, self._original.views, _threads()):
             samples.append(coarse_samples(depth, depth > 0))
             if depth.any():
                 nearest = min(nearest, float(np.quantile(depth[depth > 0][::7], _STRAY)))
@@ -121,6 +123,10 @@ class ExportViews:
     def views(self) -> Iterator[ExportView]:
         """Every view in the order of the scene; one is read ahead."""
         return read_ahead(self._view, range(len(self.scene.views)))
+
+    def each_view(self, write: Callable[[ExportView], Result]) -> Iterator[Result]:
+        """``write(view)`` of every view in the order of the scene; a few are read and written at once."""
+        return in_threads(lambda index: write(self._view(index)), range(len(self.scene.views)), _threads())
 
     def _unchecked_depth_of(self, view: View) -> NDArray[np.float32]:
         """(H, W) of a view under its original name; 0 where it is unknown, and of a view that was left out."""
@@ -164,6 +170,10 @@ class ExportScene(ExportViews):
     def cloud(self) -> PointCloud:
         """The dense cloud, in the frame of the poses."""
         return read_points(self._cloud_file)
+
+
+def _threads() -> int:
+    return min(thread_count(), _MOST_THREADS)
 
 
 def _merged(

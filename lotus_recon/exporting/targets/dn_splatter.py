@@ -26,7 +26,7 @@ from lotus_recon.types import NormalMap, Scene
 if TYPE_CHECKING:
     from lotus_recon.exporting.scene import ExportScene, ExportView
 
-OPENGL_FROM_OPENCV = np.array([1.0, -1.0, -1.0])
+OPENGL_FROM_OPENCV = np.array([1, -1, -1], np.float32)
 
 
 class _Dataset:
@@ -66,7 +66,7 @@ def sparse_depth(scene: Scene, index: int) -> NDArray[np.float32]:
 def coded_normals(normals: NormalMap) -> NDArray[np.uint8]:
     """(H, W, 3) normals in OpenGL camera axes as (n + 1) / 2 in 8 bits; no direction where they are unknown."""
     values = np.where(normals.valid[..., None], normals.values * OPENGL_FROM_OPENCV, 0)
-    return np.rint((values + 1) / 2 * 255).astype(np.uint8)
+    return np.rint((values + 1) * np.float32(255 / 2)).astype(np.uint8)
 
 
 TARGET = Target(

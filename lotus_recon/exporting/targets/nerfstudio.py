@@ -44,11 +44,12 @@ def write_npy(path: Path, values: NDArray[np.float32]) -> None:
 class _Dataset:
     def __init__(self, scene: ExportScene, folder: Path) -> None:
         self._scene, self._folder = scene, folder
+        self._has_masks = scene.has_masks
 
     def add(self, view: ExportView) -> str:
         name = view.view.name
         write_npy(self._folder / _depth_file(name), view.depth * np.float32(_PER_UNIT))
-        if self._scene.has_masks:
+        if self._has_masks:
             used = np.ones(view.depth.shape, bool) if view.used is None else view.used
             write_png(self._folder / _mask_file(name), np.where(used, np.uint8(255), np.uint8(0)))
         return view.copy_photo(self._folder, f"images/{name}")
@@ -62,7 +63,7 @@ class _Dataset:
         content = json.loads(path.read_text())
         for frame in content["frames"]:
             frame["depth_file_path"] = _depth_file(frame["file_path"])
-            if self._scene.has_masks:
+            if self._has_masks:
                 frame["mask_path"] = _mask_file(frame["file_path"])
         # The points are in the frame of these poses: without this line the reader takes another frame, that of its own
         # conversion from COLMAP, where there is a folder colmap/ beside it.
