@@ -29,7 +29,8 @@ def plane_normals(
     normals = np.zeros((*inverse.shape, 3), np.float32)
     known = np.zeros(inverse.shape, np.bool_)
     # n . point = 1 with point = depth * R @ pixel gives 1 / depth = (R^T n) . pixel, and n looks away from the camera.
-    _fit(inverse, radius, max_step, -np.linalg.inv(ray_from_pixel), normals, known)
+    normal_of_plane = -np.linalg.inv(np.asarray(ray_from_pixel, np.float64))
+    _fit(inverse, radius, max_step, normal_of_plane, normals, known)
     return normals, known
 
 

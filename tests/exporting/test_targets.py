@@ -190,7 +190,9 @@ def test_nerfstudio_gets_masks_of_all_photos_or_of_none(room: Room, exported: Ex
         expected = np.ones(room.truth[name].depth.shape, bool)
         if name in CUT_OUT:
             expected[CUT_OUT[name]] = False
-        assert np.array_equal(views[flat[name]].used, expected)
+        used = views[flat[name]].used
+        assert used is not None
+        assert np.array_equal(used, expected)
     shutil.copytree(room.root / "images", tmp_path / "images", ignore=shutil.ignore_patterns("masks"))
     scene = room.export_scene(images=tmp_path / "images")
     (tmp_path / "export").mkdir()
