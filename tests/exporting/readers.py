@@ -110,11 +110,10 @@ def read_mvsnet(folder: Path) -> tuple[list[ReadView], list[tuple[float, float]]
         pairs.append([int(word) for word in listed[1::2]])
     views, ranges = [], []
     for i in range(count):
-        words = (folder / f"cams/{i:08d}_cam.txt").read_text().split()
-        assert (words[0], words[17]) == ("extrinsic", "intrinsic")
-        numbers = [float(word) for word in words[1:17] + words[18:]]
-        pose, K = np.reshape(numbers[:16], (4, 4)), np.reshape(numbers[16:25], (3, 3))
-        first, step, planes, last = numbers[25:]
+        rows = [line.split() for line in (folder / f"cams/{i:08d}_cam.txt").read_text().split("\n")]
+        assert (rows[0], rows[6]) == (["extrinsic"], ["intrinsic"])  # readers count lines
+        pose, K = np.array(rows[1:5], float), np.array(rows[7:10], float)
+        first, step, planes, last = map(float, rows[11])
         assert np.isclose(first + step * (planes - 1), last)
         ranges.append((first, last))
         depth = _image(folder / f"depth_est/{i:08d}.pfm").astype(np.float64)
@@ -145,6 +144,19 @@ def read_colmap_binary(folder: Path) -> tuple[dict[int, Any], dict[str, Any]]:
             file.read(24 * features)
             images[name] = {"camera": camera, "cam_from_world": _matrix(*pose)}
     return cameras, images
+
+
+def read_colmap_points(folder: Path) -> NDArray[np.float64]:
+    """(P, 3) positions in points3D.bin, in the order of the file."""
+    xyz = []
+    with (folder / "points3D.bin").open("rb") as file:
+        for _ in range(_take(file, "<Q")[0]):
+            _, *point = _take(file, "<Q3d3Bd")
+            (length,) = _take(file, "<Q")
+            file.read(8 * length)
+            xyz.append(point[:3])
+        assert file.read() == b""
+    return np.array(xyz)
 
 
 def _matrix(w: float, x: float, y: float, z: float, *t: float) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from plyfile import PlyData
 
 from lotus_recon.exporting import stage
 from lotus_recon.exporting.stage import ExportResult
@@ -22,7 +23,15 @@ from lotus_recon.io.images import read_rgb
 from lotus_recon.io.meshes import read_points
 from lotus_recon.types import Scene, SparsePoints, View
 from tests.exporting.blender import LIST, in_blender
-from tests.exporting.readers import ReadView, read_3dgs, read_dn_splatter, read_mvsnet, read_nerfstudio, read_openmvs
+from tests.exporting.readers import (
+    ReadView,
+    read_3dgs,
+    read_colmap_points,
+    read_dn_splatter,
+    read_mvsnet,
+    read_nerfstudio,
+    read_openmvs,
+)
 from tests.exporting.room import CUT_OUT, EMPTY, MASKED, NAMES, WIDE, Room, make_room
 
 DEPTH = 1e-3  # relative error of the depth of a known point
@@ -221,9 +230,16 @@ def test_3dgs(room: Room, exported: ExportResult) -> None:
     scene = read_colmap_scene(folder / "sparse/0")
     assert all(abs(view.camera.cx - view.camera.width / 2) <= 0.5 for view in scene.views)
     assert (scene.points.track_length >= 2).all()
-    vertex = read_points(folder / "sparse/0/points3D.ply")
-    assert vertex.colors is not None
-    assert vertex.normals is not None
+    vertex = PlyData.read(folder / "sparse/0/points3D.ply")["vertex"]  # as its fetchPly does
+    cloud = read_points(room.root / "dense.ply")
+    for names, values in (
+        ("xyz", cloud.points),
+        (("red", "green", "blue"), cloud.colors),
+        (("nx", "ny", "nz"), cloud.normals),
+    ):
+        assert values is not None
+        assert np.array_equal(np.stack([vertex[name] for name in names], axis=1), values)
+        assert vertex[names[0]].dtype == values.dtype
 
 
 def _crop(centre: float, size: int) -> int:
@@ -252,6 +268,14 @@ def test_dn_splatter(room: Room, exported: ExportResult) -> None:
         if name != EMPTY:
             check_known_points(room, name, view)
         assert np.median(angle_deg(_unit(normals[file]), truth.normals.values)) < 3
+
+
+def test_dn_splatter_starts_from_the_dense_cloud(room: Room, exported: ExportResult) -> None:
+    xyz = read_colmap_points(exported.folder / "dn-splatter/colmap/sparse/0")
+    sparse, dense = room.scene.points.xyz, read_points(room.root / "dense.ply").points
+    assert len(xyz) == len(sparse) + len(dense)
+    assert np.allclose(xyz[: len(sparse)], sparse)
+    assert np.allclose(xyz[len(sparse) :], dense)
 
 
 def test_numbers_sort_alike_as_text_and_as_numbers() -> None:
