@@ -80,7 +80,7 @@ ADAPTATION: StageSpec[SceneJob, AdaptationResult] = StageSpec(
     check=_check,
     runtime=lambda job: ("seed", "dtype"),
     needs=Needs(memory_mb=2500),
-    libraries=("pyamg",),
+    libraries=("numba",),
     resumable=True,
     writes_depth=True,
 )

@@ -256,6 +256,24 @@ def weighted_means(squared: Any, log_ratio: Any, weight: Any, kernel_: Kernel, o
 
 
 @kernel
+def count_jumps(depth: Any, valid: Any, limit_x: float, limit_y: float, across: Any, down: Any) -> None:
+    """Fill (H, W) how many jumps of log depth by more than the limits lie before a pixel, in its row and its column."""
+    H, W = depth.shape
+    above, here = np.zeros(W), np.zeros(W)  # log depth of a row
+    for row in range(H):
+        for col in range(W):
+            here[col] = np.log(depth[row, col]) if valid[row, col] else 0.0
+            across[row, col], down[row, col] = 0, 0
+            if col > 0:
+                jumps = valid[row, col] and valid[row, col - 1] and abs(here[col] - here[col - 1]) > limit_x
+                across[row, col] = across[row, col - 1] + int(jumps)
+            if row > 0:
+                jumps = valid[row, col] and valid[row - 1, col] and abs(here[col] - above[col]) > limit_y
+                down[row, col] = down[row - 1, col] + int(jumps)
+        above, here = here, above
+
+
+@kernel
 def sample(values: Any, valid: Any, xy: Any, jump: float, out: Any) -> None:
     """Fill ``out`` (N,) as ``sampling.sample_without_jumps`` says."""
     H, W = values.shape

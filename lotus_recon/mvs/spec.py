@@ -57,7 +57,7 @@ MVS: StageSpec[SceneJob, MvsResult] = StageSpec(
     wanted_with="--mvs, and no --align none",
     runtime=lambda job: ("seed",),
     needs=Needs(memory_mb=1500),
-    libraries=("numba", "pyamg"),
+    libraries=("numba",),
     resumable=True,
     writes_depth=True,
 )
