@@ -30,7 +30,7 @@ class Graph(NamedTuple):
 
     @classmethod
     def of(cls, start: Any, other: Any, weight: Any, own: NDArray[np.float64]) -> Graph:
-        """The graph with its diagonal."""
+        """The graph of arrays (N + 1,), (S,), (S,) and (N,), with its diagonal."""
         diagonal = np.empty(len(own), np.float32)
         _diagonals(start, weight, own, diagonal)
         return cls(start, other, weight, own, diagonal)
@@ -48,7 +48,7 @@ class Aggregates(NamedTuple):
 
     @classmethod
     def of(cls, of_node: NDArray[np.int32], count: int) -> Aggregates:
-        """Aggregates, listed by their members."""
+        """``count`` aggregates, given for each node (N,), listed by their members."""
         first, member = np.zeros(count + 1, np.int32), np.empty(len(of_node), np.int32)
         _list_members(of_node, first, member)
         return cls(of_node, member, first)
