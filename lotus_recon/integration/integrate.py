@@ -184,7 +184,7 @@ class _Integration:
             # Discontinuities that decide each other would alternate for ever; a share of the old weights damps them.
             # A piece that hangs on next to nothing would still shift by a percent of the relief in every round, since
             # many weights fit it alike: what changes after the free rounds is damped ever more, so that it stays.
-            new = (1 - _KEPT) * min(1.0, (_FREE_ROUNDS / len(iterations)) ** 2)
+            new = (1 - _KEPT) * min(1.0, (_FREE_ROUNDS / len(iterations)) ** 3)
             sides = (1 - new) * sides + new * self._sides(unknown)
             settled = self._settled(unknown, update.values)
         return _Solution(unknown, sides, tuple(iterations), settled and solved)
