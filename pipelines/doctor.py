@@ -94,7 +94,7 @@ def _modules_of(names: Sequence[str]) -> dict[str, list[str]]:
     for module, owners in importlib.metadata.packages_distributions().items():
         for owner in owners:
             provided[owner.lower().replace("_", "-")].append(module)
-    tried = {*native.LIBRARIES, "numba", "pyamg", "pycolmap", "torch"}
+    tried = {*native.LIBRARIES, "numba", "pycolmap", "torch"}
     found: dict[str, list[str]] = defaultdict(list)
     found.update({name: sorted(tried & {*provided[name.lower().replace("_", "-")]}) for name in names})
     return found

@@ -184,8 +184,8 @@ NEEDS = {
     "multi_view without pycolmap": ("pycolmap", "multi_view", (SAMPLE,)),
     "multi_view without open3d": ("open3d", "multi_view", (SAMPLE,)),
     "multi_view, report alone, without open3d": ("open3d", "multi_view", (SAMPLE, "--only", "report")),
-    "multi_view, normals, without pyamg": ("pyamg", "multi_view", (SAMPLE, "--fusion", "normal")),
-    "single_view, integrated, without pyamg": ("pyamg", "single_view", (SAMPLE, "--surface", "integrated")),
+    "multi_view, normals, without numba": ("numba", "multi_view", (SAMPLE, "--fusion", "normal")),
+    "single_view, integrated, without numba": ("numba", "single_view", (SAMPLE, "--surface", "integrated")),
 }
 
 

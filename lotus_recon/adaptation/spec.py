@@ -88,7 +88,7 @@ ADAPTATION: StageSpec[SceneJob, AdaptationResult] = StageSpec(
     runtime=lambda job: ("seed", "dtype"),
     needs=Needs(memory_mb=2500),
     cost=_cost,
-    libraries=("pyamg",),
+    libraries=("numba",),
     resumable=True,
     writes_depth=True,
 )

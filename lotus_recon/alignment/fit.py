@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.control_points import ControlPoints
+from lotus_recon.compiled import kernel
 from lotus_recon.geometry.points import MAD_TO_SIGMA
 from lotus_recon.types import DepthKind, FloatArray
 
@@ -134,11 +136,25 @@ def _ransac(
     scale, shift = scale[positive], shift[positive]
     if not len(scale):
         return None
-    error = (scale[:, None] * x + shift[:, None]) / target - 1
-    cost = np.minimum((error / config.inlier_threshold) ** 2, 1).sum(1)
     # A start whose far pixels are not positive is no worse than its points say: the refinement bends or cuts it.
-    best = int(np.argmin(cost))
+    best = _cheapest(x, target, scale, shift, config.inlier_threshold)
     return float(scale[best]), float(shift[best])
+
+
+@kernel
+def _cheapest(x: Any, target: Any, scale: Any, shift: Any, threshold: float) -> int:
+    """The first line of least truncated cost; a line is left as soon as it costs more than the best."""
+    best, least = 0, np.inf
+    for line in range(len(scale)):
+        cost = 0.0
+        for i in range(len(x)):
+            error = ((scale[line] * x[i] + shift[line]) / target[i] - 1) / threshold
+            cost += min(error * error, 1.0)
+            if cost >= least:
+                break
+        if cost < least:
+            best, least = line, cost
+    return best
 
 
 def _refine_affine(

@@ -61,14 +61,10 @@ class DepthDiscontinuities:
     def of(cls, depth: FloatArray, valid: BoolArray, camera: Camera) -> DepthDiscontinuities:
         """Where depth (H, W) changes, from one pixel to the next, as only a surface seen edge-on would."""
         steepest = 1.0 / np.tan(np.radians(_EDGE_ANGLE_DEG))
-        log_depth = np.log(np.where(valid, depth, 1.0))
         # At least 16 bits, whatever the image: every type would be compiled for.
         count_type = np.promote_types(np.uint16, np.min_scalar_type(max(depth.shape)))
         across, down = np.zeros((2, *depth.shape), count_type)
-        both = valid[:, 1:] & valid[:, :-1]
-        np.cumsum(both & (np.abs(np.diff(log_depth, axis=1)) > steepest / camera.fx), axis=1, out=across[:, 1:])
-        both = valid[1:] & valid[:-1]
-        np.cumsum(both & (np.abs(np.diff(log_depth, axis=0)) > steepest / camera.fy), axis=0, out=down[1:])
+        look_up.count_jumps(depth, valid, steepest / camera.fx, steepest / camera.fy, across, down)
         return cls(across, down)
 
 

@@ -173,6 +173,15 @@ def _farthest(points: Points, near: Any, found: int) -> int:
 
 
 @inner
+def _largest(values: Any, count: int) -> float:
+    """The largest of the first ``count``."""
+    largest = values[0]
+    for k in range(1, count):
+        largest = max(largest, values[k])
+    return largest
+
+
+@inner
 def _is_parted(points: Points, row: int, col: int, i: int) -> bool:
     """Whether both rectangular ways from a pixel to that of a point cross a discontinuity."""
     across, down, other_row, other_col = points.across, points.down, points.row[i], points.col[i]
@@ -220,7 +229,7 @@ def map_corrections(valid: Any, points: Points, kernel_: Kernel, count: int, out
             x, y, found = col + 0.5, row + 0.5, -1
             if before >= 0 and count > 0:
                 # What was nearest to that pixel is no farther from this one than there plus the way between them.
-                radius = np.sqrt(squared[:count].max()) + (col - before) + _SLACK_PX
+                radius = np.sqrt(_largest(squared, count)) + (col - before) + _SLACK_PX
                 found = _nearest_within(x, y, points, radius, count, (squared, index))
             if found < 0:
                 found = _nearest(x, y, points, -1, ordered)
@@ -253,6 +262,24 @@ def weighted_means(squared: Any, log_ratio: Any, weight: Any, kernel_: Kernel, o
             total += share * log_ratio[n, k]
             mass += share
         out[n] = kernel_.strength * total / mass
+
+
+@kernel
+def count_jumps(depth: Any, valid: Any, limit_x: float, limit_y: float, across: Any, down: Any) -> None:
+    """Fill (H, W) how many jumps of log depth by more than the limits lie before a pixel, in its row and its column."""
+    H, W = depth.shape
+    above, here = np.zeros(W), np.zeros(W)  # log depth of a row
+    for row in range(H):
+        for col in range(W):
+            here[col] = np.log(depth[row, col]) if valid[row, col] else 0.0
+            across[row, col], down[row, col] = 0, 0
+            if col > 0:
+                jumps = valid[row, col] and valid[row, col - 1] and abs(here[col] - here[col - 1]) > limit_x
+                across[row, col] = across[row, col - 1] + int(jumps)
+            if row > 0:
+                jumps = valid[row, col] and valid[row - 1, col] and abs(here[col] - above[col]) > limit_y
+                down[row, col] = down[row - 1, col] + int(jumps)
+        above, here = here, above
 
 
 @kernel

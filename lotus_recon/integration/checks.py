@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lotus_recon.compiled import kernel
 from lotus_recon.errors import InputError
+from lotus_recon.integration.blocks import in_blocks
 from lotus_recon.integration.config import IntegrationConfig
 from lotus_recon.types import BoolArray, FloatArray
 
@@ -16,6 +19,8 @@ log = logging.getLogger(__name__)
 
 _AWAY_COS = 0.1  # normals that look away by less are those of a rim, and count as seen edge-on
 _UNIT_TOLERANCE = 0.5  # normals that were resized are a little short
+# What a normal may be; the first that applies counts.
+_FAULTS = ("usable", "not finite", "zero", "not of unit length", "facing away from the camera")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,36 +104,48 @@ def _usable_normals(
     normals: FloatArray, mask: BoolArray, K: NDArray[np.float64] | None, max_bad_share: float
 ) -> tuple[NDArray[np.float64], BoolArray]:
     """Unit normals, and where they can be used; the others look straight at the camera."""
-    normals = normals.astype(np.float64)
-    finite = np.isfinite(normals.sum(axis=-1))
-    length: NDArray[np.float64] = np.linalg.norm(np.where(finite[..., None], normals, 0.0), axis=-1)
-    unit = np.where(finite[..., None], normals, 0.0) / np.maximum(length, 1e-12)[..., None]
-    away = np.einsum("hwi,hwi->hw", unit, np.broadcast_to(_ray_directions(mask.shape, K), unit.shape)) > _AWAY_COS
-    bad = {
-        "not finite": ~finite,
-        "zero": finite & (length < 1e-6),
-        "not of unit length": finite & (length >= 1e-6) & (np.abs(length - 1) > _UNIT_TOLERANCE),
-        "facing away from the camera": away,
-    }
-    shares = {what: float(np.mean(np.asarray(where)[mask])) for what, where in bad.items()}
-    usable = np.asarray(~(bad["not finite"] | bad["zero"] | bad["not of unit length"] | away), bool)
-    share = 1 - float(np.mean(usable[mask]))
+    unit, fault = np.empty(normals.shape), np.empty(mask.shape, np.uint8)
+    rays_from_pixels = np.diag([0.0, 0.0, 1.0]) if K is None else np.linalg.inv(K)
+    in_blocks(_normalise, len(mask), normals, rays_from_pixels, unit, fault, per_element=mask.shape[1])
+    counts = np.bincount(fault[mask], minlength=len(_FAULTS))
+    share = 1 - counts[0] / counts.sum()
     if share > max_bad_share:
-        found = ", ".join(f"{100 * value:.1f} % {what}" for what, value in shares.items() if value > 0)
+        found = ", ".join(
+            f"{100 * count / counts.sum():.1f} % {what}"
+            for count, what in zip(counts[1:], _FAULTS[1:], strict=True)
+            if count
+        )
         raise InputError(
             f"normals inside the mask: {found}; allowed: {100 * max_bad_share:g} % bad ones together. Normals are unit "
             "vectors, x right, y down, z forward, and face the camera (n . ray < 0)"
         )
-    return np.where(usable[..., None], unit, [0.0, 0.0, -1.0]), usable
+    return unit, fault == 0
 
 
-def _ray_directions(shape: tuple[int, ...], K: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """(H, W, 3) unit vectors from the camera to the pixels; (1, 1, 3) when orthographic."""
-    if K is None:
-        return np.array([[[0.0, 0.0, 1.0]]])
-    row, col = np.mgrid[: shape[0], : shape[1]] + 0.5
-    rays = np.stack([col, row, np.ones_like(col)], axis=-1) @ np.linalg.inv(K).T
-    return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+@kernel
+def _normalise(begin: int, end: int, normals: Any, rays_from_pixels: Any, unit: Any, fault: Any) -> None:
+    """Fill rows of unit normals (H, W, 3), and what is wrong with those given (H, W): a place in ``_FAULTS``."""
+    a = rays_from_pixels
+    for row in range(begin, end):
+        for col in range(normals.shape[1]):
+            x, y, z = float(normals[row, col, 0]), float(normals[row, col, 1]), float(normals[row, col, 2])
+            length = np.sqrt(x * x + y * y + z * z)
+            u, v = col + 0.5, row + 0.5
+            right, down = a[0, 0] * u + a[0, 1] * v + a[0, 2], a[1, 0] * u + a[1, 1] * v + a[1, 2]
+            along = (x * right + y * down + z) / max(length, 1e-12)  # n . ray
+            if not np.isfinite(x + y + z):
+                fault[row, col] = 1
+            elif length < 1e-6:
+                fault[row, col] = 2
+            elif abs(length - 1) > _UNIT_TOLERANCE:
+                fault[row, col] = 3
+            elif along > _AWAY_COS * np.sqrt(right * right + down * down + 1):
+                fault[row, col] = 4
+            else:
+                fault[row, col] = 0
+                unit[row, col, 0], unit[row, col, 1], unit[row, col, 2] = x / length, y / length, z / length
+                continue
+            unit[row, col, 0], unit[row, col, 1], unit[row, col, 2] = 0.0, 0.0, -1.0
 
 
 def _weights(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:

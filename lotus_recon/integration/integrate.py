@@ -16,6 +16,7 @@ import scipy.ndimage
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
+from lotus_recon.integration.blocks import in_blocks
 from lotus_recon.integration.checks import Problem, checked
 from lotus_recon.integration.config import IntegrationConfig
 from lotus_recon.integration.halving import doubled, halved
@@ -23,12 +24,12 @@ from lotus_recon.integration.laplacian import Update, gradient, minimise
 from lotus_recon.integration.pixels import PixelGraph
 from lotus_recon.integration.planes import Steps, steps_between
 from lotus_recon.integration.result import IntegrationResult
+from lotus_recon.integration.reweighting import LEAST, edge_errors, edge_weights, side_weights
 from lotus_recon.types import BoolArray, FloatArray
 
 log = logging.getLogger(__name__)
 
 _UNKNOWN = 1e-3  # weight of a step to a pixel without a normal: smooth, where nothing else decides
-_LEAST = 1e-6  # weight that a step over a depth discontinuity keeps
 _WHOLE = 0.5  # continuity above which a step joins two pixels to one piece
 _KEPT = 0.3  # share of the side weights of the round before
 # Rounds of reweighting after which the share of new side weights falls. On DiLiGenT with normals off by 0.1, 10 has up
@@ -39,7 +40,6 @@ _SMALLEST_SPREAD = 1e-4  # of the prior around its medians
 _RUNAWAY = 1.5  # standard deviations from the prior beyond which its weight grows
 _STRONGEST = 1e3  # factor by which it grows at most
 _FACE = 5  # side in pixels of the median that removes what is too small for a face from the prior
-_STEEPEST = 60.0  # argument at which a sigmoid is 0 or 1 in float64
 
 
 def integrate_normals(
@@ -184,7 +184,7 @@ class _Integration:
             # Discontinuities that decide each other would alternate for ever; a share of the old weights damps them.
             # A piece that hangs on next to nothing would still shift by a percent of the relief in every round, since
             # many weights fit it alike: what changes after the free rounds is damped ever more, so that it stays.
-            new = (1 - _KEPT) * min(1.0, (_FREE_ROUNDS / len(iterations)) ** 2)
+            new = (1 - _KEPT) * min(1.0, (_FREE_ROUNDS / len(iterations)) ** 3)
             sides = (1 - new) * sides + new * self._sides(unknown)
             settled = self._settled(unknown, update.values)
         return _Solution(unknown, sides, tuple(iterations), settled and solved)
@@ -230,20 +230,23 @@ class _Integration:
 
     def _errors(self, unknown: NDArray[np.float64]) -> NDArray[np.float64]:
         """(E,) what is missing to the step that the normals ask for."""
-        return self.steps.step - (unknown[self.graph.second] - unknown[self.graph.first])
+        errors = np.empty(len(self.graph.first))
+        in_blocks(edge_errors, len(errors), self.graph.first, self.graph.second, self.steps.step, unknown, errors)
+        return errors
 
     def _sides(self, unknown: NDArray[np.float64]) -> NDArray[np.float64]:
         """(2, 2, P) weights, 0 to 1, of the sides ahead and behind, for x and y: more for the less steep one."""
-        ahead, behind = self.graph.sides(unknown[self.graph.second] - unknown[self.graph.first])
-        scale = self.steps.slope_scale**2
-        steeper_behind = self.config.discontinuity_sharpness * scale * (behind**2 - ahead**2)
-        ahead_weight = 1 / (1 + np.exp(-np.clip(steeper_behind, -_STEEPEST, _STEEPEST)))
-        return np.stack([ahead_weight, 1 - ahead_weight])
+        sides, graph = np.empty((2, 2, len(self.graph))), self.graph
+        mine = graph.horizontal, self.steps.slope_scale, self.config.discontinuity_sharpness
+        in_blocks(side_weights, len(graph), graph.edge_lists, *mine, unknown, sides)
+        return sides
 
     def _weights(self, sides: NDArray[np.float64]) -> NDArray[np.float64]:
         """(E,) weights of the steps, from the side weights of their two pixels, in the unit of the normals."""
-        pixel = np.maximum(sides, _LEAST) * self.confidence * self.steps.slope_scale**2
-        return self.step_weight * (self.graph.at_first(pixel[0]) + self.graph.at_second(pixel[1]))
+        weights, graph = np.empty(len(self.graph.first)), self.graph
+        edges = graph.first, graph.second, graph.horizontal, self.step_weight
+        in_blocks(edge_weights, len(weights), *edges, self.confidence, self.steps.slope_scale, sides, weights)
+        return weights
 
     def _settled(self, unknown: NDArray[np.float64], change: NDArray[np.float64]) -> bool:
         relief = unknown - self._component_means(unknown)[self.component]
@@ -276,7 +279,7 @@ class _Integration:
         loose = ~self.tied[self.component]
         level = self._middle() - self._component_medians(unknown)[self.component]
         unknown = np.where(loose, unknown + level, unknown)
-        whole = self._weights(np.full((2, 2, len(graph)), 0.5)) / np.maximum(self.prior_agreement, _LEAST)
+        whole = self._weights(np.full((2, 2, len(graph)), 0.5)) / np.maximum(self.prior_agreement, LEAST)
         continuity = np.clip(weights / np.maximum(whole, 1e-300), 0, 1)
         unknown = unknown + self._piece_shifts(unknown, continuity > _WHOLE)
         depth = np.exp(unknown) if self.perspective else unknown

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.compiled import kernel
 from lotus_recon.types import BoolArray
+
+
+class EdgeLists(NamedTuple):
+    """The edges of pixel p are those from ``start[p]`` to ``start[p + 1]``."""
+
+    start: NDArray[np.int32]  # (P + 1,)
+    other: NDArray[np.int32]  # (2 E,) the pixel at the other end
+    edge: NDArray[np.int32]  # (2 E,) number of the edge
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +46,14 @@ class PixelGraph:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def edge_lists(self) -> EdgeLists:
+        """The edges of every pixel."""
+        start = np.zeros(len(self) + 1, np.int32)
+        other, edge = np.empty((2, 2 * len(self.first)), np.int32)
+        _list_edges(self.first, self.second, start, other, edge)
+        return EdgeLists(start, other, edge)
 
     def image(self, values: NDArray, fill: float) -> NDArray:
         """(H, W) values (P,) of the pixels in their places."""
@@ -72,3 +91,19 @@ class PixelGraph:
     def _at(self, values: NDArray, pixels: NDArray[np.int64]) -> NDArray:
         h = self.horizontal
         return np.concatenate([values[0, pixels[:h]], values[1, pixels[h:]]])
+
+
+@kernel
+def _list_edges(first: Any, second: Any, start: Any, other: Any, edge: Any) -> None:
+    for e in range(len(first)):
+        start[first[e] + 1] += 1
+        start[second[e] + 1] += 1
+    for i in range(len(start) - 1):
+        start[i + 1] += start[i]
+    place = start.copy()
+    for e in range(len(first)):
+        i, j = first[e], second[e]
+        other[place[i]], edge[place[i]] = j, e
+        other[place[j]], edge[place[j]] = i, e
+        place[i] += 1
+        place[j] += 1

@@ -13,10 +13,13 @@ unknown, with slope -n_x / n_z.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.compiled import kernel
+from lotus_recon.integration.blocks import in_blocks
 from lotus_recon.integration.pixels import PixelGraph
 from lotus_recon.types import FloatArray
 
@@ -34,25 +37,70 @@ class Steps:
 
 def steps_between(graph: PixelGraph, normals: FloatArray, K: FloatArray | None, min_grazing_cos: float) -> Steps:
     """Steps from unit normals (P, 3) that face the camera; K (3, 3), or None for orthographic."""
+    ahead, behind, scale = np.empty((3, 2, len(graph)))
     if K is None:
-        facing = np.minimum(normals[:, 2], -min_grazing_cos)
-        ahead = -0.5 * normals[:, :2].T / facing  # (2, P) half a step
-        behind, scale = -ahead, np.stack([facing, facing])
+        in_blocks(_orthographic, len(graph), normals, min_grazing_cos, ahead, behind, scale)
     else:
-        inverse = np.linalg.inv(K)
-        rays = np.stack([graph.cols + 0.5, graph.rows + 0.5, np.ones(len(graph))], axis=1) @ inverse.T
-        length = np.linalg.norm(rays, axis=1)
-        least = -min_grazing_cos * length
-        facing = np.minimum((normals * rays).sum(1), least)  # (P,) n . r
-        half = 0.5 * inverse[:, :2].T @ normals.T  # (2, P) change of n . r over half a pixel
-        ahead = np.log(facing / np.minimum(facing + half, least))
-        behind = np.log(facing / np.minimum(facing - half, least))
-        scale = facing * np.array([[K[0, 0]], [K[1, 1]]])
-    first, second = normals[graph.first], normals[graph.second]
-    return Steps(
-        step=graph.at_first(ahead) - graph.at_second(behind),
-        ahead=ahead,
-        behind=behind,
-        slope_scale=scale,
-        bend_deg=np.degrees(np.arccos(np.clip((first * second).sum(1), -1, 1))),
-    )
+        focal, rays_from_pixels = (float(K[0, 0]), float(K[1, 1])), np.linalg.inv(K)
+        pixels = graph.rows, graph.cols, normals, rays_from_pixels
+        in_blocks(_perspective, len(graph), *pixels, focal, min_grazing_cos, ahead, behind, scale)
+    step, bend_deg = np.empty((2, len(graph.first)))
+    edges = graph.first, graph.second, graph.horizontal
+    in_blocks(_along_edges, len(graph.first), *edges, normals, ahead, behind, step, bend_deg)
+    return Steps(step, ahead, behind, scale, bend_deg)
+
+
+@kernel
+def _orthographic(begin: int, end: int, normals: Any, least_cos: float, ahead: Any, behind: Any, scale: Any) -> None:
+    for p in range(begin, end):
+        facing = min(normals[p, 2], -least_cos)
+        for axis in range(2):
+            ahead[axis, p] = -0.5 * normals[p, axis] / facing
+            behind[axis, p], scale[axis, p] = -ahead[axis, p], facing
+
+
+@kernel
+def _perspective(
+    begin: int,
+    end: int,
+    rows: Any,
+    cols: Any,
+    normals: Any,
+    rays_from_pixels: Any,
+    focal: Any,
+    least_cos: float,
+    ahead: Any,
+    behind: Any,
+    scale: Any,
+) -> None:
+    a = rays_from_pixels
+    for p in range(begin, end):
+        u, v = cols[p] + 0.5, rows[p] + 0.5
+        right, down = a[0, 0] * u + a[0, 1] * v + a[0, 2], a[1, 0] * u + a[1, 1] * v + a[1, 2]
+        least = -least_cos * np.sqrt(right * right + down * down + 1)
+        facing = min(normals[p, 0] * right + normals[p, 1] * down + normals[p, 2], least)  # n . r
+        for axis in range(2):
+            half = 0.5 * (a[0, axis] * normals[p, 0] + a[1, axis] * normals[p, 1])  # change of n . r over half a pixel
+            ahead[axis, p] = np.log(facing / min(facing + half, least))
+            behind[axis, p] = np.log(facing / min(facing - half, least))
+            scale[axis, p] = facing * focal[axis]
+
+
+@kernel
+def _along_edges(
+    begin: int,
+    end: int,
+    first: Any,
+    second: Any,
+    horizontal: int,
+    normals: Any,
+    ahead: Any,
+    behind: Any,
+    step: Any,
+    bend_deg: Any,
+) -> None:
+    for e in range(begin, end):
+        i, j, axis = first[e], second[e], int(e >= horizontal)
+        step[e] = ahead[axis, i] - behind[axis, j]
+        cosine = normals[i, 0] * normals[j, 0] + normals[i, 1] * normals[j, 1] + normals[i, 2] * normals[j, 2]
+        bend_deg[e] = np.degrees(np.arccos(min(max(cosine, -1.0), 1.0)))

@@ -56,5 +56,5 @@ PHOTO_MESH: StageSpec[PhotoJob, Path] = StageSpec(
     check=_check,
     folder=lambda job: job.photo.stem,
     adds_to_folder=True,
-    libraries=("pyamg",),
+    libraries=("numba",),
 )

@@ -58,7 +58,7 @@ MVS: StageSpec[SceneJob, MvsResult] = StageSpec(
     runtime=lambda job: ("seed",),
     needs=Needs(memory_mb=1500),
     cost=lambda job: Cost(2.0, seconds_per_megapixel=14, disk_mb_per_megapixel=12),
-    libraries=("numba", "pyamg"),
+    libraries=("numba",),
     resumable=True,
     writes_depth=True,
 )

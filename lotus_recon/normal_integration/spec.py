@@ -64,7 +64,7 @@ INTEGRATION: StageSpec[SceneJob, IntegratedViews] = StageSpec(
     wanted_with="--fusion normal",
     check=_check,
     runtime=lambda job: ("seed",),
-    libraries=("pyamg",),
+    libraries=("numba",),
     resumable=True,
     writes_depth=True,
     cost=lambda job: Cost(1.0, seconds_per_megapixel=5.0, disk_mb_per_megapixel=5),

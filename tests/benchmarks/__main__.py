@@ -13,6 +13,7 @@ from tests.benchmarks.bench_integration import integration_lines
 from tests.benchmarks.bench_memory import memory_lines
 from tests.benchmarks.bench_mvs import mvs_lines
 from tests.benchmarks.bench_prediction import prediction_lines
+from tests.benchmarks.bench_speed import speed_lines
 from tests.benchmarks.bench_texturing import texturing_lines
 from tests.benchmarks.bench_training import training_lines
 from tests.benchmarks.bench_writing import writing_lines
@@ -32,6 +33,7 @@ def main() -> int:
     print("\n".join(memory_lines()))
     print("\n".join(export_lines()))
     print("\n".join(texturing_lines()))
+    print("\n".join(speed_lines()))
     if not (SHARED / "data").is_dir():
         print(f"skipped: {SHARED / 'data'} is not there (LOTUS_RECON_SHARED names another place)")
         return 0

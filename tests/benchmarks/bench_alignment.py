@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 
+VIEWS = (18, 72, 300)
 _ONE = """
 import contextlib, sys, tempfile, time
 from pathlib import Path
@@ -32,15 +34,17 @@ def alignment_lines() -> list[str]:
     """The table that ``bench`` prints: the whole stage on two threads."""
     lines = ["alignment of maps of 640x480, 2 threads (asked: 18 views in 6 s, linear in views)"]
     lines.append("  views   wall      CPU       CPU, each view   CPU with plain look-ups   ratio")
-    for views in (18, 72):
-        wall, cpu = _seconds(views, "compiled")
-        plain = _seconds(views, "plain")[1] if views == 18 else None
+    for views in VIEWS:
+        wall, cpu = alignment_seconds(views)
+        plain = alignment_seconds(views, "plain")[1] if views == VIEWS[0] else None
         beside = f"{plain:9.1f} s               {cpu / plain:.2f}" if plain is not None else ""
         lines.append(f"  {views:4d}   {wall:6.1f} s  {cpu:6.1f} s   {cpu / views:9.2f} s      {beside}")
     return lines
 
 
-def _seconds(views: int, look_ups: str) -> tuple[float, float]:
+@cache
+def alignment_seconds(views: int, look_ups: str = "compiled") -> tuple[float, float]:
+    """Seconds on the clock and of CPU time of the whole stage; ``look_ups``: compiled or plain."""
     answer = subprocess.run(
         [sys.executable, "-c", _ONE, str(views), look_ups], check=True, capture_output=True, text=True
     )

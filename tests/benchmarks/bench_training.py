@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 
 _RUN = """
 import sys, tempfile, time
@@ -54,9 +55,15 @@ def training_lines() -> list[str]:
     """The table that ``bench`` prints: samples by seconds of one core, after the first epoch."""
     lines = ["training nano at 256x192 on photos of 640x480, samples by CPU second (asked: 1.5 times)"]
     for what in ("read", "learn"):
-        before, now = (_speed(*how, what) for how in (("off", "plain"), ("auto", "fused")))
+        before, now = training_speeds(what)
         lines.append(f"  {what:6s} read anew {before:6.1f}   kept in memory {now:6.1f}   ratio {now / before:.2f}")
     return lines
+
+
+@cache
+def training_speeds(what: str) -> tuple[float, float]:
+    """Samples by second of one core, as before samples were kept and the optimiser fused, and now: read or learn."""
+    return _speed("off", "plain", what), _speed("auto", "fused", what)
 
 
 def _speed(*arguments: str) -> float:
