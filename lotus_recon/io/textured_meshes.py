@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+import struct
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -214,3 +217,39 @@ def _usd_material(stage: Any, path: str, picture: str) -> Any:
     texture.CreateOutput("rgb", Sdf.ValueTypeNames.Float3)
     surface.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f).ConnectToSource(texture.ConnectableAPI(), "rgb")
     return material
+
+
+def read_textured_glb(path: Path) -> TexturedMesh:
+    """What ``write_textured_glb`` wrote. Raises InputError for a file that is missing, cut, or of another program."""
+    try:
+        data = path.read_bytes()
+        length, kind = struct.unpack_from("<I4s", data, 12)
+        if data[:4] != b"glTF" or kind != b"JSON" or struct.unpack_from("<I", data, 8)[0] != len(data):
+            raise ValueError("not a whole GLB file")
+        tree, start = json.loads(data[20 : 20 + length]), 20 + length + 8
+        return _textured_mesh(tree, memoryview(data)[start:])
+    except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error) as error:
+        raise InputError(f"{path} cannot be read as a textured mesh of this program: {error}") from None
+
+
+def _textured_mesh(tree: dict[str, Any], buffer: memoryview) -> TexturedMesh:
+    def part(number: int) -> memoryview:
+        view = tree["bufferViews"][number]
+        return buffer[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
+
+    def array(number: int, kind: str, columns: int) -> NDArray[Any]:
+        return np.frombuffer(part(tree["accessors"][number]["bufferView"]), kind).reshape(-1, columns)
+
+    primitives = tree["meshes"][0]["primitives"]
+    names = primitives[0]["attributes"]
+    triangles = [array(primitive["indices"], "<u4", 3).astype(np.int32) for primitive in primitives]
+    pages = [np.repeat(np.int32(number), len(own)) for number, own in enumerate(triangles)]
+    images = [iio.imread(bytes(part(image["bufferView"])))[..., :3] for image in tree["images"]]
+    return TexturedMesh(
+        array(names["POSITION"], "<f4", 3),
+        array(names["NORMAL"], "<f4", 3),
+        array(names["TEXCOORD_0"], "<f4", 2),
+        np.concatenate(triangles),
+        np.concatenate(pages),
+        tuple(images),
+    )

@@ -1,0 +1,238 @@
+// The picture: what is in the scene, the camera that looks at it, and the rays of clicks.
+
+import * as THREE from 'three';
+import { Cameras, poseOf } from './cameras.js';
+import { ClipBox } from './clipping.js';
+import { Moving } from './moving.js';
+import { Ruler, digits } from './ruler.js';
+import { Shading, dispose, heightsOf, loadGlb } from './surface.js';
+
+const FIELD_DEG = 50;
+const CAM_FROM_THREE = new THREE.Matrix4().makeScale(1, -1, -1); // OpenCV's y down, z ahead; here y up, z back
+
+export class Stage {
+  constructor(canvas, labels, manifest) {
+    this.canvas = canvas;
+    this.up = new THREE.Vector3(...manifest.up);
+    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: true });
+    this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
+    this.renderer.outputColorSpace = THREE.LinearSRGBColorSpace; // colours are those of the photos, untouched
+    THREE.ColorManagement.enabled = false;
+    this.scene = new THREE.Scene();
+    this.camera = new THREE.PerspectiveCamera(FIELD_DEG, 1, 0.01, 100);
+    this.camera.up.copy(this.up);
+    this.shading = new Shading(this.up, manifest.palettes);
+    this.layers = { mesh: null, cloud: null, sparse: null };
+    this.visible = { mesh: true, cloud: false, sparse: false };
+    this.cameras = new Cameras();
+    this.scene.add(this.cameras.root);
+    this.clip = new ClipBox(this.scene, manifest.origin);
+    this.rulerRoot = new THREE.Group();
+    this.scene.add(this.rulerRoot);
+    this.ruler = new Ruler(this.rulerRoot, labels);
+    this.written = (length) => digits(length);
+    this.raycaster = new THREE.Raycaster();
+    this.moving = new Moving(this.camera, canvas, () => this.redraw(), () => this.leavePhoto());
+    this.photo = null; // the view through whose lens one looks
+    new ResizeObserver(() => this.resized()).observe(canvas.parentElement);
+    this.resized();
+  }
+
+  redraw() {
+    this.pending ??= requestAnimationFrame((now) => {
+      this.pending = undefined;
+      this.moving.step(now);
+      this.draw();
+      if (this.moving.isBusy) this.redraw();
+    });
+  }
+
+  draw() {
+    const { clientWidth, clientHeight } = this.canvas;
+    this.setNearFar();
+    const halfHeight = Math.tan((this.camera.fov * Math.PI) / 360);
+    this.shading.shared.pixelsPerUnit.value = (clientHeight * this.renderer.getPixelRatio()) / (2 * halfHeight);
+    this.renderer.clippingPlanes = [];
+    for (const root of Object.values(this.layers)) {
+      root?.traverse((object) => object.material && (object.material.clippingPlanes = this.clip.active()));
+    }
+    this.renderer.render(this.scene, this.camera);
+    this.ruler.place(this.camera, clientWidth, clientHeight, this.written);
+    this.drawn?.();
+  }
+
+  // As far as there is something to see, and near enough not to cut what is before the camera.
+  setNearFar() {
+    const distance = this.camera.position.distanceTo(this.sphere?.center ?? this.scene.position);
+    const radius = this.sphere?.radius ?? 1;
+    this.camera.far = distance + 4 * radius;
+    this.camera.near = Math.max(distance - 4 * radius, 0.002 * radius);
+    this.camera.updateProjectionMatrix();
+  }
+
+  resized() {
+    const { clientWidth, clientHeight } = this.canvas.parentElement;
+    this.renderer.setSize(clientWidth, clientHeight, false);
+    this.setLens();
+    this.redraw();
+  }
+
+  // Replace a layer ('mesh', 'cloud', 'sparse') by what a GLB (Uint8Array) holds.
+  async setLayer(name, glb, spacing) {
+    const root = await loadGlb(glb, this.shading, spacing);
+    if (this.layers[name]) {
+      this.scene.remove(this.layers[name]);
+      dispose(this.layers[name]);
+    }
+    this.layers[name] = root;
+    this.scene.add(root);
+    this.measureScene();
+    this.showLayers();
+  }
+
+  showLayers() {
+    for (const [name, root] of Object.entries(this.layers)) if (root) root.visible = this.visible[name];
+    this.redraw();
+  }
+
+  setViews(views, atlas) {
+    this.views = views;
+    this.atlas = atlas;
+    this.measureScene();
+  }
+
+  // The box and sphere around what is shown; frusta are drawn in proportion.
+  measureScene() {
+    const box = new THREE.Box3();
+    const shown = this.layers.mesh ?? this.layers.cloud ?? this.layers.sparse;
+    if (shown) box.setFromObject(shown);
+    const centers = (this.views ?? []).map((view) => new THREE.Vector3().applyMatrix4(poseOf(view)));
+    if (box.isEmpty()) box.setFromPoints(centers.length ? centers : [new THREE.Vector3()]);
+    this.clip.setBounds(box);
+    this.sphere = box.getBoundingSphere(new THREE.Sphere());
+    this.sphere.radius = Math.max(this.sphere.radius, 1e-9);
+    this.moving.radius = this.sphere.radius;
+    const heights = shown && heightsOf(shown, this.up);
+    if (heights) this.shading.shared.heights.value.set(...heights);
+    if (this.views) this.cameras.update(this.views, this.atlas, frustumDepth(centers, this.sphere.radius));
+  }
+
+  // Look at the whole scene from where the photos were taken, a little above.
+  home(instantly = false) {
+    const center = this.sphere.center;
+    const from = new THREE.Vector3();
+    for (const view of this.views) from.add(new THREE.Vector3().applyMatrix4(poseOf(view)));
+    from.divideScalar(Math.max(this.views.length, 1)).sub(center);
+    from.addScaledVector(this.up, 0.35 * this.sphere.radius - Math.min(from.dot(this.up), 0));
+    if (from.lengthSq() < 1e-12) from.copy(this.up).add(new THREE.Vector3(0.3, 0.2, 0.1));
+    const half = (Math.min(FIELD_DEG, FIELD_DEG * this.aspect) * Math.PI) / 360;
+    const position = from.setLength((0.85 * this.sphere.radius) / Math.sin(half)).add(center);
+    const quaternion = lookingAt(position, center, this.up);
+    this.leavePhoto();
+    this.moving.flyTo({ position, quaternion, target: center.clone(), field: FIELD_DEG }, instantly);
+  }
+
+  get aspect() {
+    return this.canvas.clientWidth / Math.max(this.canvas.clientHeight, 1);
+  }
+
+  // Look through the lens of a photo: what was photographed lies where the photo shows it.
+  flyToView(view, instantly = false) {
+    this.photo = null;
+    this.setLens();
+    const pose = poseOf(view).multiply(CAM_FROM_THREE);
+    const position = new THREE.Vector3();
+    const quaternion = new THREE.Quaternion();
+    pose.decompose(position, quaternion, new THREE.Vector3());
+    const target = new THREE.Vector3(0, 0, view.depth ?? this.sphere.radius).applyMatrix4(poseOf(view));
+    const arrived = () => {
+      this.photo = view;
+      this.setLens();
+    };
+    this.moving.flyTo({ position, quaternion, target, field: this.fieldOf(view), arrived }, instantly);
+  }
+
+  leavePhoto() {
+    if (!this.photo) return;
+    this.photo = null;
+    this.setLens();
+    this.leftPhoto?.();
+  }
+
+  // Pixels of the canvas for one pixel of a photo that fits into it.
+  scaleOf(view) {
+    return Math.min(this.canvas.clientWidth / view.width, this.canvas.clientHeight / view.height);
+  }
+
+  fieldOf(view) {
+    const [, fy] = view.lens;
+    return (2 * Math.atan(this.canvas.clientHeight / (2 * fy * this.scaleOf(view))) * 180) / Math.PI;
+  }
+
+  setLens() {
+    const { clientWidth, clientHeight } = this.canvas;
+    const view = this.photo;
+    this.camera.aspect = this.aspect;
+    this.camera.clearViewOffset();
+    if (view) {
+      const [fx, fy, cx, cy] = view.lens;
+      const scale = this.scaleOf(view);
+      this.camera.fov = this.fieldOf(view);
+      this.camera.aspect *= fy / fx;
+      const [x, y] = [(view.width / 2 - cx) * scale, (view.height / 2 - cy) * scale];
+      this.camera.setViewOffset(clientWidth, clientHeight, x, y, clientWidth, clientHeight);
+    }
+    this.camera.updateProjectionMatrix();
+  }
+
+  // Where the photo lies on the canvas: left, top, width, height in pixels.
+  frameOf(view) {
+    const scale = this.scaleOf(view);
+    const [width, height] = [view.width * scale, view.height * scale];
+    return [(this.canvas.clientWidth - width) / 2, (this.canvas.clientHeight - height) / 2, width, height];
+  }
+
+  aim(x, y) {
+    const { clientWidth, clientHeight } = this.canvas;
+    this.camera.updateMatrixWorld();
+    this.raycaster.setFromCamera(new THREE.Vector2((2 * x) / clientWidth - 1, 1 - (2 * y) / clientHeight), this.camera);
+  }
+
+  // Index of the camera at pixels of the canvas, or null.
+  cameraAt(x, y) {
+    this.aim(x, y);
+    const size = { x: this.canvas.clientWidth, y: this.canvas.clientHeight };
+    return this.cameras.pick(this.raycaster, this.camera, { x, y }, size);
+  }
+
+  // The place on the surface at pixels of the canvas: on the mesh, or else a point; null where there is nothing.
+  surfaceAt(x, y) {
+    this.aim(x, y);
+    const roots = Object.values(this.layers).filter((root) => root?.visible);
+    const reach = 4 / this.shading.shared.pixelsPerUnit.value;
+    const distance = this.camera.position.distanceTo(this.moving.orbit.target);
+    this.raycaster.params.Points.threshold = reach * Math.max(distance, 1e-9) * this.renderer.getPixelRatio();
+    const hits = this.raycaster.intersectObjects(roots, true).filter((hit) => !this.clip.hides(hit.point));
+    const hit = hits.find((each) => each.object.isMesh) ?? hits[0];
+    return hit ? hit.point : null;
+  }
+
+  // The canvas as it is now, as a PNG.
+  picture() {
+    this.draw();
+    return new Promise((resolve) => this.canvas.toBlob(resolve, 'image/png'));
+  }
+}
+
+function lookingAt(position, target, up) {
+  return new THREE.Quaternion().setFromRotationMatrix(new THREE.Matrix4().lookAt(position, target, up));
+}
+
+// Frusta neither hide each other nor vanish: half the distance to the nearest camera in the median, within limits.
+function frustumDepth(centers, radius) {
+  const sample = centers.filter((_, i) => i % Math.ceil(centers.length / 100) === 0);
+  const nearest = sample.map((a) => Math.min(...centers.filter((b) => b !== a).map((b) => a.distanceTo(b))));
+  nearest.sort((a, b) => a - b);
+  const typical = nearest.length > 1 ? nearest[Math.floor(nearest.length / 2)] : Infinity;
+  return Math.min(Math.max(0.5 * typical, 0.015 * radius), 0.12 * radius);
+}
