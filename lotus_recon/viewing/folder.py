@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lotus_recon.consistency.spec import CONSISTENCY, DEPTH
 from lotus_recon.errors import InputError
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.stage_file import STAGE_FILE
 from lotus_recon.types import Scene, SparsePoints
 from lotus_recon.viewing.scene import Files, facts_of
 
-_DEPTH_FOLDERS = ("consistency", "integration", "adaptation", "mvs", "alignment")  # the last stage first
+_DEPTH_FOLDERS = tuple(stage.name for stage in (CONSISTENCY, *DEPTH))  # the last stage first
 
 
 def files_of(out: Path, size: int) -> Files:

@@ -8,15 +8,23 @@ import hashlib
 import json
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from lotus_recon.viewing.content import Content
+from lotus_recon.viewing.content import Content, Shown, content_of
+from lotus_recon.workspace import write_atomically
 
-LAYERS = ("texture", "grey", "normals", "height", "confidence")
+LAYERS = ("colour", "grey", "normals", "height", "confidence")
 _PACKAGE = "lotus_recon.viewing"
+
+
+def write_page(shown: Shown, path: Path, report: str | None = None) -> None:
+    """Write the page by rename; ``report`` is an address that it links to. Raises InputError for unreadable files."""
+    html = html_of(content_of(shown), report)
+    write_atomically(path, lambda part: part.write_text(html, encoding="utf-8"))
 
 
 def html_of(content: Content, report: str | None = None, inside: bool = True) -> str:

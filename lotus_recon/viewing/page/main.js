@@ -185,16 +185,12 @@ function connect(page) {
       stage.redraw();
     };
   }
-  for (const name of ['mesh', 'cloud', 'sparse']) {
+  for (const name of ['mesh', 'cloud', 'sparse', 'cameras']) {
     byId(`show-${name}`).onchange = (event) => {
       stage.visible[name] = event.target.checked;
       stage.showLayers();
     };
   }
-  byId('show-cameras').onchange = (event) => {
-    stage.cameras.root.visible = event.target.checked;
-    stage.redraw();
-  };
   byId('home').onclick = () => stage.home();
   byId('walk').onclick = () => {
     stage.moving.setMode(stage.moving.mode === 'walk' ? 'orbit' : 'walk');
@@ -263,7 +259,7 @@ function say(text) {
 // Buttons and texts as the state is.
 function refresh(page) {
   const { stage, manifest } = page;
-  const layer = page.layer ?? 'texture';
+  const layer = page.layer ?? 'colour';
   for (const name of LAYERS) byId(`layer-${name}`).setAttribute('aria-pressed', String(name === layer));
   for (const name of ['mesh', 'cloud', 'sparse']) {
     byId(`show-${name}`).checked = stage.visible[name];

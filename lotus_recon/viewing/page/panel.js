@@ -37,6 +37,7 @@ export class Panel {
       button.style.backgroundSize = `${100 * atlas.columns}% ${100 * atlas.rows}%`;
       button.style.backgroundPosition = `${at(column, atlas.columns)}% ${at(row, atlas.rows)}%`;
     }
+    button.style.aspectRatio = Math.min(Math.max(view.width / view.height, 0.5), 2);
     button.onclick = () => this.choose(index);
     return button;
   }

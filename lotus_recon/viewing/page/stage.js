@@ -23,7 +23,7 @@ export class Stage {
     this.camera.up.copy(this.up);
     this.shading = new Shading(this.up, manifest.palettes);
     this.layers = { mesh: null, cloud: null, sparse: null };
-    this.visible = { mesh: true, cloud: false, sparse: false };
+    this.visible = { mesh: true, cloud: false, sparse: false, cameras: true };
     this.cameras = new Cameras();
     this.scene.add(this.cameras.root);
     this.clip = new ClipBox(this.scene, manifest.origin);
@@ -52,7 +52,7 @@ export class Stage {
     this.setNearFar();
     const halfHeight = Math.tan((this.camera.fov * Math.PI) / 360);
     this.shading.shared.pixelsPerUnit.value = (clientHeight * this.renderer.getPixelRatio()) / (2 * halfHeight);
-    this.renderer.clippingPlanes = [];
+    this.cameras.root.visible = this.visible.cameras && !this.photo; // through a lens, its thumbnail would hide all
     for (const root of Object.values(this.layers)) {
       root?.traverse((object) => object.material && (object.material.clippingPlanes = this.clip.active()));
     }
@@ -90,6 +90,7 @@ export class Stage {
     this.showLayers();
   }
 
+  // To be called after a change of `visible`.
   showLayers() {
     for (const [name, root] of Object.entries(this.layers)) if (root) root.visible = this.visible[name];
     this.redraw();

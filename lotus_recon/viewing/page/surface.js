@@ -3,7 +3,7 @@
 import * as THREE from 'three';
 import { GLTFLoader } from 'three/addons/loaders/GLTFLoader.js';
 
-export const LAYERS = ['texture', 'grey', 'normals', 'height', 'confidence'];
+export const LAYERS = ['colour', 'grey', 'normals', 'height', 'confidence'];
 
 const VERTEX = `
 attribute vec4 _srgb_confidence;
