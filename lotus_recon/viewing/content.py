@@ -15,15 +15,11 @@ from lotus_recon.geometry.pose import invert_rigid, transform
 from lotus_recon.io import visualization
 from lotus_recon.io.images import read_rgb
 from lotus_recon.types import Scene, View
-from lotus_recon.viewing import shapes
 from lotus_recon.viewing.pictures import AtlasGrid, ViewImages, atlas, image_file, width_for
 from lotus_recon.viewing.shapes import Frame
 
 _COLORS = 32  # stops of a colour ramp
-_SPARSE_SHARE = 0.25  # of the size of the page
 _GLB, _JPEG = "model/gltf-binary", "image/jpeg"
-_SCALED = "for pipelines.multi_view: the scene in metres"
-_GIVEN = "poses that are given are never changed, so there is no --scale-from for this scene"
 
 
 @dataclass(frozen=True)
@@ -58,13 +54,11 @@ class Shown:
     photos: Mapping[str, Path]  # by name of the view
     images: Mapping[str, ViewImages]  # maps by name of the view
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # figures by name of the view
-    mesh: Path | None = None
-    textured: Path | None = None
-    cloud: Path | None = None
+    shapes: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)  # GLB of mesh, cloud, sparse
     cloud_spacing: float = 0.0  # between its points
     unit: str = "units"
     scalable: bool = False  # whether --scale-from could be given
-    size: int = 200_000  # triangles, points
+    scale_hint: str = ""  # what a known length is good for
     versions: Mapping[str, str] = field(default_factory=dict)
     progress: str | None = None  # what is being computed; None: all is done
 
@@ -72,7 +66,7 @@ class Shown:
 def content_of(shown: Shown, live: bool = False) -> Content:
     """The content of a page; ``live`` pages ask for it again and again."""
     views = shown.scene.views
-    parts = _shape_parts(shown) | _image_parts(shown)
+    parts = {name: Part(_GLB, make) for name, make in shown.shapes.items()} | _image_parts(shown)
     grid = AtlasGrid.of(len(views))
     if any(view.name in shown.photos for view in views):
         photos = [_reader(shown.photos.get(view.name)) for view in views]
@@ -88,7 +82,7 @@ def content_of(shown: Shown, live: bool = False) -> Content:
         "live": live,
         "unit": shown.unit,
         "scalable": shown.scalable,
-        "scale_hint": _SCALED if shown.scalable else _GIVEN if views and shown.unit == "units" else "",
+        "scale_hint": shown.scale_hint,
         "origin": shown.frame.origin.tolist(),
         "up": shown.frame.up.tolist(),
         "palettes": {"height": _ramp(cv2.COLORMAP_TURBO), "confidence": _ramp(cv2.COLORMAP_VIRIDIS)},
@@ -109,19 +103,6 @@ def _summary(shown: Shown) -> list[str]:
 
 def _reader(path: Path | None) -> Callable[[], visualization.RgbImage] | None:
     return None if path is None else partial(read_rgb, path)
-
-
-def _shape_parts(shown: Shown) -> dict[str, Part]:
-    parts = {}
-    frame, size = shown.frame, shown.size
-    if shown.mesh is not None:
-        parts["mesh"] = Part(_GLB, partial(shapes.mesh_part, shown.mesh, shown.textured, frame, size))
-    if shown.cloud is not None:
-        parts["cloud"] = Part(_GLB, partial(shapes.cloud_part, shown.cloud, frame, size))
-    points = shown.scene.points
-    if len(points.xyz):
-        parts["sparse"] = Part(_GLB, partial(shapes.sparse_part, points, frame, round(_SPARSE_SHARE * size)))
-    return parts
 
 
 def _image_parts(shown: Shown) -> dict[str, Part]:

@@ -15,12 +15,16 @@ from lotus_recon.io import visualization
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, ViewMaps
 from lotus_recon.meshing.stage import gltf_from_views
 from lotus_recon.types import DepthKind, DepthMap, Scene, View
+from lotus_recon.viewing import shapes
 from lotus_recon.viewing.content import Shown
 from lotus_recon.viewing.pictures import ViewImages
 from lotus_recon.viewing.shapes import Frame, origin_of
 
 NORMALS_LEGEND = "red: to the right, green: up, blue: to the camera"
 CONFIDENCE_LEGEND = "dark violet: 0, green: 0.5, yellow: 1"
+_SPARSE_SHARE = 0.25  # of the size of the page
+_SCALED = "for pipelines.multi_view: puts the scene in metres"
+_GIVEN = "poses that are given are never changed, so there is no --scale-from for this scene"
 _LIMIT_VIEWS = 8  # views whose depth decides where the colours end
 
 
@@ -60,16 +64,26 @@ def shown_scene(files: Files) -> Shown:
         photos={v.name: files.images_dir / v.name for v in scene.views if (files.images_dir / v.name).is_file()},
         images=images,
         facts=files.facts,
-        mesh=files.mesh,
-        textured=files.textured,
-        cloud=files.cloud,
+        shapes=_shapes(files, frame),
         cloud_spacing=_spacing(files.cloud),
         unit=unit,
         scalable=not files.poses_given,
-        size=files.size,
+        scale_hint=_GIVEN if files.poses_given else _SCALED,
         versions=files.versions,
         progress=files.progress,
     )
+
+
+def _shapes(files: Files, frame: Frame) -> dict[str, Callable[[], bytes]]:
+    made: dict[str, Callable[[], bytes]] = {}
+    points = files.scene.points
+    if files.mesh is not None:
+        made["mesh"] = partial(shapes.mesh_part, files.mesh, files.textured, frame, files.size)
+    if files.cloud is not None:
+        made["cloud"] = partial(shapes.cloud_part, files.cloud, frame, files.size)
+    if len(points.xyz):
+        made["sparse"] = partial(shapes.sparse_part, points, frame, round(_SPARSE_SHARE * files.size))
+    return made
 
 
 def _spread(views: Sequence[View], count: int) -> list[View]:

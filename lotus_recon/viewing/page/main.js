@@ -18,6 +18,7 @@ class Page {
     this.metresPerUnit = null;
     this.isRuling = false;
     this.stage = new Stage(byId('canvas'), byId('labels'), manifest);
+    this.stage.freePart = () => freePart(byId('canvas'));
     this.stage.leftPhoto = () => this.blend(0);
     this.stage.written = (length) => this.withUnit(length);
     this.panel = new Panel({
@@ -157,6 +158,17 @@ async function textureOf(address) {
   texture.minFilter = THREE.LinearFilter;
   texture.needsUpdate = true;
   return texture;
+}
+
+// Left, top, width, height of what the header, tools, panel and strip leave of the canvas.
+function freePart(canvas) {
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  const boxes = ['tools', 'panel', 'strip'].map((id) => byId(id).getBoundingClientRect());
+  const [tools, panel, strip] = boxes.map((box) => (box.width ? box : null));
+  const bottom = (strip?.top ?? height) - 8;
+  if (window.matchMedia('(max-width: 760px)').matches) return [0, 64, width, Math.max((panel?.top ?? bottom) - 72, 80)];
+  const left = (tools?.right ?? 0) + 8;
+  return [left, 8, Math.max((panel?.left ?? width) - 8 - left, 80), Math.max(bottom - 16, 80)];
 }
 
 // Listeners, once.

@@ -19,8 +19,10 @@ export class Moving {
     this.keys = new Set();
     this.orbit = new OrbitControls(camera, canvas);
     this.orbit.zoomToCursor = true;
-    this.orbit.addEventListener('start', () => this.interrupted());
-    this.orbit.addEventListener('change', changed);
+    this.orbit.addEventListener('change', () => {
+      this.interrupted(); // by a drag or the wheel, not by a click
+      changed();
+    });
     canvas.addEventListener('pointermove', (event) => this.looked(event));
     canvas.addEventListener('pointerup', () => (this.seenAt = null));
     canvas.addEventListener('wheel', (event) => this.rolled(event), { passive: false });

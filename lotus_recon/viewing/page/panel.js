@@ -50,6 +50,7 @@ export class Panel {
     this.chosen = index;
     const view = this.views[index];
     byId('panel').hidden = false;
+    for (const id of ['panel-before', 'panel-next']) byId(id).hidden = this.views.length < 2;
     byId('panel-name').textContent = view.name;
     byId('panel-place').textContent = `${index + 1} of ${this.views.length}`;
     const names = Object.keys(view.images);

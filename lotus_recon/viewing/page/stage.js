@@ -8,6 +8,7 @@ import { Ruler, digits } from './ruler.js';
 import { Shading, dispose, heightsOf, loadGlb } from './surface.js';
 
 const FIELD_DEG = 50;
+const [LOWEST_RAD, HIGHEST_RAD] = [0.2, 0.65]; // of the first look at a scene, above the horizon
 const CAM_FROM_THREE = new THREE.Matrix4().makeScale(1, -1, -1); // OpenCV's y down, z ahead; here y up, z back
 
 export class Stage {
@@ -16,6 +17,7 @@ export class Stage {
     this.up = new THREE.Vector3(...manifest.up);
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: true });
     this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
+    this.renderer.localClippingEnabled = true;
     this.renderer.outputColorSpace = THREE.LinearSRGBColorSpace; // colours are those of the photos, untouched
     THREE.ColorManagement.enabled = false;
     this.scene = new THREE.Scene();
@@ -121,11 +123,16 @@ export class Stage {
   // Look at the whole scene from where the photos were taken, a little above.
   home(instantly = false) {
     const center = this.sphere.center;
-    const from = new THREE.Vector3();
-    for (const view of this.views) from.add(new THREE.Vector3().applyMatrix4(poseOf(view)));
-    from.divideScalar(Math.max(this.views.length, 1)).sub(center);
-    from.addScaledVector(this.up, 0.35 * this.sphere.radius - Math.min(from.dot(this.up), 0));
-    if (from.lengthSq() < 1e-12) from.copy(this.up).add(new THREE.Vector3(0.3, 0.2, 0.1));
+    const offsets = this.views.map((view) => new THREE.Vector3().applyMatrix4(poseOf(view)).sub(center));
+    const mean = offsets.reduce((sum, offset) => sum.add(offset), new THREE.Vector3());
+    const level = mean.clone().projectOnPlane(this.up);
+    // Cameras all around have no side of their own: then that of the first.
+    const isAround = level.length() < 0.3 * offsets.reduce((sum, offset) => sum + offset.length(), 0);
+    const side = (isAround && offsets[0] ? offsets[0].clone() : level).projectOnPlane(this.up);
+    if (side.lengthSq() === 0) side.set(0.3, 0.2, 0.1).projectOnPlane(this.up);
+    const height = Math.atan2(mean.dot(this.up), mean.clone().projectOnPlane(this.up).length());
+    const raised = Math.min(Math.max(height, LOWEST_RAD), HIGHEST_RAD);
+    const from = side.normalize().multiplyScalar(Math.cos(raised)).addScaledVector(this.up, Math.sin(raised));
     const half = (Math.min(FIELD_DEG, FIELD_DEG * this.aspect) * Math.PI) / 360;
     const position = from.setLength((0.85 * this.sphere.radius) / Math.sin(half)).add(center);
     const quaternion = lookingAt(position, center, this.up);
@@ -160,9 +167,15 @@ export class Stage {
     this.leftPhoto?.();
   }
 
-  // Pixels of the canvas for one pixel of a photo that fits into it.
+  // Pixels of the canvas for one pixel of a photo that fits into the free part of it.
   scaleOf(view) {
-    return Math.min(this.canvas.clientWidth / view.width, this.canvas.clientHeight / view.height);
+    const [, , width, height] = this.freePart();
+    return Math.min(width / view.width, height / view.height);
+  }
+
+  // Left, top, width, height in pixels of what no panel covers; all of the canvas unless set from outside.
+  freePart() {
+    return [0, 0, this.canvas.clientWidth, this.canvas.clientHeight];
   }
 
   fieldOf(view) {
@@ -179,9 +192,10 @@ export class Stage {
       const [fx, fy, cx, cy] = view.lens;
       const scale = this.scaleOf(view);
       this.camera.fov = this.fieldOf(view);
-      this.camera.aspect *= fy / fx;
-      const [x, y] = [(view.width / 2 - cx) * scale, (view.height / 2 - cy) * scale];
+      const [left, top] = this.frameOf(view);
+      const [x, y] = [clientWidth / 2 - (left + cx * scale), clientHeight / 2 - (top + cy * scale)];
       this.camera.setViewOffset(clientWidth, clientHeight, x, y, clientWidth, clientHeight);
+      this.camera.aspect *= fy / fx; // after it: setViewOffset sets the aspect of square pixels
     }
     this.camera.updateProjectionMatrix();
   }
@@ -190,7 +204,8 @@ export class Stage {
   frameOf(view) {
     const scale = this.scaleOf(view);
     const [width, height] = [view.width * scale, view.height * scale];
-    return [(this.canvas.clientWidth - width) / 2, (this.canvas.clientHeight - height) / 2, width, height];
+    const [left, top, freeWidth, freeHeight] = this.freePart();
+    return [left + (freeWidth - width) / 2, top + (freeHeight - height) / 2, width, height];
   }
 
   aim(x, y) {
