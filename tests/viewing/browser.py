@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import shutil
 import time
@@ -61,10 +62,8 @@ class Opened:
 
     def canvas(self) -> NDArray[np.uint8]:
         """(H, W, 4) what is drawn in 3D now, without panels."""
-        pixels = self.run(
-            "async () => Array.from(new Uint8Array(await (await window.page.stage.picture()).arrayBuffer()))"
-        )
-        return np.asarray(Image.open(io.BytesIO(bytes(pixels))).convert("RGBA"))
+        address = self.run("() => { window.page.stage.draw(); return window.page.stage.canvas.toDataURL(); }")
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))).convert("RGBA"))
 
     def through(self, index: int) -> tuple[float, float, float, float]:
         """Look through the lens of a view: left, top, width, height of its photo on the canvas."""
@@ -88,7 +87,7 @@ class Opened:
 
 
 @contextmanager
-def opened(browser: Any, address: str, width: int = 1280, height: int = 800, offline: bool = True) -> Iterator[Opened]:
+def opened(browser: Any, address: str, width: int = 1000, height: int = 640, offline: bool = True) -> Iterator[Opened]:
     """A page whose parts are all there. ``address`` is a URL."""
     page = Opened(browser, width, height, offline)
     try:

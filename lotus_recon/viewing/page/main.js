@@ -31,6 +31,8 @@ class Page {
 
   // Show a manifest: what is new or has another version than before.
   async update(manifest) {
+    const frame = ({ up, origin }) => [...up, ...origin].join();
+    if (frame(manifest) !== frame(this.manifest)) location.reload(); // a run knows what is up once it has cameras
     this.manifest = manifest;
     byId('summary').textContent = manifest.summary.join(' · ');
     byId('progress').textContent = manifest.progress ?? '';
