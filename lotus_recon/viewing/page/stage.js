@@ -111,8 +111,9 @@ export class Stage {
     if (shown) box.setFromObject(shown);
     const centers = (this.views ?? []).map((view) => new THREE.Vector3().applyMatrix4(poseOf(view)));
     if (box.isEmpty()) box.setFromPoints(centers.length ? centers : [new THREE.Vector3()]);
-    this.clip.setBounds(box);
     this.sphere = box.getBoundingSphere(new THREE.Sphere());
+    box.expandByScalar(1e-3 * this.sphere.radius); // a floor does not lie in a face of the box
+    this.clip.setBounds(box);
     this.sphere.radius = Math.max(this.sphere.radius, 1e-9);
     this.moving.radius = this.sphere.radius;
     const heights = shown && heightsOf(shown, this.up);
