@@ -35,9 +35,7 @@ def cloud_glb(cloud: PointCloud, origin: FloatArray) -> bytes:
     return _glb(*_records(cloud.points - origin, cloud.normals, cloud.colors, cloud.confidence), [])
 
 
-def textured_glb(
-    mesh: TexturedMesh, confidence: FloatArray | None, origin: FloatArray, budget: int
-) -> bytes:
+def textured_glb(mesh: TexturedMesh, confidence: FloatArray | None, origin: FloatArray, budget: int) -> bytes:
     """A textured mesh, relative to ``origin`` (3,); its pages are reduced until their files have ``budget`` bytes.
 
     ``confidence`` (N,) is that of the vertices.
@@ -106,16 +104,15 @@ def _glb(records: NDArray[Any], node: dict[str, Any], triangles: list[IntArray],
     padded = [chunk + b"\0" * (-len(chunk) % 4) for chunk in chunks]
     starts = np.cumsum([0, *map(len, padded)]).tolist()
     views: list[dict[str, Any]] = [
-        {"buffer": 0, "byteOffset": start, "byteLength": len(chunk)} for start, chunk in zip(starts, chunks, strict=False)
+        {"buffer": 0, "byteOffset": start, "byteLength": len(chunk)}
+        for start, chunk in zip(starts, chunks, strict=False)
     ]
     views[0] |= {"byteStride": records.dtype.itemsize}
     accessors, names = _attributes(records)
     primitives: list[dict[str, Any]] = []
     for number, part in enumerate(triangles):
         primitives.append({"attributes": names, "indices": len(accessors), "material": number, "mode": _TRIANGLES})
-        accessors.append(
-            {"bufferView": 1 + number, "componentType": _UINT32, "type": "SCALAR", "count": part.size}
-        )
+        accessors.append({"bufferView": 1 + number, "componentType": _UINT32, "type": "SCALAR", "count": part.size})
     tree = {
         "asset": {"version": "2.0", "generator": "lotus_recon"},
         "extensionsUsed": ["KHR_mesh_quantization"],

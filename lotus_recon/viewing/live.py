@@ -148,5 +148,3 @@ def _joined(clouds: Sequence[PointCloud]) -> PointCloud:
     return PointCloud(
         np.concatenate([cloud.points for cloud in clouds]), np.concatenate([colors(cloud) for cloud in clouds])
     )
-
-

@@ -14,7 +14,7 @@ import numpy as np
 from lotus_recon.io import visualization
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, ViewMaps
 from lotus_recon.meshing.stage import gltf_from_views
-from lotus_recon.types import DepthKind, DepthMap, Scene, View
+from lotus_recon.types import Scene, View
 from lotus_recon.viewing import shapes
 from lotus_recon.viewing.content import Shown
 from lotus_recon.viewing.pictures import ViewImages
@@ -149,9 +149,7 @@ def _spacing(cloud: Path | None) -> float:
         return 0.0
 
 
-def facts_of(
-    alignment: Iterable[Mapping[str, Any]], stereo: Iterable[Mapping[str, Any]]
-) -> dict[str, dict[str, str]]:
+def facts_of(alignment: Iterable[Mapping[str, Any]], stereo: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
     """Figures of each view in words, from the rows of alignment.json and mvs.json."""
     facts: dict[str, dict[str, str]] = {}
     for row in alignment:
@@ -167,5 +165,3 @@ def facts_of(
         if row.get("matched") is not None:
             own["photos decide"] = f"{row['matched']:.0%} of its pixels"
     return facts
-
-

@@ -85,7 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         """Answer, whatever is asked; a fault of the folder is told to the page and the log."""
-        if self.headers.get("Host") not in (f"{ADDRESS}:{self.server.server_port}", f"localhost:{self.server.server_port}"):
+        if self.headers.get("Host") not in (
+            f"{ADDRESS}:{self.server.server_port}",
+            f"localhost:{self.server.server_port}",
+        ):
             self._send(HTTPStatus.FORBIDDEN, "text/plain", b"this server answers to 127.0.0.1 only\n")
             return
         path = unquote(urlsplit(self.path).path)
@@ -131,5 +134,5 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  the name is that of the base class
+    def log_message(self, format: str, *arguments: Any) -> None:
         log.debug(format, *arguments)

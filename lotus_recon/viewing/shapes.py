@@ -54,7 +54,9 @@ def mesh_part(mesh_path: Path, textured: Path | None, frame: Frame, most: int) -
 def _small(mesh: Mesh, most: int) -> Mesh:
     if len(mesh.triangles) > most:
         mesh = decimated(mesh, most, _BOUNDARY_WEIGHT)
-    return mesh if mesh.normals is not None else replace(mesh, normals=vertex_normals(mesh, triangle_area_vectors(mesh)))
+    return (
+        mesh if mesh.normals is not None else replace(mesh, normals=vertex_normals(mesh, triangle_area_vectors(mesh)))
+    )
 
 
 def _confidence_at(mesh: Mesh, points: FloatArray) -> FloatArray | None:

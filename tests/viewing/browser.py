@@ -16,7 +16,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 # Without these, WebGL is not there or the canvas stays blank; the sandbox needs rights that containers do not give.
 _FLAGS = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
 
@@ -68,8 +70,8 @@ class Opened:
     def through(self, index: int) -> tuple[float, float, float, float]:
         """Look through the lens of a view: left, top, width, height of its photo on the canvas."""
         frame: list[float] = self.run(
-            """([index]) => { const { stage, manifest } = window.page; window.page.choose(index);
-            stage.flyToView(manifest.views[index], true); stage.draw(); return stage.frameOf(manifest.views[index]); }""",
+            """([index]) => { const { stage, manifest } = window.page; const view = manifest.views[index];
+            window.page.choose(index); stage.flyToView(view, true); stage.draw(); return stage.frameOf(view); }""",
             index,
         )
         return frame[0], frame[1], frame[2], frame[3]

@@ -134,7 +134,8 @@ def test_a_click_on_a_camera_shows_its_photo(page: Opened) -> None:
         """() => { const { stage } = window.page; stage.draw();
         const [, a, , c] = stage.cameras.corners[2];
         const middle = a.clone().add(c).multiplyScalar(0.5).project(stage.camera);
-        return [(middle.x * 0.5 + 0.5) * stage.canvas.clientWidth, (0.5 - middle.y * 0.5) * stage.canvas.clientHeight]; }"""
+        const { clientWidth, clientHeight } = stage.canvas;
+        return [(middle.x * 0.5 + 0.5) * clientWidth, (0.5 - middle.y * 0.5) * clientHeight]; }"""
     )
     page.click(*place)
     assert page.text("panel-name") == NAMES[2]
@@ -170,7 +171,10 @@ def test_the_clip_box_hides_and_says_its_numbers(page: Opened, files: Files) -> 
     numbers = [float(part) for part in page.text("clip-text").split(",")]
     assert numbers == pytest.approx([-HALF_FLOOR, -HALF_FLOOR, -RADIUS, HALF_FLOOR, HALF_FLOOR, RADIUS], abs=0.01)
     alpha_before = page.canvas()[round(place[1]), round(place[0]), 3]
-    page.run("() => { const low = document.getElementById('clip-x0'); low.value = 0.5; low.dispatchEvent(new Event('input')); }")
+    page.run(
+        """() => { const low = document.getElementById('clip-x0');
+        low.value = 0.5; low.dispatchEvent(new Event('input')); }"""
+    )
     assert float(page.text("clip-text").split(",")[0]) == pytest.approx(0, abs=0.02)
     assert (alpha_before, page.canvas()[round(place[1]), round(place[0]), 3]) == (255, 0)
     page.page.click("#ruler")

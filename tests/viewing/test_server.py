@@ -92,7 +92,12 @@ def test_it_listens_to_this_machine_only_and_to_its_own_name(server: ViewServer)
     assert server.server_address[0] == "127.0.0.1"
     assert ask(server, "/scene.json")[0] == 200
     assert ask(server, "/scene.json", f"localhost:{server.server_port}")[0] == 200
-    for host in ("evil.example", f"evil.example:{server.server_port}", "127.0.0.1", f"127.0.0.1:{server.server_port}.evil"):
+    for host in (
+        "evil.example",
+        f"evil.example:{server.server_port}",
+        "127.0.0.1",
+        f"127.0.0.1:{server.server_port}.evil",
+    ):
         status, body = ask(server, "/scene.json", host)
         assert (status, b"views" in body) == (403, False), host
 
