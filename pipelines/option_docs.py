@@ -9,7 +9,7 @@ from typing import Any
 from lotus_recon.recipes.table import multi_view_config
 from lotus_recon.renamed import RENAMED, RENAMED_VALUES
 from lotus_recon.training.config import UNetSize, VaeSize
-from pipelines import batch, evaluate, make_rooms, multi_view, prepare_data, single_view, train
+from pipelines import batch, evaluate, make_rooms, multi_view, prepare_data, single_view, train, view
 from pipelines.option_help import entries_of, markdown_tables
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/options.md"
@@ -45,6 +45,7 @@ def _pipelines() -> Iterator[tuple[str, Any, tuple[type[Any], ...]]]:
         yield f"evaluate {task}", arguments(), ()
     yield "make_rooms", make_rooms.Arguments(), ()
     yield "prepare_data", prepare_data.Arguments(workers=1), ()
+    yield "view", view.Arguments(), ()
 
 
 def page() -> str:

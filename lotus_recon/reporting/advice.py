@@ -44,7 +44,7 @@ _ALL = (
     ),
     Advice(
         "little better than the predicted depth",
-        "Photos were compared and did not tell more than was known: too little texture, blur, or very exact depth given.",
+        "Comparing photos told no more than was known: too little texture, blur, or very exact depth given.",
         "Nothing is wrong if the depth came from a sensor. Else sharper photos, and more light.",
     ),
     Advice(

@@ -5,7 +5,7 @@ import { Cameras, poseOf } from './cameras.js';
 import { ClipBox } from './clipping.js';
 import { Moving } from './moving.js';
 import { Ruler, digits } from './ruler.js';
-import { Shading, dispose, heightsOf, loadGlb } from './surface.js';
+import { Shading, dispose, loadGlb, rangeOf, verticesOf } from './surface.js';
 
 const FIELD_DEG = 50;
 const [LOWEST_RAD, HIGHEST_RAD] = [0.2, 0.65]; // of the first look at a scene, above the horizon
@@ -67,8 +67,8 @@ export class Stage {
   setNearFar() {
     const distance = this.camera.position.distanceTo(this.sphere?.center ?? this.scene.position);
     const radius = this.sphere?.radius ?? 1;
-    this.camera.far = distance + 4 * radius;
-    this.camera.near = Math.max(distance - 4 * radius, 0.002 * radius);
+    this.camera.far = distance + 2 * (this.reach ?? 2 * radius);
+    this.camera.near = Math.max(distance - 2 * (this.reach ?? 2 * radius), 0.002 * radius);
     this.camera.updateProjectionMatrix();
   }
 
@@ -111,13 +111,15 @@ export class Stage {
     if (shown) box.setFromObject(shown);
     const centers = (this.views ?? []).map((view) => new THREE.Vector3().applyMatrix4(poseOf(view)));
     if (box.isEmpty()) box.setFromPoints(centers.length ? centers : [new THREE.Vector3()]);
-    this.sphere = box.getBoundingSphere(new THREE.Sphere());
+    const vertices = shown ? verticesOf(shown) : [];
+    this.sphere = (vertices.length ? mostOf(vertices) : box).getBoundingSphere(new THREE.Sphere());
     box.expandByScalar(1e-3 * this.sphere.radius); // a floor does not lie in a face of the box
     this.clip.setBounds(box);
+    this.reach = box.getSize(new THREE.Vector3()).length() + this.sphere.radius; // of all there is, cameras too
+    for (const center of centers) this.reach = Math.max(this.reach, center.distanceTo(this.sphere.center));
     this.sphere.radius = Math.max(this.sphere.radius, 1e-9);
     this.moving.radius = this.sphere.radius;
-    const heights = shown && heightsOf(shown, this.up);
-    if (heights) this.shading.shared.heights.value.set(...heights);
+    if (vertices.length) this.shading.shared.heights.value.set(...rangeOf(vertices, this.up));
     if (this.views) this.cameras.update(this.views, this.atlas, frustumDepth(centers, this.sphere.radius));
   }
 
@@ -239,6 +241,13 @@ export class Stage {
     this.draw();
     return new Promise((resolve) => this.canvas.toBlob(resolve, 'image/png'));
   }
+}
+
+// The box around nearly all points.
+function mostOf(points) {
+  const axes = [new THREE.Vector3(1, 0, 0), new THREE.Vector3(0, 1, 0), new THREE.Vector3(0, 0, 1)];
+  const ranges = axes.map((axis) => rangeOf(points, axis));
+  return new THREE.Box3(...[0, 1].map((end) => new THREE.Vector3(...ranges.map((range) => range[end]))));
 }
 
 function lookingAt(position, target, up) {

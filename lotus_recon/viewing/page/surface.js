@@ -106,19 +106,23 @@ export async function loadGlb(data, shading, spacing) {
   return root;
 }
 
-// Heights (2nd and 98th percentile along `up`) of what is in an object; null where it is empty.
-export function heightsOf(root, up) {
-  const heights = [];
-  const point = new THREE.Vector3();
+// Some of the vertices of an object, in world axes.
+export function verticesOf(root) {
+  const points = [];
   root.traverse((object) => {
     const position = object.geometry?.getAttribute('position');
     const step = position ? Math.max(1, Math.floor(position.count / 20000)) : 1;
     for (let i = 0; i < (position?.count ?? 0); i += step) {
-      heights.push(point.fromBufferAttribute(position, i).applyMatrix4(object.matrixWorld).dot(up));
+      points.push(new THREE.Vector3().fromBufferAttribute(position, i).applyMatrix4(object.matrixWorld));
     }
   });
-  heights.sort((a, b) => a - b);
-  return heights.length ? [0.02, 0.98].map((share) => heights[Math.floor(share * (heights.length - 1))]) : null;
+  return points;
+}
+
+// The 2nd and 98th percentile of points along a direction: what lies apart does not count.
+export function rangeOf(points, direction) {
+  const along = points.map((point) => point.dot(direction)).sort((a, b) => a - b);
+  return [0.02, 0.98].map((share) => along[Math.floor(share * (along.length - 1))]);
 }
 
 export function dispose(root) {
