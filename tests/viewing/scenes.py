@@ -72,7 +72,7 @@ def _grid(cells: int) -> IntArray:
     return np.concatenate([np.stack(corners, -1).reshape(-1, 3) for corners in ((a, b, c), (a, c, d))])
 
 
-def write_scene(root: Path, names: Sequence[str] = NAMES, shift: FloatArray | None = None) -> Files:
+def write_scene(root: Path, names: Sequence[str] = NAMES, shift: FloatArray | None = None, cells: int = 160) -> Files:
     """Photos, maps, mesh and cloud of the scene, as stages write them, moved by ``shift`` (3,)."""
     move = np.zeros(3) if shift is None else np.asarray(shift, np.float64)
     poses = arc_of_poses(np.zeros(3), 2.4, 1.3, np.linspace(0, 150, len(names)))
@@ -82,7 +82,7 @@ def write_scene(root: Path, names: Sequence[str] = NAMES, shift: FloatArray | No
         moved[:3, 3] -= pose[:3, :3] @ move
         views.append(View(name, CAMERA, moved))
         _write_view(root, views[-1], pose)
-    mesh = surface()
+    mesh = surface(cells)
     mesh = replace(mesh, vertices=(mesh.vertices + move).astype(np.float32))
     write_ply(root / "mesh.ply", mesh)
     write_ply(root / "dense.ply", PointCloud(mesh.vertices, mesh.colors, mesh.normals, mesh.confidence))

@@ -54,6 +54,8 @@ class Page {
       this.shown[layer.part] = manifest.parts[layer.part];
       if (wasEmpty || (name === 'mesh' && !this.hasMoved)) this.stage.home(true);
       if (name === 'mesh') this.firstMesh();
+      this.stage.draw();
+      this.firstFrame ??= performance.now(); // milliseconds since the page was opened
       document.body.dataset.ready = [...(document.body.dataset.ready ?? '').split(' ').filter(Boolean), name].join(' ');
     }
     refresh(this);
