@@ -62,7 +62,7 @@ class AtlasGrid:
 
 
 def atlas(photos: Sequence[Callable[[], NDArray[np.uint8]] | None], grid: AtlasGrid) -> bytes:
-    """The thumbnails in one JPEG, row by row, each filling its tile; grey where there is no photo."""
+    """The thumbnails of photos (H, W, 3) in one JPEG, row by row, each filling its tile; grey where there is none."""
     width, height = grid.tile
     sheet = np.full((grid.rows * height, grid.columns * width, 3), 60, np.uint8)
     for number, photo in enumerate(photos):

@@ -66,7 +66,7 @@ def textured() -> TexturedMesh:
     """Two pages of noise on two squares."""
     rng = np.random.default_rng(3)
     corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float32)
-    vertices = np.concatenate([corners, corners + [0, 0, 2]]).astype(np.float32)
+    vertices = np.concatenate([corners, corners + np.array([0, 0, 2], np.float32)])
     normals = np.tile(np.array([0, 0, 1], np.float32), (8, 1))
     triangles = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]], np.int32)
     pages = tuple(rng.integers(0, 255, (256, 512, 3), np.uint8) for _ in range(2))

@@ -8,7 +8,7 @@ import { Ruler, digits } from './ruler.js';
 import { Shading, dispose, loadGlb, rangeOf, verticesOf } from './surface.js';
 
 const FIELD_DEG = 50;
-const [LOWEST_RAD, HIGHEST_RAD] = [0.2, 0.65]; // of the first look at a scene, above the horizon
+const [LOWEST_RAD, HIGHEST_RAD] = [0.35, 0.65]; // of the first look at a scene, above the horizon
 const CAM_FROM_THREE = new THREE.Matrix4().makeScale(1, -1, -1); // OpenCV's y down, z ahead; here y up, z back
 
 export class Stage {
