@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from lotus_recon.progress import duration
 from lotus_recon.reporting import quality
 from lotus_recon.reporting.advice import advice_for
 from lotus_recon.reporting.legends import SHADINGS, TERMS
@@ -58,7 +59,7 @@ def html_of(report: Mapping[str, Any]) -> str:
     photos, total = report["photos"], report["total"]
     tiles = {
         "photos registered": f"{len(photos['registered'])} / {photos['given']}",
-        "time before this report": _duration(total["seconds"]),
+        "time before this report": duration(total["seconds"]),
         "peak memory": f"{total['peak_memory_mb']:,.0f} MB",
         "warning" if len(report["warnings"]) == 1 else "warnings": len(report["warnings"]),
     }
@@ -109,10 +110,6 @@ def _images(view: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _share(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}%}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
 def _is_nested(value: Any) -> bool:

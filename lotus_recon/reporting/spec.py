@@ -17,7 +17,7 @@ from lotus_recon.mvs.spec import MVS
 from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
-from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 from lotus_recon.texturing.spec import TEXTURE
 from lotus_recon.viewing.config import ViewConfig
 from lotus_recon.workspace import to_plain
@@ -132,5 +132,6 @@ REPORT: StageSpec[SceneJob, ReportResult] = StageSpec(
     reads=None,
     runtime=lambda job: ("seed",),
     needs=Needs(memory_mb=1500),
+    cost=lambda job: Cost(5.0, seconds_per_megapixel=0.4, disk_mb_per_megapixel=0.5),
     libraries=("open3d",),
 )
