@@ -14,7 +14,7 @@ from annotated_types import Interval
 
 from lotus_recon.errors import InputError
 from lotus_recon.options import Options
-from pipelines.command_line import DONE, main, on_screen
+from pipelines.command_line import DONE, main, on_screen, program
 from pipelines.parsing import parse_arguments
 
 log = logging.getLogger("lotus_recon.view")
@@ -43,7 +43,7 @@ class Arguments(Options):
 
 def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
-    arguments = parse_arguments(Arguments(), argv, "python -m pipelines.view")
+    arguments = parse_arguments(Arguments(), argv, program("view"))
     _check(arguments.folder)
     from lotus_recon.viewing.server import ViewServer
 
