@@ -45,7 +45,7 @@ class Page {
       this.panel.update(views, { ...atlas, address }, manifest.parts);
       this.shown.atlas = manifest.parts.atlas;
     }
-    if (!manifest.layers.mesh) this.stage.visible.cloud = this.stage.visible.sparse = true;
+    if (isFirst && !manifest.layers.mesh) this.stage.visible.cloud = this.stage.visible.sparse = true;
     for (const name of ['mesh', 'cloud', 'sparse']) {
       const layer = manifest.layers[name];
       if (!layer || !this.isNew(layer.part)) continue;
