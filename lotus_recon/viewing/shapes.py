@@ -18,7 +18,6 @@ from lotus_recon.viewing.glb import cloud_glb, mesh_glb, textured_glb
 
 _TEXTURE_BYTES = 4_500_000
 _MORE_FACES = 1.5  # times those asked for, that a textured mesh may have: to simplify it would tear its texture
-_BOUNDARY_WEIGHT = 10.0  # of the borders of the surface in the quadric error
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ def mesh_part(mesh_path: Path, textured: Path | None, frame: Frame, most: int) -
 
 def _small(mesh: Mesh, most: int) -> Mesh:
     if len(mesh.triangles) > most:
-        mesh = decimated(mesh, most, _BOUNDARY_WEIGHT)
+        mesh = decimated(mesh, most)
     return (
         mesh if mesh.normals is not None else replace(mesh, normals=vertex_normals(mesh, triangle_area_vectors(mesh)))
     )
