@@ -67,10 +67,13 @@ def cloud_part(path: Path, frame: Frame, most: int) -> bytes:
     """GLB of the cloud in a PLY file, thinned to ``most`` points. Raises InputError when it cannot be read."""
     cloud = read_points(path)
     keep = _some(len(cloud.points), most)
-    parts = (cloud.points, cloud.colors, cloud.normals, cloud.confidence)
-    points, colors, normals, confidence = (part if part is None else part[keep] for part in parts)
-    assert points is not None
-    return cloud_glb(PointCloud(points, colors, normals, confidence), frame.origin)
+    kept = PointCloud(
+        cloud.points[keep],
+        None if cloud.colors is None else cloud.colors[keep],
+        None if cloud.normals is None else cloud.normals[keep],
+        None if cloud.confidence is None else cloud.confidence[keep],
+    )
+    return cloud_glb(kept, frame.origin)
 
 
 def sparse_part(points: SparsePoints, frame: Frame, most: int) -> bytes:

@@ -64,7 +64,7 @@ def test_a_run_without_figures_has_its_registration_only() -> None:
         ("consistency/stage.py", "overlaps no other view"),
         ("consistency/stage.py", "contradict much of the depth"),
         ("meshing/stage.py", "the mesh hides"),
-        ("texturing/stage.py", "of the resolution of the photos"),
+        ("texturing/stage.py", "the texture has"),
     ],
 )
 def test_warnings_that_stages_give_have_advice(file: str, part: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from lotus_recon.geometry.camera import rays_in_cam
@@ -35,7 +36,7 @@ HALF_FLOOR = 1.6
 NAMES = ("a.png", "b.png", "sub/c.png", "d.png")
 
 
-def colors_of(points: FloatArray) -> FloatArray:
+def colors_of(points: FloatArray) -> NDArray[np.uint8]:
     """(..., 3) uint8 colour of the surface at world points (..., 3)."""
     return np.asarray(127 + 100 * np.sin(5 * points + [0, 1, 2])).astype(np.uint8)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import project
@@ -75,7 +76,7 @@ def test_it_draws_and_asks_for_nothing(page: Opened) -> None:
     assert sum(url.startswith("file:") for url in page.requests) == 1
 
 
-def photo_and_render(page: Opened, files: Files, index: int) -> tuple[FloatArray, FloatArray]:
+def photo_and_render(page: Opened, files: Files, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """(H, W, 3) a photo, and the scene through its lens at the same size."""
     left, top, width, height = page.through(index)
     picture = page.canvas()[..., :3]

@@ -66,7 +66,7 @@ def browser() -> Iterator[Any]:
 
 def ask(server: ViewServer, path: str, host: str | None = None, method: str = "GET") -> tuple[int, bytes]:
     """Status and body of a request whose path is sent as it is."""
-    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
     connection.putrequest(method, path, skip_host=True)
     connection.putheader("Host", host or f"127.0.0.1:{server.server_port}")
     connection.endheaders()

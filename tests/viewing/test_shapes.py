@@ -30,10 +30,10 @@ def array(glb: bytes, name: str) -> FloatArray:
     file = pygltflib.GLTF2.load_from_bytes(glb)
     accessor = file.accessors[getattr(file.meshes[0].primitives[0].attributes, name)]
     view = file.bufferViews[accessor.bufferView]
-    kind = {5120: np.int8, 5121: np.uint8, 5123: np.uint16}[accessor.componentType]
+    kind: Any = {5120: np.int8, 5121: np.uint8, 5123: np.uint16}[accessor.componentType]
     columns = {"VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor.type]
-    data = np.frombuffer(file.binary_blob(), np.uint8)[view.byteOffset : view.byteOffset + view.byteLength]
-    records = data.reshape(accessor.count, view.byteStride)[:, accessor.byteOffset :]
+    data: Any = np.frombuffer(file.binary_blob(), np.uint8)[view.byteOffset : view.byteOffset + view.byteLength]
+    records: Any = data.reshape(accessor.count, view.byteStride)[:, accessor.byteOffset :]
     values = np.ascontiguousarray(records[:, : columns * kind().itemsize]).view(kind) / np.iinfo(kind).max
     if name != "POSITION":
         return np.asarray(values)
