@@ -136,6 +136,11 @@ class Workspace:
         info = self._info(place)
         return info is not None and wanted.made(info) and not self.damage(place)
 
+    def made_from(self, place: Place) -> str:
+        """The hash of what a stage read; empty when it was never finished."""
+        info = self._info(place)
+        return "" if info is None else str(info.content["input_hash"])
+
     def is_finished(self, place: Place) -> bool:
         """Whether the stage has ever been finished, with whatever configuration."""
         return self._info(place) is not None

@@ -57,7 +57,7 @@ def run(argv: Sequence[str]) -> int:
     base = preset(multi_view_config(), "multi_view", argv)
     arguments = parse(lambda options: Arguments(options=options), base, "multi_view", argv)
     from lotus_recon.recipes.engine import check_only, check_stage_names, check_wanted
-    from lotus_recon.recipes.multi_view import check_job, owners_of
+    from lotus_recon.recipes.multi_view import check_job, is_same, owners_of
     from lotus_recon.recipes.output_folder import check_owners, claim
     from lotus_recon.workspace import Workspace
 
@@ -67,7 +67,7 @@ def run(argv: Sequence[str]) -> int:
         job = check_job(arguments.source, arguments.options, arguments.out, arguments.only)
         check_wanted(MULTI_VIEW, job, arguments.only, arguments.from_stage)
         owners = owners_of(job)
-        check_owners(workspace, owners, arguments.force)
+        check_owners(workspace, owners, arguments.force, is_same(job, workspace))
         check_only(workspace, MULTI_VIEW, job, arguments.only)
         if arguments.dry_run:
             from lotus_recon.recipes.estimates import lines_of_estimates
@@ -76,7 +76,7 @@ def run(argv: Sequence[str]) -> int:
             print("\n".join(lines_of_estimates(estimates_of(job, workspace, arguments.only), arguments.out)))
             return DONE
         with workspace.locked(), log_file(arguments.out):
-            claim(workspace, arguments.options, owners, arguments.force)
+            claim(workspace, arguments.options, owners, arguments.force, is_same(job, workspace))
             return status_of(lambda: _work(job, workspace, arguments))
 
 

@@ -54,8 +54,7 @@ def run(argv: Sequence[str]) -> int:
     base = preset(SingleViewConfig, "single_view", argv)
     arguments = parse(lambda options: Arguments(options=options), base, "single_view", argv)
     from lotus_recon.recipes.engine import check_stage_names
-    from lotus_recon.recipes.output_folder import claim
-    from lotus_recon.recipes.single_view import PhotoSelection, check_job, check_only_photos, run_job
+    from lotus_recon.recipes.single_view import PhotoSelection, check_job, check_only_photos, claim_photos, run_job
     from lotus_recon.workspace import Workspace
 
     check_stage_names(SINGLE_VIEW, arguments.only, arguments.from_stage)
@@ -65,8 +64,7 @@ def run(argv: Sequence[str]) -> int:
         job = check_job(arguments.photos, arguments.options, arguments.out)
         check_only_photos(job, workspace, arguments.only)
         with workspace.locked(), log_file(arguments.out):
-            owners = {one.photo.stem: str(one.photo.path.resolve()) for one in job.photos}
-            claim(workspace, arguments.options, owners, arguments.force)
+            claim_photos(job, workspace, arguments.force)
             return status_of(lambda: _report(run_job(job, workspace, selection), arguments))
 
 

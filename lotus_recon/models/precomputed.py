@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.content import content_of
 from lotus_recon.errors import InputError
 from lotus_recon.io.images import Photo, read_info
 from lotus_recon.io.maps import load_prediction
@@ -88,11 +89,10 @@ def fetch(name: str, options: ModelOptions) -> None:
 
 
 def fingerprint(name: str, options: ModelOptions) -> str:
-    """Changes when a stored map is added, removed or written again."""
+    """Changes when a stored map is added, removed or changed."""
     assert options.predictions is not None  # by check()
     folder = options.predictions
-    stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in sorted(folder.rglob("*.npz"))]
-    return hash_of([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
+    return hash_of([(path.relative_to(folder).as_posix(), content_of(path)) for path in sorted(folder.rglob("*.npz"))])
 
 
 def prediction_file(folder: Path, view: str) -> Path:

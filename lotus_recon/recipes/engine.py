@@ -190,6 +190,12 @@ def check_stages(table: Table[J], job: J, only: str | None = None) -> None:
             stage.check(job)
 
 
+def is_made_from(workspace: Workspace, table: Table[J], job: J) -> bool:
+    """Whether the first stage of a job was made from the files that it would read now, wherever they were."""
+    first = stages_of(table, job)[0]
+    return workspace.made_from(first.place(job)) == hashes(first, Context(workspace, job, (first,))).input_hash
+
+
 def missing_stages(workspace: Workspace, table: Table[J], job: J) -> list[str]:
     """Names of the stages that ``run_stages`` would run now: those that are not up to date, and those after them."""
     missing: list[str] = []

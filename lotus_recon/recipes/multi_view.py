@@ -19,9 +19,9 @@ from lotus_recon.mvs.config import MvsConfig
 from lotus_recon.mvs.spec import MVS
 from lotus_recon.recipes.base import Begin, Done, Plan, Selection, Source, StageRun, Step, run_id
 from lotus_recon.recipes.config import MultiViewConfig, SceneConfig
-from lotus_recon.recipes.engine import check_only, check_stages, missing_stages, run_stages
+from lotus_recon.recipes.engine import check_only, check_stages, is_made_from, missing_stages, run_stages
 from lotus_recon.recipes.estimates import Estimate, Pace, estimates
-from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, check_owners, claim
+from lotus_recon.recipes.output_folder import OWN_FILES, IsSame, check_apart, check_owners, claim
 from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
 from lotus_recon.scene_job import SceneJob, is_video
 from lotus_recon.sfm.config import SfmConfig
@@ -147,7 +147,7 @@ class MultiView:
     def check(self, source: Source, config: Any, selection: Selection) -> None:
         """See ``Recipe``."""
         job, workspace = check_job(_path(source), config, source.out, selection.only), Workspace(source.out)
-        check_owners(workspace, owners_of(job), selection.force)
+        check_owners(workspace, owners_of(job), selection.force, is_same(job, workspace))
         check_only(workspace, MULTI_VIEW, job, selection.only)
 
     def plan(self, source: Source, config: Any, selection: Selection, workspace: Workspace) -> Plan:
@@ -175,7 +175,7 @@ class MultiView:
     ) -> Done:
         """See ``Recipe``."""
         job = scene_job(_path(source), config, source.out)
-        claim(workspace, config, owners_of(job), selection.force)
+        claim(workspace, config, owners_of(job), selection.force, is_same(job, workspace))
         stages = stages_of(MULTI_VIEW, job)
         if selection.force:
             for stage in selected(stages, selection.only):
@@ -194,6 +194,11 @@ class MultiView:
 def owners_of(job: SceneJob) -> dict[str, str]:
     """What each part of the output folder is made from; see ``output_folder.claim``."""
     return {"scene": str(job.source.resolve())}
+
+
+def is_same(job: SceneJob, workspace: Workspace) -> IsSame:
+    """Whether a folder was made from the photos of a job; see ``output_folder.check_owners``."""
+    return lambda part: is_made_from(workspace, MULTI_VIEW, job)
 
 
 def _path(source: Source) -> Path:

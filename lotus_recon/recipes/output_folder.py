@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from lotus_recon.stage_file import STAGE_FILE
 from lotus_recon.workspace import OWNERS_FILE, Workspace, write_json
 
 log = logging.getLogger(__name__)
+
+IsSame = Callable[[str], bool]  # whether a part of the output was made from the files that it is to be made from now
 
 OWN_FILES = ("config.yaml", "log.txt", ".scratch", "dense.ply", "dense.json")  # beside what the stages write
 
@@ -46,14 +48,16 @@ def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | N
         )
 
 
-def check_owners(workspace: Workspace, owners: Mapping[str, str], force: bool) -> None:
-    """Raise InputError when a part of the folder belongs to another path than ``owners`` says, unless ``force``.
+def check_owners(workspace: Workspace, owners: Mapping[str, str], force: bool, is_same: IsSame) -> None:
+    """Raise InputError when a part of the folder belongs to other photos than ``owners`` says, unless ``force``.
 
-    ``owners`` maps each part of the output (a photo's stem, or "scene") to the path it is made from.
+    ``owners`` maps each part of the output (a photo's stem, or "scene") to the path it is made from. Where that is
+    another path than before, ``is_same`` says whether the files are the same: photos may be moved.
     """
     known = _claimed(workspace.root)
-    taken = [part for part, source in owners.items() if known.get(part, source) != source]
-    if taken and not force:
+    moved = [part for part, source in owners.items() if known.get(part, source) != source]
+    taken = [] if force else [part for part in moved if not is_same(part)]
+    if taken:
         part = taken[0]
         raise InputError(
             f"{workspace.root} holds results of {known[part]}, not of {owners[part]}; "
@@ -61,12 +65,12 @@ def check_owners(workspace: Workspace, owners: Mapping[str, str], force: bool) -
         )
 
 
-def claim(workspace: Workspace, config: Any, owners: Mapping[str, str], force: bool) -> None:
+def claim(workspace: Workspace, config: Any, owners: Mapping[str, str], force: bool, is_same: IsSame) -> None:
     """Write down what the folder is for, and the resolved configuration as config.yaml.
 
     Raises InputError as ``check_owners`` does.
     """
-    check_owners(workspace, owners, force)
+    check_owners(workspace, owners, force, is_same)
     write_json(workspace.root / OWNERS_FILE, {**_claimed(workspace.root), **owners})
     save_config(config, workspace.config_file)
 

@@ -32,6 +32,7 @@ from lotus_recon.recipes.engine import (
     check_stage_names,
     check_stages,
     check_wanted,
+    is_made_from,
     missing_stages,
     run_stages,
 )
@@ -297,7 +298,8 @@ class SingleView:
         """See ``Recipe``. A photo that fails is the scene's failure, and the others are done."""
         if source.video is not None and step in (None, FRAMES.name):
             video = _video_job(source, config)
-            claim(workspace, config, {FRAMES_FOLDER: str(source.video.resolve())}, selection.force)
+            owner = {FRAMES_FOLDER: str(source.video.resolve())}
+            claim(workspace, config, owner, selection.force, lambda part: is_made_from(workspace, (FRAMES,), video))
             run_stages(workspace, (FRAMES,), video, begin=begin)
         if step == FRAMES.name:
             return Done(())
@@ -305,9 +307,15 @@ class SingleView:
         return _run_photos(check_job(_arguments(source), config, source.out), selection, workspace)
 
 
+def claim_photos(job: Job, workspace: Workspace, force: bool) -> None:
+    """Write down that the folder of each photo is its own; see ``output_folder.claim``."""
+    by_stem = {photo.photo.stem: photo for photo in job.photos}
+    owners = {stem: str(photo.photo.path.resolve()) for stem, photo in by_stem.items()}
+    claim(workspace, job.config, owners, force, lambda stem: is_made_from(workspace, SINGLE_VIEW, by_stem[stem]))
+
+
 def _run_photos(job: Job, selection: Selection, workspace: Workspace) -> Done:
-    owners = {photo.photo.stem: str(photo.photo.path.resolve()) for photo in job.photos}
-    claim(workspace, job.config, owners, selection.force)
+    claim_photos(job, workspace, selection.force)
     places = {photo.photo.stem: [stage.place(photo) for stage in stages_of(SINGLE_VIEW, photo)] for photo in job.photos}
     if selection.force:
         for place in itertools.chain.from_iterable(places.values()):

@@ -52,6 +52,7 @@ def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
         scored_points=scored_points(context),
         consistency_dir=context.folder(CONSISTENCY),
         mesh=mesh.mesh_path,
+        textured_mesh=context[TEXTURE].glb_path if context.has(TEXTURE) else None,
         stages=context.finished(),
         figures=_figures(context),
         links={text: f"../{path.relative_to(workspace.root).as_posix()}" for text, path in files.items()},

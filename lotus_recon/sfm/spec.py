@@ -165,7 +165,7 @@ def _run_images(context: Context[SceneJob], out_dir: Path) -> ImagesResult:
     from lotus_recon.sfm import images_stage
 
     found = context[SFM]  # cameras are the same in every world frame
-    inputs = images_stage.Inputs(context.job.photos, found.scene, found.source_cameras)
+    inputs = images_stage.Inputs(context.job.photos, found.scene, found.source_cameras, context.job.masks)
     return images_stage.run(inputs, context.options(UndistortConfig), out_dir)
 
 
@@ -177,7 +177,7 @@ def _load_images(folder: Path) -> ImagesResult:
 
 IMAGES: StageSpec[SceneJob, ImagesResult] = StageSpec(
     name="images",
-    summary="undistorted photos",
+    summary="undistorted photos and masks",
     run=_run_images,
     load=_load_images,
     options=lambda job: options_of(job.config, UndistortConfig),

@@ -122,8 +122,7 @@ def _driver(manifest: Path, out: Path) -> None:
 
 def _recipes(manifest: Path, out: Path) -> None:
     """The same scenes one after the other, by the recipe alone."""
-    from lotus_recon.recipes.output_folder import claim
-    from lotus_recon.recipes.single_view import check_job, run_job
+    from lotus_recon.recipes.single_view import check_job, claim_photos, run_job
     from lotus_recon.runners.building import Defaults
     from lotus_recon.runners.manifest import read_jobs
     from lotus_recon.workspace import Workspace
@@ -133,12 +132,7 @@ def _recipes(manifest: Path, out: Path) -> None:
         workspace = Workspace(out / job.name)
         checked = check_job(job.images, job.config, out / job.name)
         with workspace.locked():
-            claim(
-                workspace,
-                checked.config,
-                {one.photo.stem: str(one.photo.path.resolve()) for one in checked.photos},
-                False,
-            )
+            claim_photos(checked, workspace, force=False)
             run_job(checked, workspace)
         started = started or time.monotonic()  # the first scene loads libraries, in a batch too
     print(json.dumps({"seconds": time.monotonic() - started}))

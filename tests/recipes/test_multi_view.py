@@ -410,8 +410,22 @@ def test_an_unknown_word_is_told_with_those_that_are_allowed_once(scene: SceneOn
     assert not scene.out.exists()
 
 
-def test_another_image_root_needs_force(copied: SceneOnDisk, scene: SceneOnDisk) -> None:
-    other = SceneOnDisk(scene.photos, scene.predictions, scene.poses, copied.out)
+def test_a_project_that_was_moved_is_up_to_date(copied: SceneOnDisk, tmp_path: Path) -> None:
+    """Copied with new times: photos, maps, poses and results."""
+    moved = shutil.copytree(copied.photos.parent, tmp_path / "moved", copy_function=shutil.copyfile)
+    out = shutil.copytree(copied.out, tmp_path / "results", copy_function=shutil.copyfile)
+    photos, predictions, poses = (moved / path.name for path in (copied.photos, copied.predictions, copied.poses))
+    scene = SceneOnDisk(photos, predictions, poses, out)
+    assert run(scene.arguments()) == 0
+    assert rerun(run_ids(copied.out), run_ids(out)) == []
+
+
+def test_other_photos_need_force(copied: SceneOnDisk, scene: SceneOnDisk, tmp_path: Path) -> None:
+    folder = shutil.copytree(scene.photos.parent, tmp_path / "others")
+    photos, predictions, poses = (folder / path.name for path in (scene.photos, scene.predictions, scene.poses))
+    first = sorted(photos.rglob("*.png"))[0]
+    Image.open(first).rotate(180).save(first)
+    other = SceneOnDisk(photos, predictions, poses, copied.out)
     with pytest.raises(InputError, match="holds results of"):
         run(other.arguments())
     assert run(other.arguments("--force")) == 0

@@ -17,13 +17,18 @@ WRITTEN = ["sfm", "prediction", "images", "config.yaml"]
 DAMAGED = ["", "[1, 2]", "7", '{"scene": 3}', '{"scene": "/ph', "\x00", "[" * 100_000]
 
 
+def differs(part: str) -> bool:
+    """What is at another path is something else."""
+    return False
+
+
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     """A folder with two finished stages, of the photos /photos."""
     workspace = Workspace(tmp_path / "out")
     for folder in ("sfm", "prediction/nano"):
         workspace.run_stage(folder, Place(folder), lambda path: None, Hashes.of({}, {}))
-    claim(workspace, Runtime(), {"scene": "/photos"}, force=False)
+    claim(workspace, Runtime(), {"scene": "/photos"}, force=False, is_same=differs)
     return workspace.root
 
 
@@ -31,7 +36,7 @@ def out(tmp_path: Path) -> Path:
 def test_owners_that_cannot_be_read_are_written_again(out: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
     (out / OWNERS_FILE).write_text(text)
     check_apart(out, WRITTEN, {})
-    claim(Workspace(out), Runtime(), {"scene": "/photos"}, force=False)
+    claim(Workspace(out), Runtime(), {"scene": "/photos"}, force=False, is_same=differs)
     assert f"{OWNERS_FILE} cannot be read" in caplog.text
     assert json.loads((out / OWNERS_FILE).read_text()) == {"scene": "/photos"}
 
@@ -39,7 +44,7 @@ def test_owners_that_cannot_be_read_are_written_again(out: Path, text: str, capl
 def test_owners_that_are_gone_do_not_lock_the_folder(out: Path) -> None:
     (out / OWNERS_FILE).unlink()
     check_apart(out, WRITTEN, {})
-    claim(Workspace(out), Runtime(), {"scene": "/photos"}, force=False)
+    claim(Workspace(out), Runtime(), {"scene": "/photos"}, force=False, is_same=differs)
     assert owner_of(out, "scene") == "/photos"
 
 
@@ -55,9 +60,14 @@ def test_what_is_not_ours_stays_protected(out: Path, tmp_path: Path) -> None:
         check_apart(tmp_path / "foreign", WRITTEN, {})
 
 
+def test_photos_that_were_moved_are_the_same_photos(out: Path) -> None:
+    claim(Workspace(out), Runtime(), {"scene": "/moved"}, force=False, is_same=lambda part: part == "scene")
+    assert owner_of(out, "scene") == "/moved"
+
+
 def test_readable_owners_still_hold(out: Path) -> None:
     with pytest.raises(InputError, match="holds results of /photos, not of /others"):
-        claim(Workspace(out), Runtime(), {"scene": "/others"}, force=False)
+        claim(Workspace(out), Runtime(), {"scene": "/others"}, force=False, is_same=differs)
 
 
 @pytest.mark.parametrize("text", DAMAGED)

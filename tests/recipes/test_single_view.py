@@ -271,9 +271,12 @@ def test_another_photo_of_the_same_name_needs_force(folder: Folder) -> None:
     from lotus_recon.errors import InputError
 
     folder.add("a/1.png")
-    folder.add("b/1.png")
+    other = folder.add("b/1.png")
     shutil.copy(folder.predictions / "a/1.npz", folder.predictions / "1.npz")
     folder.run(photos=[str(folder.photos / "a/1.png")])
+    assert folder.run(photos=[str(other)]) == 0, "the same photo, moved"
+    Image.open(other).rotate(180).save(other)
+    folder.run("--force", photos=[str(folder.photos / "a/1.png")])
     with pytest.raises(InputError, match="holds results of .*a/1.png"):
         folder.run(photos=[str(folder.photos / "b/1.png")])
     assert folder.run("--force", photos=[str(folder.photos / "b/1.png")]) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from lotus_recon.config import nearest
+from lotus_recon.content import content_of
 from lotus_recon.errors import InputError, ModelError
 from lotus_recon.models.lotus.checkpoints import METADATA_FILE, OWNER, RELEASED, read_json
 from lotus_recon.workspace import fingerprint
@@ -224,7 +225,6 @@ def check_json_files(folder: Path) -> None:
 
 
 def files_state(folder: Path) -> str:
-    """Hash of names, sizes and times of the files of a checkpoint: weights are too large to be read for this."""
+    """Hash of the names and the content of the files of a checkpoint."""
     files = [path for part in ("", *_CONFIGS) for path in sorted((folder / part).glob("*")) if path.is_file()]
-    stats = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return fingerprint(stats)
+    return fingerprint([(str(path.relative_to(folder)), content_of(path)) for path in files])
