@@ -14,6 +14,7 @@ COMMANDS = {
     "multi": ("multi_view", "one mesh of a folder of photos, or of a video"),
     "batch": ("batch", "many scenes, on one machine or on a Ray cluster"),
     "export": ("export", "a finished scene in the formats of other tools"),
+    "view": ("view", "a result in 3D in the browser, also while it is being made"),
     "evaluate": ("evaluate", "scores against ground truth"),
     "train": ("train", "train or fine-tune a network"),
     "data": ("prepare_data", "prepare and check a data set for training"),

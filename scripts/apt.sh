@@ -37,6 +37,12 @@ has_library() {
     grep -Eq "$1" <<<"$(PATH=$PATH:/usr/sbin:/sbin ldconfig -p)"
 }
 
+# A browser that playwright can drive headless, by the names that Debian, Ubuntu and Google give it. Ubuntu's package is
+# a snap, which does not run everywhere.
+has_browser() {
+    command -v chromium || command -v chromium-browser || command -v google-chrome
+} >/dev/null
+
 # LLVM before 17 cannot compile for AVX-512 what Mitsuba emits. Versions are installed beside each other.
 has_llvm() {
     has_library 'libLLVM(-|\.so\.)(1[7-9]|2[0-9])'

@@ -35,6 +35,10 @@ install_llvm() {
 if ! has_llvm && ! { can_install && (install_llvm); }; then
     say "no LLVM 17 or later for Mitsuba: the tests that need it are skipped (libllvm19 is the package, where apt has it)"
 fi
+# The tests of the page in 3D open it in a browser; they are skipped where there is none.
+if ! has_browser && ! { can_install && (install_system_packages chromium); }; then
+    say "no Chromium: the tests of the page in 3D are skipped (chromium is the package, where apt has it)"
+fi
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 say "installing Python packages into $VENV"
 # TORCH_INDEX_URL may name PyTorch's index of CPU-only builds, which are a tenth of the size.

@@ -21,6 +21,7 @@ LAYERS = (
     "evaluation",
     "recipes",
     "reporting",
+    "viewing",
     "exporting",
     "texturing",
     "meshing",

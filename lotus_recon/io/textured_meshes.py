@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -77,36 +78,39 @@ def write_textured_glb(path: Path, mesh: TexturedMesh, form: Format, unlit: bool
 
 
 def read_textured_glb(path: Path) -> TexturedMesh:
-    """A file of ``write_textured_glb``. Raises InputError for what is none, or is damaged."""
+    """What ``write_textured_glb`` wrote. Raises InputError for a file that is missing, cut, or of another program."""
     try:
         data = path.read_bytes()
-        (length,) = struct.unpack_from("<I", data, 12)
-        tree, buffer = json.loads(data[20 : 20 + length]), data[28 + length :]
-        primitives = tree["meshes"][0]["primitives"]
-        vertices, normals, uv = (
-            _stored(tree, buffer, primitives[0]["attributes"][name], np.float32, width)
-            for name, width in (("POSITION", 3), ("NORMAL", 3), ("TEXCOORD_0", 2))
-        )
-        triangles = [_stored(tree, buffer, part["indices"], np.uint32, 3).astype(np.int32) for part in primitives]
-        pages = [_bytes_of(tree, buffer, image["bufferView"]) for image in tree["images"]]
-        pictures = tuple(np.asarray(Image.open(io.BytesIO(page)).convert("RGB")) for page in pages)
-    except (OSError, struct.error, ValueError, KeyError, IndexError, TypeError) as error:
-        raise InputError(f"{path} is not a textured mesh of this program: {error}") from None
-    page_of = np.repeat(np.arange(len(triangles), dtype=np.int32), [len(part) for part in triangles])
-    return TexturedMesh(vertices, normals, uv, np.concatenate(triangles), page_of, pictures)
+        length, kind = struct.unpack_from("<I4s", data, 12)
+        if data[:4] != b"glTF" or kind != b"JSON" or struct.unpack_from("<I", data, 8)[0] != len(data):
+            raise ValueError("not a whole GLB file")
+        tree, start = json.loads(data[20 : 20 + length]), 20 + length + 8
+        return _textured_mesh(tree, memoryview(data)[start:])
+    except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error) as error:
+        raise InputError(f"{path} cannot be read as a textured mesh of this program: {error}") from None
 
 
-def _stored(tree: dict[str, Any], buffer: bytes, number: int, kind: type, width: int) -> NDArray[Any]:
-    """(N, width) the values of an accessor."""
-    return np.frombuffer(_bytes_of(tree, buffer, tree["accessors"][number]["bufferView"]), kind).reshape(-1, width)
+def _textured_mesh(tree: dict[str, Any], buffer: memoryview) -> TexturedMesh:
+    def part(number: int) -> memoryview:
+        view = tree["bufferViews"][number]
+        return buffer[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
 
+    def array(number: int, kind: str, columns: int) -> NDArray[Any]:
+        return np.frombuffer(part(tree["accessors"][number]["bufferView"]), kind).reshape(-1, columns)
 
-def _bytes_of(tree: dict[str, Any], buffer: bytes, number: int) -> bytes:
-    view = tree["bufferViews"][number]
-    part = buffer[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
-    if len(part) != view["byteLength"]:
-        raise ValueError("the file ends early")
-    return part
+    primitives = tree["meshes"][0]["primitives"]
+    names = primitives[0]["attributes"]
+    triangles = [array(primitive["indices"], "<u4", 3).astype(np.int32) for primitive in primitives]
+    pages = [np.repeat(np.int32(number), len(own)) for number, own in enumerate(triangles)]
+    images = [iio.imread(bytes(part(image["bufferView"])))[..., :3] for image in tree["images"]]
+    return TexturedMesh(
+        array(names["POSITION"], "<f4", 3),
+        array(names["NORMAL"], "<f4", 3),
+        array(names["TEXCOORD_0"], "<f4", 2),
+        np.concatenate(triangles),
+        np.concatenate(pages),
+        tuple(images),
+    )
 
 
 def _gltf(mesh: TexturedMesh, images: list[bytes], mime: str, unlit: bool) -> tuple[dict[str, Any], bytes]:

@@ -26,6 +26,7 @@ from lotus_recon.options import Options
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.config import FrameConfig, SfmConfig, UndistortConfig
 from lotus_recon.texturing.config import PhotoTextureConfig, TextureConfig
+from lotus_recon.viewing.config import ViewConfig
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class SingleViewConfig(Options):
     integration: NormalIntegrationConfig = field(default_factory=NormalIntegrationConfig)
     maps: MapFilesConfig = field(default_factory=MapFilesConfig)
     texture: PhotoTextureConfig = field(default_factory=PhotoTextureConfig)
+    view: ViewConfig = field(default_factory=ViewConfig)
     runtime: Runtime = field(default_factory=Runtime)
 
 
@@ -76,6 +78,7 @@ class MultiViewConfig(Options):
     maps: MapFilesConfig = field(default_factory=MapFilesConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
+    view: ViewConfig = field(default_factory=ViewConfig)
     runtime: Runtime = field(default_factory=Runtime)
 
 

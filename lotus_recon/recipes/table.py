@@ -29,6 +29,7 @@ from lotus_recon.sfm.spec import FRAME, IMAGES, SFM
 from lotus_recon.stages import StageSpec
 from lotus_recon.texturing.photo_spec import PHOTO_TEXTURE
 from lotus_recon.texturing.spec import TEXTURE
+from lotus_recon.viewing.photo_spec import PHOTO_VIEW
 
 if TYPE_CHECKING:
     from lotus_recon.photo_job import PhotoJob
@@ -60,6 +61,7 @@ SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (
     PHOTO_MESH,
     PHOTO_TEXTURE,
     PHOTO_MAPS,
+    PHOTO_VIEW,
 )
 
 

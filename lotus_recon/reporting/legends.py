@@ -15,6 +15,26 @@ SHADINGS = {
     "normals": f"normals: {NORMALS}",
 }
 
+# Of words that a reader need not know, shown where the pointer rests on them.
+TERMS = {
+    "error": "median of |depth / distance of the point - 1| at points that photos agree on",
+    "grade": "the error in a word; the line below the table says which",
+    "photos decide": "share of the pixels whose depth comes from comparing photos; the rest was completed",
+    "contradicted": "share of the pixels that other photos see through or see something before; they are dropped",
+    "share": "of the time of all stages",
+    "peak memory": "most memory that the process had taken by the end of the stage",
+    "registered": "photos whose camera has a known position and direction",
+    "held out": "points that were left out of a fit, to measure its error",
+    "inliers": "points that agree with the fit",
+    "scale": "factor that takes predicted values to the unit of the scene",
+    "mean reprojection error px": "distance in pixels of points from where the photos show them",
+    "mean track length": "photos in which a point is seen, on average",
+    "seen ratio": "share of the surface that photos show",
+    "blocked ratio": "share of what photos surely show that the mesh hides",
+    "voxel size": "side of the cells that depth maps are averaged in",
+    "truncation": "distance from a surface up to which a depth map counts",
+}
+
 _UNITS = {
     DepthKind.METRIC: "metres",
     DepthKind.SCENE: "units of the scene",

@@ -10,9 +10,19 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lotus_recon.progress import duration
-from lotus_recon.reporting.legends import SHADINGS
+from lotus_recon.reporting import quality
+from lotus_recon.reporting.advice import advice_for
+from lotus_recon.reporting.legends import SHADINGS, TERMS
 
 _LONG_TABLE = 12  # rows; longer tables are folded
+_FILES = {
+    "view in 3D": "a page that opens by double click, and can be sent to others as it is",
+    "textured mesh.glb": "the mesh with the photos on it, for Blender, Windows and the web",
+    "mesh.ply": "the mesh in the frame of the cameras, for MeshLab and CloudCompare",
+    "mesh.glb": "the same, upright, for Blender and the web",
+    "dense.ply": "a point cloud with normals and confidence, for CloudCompare and MeshLab",
+    "options": "every option of this run",
+}
 
 
 @lru_cache(maxsize=1)
@@ -26,14 +36,16 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "address": quote,
+        "advice": advice_for,
         "columns": _columns,
         "images": _images,
         "rows": _as_rows,
+        "share": _share,
         "split": _split,
         "text": _text,
         "words": lambda name: str(name).replace("_", " "),
     }
-    environment.globals["LONG_TABLE"] = _LONG_TABLE
+    environment.globals |= {"LONG_TABLE": _LONG_TABLE, "TERMS": TERMS}
     return environment
 
 
@@ -51,8 +63,38 @@ def html_of(report: Mapping[str, Any]) -> str:
         "peak memory": f"{total['peak_memory_mb']:,.0f} MB",
         "warning" if len(report["warnings"]) == 1 else "warnings": len(report["warnings"]),
     }
-    context = {**report, "tiles": tiles, "renders": _render_rows(report["renders"]), "statistics": report["figures"]}
+    context = {
+        **report,
+        "tiles": tiles,
+        "renders": _render_rows(report["renders"]),
+        "statistics": report["figures"],
+        "made": _made(report),
+        "sentences": quality.sentences(report),
+        "view_rows": quality.view_rows(report["figures"]),
+        "grades": quality.grades_in_words(),
+    }
     return template("report.html").render(context)
+
+
+def _made(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What each file is: a name, a description and its address."""
+    figures, links = report["figures"], report["links"]
+    counts = {
+        "mesh": _counted(figures.get("mesh", {}), "triangles"),
+        "textured mesh": _counted(figures.get("texture", {}), "triangles"),
+        "dense": _counted(figures.get("cloud", {}), "points"),
+    }
+    rows = []
+    for text, address in links.items():
+        kind = text.removesuffix(".ply").removesuffix(".glb")
+        about = (_FILES.get(text, ""), counts.get(kind, ""))
+        rows.append((text, ", ".join(part for part in about if part) or address, address))
+    return rows
+
+
+def _counted(figures: Any, what: str) -> str:
+    count = figures.get(what) if isinstance(figures, Mapping) else None
+    return f"{count:,} {what}" if isinstance(count, int) else ""
 
 
 def _render_rows(renders: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str, str]]]:
@@ -64,6 +106,10 @@ def _render_rows(renders: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, s
 def _images(view: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Label, file and legend of each image of a view."""
     return [(label, file, view["legends"][label]) for label, file in view["images"].items()]
+
+
+def _share(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}%}"
 
 
 def _is_nested(value: Any) -> bool:

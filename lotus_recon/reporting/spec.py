@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lotus_recon.adaptation.spec import ADAPTATION
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.spec import ALIGNMENT, scored_points
-from lotus_recon.consistency.spec import CONSISTENCY
+from lotus_recon.consistency.spec import CONSISTENCY, DEPTH
 from lotus_recon.fusion.cloud_spec import CLOUD
 from lotus_recon.fusion.spec import FUSION
 from lotus_recon.meshing.spec import MESH
@@ -19,17 +19,20 @@ from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
 from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 from lotus_recon.texturing.spec import TEXTURE
+from lotus_recon.viewing.config import ViewConfig
 from lotus_recon.workspace import to_plain
 
 if TYPE_CHECKING:
     from lotus_recon.reporting.stage import ReportResult
     from lotus_recon.scene_job import SceneJob
+    from lotus_recon.viewing.scene import Files
 
 
 def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
     from lotus_recon.reporting import stage
 
     job, workspace, mesh = context.job, context.workspace, context[MESH]
+    title = f"Reconstruction of {_scene_name(job)}"
     textured = {"textured mesh.glb": context[TEXTURE].glb_path} if context.has(TEXTURE) else {}
     files = {
         **textured,
@@ -53,9 +56,31 @@ def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
         stages=context.finished(),
         figures=_figures(context),
         links={text: f"../{path.relative_to(workspace.root).as_posix()}" for text, path in files.items()},
-        title=f"Reconstruction of {_scene_name(job)}",
+        title=title,
+        page=_page(context, title) if context.options(ViewConfig).view else None,
     )
     return stage.run(inputs, context.options(ReportConfig), out_dir)
+
+
+def _page(context: Context[SceneJob], title: str) -> Files:
+    """What the 3D page shows."""
+    from lotus_recon.viewing.scene import Files, facts_of
+
+    depth = [stage for stage in (CONSISTENCY, *DEPTH) if context.has(stage)]
+    stereo = to_plain(context[MVS].views) if context.has(MVS) else []
+    return Files(
+        title=title,
+        scene=context[FRAME].scene,
+        images_dir=context.folder(IMAGES),
+        prediction_dir=context.folder(PREDICTION),
+        depth_dirs=[context.folder(stage) for stage in depth],
+        mesh=context[MESH].mesh_path,
+        textured=context[TEXTURE].glb_path if context.has(TEXTURE) else None,
+        cloud=context[CLOUD].path,
+        facts=facts_of(to_plain(context[ALIGNMENT].views), stereo),
+        poses_given=bool(context[FRAME].report["poses_given"]),
+        size=context.options(ViewConfig).view_size,
+    )
 
 
 def _adapted_dir(context: Context[SceneJob]) -> Path | None:
@@ -100,7 +125,11 @@ REPORT: StageSpec[SceneJob, ReportResult] = StageSpec(
     summary="a page with images, figures and warnings of all stages",
     run=_run,
     load=_load,
-    options=lambda job: [options_of(job.config, ReportConfig), options_of(job.config, AlignmentConfig).holdout],
+    options=lambda job: [
+        options_of(job.config, ReportConfig),
+        options_of(job.config, ViewConfig),
+        options_of(job.config, AlignmentConfig).holdout,
+    ],
     reads=None,
     runtime=lambda job: ("seed",),
     needs=Needs(memory_mb=1500),

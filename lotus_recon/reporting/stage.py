@@ -26,11 +26,13 @@ from lotus_recon.reporting import legends, page
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.reporting.rendering import MeshRenderer, Shading, viewpoints
 from lotus_recon.types import BoolArray, DepthMap, Scene, View
+from lotus_recon.viewing.page import write_page
+from lotus_recon.viewing.scene import Files, shown_scene
 from lotus_recon.workspace import write_atomically, write_json
 
 log = logging.getLogger(__name__)
 
-REPORT_FILE, PAGE_FILE, IMAGE_FOLDER = "report.json", "index.html", "images"
+REPORT_FILE, PAGE_FILE, VIEW_FILE, IMAGE_FOLDER = "report.json", "index.html", "view.html", "images"
 _JPEG_QUALITY = 90
 _FULL_ERROR = 0.03  # relative error at sparse points from which on they are red
 _LIBRARIES = ("numpy", "scipy", "torch", "diffusers", "pycolmap", "open3d", "opencv-python-headless")
@@ -58,6 +60,7 @@ class Inputs:
     links: Mapping[str, str] = field(default_factory=dict)  # text -> address relative to the report's folder
     notes: tuple[str, ...] = ()  # what a reader has to know
     title: str = "Reconstruction"
+    page: Files | None = None  # what the 3D page shows; None: there is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +92,13 @@ def run(inputs: Inputs, config: ReportConfig, out_dir: Path) -> ReportResult:
         "total": _total(inputs.stages),
         "warnings": _warnings(inputs.stages),
         "figures": dict(inputs.figures),
-        "links": dict(inputs.links),
+        "links": ({"view in 3D": VIEW_FILE} if inputs.page is not None else {}) | dict(inputs.links),
         "views": shown.rows,
         "aligned_near_far": shown.aligned_near_far,
         "renders": _renders(inputs, config, out_dir),
     }
+    if inputs.page is not None:
+        write_page(shown_scene(inputs.page), out_dir / VIEW_FILE, report=PAGE_FILE)
     write_json(out_dir / REPORT_FILE, content)
     # The page shows what the file holds, so both say the same.
     stored = json.loads((out_dir / REPORT_FILE).read_text())

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 # Below this the points' depth comes from noise: what is left when photos differ by rotation only, or not at all.
 MIN_MEDIAN_ANGLE_DEG = 1.0
 MIN_POINTS = 20
+SNAPSHOTS = "snapshots"  # folder of the models that the mapper writes down on its way
+_SNAPSHOTS_OF_A_RUN = 20
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,9 @@ def _map_incrementally(
     options.num_threads = thread_count(runtime)
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = runtime.seed
     options.constant_cameras = {image.camera_number for image in images if image.prior.fixed}
+    # For those who watch (pipelines.view): what is registered so far.
+    options.snapshot_path = str(_made(folder / SNAPSHOTS))
+    options.snapshot_frames_freq = max(1, len(images) // _SNAPSHOTS_OF_A_RUN)
     options.mapper.mergedict(dict(settings.mapper))
     options.triangulation.mergedict(dict(settings.triangulation))
     registered = 0
@@ -76,6 +81,11 @@ def _map_incrementally(
 
     report("registering photos", 0, len(images))
     return dict(pycolmap.incremental_mapping(str(database_path), ".", str(folder), options, next_image_callback=tell))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _names(images: Sequence[SfmImage], database_path: Path) -> list[str]:

@@ -32,11 +32,12 @@ from tests.acceptance import (
     nano_rows,
     normal_surface_rows,
 )
-from tests.acceptance.command import multi_view
+from tests.acceptance.command import ROOT, multi_view
 from tests.acceptance.evaluated import evaluate
 from tests.acceptance.plain_tsdf import plain_mesh
 from tests.acceptance.rows import Row
 from tests.acceptance.texture_rows import texture_rows
+from tests.acceptance.view_rows import view_rows
 
 FOUNTAIN_SIZE = (1536, 1024)
 
@@ -261,6 +262,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "dtu-normals": ("dtu_scan24_omnidata", lambda place: normal_surface_rows.dtu_normals(place.data, place.work)),
     "rooms-normals": (".", lambda place: normal_surface_rows.rooms_normals(place.work)),
     "texture": ("..", lambda place: texture_rows(place.data, place.work)),
+    "view": (".", lambda place: view_rows(ROOT / "data/sample", place.work)),
     "normals": ("normals_diligent", lambda place: integration_rows.objects(place.data)),
     **{
         name: (folder, lambda place, run=run: run(place.data, place.work))  # type: ignore[misc]

@@ -46,6 +46,7 @@ FIRST = {
     "maps": ["maps"],
     "export": ["export"],
     "report": ["report"],
+    "view": ["report"],
     # The cloud leaves out the same pixels as the mesh.
     "fusion.max_depth_ratio": ["fusion", "cloud"],
     "fusion.advanced.min_fused_confidence": ["fusion", "cloud"],

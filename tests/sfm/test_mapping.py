@@ -9,11 +9,13 @@ import PIL.Image  # noqa: F401  must come before pycolmap
 import pycolmap
 import pytest
 
+from lotus_recon import progress
 from lotus_recon.config import Runtime
 from lotus_recon.evaluation.metrics import pose_metrics
 from lotus_recon.sfm.bundle_adjustment import Refined, refine
 from lotus_recon.sfm.config import AdvancedSfm, SfmConfig
-from lotus_recon.sfm.mapping import Settings, is_sound, map_photos, median_angle_deg
+from lotus_recon.sfm.mapping import SNAPSHOTS, Settings, is_sound, map_photos, median_angle_deg
+from lotus_recon.viewing.live import scene_so_far
 from tests.sfm.helpers import images_of, poses_of, synthesize
 
 TRUE_PARAMS = (1280.0, 1290.0, 530.0, 370.0, 0.03, -0.01, 0.001, -0.001)
@@ -125,3 +127,19 @@ def test_photos_without_distortion_get_a_camera_without(tmp_path: Path) -> None:
 def test_a_chosen_camera_model_stays(tmp_path: Path) -> None:
     refined = refined_from_rough(tmp_path, 10, SfmConfig(camera_model="SIMPLE_RADIAL"))
     assert next(iter(refined.model.cameras.values())).model_name == "SIMPLE_RADIAL"
+
+
+def test_mapping_writes_down_what_is_registered_so_far(tmp_path: Path) -> None:
+    truth = synthesize(tmp_path / "database.db")
+    counts = []
+
+    def look(what: str, done: int, total: int) -> None:
+        for snapshot in sorted(tmp_path.glob(f"*/{SNAPSHOTS}/*")):
+            counts.append(len(scene_so_far(snapshot).views))
+
+    progress.set_reporter(look)
+    try:
+        map_photos(images_of(truth), tmp_path / "database.db", Settings("normal"), SfmConfig(), Runtime())
+    finally:
+        progress.set_reporter(None)
+    assert 2 <= min(counts) < max(counts) <= len(images_of(truth)), "cameras that a viewer can show on the way"

@@ -86,9 +86,16 @@ def test_glb_is_read_as_it_was_written(tmp_path: Path) -> None:
     for name in ("vertices", "normals", "uv", "triangles", "page"):
         np.testing.assert_array_equal(getattr(read, name), getattr(mesh, name))
     np.testing.assert_array_equal(read.pages, mesh.pages)
-    for damaged in (b"", b"no mesh", (tmp_path / "a.glb").read_bytes()[:400], (tmp_path / "a.glb").read_bytes()[:-40]):
+    for damaged in (
+        b"",
+        b"no mesh",
+        b"glTF",
+        b"x" * 100,
+        (tmp_path / "a.glb").read_bytes()[:400],
+        (tmp_path / "a.glb").read_bytes()[:-40],
+    ):
         (tmp_path / "b.glb").write_bytes(damaged)
-        with pytest.raises(InputError, match=r"b.glb is not a textured mesh of this program: "):
+        with pytest.raises(InputError, match=r"b.glb cannot be read as a textured mesh of this program: "):
             read_textured_glb(tmp_path / "b.glb")
 
 
