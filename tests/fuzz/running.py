@@ -65,12 +65,10 @@ def fuzz(name: str, inputs: int, seed: int = 0, keep: Path | None = None) -> Tal
 def _one_child(tally: Tally, first: int, inputs: int, seed: int, keep: Path | None) -> int:
     """Inputs in one child until one ends it; the number of the next one."""
     command = [sys.executable, "-m", "tests.fuzz.running", tally.reader, str(first), str(inputs), str(seed)]
-    errors = tempfile.TemporaryFile("w+")
+    pipes: dict[str, Any] = {"cwd": ROOT, "stdout": subprocess.PIPE, "bufsize": 0}
     with (
-        errors,
-        subprocess.Popen(
-            [*command, str(keep or "")], cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, bufsize=0
-        ) as child,
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen([*command, str(keep or "")], stderr=errors, **pipes) as child,
     ):
         at, buffer, limit = first - 1, b"", _START_SECONDS
         assert child.stdout is not None
