@@ -61,6 +61,22 @@ def _read_hypersim(folder: Path) -> Any:
     return _checked(training_set.load(0))
 
 
+def _write_processed(folder: Path) -> None:
+    from tests.datasets.analytic import write_photo, write_png
+
+    scene = folder / "train/ai_001_001"
+    write_photo(scene / "rgb_cam_00_fr0000.png", 18, 24)
+    write_png(scene / "depth_plane_cam_00_fr0000.png", np.full((18, 24), 2000, np.uint16))
+    names = ("ai_001_001/rgb_cam_00_fr0000.png", "ai_001_001/depth_plane_cam_00_fr0000.png")
+    (folder / "train/filename_list_train.txt").write_text(" ".join(names) + "\n")
+
+
+def _read_processed(folder: Path) -> Any:
+    from lotus_recon.datasets.hypersim_processed import ProcessedHypersimSet
+
+    return _checked(ProcessedHypersimSet(folder, "train").load(0))
+
+
 def _write_vkitti(folder: Path) -> None:
     from tests.datasets.test_vkitti2 import write_variation
 
@@ -87,6 +103,20 @@ def _read_rooms(folder: Path) -> Any:
     from lotus_recon.datasets.rooms import RoomsSet
 
     return _checked(RoomsSet(folder, "all").load(0))
+
+
+def _write_rooms_settings(folder: Path) -> None:
+    from lotus_recon.synthetic.rooms.config import RoomsConfig
+    from lotus_recon.synthetic.rooms.writing import claim
+
+    claim(folder, RoomsConfig(catalog="procedural", renderer="raycast"))
+
+
+def _read_rooms_settings(folder: Path) -> None:
+    from lotus_recon.synthetic.rooms.config import RoomsConfig
+    from lotus_recon.synthetic.rooms.writing import claim
+
+    claim(folder, RoomsConfig(catalog="procedural", renderer="raycast"))
 
 
 def _write_object(folder: Path) -> None:
@@ -207,8 +237,10 @@ def _read_assets(folder: Path) -> Any:
 DATA_READERS: Mapping[str, Reader] = {
     "folder of photos and depth": Reader(_write_folder, _read_folder),
     "Hypersim": Reader(_write_hypersim, _read_hypersim),
+    "Hypersim, processed": Reader(_write_processed, _read_processed),
     "Virtual KITTI 2": Reader(_write_vkitti, _read_vkitti),
     "rooms": Reader(_write_rooms, _read_rooms),
+    "settings of rooms": Reader(_write_rooms_settings, _read_rooms_settings),
     "DiLiGenT": Reader(_write_object, _read_object),
     "7-Scenes": Reader(_write_seven_scenes, _read_seven_scenes),
     **{

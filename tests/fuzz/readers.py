@@ -6,7 +6,7 @@ A new reader is a new entry here; ``test_registry.py`` finds functions that open
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -333,6 +333,37 @@ def _read_run_folder(folder: Path) -> Any:
     return owner_of(folder, "scene"), scene_figures(folder)
 
 
+def _write_claim(folder: Path) -> None:
+    from lotus_recon.evaluation.predict import claim
+
+    claim(folder / "maps", {"model": "nano", "seed": 0})
+
+
+def _read_claim(folder: Path) -> None:
+    from lotus_recon.evaluation.predict import check_claim
+
+    check_claim(folder / "maps", {"model": "nano", "seed": 0})
+
+
+def _write_memory(folder: Path) -> None:
+    _with_memory(folder, lambda native, facts: native.remember(facts, native.Outcome(None)))
+
+
+def _read_memory(folder: Path) -> Any:
+    return _with_memory(folder, lambda native, facts: (native._remembered.clear(), native.recall(facts)))
+
+
+def _with_memory(folder: Path, use: Callable[[Any, Mapping[str, Any]], Any]) -> Any:
+    """What is kept of libraries that were tried, in a cache that is this folder."""
+    import os
+    from unittest import mock
+
+    from lotus_recon import native
+
+    with mock.patch.dict(os.environ, {"LOTUS_RECON_CACHE": str(folder)}):
+        return use(native, {"import": "numpy"})
+
+
 def _write_outside(folder: Path, kind: str) -> None:
     (folder / NAMES.get(kind, "file.json")).write_text(json.dumps(FILES[kind][0]))
     if kind == "manifest":
@@ -369,6 +400,8 @@ READERS: Mapping[str, Reader] = {
     "video": Reader(_write_video, _read_video),
     "training checkpoint": Reader(_write_checkpoint, _read_checkpoint),
     "nano checkpoint": Reader(_write_nano, _read_nano),
+    "claim of predictions": Reader(_write_claim, _read_claim),
+    "tried libraries": Reader(_write_memory, _read_memory),
     "bookkeeping": Reader(_write_run_folder, _read_run_folder),
     **DATA_READERS,
 }

@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HANG_SECONDS = 20.0
 MEMORY_MB = 2000.0
 _START_SECONDS = 240.0  # libraries are loaded, on a machine that may be busy
+CHILD = "from tests.fuzz.running import main; main()"
 _FAULTS = ("traceback", "crash", "hang", "memory", "wrong")
 
 
@@ -64,7 +65,7 @@ def fuzz(name: str, inputs: int, seed: int = 0, keep: Path | None = None) -> Tal
 
 def _one_child(tally: Tally, first: int, inputs: int, seed: int, keep: Path | None) -> int:
     """Inputs in one child until one ends it; the number of the next one."""
-    command = [sys.executable, "-m", "tests.fuzz.running", tally.reader, str(first), str(inputs), str(seed)]
+    command = [sys.executable, "-c", CHILD, tally.reader, str(first), str(inputs), str(seed)]
     pipes: dict[str, Any] = {"cwd": ROOT, "stdout": subprocess.PIPE, "bufsize": 0}
     with (
         tempfile.TemporaryFile("w+") as errors,
@@ -175,6 +176,12 @@ def _attempt_by_fork(code: str, timeout_s: float) -> Any:
     return Outcome(signal.Signals(number).name if number else text or "status 1")
 
 
-if __name__ == "__main__":
-    _, name_, first_, inputs_, seed_, keep_ = sys.argv
-    _child(name_, int(first_), int(inputs_), int(seed_), Path(keep_) if keep_ else None)
+def arguments() -> list[str]:
+    """Reader, first input, number of inputs, seed, and the folder to keep faults in: what a child is told."""
+    return sys.argv[1:]
+
+
+def main() -> None:
+    """The child."""
+    name, first, inputs, seed, keep = arguments()
+    _child(name, int(first), int(inputs), int(seed), Path(keep) if keep else None)
