@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
@@ -14,14 +13,12 @@ from lotus_recon.errors import InputError
 from lotus_recon.logs import log_file
 from lotus_recon.options import nested
 from lotus_recon.runners.config import BatchConfig
-from pipelines.command_line import CommonArguments, main, on_screen, parse
+from pipelines.command_line import CONFIG_FOLDER, CommonArguments, main, on_screen, parse
 
 if TYPE_CHECKING:
     from lotus_recon.runners.batch import BatchResult
     from lotus_recon.runners.building import Defaults
     from lotus_recon.runners.jobs import SceneJob
-
-PRESETS_FOLDER = Path(__file__).resolve().parent.parent / "configs"
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def _defaults(arguments: Arguments) -> Defaults:
         leaves["runtime", "deterministic"] = True
     options = nested(leaves.items())
     said = {"kind": arguments.kind, "preset": arguments.preset, "model": arguments.model, "options": options or None}
-    return Defaults(PRESETS_FOLDER).with_final({key: value for key, value in said.items() if value is not None})
+    return Defaults(CONFIG_FOLDER).with_final({key: value for key, value in said.items() if value is not None})
 
 
 def _work(jobs: list[SceneJob], arguments: Arguments, console: Any) -> int:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,9 +31,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 log = logging.getLogger("lotus_recon.command_line")
 
+COMMAND = "lotus-recon"
 DONE, FAILED, REFUSED = 0, 1, 2
 PRESETS = ("fast", "default", "fine")
-_CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
+# In a checkout configs/ stands beside this package; an installed one has them inside, to keep the name free.
+CONFIG_FOLDER = next(
+    folder for folder in (Path(__file__).with_name("configs"), Path(__file__).parents[1] / "configs") if folder.is_dir()
+)
 _PLAIN_PROGRESS_SECONDS = 5.0
 
 Arguments = TypeVar("Arguments", bound="CommonArguments")
@@ -84,14 +89,21 @@ def parse(
     config = load_config(type(base), file and _config_file(file, recipes or pipeline), base=base)
     config, rest = take_old_options(config, argv)
     defaults = arguments(config)
-    return parse_arguments(defaults, rest, f"python -m pipelines.{pipeline}", in_yaml, type(defaults).COMMON)
+    return parse_arguments(defaults, rest, program(pipeline), in_yaml, type(defaults).COMMON)
+
+
+def program(pipeline: str) -> str:
+    """How the user started a pipeline, as its help names it: as a command of lotus-recon, or as a module."""
+    module, _, task = pipeline.partition(" ")
+    started = sys.argv[0] if sys.argv[0].startswith(f"{COMMAND} ") else f"python -m pipelines.{module}"
+    return f"{started} {task}".strip()
 
 
 def _config_file(file: Path, pipeline: str) -> Path:
     """``file``, or what a bare NAME stands for: configs/<pipeline>/NAME.yaml."""
     if len(file.parts) != 1 or file.suffix or file.exists():
         return file
-    recipes = {path.stem: path for path in (_CONFIG_FOLDER / pipeline).glob("*.yaml")}
+    recipes = {path.stem: path for path in (CONFIG_FOLDER / pipeline).glob("*.yaml")}
     if file.name not in recipes:
         raise InputError(f"--config {file}: there is no such file, and no recipe{nearest(file.name, [*recipes])}")
     return recipes[file.name]
@@ -102,7 +114,7 @@ def preset(config_type: type[Config], pipeline: str, argv: Sequence[str]) -> Con
     name = _early_option("--preset", argv, str) or "default"
     if name not in PRESETS:
         raise InputError(f"--preset {name}: allowed are {', '.join(PRESETS)}")
-    return load_config(config_type, _CONFIG_FOLDER / pipeline / f"{name}.yaml")
+    return load_config(config_type, CONFIG_FOLDER / pipeline / f"{name}.yaml")
 
 
 def _early_option(name: str, argv: Sequence[str], kind: Callable[[str], Value]) -> Value | None:
@@ -129,14 +141,14 @@ def main(run: Callable[[Sequence[str]], int]) -> None:
     except ReconError as error:
         _say_error(error)
         status = REFUSED
-    except Interrupted as error:
-        _say_error(error)
-        status = 128 + error.number
+    except KeyboardInterrupt as error:  # ours, but for one that comes before or after the block above
+        _say_error(error if isinstance(error, Interrupted) else "interrupted")
+        status = 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
     sys.exit(status)
 
 
 def _version() -> int:
-    print(f"lotus-recon {__version__}")
+    print(f"{COMMAND} {__version__}")
     return DONE
 
 

@@ -12,7 +12,7 @@ import tyro
 from lotus_recon.errors import InputError
 from lotus_recon.logs import log_file
 from lotus_recon.options import Options
-from pipelines.command_line import DONE, main, on_screen, status_of
+from pipelines.command_line import DONE, main, on_screen, program, status_of
 from pipelines.parsing import parse_arguments
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Arguments(Options):
 
 def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
-    arguments = parse_arguments(Arguments(), argv, "python -m pipelines.export")
+    arguments = parse_arguments(Arguments(), argv, program("export"))
     from lotus_recon.exporting.targets import targets_named
     from lotus_recon.recipes.finished import finished_job
     from lotus_recon.workspace import Workspace

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lotus_recon.recipes.table import multi_view_config
 from lotus_recon.renamed import RENAMED, RENAMED_VALUES
 from lotus_recon.training.config import UNetSize, VaeSize
-from pipelines import batch, evaluate, make_rooms, multi_view, prepare_data, single_view, train
-from pipelines.option_help import entries_of, markdown_tables
+from pipelines import batch, evaluate, export, make_rooms, multi_view, prepare_data, single_view, train
+from pipelines.option_help import Entry, entries_of, markdown_tables
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/options.md"
 _HEAD = """# Options
@@ -35,23 +34,24 @@ They work for one release, with a warning. So do the flags and the places in YAM
 """
 
 
-def _pipelines() -> Iterator[tuple[str, Any, tuple[type[Any], ...]]]:
-    """Name, default arguments and types that take YAML of each pipeline."""
-    yield "multi_view", multi_view.Arguments(options=multi_view_config()()), ()
-    yield "single_view", single_view.Arguments(), ()
-    yield "batch", batch.Arguments(), ()
-    yield "train", train.Arguments(), (UNetSize, VaeSize)
+def pipelines() -> Iterator[tuple[str, list[Entry]]]:
+    """Every pipeline, an evaluation with its task, and its options."""
+    yield "multi_view", entries_of(multi_view.Arguments(options=multi_view_config()()))
+    yield "single_view", entries_of(single_view.Arguments())
+    yield "batch", entries_of(batch.Arguments())
+    yield "export", entries_of(export.Arguments())
+    yield "train", entries_of(train.Arguments(), (UNetSize, VaeSize))
     for task, (arguments, _, _) in evaluate._TASKS.items():
-        yield f"evaluate {task}", arguments(), ()
-    yield "make_rooms", make_rooms.Arguments(), ()
-    yield "prepare_data", prepare_data.Arguments(workers=1), ()
+        yield f"evaluate {task}", entries_of(arguments())
+    yield "make_rooms", entries_of(make_rooms.Arguments())
+    yield "prepare_data", entries_of(prepare_data.Arguments(workers=1))
 
 
 def page() -> str:
     """The text of docs/options.md."""
     lines = [_HEAD]
-    for name, arguments, in_yaml in _pipelines():
-        lines += [f"## {name}", *markdown_tables(entries_of(arguments, in_yaml)), ""]
+    for name, entries in pipelines():
+        lines += [f"## {name}", *markdown_tables(entries), ""]
     old = [f"| `{before}` | `{now}` |" for before, now in RENAMED.items()]
     words = [f"| `{o}: {w}` | `{o}: {now}` |" for o, pairs in RENAMED_VALUES.items() for w, now in pairs.items()]
     return "\n".join(lines).rstrip() + "\n" + _OLD + "\n".join([*old, *words]) + "\n"

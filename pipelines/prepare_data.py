@@ -13,7 +13,7 @@ from annotated_types import Interval
 
 from lotus_recon.limits import Workers
 from lotus_recon.options import Options
-from pipelines.command_line import DONE, FAILED, main, on_screen, show_table, status_of
+from pipelines.command_line import DONE, FAILED, main, on_screen, program, show_table, status_of
 from pipelines.parsing import parse_arguments
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Arguments(Options):
 
 def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``: 0 all is well, 1 something is missing or broken, 2 refused."""
-    arguments = parse_arguments(Arguments(), argv, "python -m pipelines.prepare_data")
+    arguments = parse_arguments(Arguments(), argv, program("prepare_data"))
     with on_screen(arguments.quiet, arguments.verbose):
         training_set = _open(arguments)
         return status_of(lambda: _work(arguments, training_set))

@@ -31,7 +31,7 @@ class AdaptationConfig(Options):
     # on: adapt the network to the scene; off: never; auto: where that takes at most half as long
     # as all stages before it.
     adapt: Literal["auto", "on", "off"] = "auto"
-    # Steps of the optimiser at most; it stops before where points kept aside get no better. None: 8 per photo, from
-    # 160 to 320.
+    # Steps of the optimiser at most; it stops before where points kept aside get no better. None: 10 per photo, from
+    # 240 to 400.
     adapt_steps: Annotated[int | None, Interval(ge=1, le=100_000)] = None
     advanced: AdvancedAdaptation = field(default_factory=AdvancedAdaptation)

@@ -27,7 +27,7 @@ from lotus_recon.workspace import write_atomically
 
 log = logging.getLogger(__name__)
 
-STEPS_PER_PHOTO, FEWEST_STEPS, MOST_STEPS = 8, 160, 320
+STEPS_PER_PHOTO, FEWEST_STEPS, MOST_STEPS = 10, 240, 400
 _EVERY = 20  # steps from one check, and checkpoint, to the next
 _PATIENCE = 3  # checks in a row without a better one, after which it stops
 _WARM_UP = 20  # steps over which the step size grows to its full size

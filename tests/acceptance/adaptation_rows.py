@@ -42,6 +42,7 @@ class Pair:
     @classmethod
     def of(cls, name: str, photos: Path, work: Path, *options: str) -> Pair:
         """Run the pipeline without adaptation; copy its output, and continue there with it."""
+        options = (*options, "--no-texture")
         before = reconstructed(name, photos, work / "off", *options, "--adapt", "off")
         shutil.copytree(before.out, work / "on/out", copy_function=os.link)
         return cls(before, reconstructed(name, photos, work / "on", *options, "--adapt", "on"))
