@@ -100,8 +100,8 @@ def _number(content: bytes, chance: random.Random) -> bytes:
         value = chance.choice(_INTEGERS)
         packed = struct.pack("<q", max(-(2**63), min(value, 2**63 - 1)))[: 8 if wide else 4]
     else:
-        value = chance.choice(_FLOATS)
-        packed = struct.pack("<d", value) if wide else struct.pack("<f", max(-3e38, min(value, 3e38)))
+        real = chance.choice(_FLOATS)
+        packed = struct.pack("<d", real) if wide else struct.pack("<f", max(-3e38, min(real, 3e38)))
     return content[:at] + packed + content[at + len(packed) :]
 
 
