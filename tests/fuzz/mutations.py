@@ -49,7 +49,7 @@ def mutated(content: bytes, suffix: str, chance: random.Random) -> bytes:
         return _some_of(_BYTES, content, chance)
     try:
         return by_structure(content, chance)
-    except (ValueError, KeyError, IndexError, TypeError, yaml.YAMLError, zipfile.BadZipFile):
+    except (ValueError, KeyError, IndexError, TypeError, zlib.error, yaml.YAMLError, zipfile.BadZipFile):
         return _some_of(_BYTES, content, chance)
 
 

@@ -32,6 +32,7 @@ HANG_SECONDS = 20.0
 MEMORY_MB = 2000.0
 _START_SECONDS = 240.0  # libraries are loaded, on a machine that may be busy
 CHILD = "from tests.fuzz.running import main; main()"
+_READY = "ready"  # what a child says before its first input
 _FAULTS = ("traceback", "crash", "hang", "memory", "wrong")
 
 
@@ -85,7 +86,8 @@ def _one_child(tally: Tally, first: int, inputs: int, seed: int, keep: Path | No
             *lines, buffer = (buffer + chunk).split(b"\n")
             for line in lines:
                 at, verdict, detail = json.loads(line)
-                tally.add(verdict, f"input {at}: {detail}")
+                if verdict != _READY:
+                    tally.add(verdict, f"input {at}: {detail}")
         child.wait()
         if at + 1 < inputs:
             errors.seek(0)
@@ -111,6 +113,7 @@ def _child(name: str, first: int, inputs: int, seed: int, keep: Path | None) -> 
             importlib.import_module(reader.library)
         check_sane(reader.read(valid))  # loads the libraries, too
         limit_memory()
+        print(json.dumps([first - 1, _READY, ""]), file=out, flush=True)
         for i in range(first, inputs):
             verdict = _verdict(reader.read, valid, Path(folder) / "broken", random.Random(f"{seed} {name} {i}"))
             if keep is not None and verdict[0] in _FAULTS:
