@@ -32,3 +32,10 @@ def report(what: str, done: int, total: int) -> None:
     """Tell the reporter that ``done`` of ``total`` steps of ``what`` are done."""
     if _reporter is not None:
         _reporter(what, done, total)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 8.2 s, 3 min, 2.5 h."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -56,6 +56,32 @@ class Needs:
     gpus: float = 0.0
 
 
+@dataclass(frozen=True)
+class Work:
+    """How much a job has to do: its photos, and the megapixels of all depth maps together."""
+
+    photos: int
+    megapixels: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage takes on two cores of a common processor, as measured; disk counts what it leaves behind."""
+
+    seconds: float = 0.2
+    seconds_per_photo: float = 0.0
+    seconds_per_megapixel: float = 0.0
+    disk_mb_per_megapixel: float = 0.0
+
+    def seconds_of(self, work: Work) -> float:
+        """Seconds for so much work."""
+        return self.seconds + self.seconds_per_photo * work.photos + self.seconds_per_megapixel * work.megapixels
+
+
+def _free(job: Any) -> Cost:
+    return Cost()
+
+
 def _nothing(job: Any) -> dict[str, str]:
     return {}
 
@@ -98,6 +124,7 @@ class StageSpec(Generic[J, Result]):
     # The stage whose files it completes in no time: ``--only`` of that one runs both.
     completes: StageSpec[J, Any] | None = None
     needs: Needs = Needs()
+    cost: Callable[[J], Cost] = _free
     libraries: tuple[str, ...] = ()  # native libraries that are tried before any long work
     resumable: bool = False  # continues with the files that a killed run left
     writes_depth: bool = False  # <view>.npz with depth in units of the scene

@@ -39,7 +39,7 @@ def watching(console: Any, quiet: bool) -> Iterator[Callable[[Status], object] |
 
 def note_of(status: Status) -> str:
     """Throughput, time left and failures so far."""
-    from lotus_recon.runners.batch import duration
+    from lotus_recon.progress import duration
 
     parts = [f"{status.per_hour:.0f}/h"] if status.done and not status.checking else []
     if status.seconds_left and not status.checking:

@@ -37,7 +37,7 @@ class Arguments(PhotoArguments):
     COMMON: ClassVar = (
         "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "masks", "poses",
         "scale-from", "mvs", "adapt", "fusion", "max-triangles", "texture", "export", "only", "from", "force",
-        "seed", "config", "quiet", "verbose",
+        "dry-run", "seed", "config", "quiet", "verbose",
     )  # fmt: skip
 
     WORDS: ClassVar = {"fusion.fusion": tuple(backend.name for backend in BACKENDS)}
@@ -47,6 +47,8 @@ class Arguments(PhotoArguments):
     only: Annotated[str | None, tyro.conf.arg(metavar="STAGE", help=f"Run this stage alone: {_STAGES}.")] = None
     from_stage: Annotated[str | None, tyro.conf.arg(name="from", metavar="STAGE")] = None
     """Run this stage and those after it again, even if nothing changed."""
+    dry_run: bool = False
+    """Print the stages that would run and what they take here; do nothing."""
     options: MultiViewConfig = field(default_factory=MultiViewConfig)
 
 
@@ -67,6 +69,12 @@ def run(argv: Sequence[str]) -> int:
         owners = owners_of(job)
         check_owners(workspace, owners, arguments.force)
         check_only(workspace, MULTI_VIEW, job, arguments.only)
+        if arguments.dry_run:
+            from lotus_recon.recipes.estimates import lines_of_estimates
+            from lotus_recon.recipes.multi_view import estimates_of
+
+            print("\n".join(lines_of_estimates(estimates_of(job, workspace, arguments.only), arguments.out)))
+            return DONE
         with workspace.locked(), log_file(arguments.out):
             claim(workspace, arguments.options, owners, arguments.force)
             return status_of(lambda: _work(job, workspace, arguments))

@@ -13,7 +13,7 @@ from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.spec import PREDICTION
 from lotus_recon.mvs.spec import MVS
 from lotus_recon.sfm.spec import FRAME, IMAGES
-from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.adaptation.results import AdaptationResult
@@ -60,6 +60,13 @@ def _check(job: SceneJob) -> None:
         raise InputError(f"--adapt on: --model {prediction.model} cannot learn: {reason}; allowed: --adapt auto, off")
 
 
+def _cost(job: SceneJob) -> Cost:
+    """Of nano; --adapt auto gives up after two steps where they show that all would take too long."""
+    if options_of(job.config, AdaptationConfig).adapt == "auto":
+        return Cost(5.0, seconds_per_megapixel=0.5)
+    return Cost(120.0, 2.0, 2.0, disk_mb_per_megapixel=12)
+
+
 ADAPTATION: StageSpec[SceneJob, AdaptationResult] = StageSpec(
     name="adaptation",
     summary="the network learns the scene from what its photos agree on, and all depth is made anew with it",
@@ -80,6 +87,7 @@ ADAPTATION: StageSpec[SceneJob, AdaptationResult] = StageSpec(
     check=_check,
     runtime=lambda job: ("seed", "dtype"),
     needs=Needs(memory_mb=2500),
+    cost=_cost,
     libraries=("pyamg",),
     resumable=True,
     writes_depth=True,

@@ -10,7 +10,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.models.spec import PREDICTION
 from lotus_recon.sfm.config import FrameConfig, SfmConfig
 from lotus_recon.sfm.spec import FRAME
-from lotus_recon.stages import Context, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.alignment.results import AlignmentResult
@@ -62,4 +62,5 @@ ALIGNMENT: StageSpec[SceneJob, AlignmentResult] = StageSpec(
     resumable=True,
     writes_depth=True,
     libraries=("numba",),
+    cost=lambda job: Cost(1.0, seconds_per_megapixel=1.6, disk_mb_per_megapixel=3),
 )

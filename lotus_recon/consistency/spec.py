@@ -11,7 +11,7 @@ from lotus_recon.consistency.config import ConsistencyConfig
 from lotus_recon.mvs.spec import MVS
 from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.sfm.spec import FRAME
-from lotus_recon.stages import Context, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.consistency.stage import ConsistencyResult
@@ -44,4 +44,5 @@ CONSISTENCY: StageSpec[SceneJob, ConsistencyResult] = StageSpec(
     options=lambda job: options_of(job.config, ConsistencyConfig),
     reads=(FRAME, *reversed(DEPTH)),
     writes_depth=True,
+    cost=lambda job: Cost(0.5, seconds_per_megapixel=0.8, disk_mb_per_megapixel=4),
 )

@@ -11,7 +11,7 @@ from lotus_recon.exporting.maps_config import MapFilesConfig
 from lotus_recon.exporting.spec import EXPORTED, export_folders
 from lotus_recon.models.photo_spec import PHOTO_PREDICTION
 from lotus_recon.sfm.spec import FRAME
-from lotus_recon.stages import Context, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.photo_job import PhotoJob
@@ -71,6 +71,7 @@ MAPS: StageSpec[SceneJob, Path] = StageSpec(
     wanted=_is_wanted,
     wanted_with="--maps",
     check=_check,
+    cost=lambda job: Cost(0.5, seconds_per_megapixel=0.5, disk_mb_per_megapixel=8),
 )
 PHOTO_MAPS: StageSpec[PhotoJob, Path] = StageSpec(
     name=FOLDER,

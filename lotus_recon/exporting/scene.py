@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from lotus_recon.exporting.names import flat_names
 from lotus_recon.geometry.consistency import SampledDepth, coarse_samples, overlap_shares
 from lotus_recon.geometry.plane_normals import plane_normals
-from lotus_recon.io.images import read_rgb, write_jpeg, write_png
+from lotus_recon.io.images import read_mask, read_rgb, write_jpeg, write_png
 from lotus_recon.io.meshes import PointCloud, read_points
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, read_ahead
+from lotus_recon.sfm.images_stage import mask_path
+from lotus_recon.threads import Result, in_threads, thread_count
 from lotus_recon.types import BoolArray, NormalMap, Scene, View
 from lotus_recon.workspace import write_atomically
 
 _JPEG_QUALITY = 98
 _STRAY = 0.001  # share of the pixels of a view that may be nearer than all else
 _MIN_PARALLAX_DEG = 5.0  # a neighbour at a smaller angle is less worth to stereo
+_MOST_THREADS = 4  # each holds the maps of a view
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,7 @@ class ExportView:
     confidence: NDArray[np.float32]  # (H, W) 0 to 1
     normals: NormalMap  # of the depth, and as predicted where there is none
     unchecked_depth: NDArray[np.float32]  # (H, W) with what other views contradict, for readers that take no gaps
+    used: BoolArray | None = None  # (H, W) the pixels of the photo that its mask leaves; None: it has no mask
 
     @cached_property
     def normals_of_depth(self) -> NDArray[np.float32]:
@@ -100,11 +104,16 @@ class ExportViews:
     def _survey(self) -> tuple[list[SampledDepth], float]:
         """Samples of every map, and the nearest depth: what targets must know before they write a view."""
         samples, nearest = [], np.inf
-        for depth in read_ahead(self._unchecked_depth_of, self._original.views):
+        for depth in in_threads(self._unchecked_depth_of, self._original.views, _threads()):
             samples.append(coarse_samples(depth, depth > 0))
             if depth.any():
                 nearest = min(nearest, float(np.quantile(depth[depth > 0][::7], _STRAY)))
         return samples, nearest
+
+    @cached_property
+    def has_masks(self) -> bool:
+        """Whether any photo has a mask."""
+        return any(mask_path(self._folders.images, view).is_file() for view in self._original.views)
 
     @cached_property
     def without_depth(self) -> tuple[str, ...]:
@@ -114,6 +123,10 @@ class ExportViews:
     def views(self) -> Iterator[ExportView]:
         """Every view in the order of the scene; one is read ahead."""
         return read_ahead(self._view, range(len(self.scene.views)))
+
+    def each_view(self, write: Callable[[ExportView], Result]) -> Iterator[Result]:
+        """``write(view)`` of every view in the order of the scene; a few are read and written at once."""
+        return in_threads(lambda index: write(self._view(index)), range(len(self.scene.views)), _threads())
 
     def _unchecked_depth_of(self, view: View) -> NDArray[np.float32]:
         """(H, W) of a view under its original name; 0 where it is unknown, and of a view that was left out."""
@@ -131,7 +144,11 @@ class ExportViews:
         whole = self._unchecked_depth_of(view)
         normals = self._normals(view, whole)
         photo = self._folders.images / view.name
-        return ExportView(self.scene.views[index], photo, depth, confidence, normals, whole)
+        return ExportView(self.scene.views[index], photo, depth, confidence, normals, whole, self._mask(view))
+
+    def _mask(self, view: View) -> BoolArray | None:
+        path = mask_path(self._folders.images, view)
+        return read_mask(path, *view.camera.size) if path.is_file() else None
 
     def _normals(self, view: View, depth: NDArray[np.float32]) -> NormalMap:
         """Those of the depth (H, W), where it has any; elsewhere as predicted."""
@@ -153,6 +170,10 @@ class ExportScene(ExportViews):
     def cloud(self) -> PointCloud:
         """The dense cloud, in the frame of the poses."""
         return read_points(self._cloud_file)
+
+
+def _threads() -> int:
+    return min(thread_count(), _MOST_THREADS)
 
 
 def _merged(

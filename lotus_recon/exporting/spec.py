@@ -12,7 +12,7 @@ from lotus_recon.fusion.cloud_spec import CLOUD
 from lotus_recon.meshing.spec import MESH
 from lotus_recon.models.spec import PREDICTION
 from lotus_recon.sfm.spec import FRAME, IMAGES
-from lotus_recon.stages import Context, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.exporting.scene import Folders
@@ -65,4 +65,5 @@ EXPORT: StageSpec[SceneJob, ExportResult] = StageSpec(
     wanted_with="--export",
     check=_targets,
     libraries=("pycolmap", "open3d"),
+    cost=lambda job: Cost(1.0, seconds_per_megapixel=1.0, disk_mb_per_megapixel=15),
 )

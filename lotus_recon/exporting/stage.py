@@ -48,9 +48,10 @@ def run(scene: ExportScene, names: Sequence[str], out_dir: Path) -> ExportResult
         (out_dir / name).mkdir()
     writers = {name: target.begin(scene, out_dir / name) for name, target in targets.items()}
     photos: dict[str, dict[str, str]] = {name: {} for name in names}  # of each target, original name -> path
-    for original, view in zip(scene.names, track(scene.views(), "export views", len(scene.names)), strict=True):
-        for name, writer in writers.items():
-            photos[name][original] = writer.add(view)
+    written = scene.each_view(lambda view: {name: writer.add(view) for name, writer in writers.items()})
+    for original, paths in zip(scene.names, track(written, "export views", len(scene.names)), strict=True):
+        for name, path in paths.items():
+            photos[name][original] = path
     for name, target in targets.items():
         writers[name].finish()
         write_json(out_dir / name / "README.json", _sidecar(target, scene, photos[name]))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lotus_recon.frames.config import FRAMES_FOLDER, FramesConfig
-from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 from lotus_recon.workspace import file_fingerprint
 
 if TYPE_CHECKING:
@@ -39,5 +39,6 @@ FRAMES: StageSpec[SceneJob, Path] = StageSpec(
     check=_check,
     folder=lambda job: FRAMES_FOLDER,
     needs=Needs(memory_mb=500),
+    cost=lambda job: Cost(5.0),
     libraries=("av",),
 )

@@ -9,7 +9,7 @@ from lotus_recon.consistency.spec import CONSISTENCY
 from lotus_recon.fusion.cloud_config import CloudConfig
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
-from lotus_recon.stages import Context, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.fusion.cloud import CloudResult
@@ -45,4 +45,5 @@ CLOUD: StageSpec[SceneJob, CloudResult] = StageSpec(
     reads=(FRAME, IMAGES, CONSISTENCY),
     folder=lambda job: ".",
     adds_to_folder=True,
+    cost=lambda job: Cost(1.0, seconds_per_megapixel=0.6, disk_mb_per_megapixel=1),
 )

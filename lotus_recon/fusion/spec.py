@@ -10,7 +10,7 @@ from lotus_recon.fusion.backends import get_backend
 from lotus_recon.fusion.backends.base import Backend
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
-from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.fusion.stage import FusionResult
@@ -56,5 +56,6 @@ FUSION: StageSpec[SceneJob, FusionResult] = StageSpec(
     check=_backend,
     folder=lambda job: f"fusion/{_backend(job).name}",
     needs=Needs(memory_mb=2000),
+    cost=lambda job: Cost(1.0, seconds_per_megapixel=1.0, disk_mb_per_megapixel=4),
     libraries=("open3d",),
 )

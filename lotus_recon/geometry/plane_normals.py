@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.geometry.normals import normalized
+from lotus_recon.compiled import inner, kernel
 from lotus_recon.types import BoolArray, FloatArray
 
 MIN_NEIGHBOURS = 4
@@ -26,60 +26,71 @@ def plane_normals(
     depth differs by more than ``max_step`` of it lie on another surface and are left out.
     """
     inverse = np.where(valid, 1 / np.where(valid, depth, 1), 0).astype(np.float32)
-    offset, slope_x, slope_y, known = _fit(inverse, radius, max_step)
+    normals = np.zeros((*inverse.shape, 3), np.float32)
+    known = np.zeros(inverse.shape, np.bool_)
     # n . point = 1 with point = depth * R @ pixel gives 1 / depth = (R^T n) . pixel, and n looks away from the camera.
-    y, x = np.mgrid[: depth.shape[0], : depth.shape[1]] + 0.5
-    plane = np.stack([slope_x, slope_y, offset - slope_x * x - slope_y * y], axis=-1)
-    normals = normalized(-plane @ np.linalg.inv(ray_from_pixel))
-    return normals.astype(np.float32), known & valid
+    normal_of_plane = -np.linalg.inv(np.asarray(ray_from_pixel, np.float64))
+    _fit(inverse, radius, max_step, normal_of_plane, normals, known)
+    return normals, known
 
 
+@kernel
 def _fit(
-    inverse: NDArray[np.float32], radius: int, max_step: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], BoolArray]:
-    """Offset and slopes of the planes, and where enough neighbours determine them; invalid pixels are zero."""
+    inverse: NDArray[np.float32],
+    radius: int,
+    max_step: float,
+    normal_of_plane: NDArray[np.float64],
+    normals: NDArray[np.float32],
+    known: BoolArray,
+) -> None:
+    """Fill ``normals`` (H, W, 3) and ``known`` (H, W); invalid pixels are zero in ``inverse``."""
     height, width = inverse.shape
-    padded = np.pad(inverse, radius)  # zero is farther from any inverse depth than max_step allows
-    limit = max_step * inverse
-    n, sx, sy, sxx, sxy, syy, sd, sxd, syd = np.zeros((9, height, width), np.float32)
-    steps = range(-radius, radius + 1)
-    for dy, dx in ((dy, dx) for dy in steps for dx in steps if (dx, dy) != (0, 0)):
-        top, left = radius + dy, radius + dx
-        difference = padded[top : top + height, left : left + width] - inverse
-        near = (np.abs(difference) < limit).astype(np.float32)
-        difference *= near
-        n += near
-        sd += difference
-        if dx:
-            sx += dx * near
-            sxx += dx * dx * near
-            sxd += dx * difference
-        if dy:
-            sy += dy * near
-            syy += dy * dy * near
-            syd += dy * difference
-        if dx and dy:
-            sxy += dx * dy * near
-    return _solve(inverse, n, (sx, sy, sd), (sxx, sxy, syy), (sxd, syd))
+    for row in range(height):
+        for col in range(width):
+            if inverse[row, col] == 0:
+                continue
+            neighbours, offset, slope_x, slope_y = _plane(inverse, row, col, radius, max_step)
+            if neighbours < MIN_NEIGHBOURS:
+                continue
+            constant = offset - slope_x * (col + 0.5) - slope_y * (row + 0.5)
+            square = 0.0
+            for i in range(3):
+                along = slope_x * normal_of_plane[0, i] + slope_y * normal_of_plane[1, i]
+                along += constant * normal_of_plane[2, i]
+                square += along * along
+                normals[row, col, i] = along
+            for i in range(3):
+                normals[row, col, i] /= np.sqrt(square)
+            known[row, col] = True
 
 
-def _solve(
-    inverse: FloatArray,
-    neighbours: FloatArray,
-    sums: tuple[FloatArray, ...],
-    squares: tuple[FloatArray, ...],
-    products: tuple[FloatArray, ...],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], BoolArray]:
-    """The normal equations in closed form. The pixel itself counts too; differences are taken from it."""
-    n = (neighbours + 1).astype(np.float64)
-    sx, sy, sd = sums
-    (sxx, sxy, syy), (sxd, syd) = squares, products
-    vxx, vxy, vyy = n * sxx - sx * sx, n * sxy - sx * sy, n * syy - sy * sy  # whole numbers: zero is exact
-    vxd, vyd = n * sxd - sx * sd, n * syd - sy * sd
+@inner
+def _plane(
+    inverse: NDArray[np.float32], row: int, col: int, radius: int, max_step: float
+) -> tuple[int, float, float, float]:
+    """Neighbours on the same surface, and the plane through them: inverse depth at the pixel, slopes along x and y.
+
+    No neighbours where those that there are do not determine a plane. The pixel itself counts in the fit; differences
+    are taken from it.
+    """
+    middle = inverse[row, col]
+    limit = max_step * middle
+    n, sx, sy, sxx, sxy, syy = 0, 0, 0, 0, 0, 0
+    sd, sxd, syd = 0.0, 0.0, 0.0
+    for y in range(max(row - radius, 0), min(row + radius + 1, inverse.shape[0])):
+        for x in range(max(col - radius, 0), min(col + radius + 1, inverse.shape[1])):
+            difference = inverse[y, x] - middle  # of an invalid pixel: all of it, which is beyond the limit
+            if abs(difference) < limit:
+                dx, dy = x - col, y - row
+                n, sx, sy = n + 1, sx + dx, sy + dy
+                sxx, sxy, syy = sxx + dx * dx, sxy + dx * dy, syy + dy * dy
+                sd, sxd, syd = sd + difference, sxd + dx * difference, syd + dy * difference
+    # The normal equations in closed form; of whole numbers, so zero is exact.
+    vxx, vxy, vyy = n * sxx - sx * sx, n * sxy - sx * sy, n * syy - sy * sy
     determinant = vxx * vyy - vxy * vxy
-    known = (neighbours >= MIN_NEIGHBOURS) & (determinant > 0.5)
-    safe = np.where(known, determinant, 1)
-    slope_x = np.where(known, (vyy * vxd - vxy * vyd) / safe, 0)
-    slope_y = np.where(known, (vxx * vyd - vxy * vxd) / safe, 0)
-    offset = inverse + (sd - slope_x * sx - slope_y * sy) / n
-    return offset, slope_x, slope_y, known
+    if determinant == 0:
+        return 0, 0.0, 0.0, 0.0
+    vxd, vyd = n * sxd - sx * sd, n * syd - sy * sd
+    slope_x = (vyy * vxd - vxy * vyd) / determinant
+    slope_y = (vxx * vyd - vxy * vxd) / determinant
+    return n - 1, middle + (sd - slope_x * sx - slope_y * sy) / n, slope_x, slope_y

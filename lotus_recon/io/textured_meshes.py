@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import struct
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -72,6 +74,39 @@ def write_textured_glb(path: Path, mesh: TexturedMesh, form: Format, unlit: bool
     images = [encoded(page, form) for page in mesh.pages]
     tree, buffer = _gltf(mesh, images, f"image/{form}", unlit)
     write_atomically(path, lambda part: part.write_bytes(glb_file(tree, buffer)))
+
+
+def read_textured_glb(path: Path) -> TexturedMesh:
+    """A file of ``write_textured_glb``. Raises InputError for what is none, or is damaged."""
+    try:
+        data = path.read_bytes()
+        (length,) = struct.unpack_from("<I", data, 12)
+        tree, buffer = json.loads(data[20 : 20 + length]), data[28 + length :]
+        primitives = tree["meshes"][0]["primitives"]
+        vertices, normals, uv = (
+            _stored(tree, buffer, primitives[0]["attributes"][name], np.float32, width)
+            for name, width in (("POSITION", 3), ("NORMAL", 3), ("TEXCOORD_0", 2))
+        )
+        triangles = [_stored(tree, buffer, part["indices"], np.uint32, 3).astype(np.int32) for part in primitives]
+        pages = [_bytes_of(tree, buffer, image["bufferView"]) for image in tree["images"]]
+        pictures = tuple(np.asarray(Image.open(io.BytesIO(page)).convert("RGB")) for page in pages)
+    except (OSError, struct.error, ValueError, KeyError, IndexError, TypeError) as error:
+        raise InputError(f"{path} is not a textured mesh of this program: {error}") from None
+    page_of = np.repeat(np.arange(len(triangles), dtype=np.int32), [len(part) for part in triangles])
+    return TexturedMesh(vertices, normals, uv, np.concatenate(triangles), page_of, pictures)
+
+
+def _stored(tree: dict[str, Any], buffer: bytes, number: int, kind: type, width: int) -> NDArray[Any]:
+    """(N, width) the values of an accessor."""
+    return np.frombuffer(_bytes_of(tree, buffer, tree["accessors"][number]["bufferView"]), kind).reshape(-1, width)
+
+
+def _bytes_of(tree: dict[str, Any], buffer: bytes, number: int) -> bytes:
+    view = tree["bufferViews"][number]
+    part = buffer[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
+    if len(part) != view["byteLength"]:
+        raise ValueError("the file ends early")
+    return part
 
 
 def _gltf(mesh: TexturedMesh, images: list[bytes], mime: str, unlit: bool) -> tuple[dict[str, Any], bytes]:

@@ -11,7 +11,7 @@ from lotus_recon.meshing.config import MeshConfig
 from lotus_recon.models.spec import PREDICTION
 from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.sfm.spec import FRAME
-from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.meshing.stage import MeshResult, NormalGuide
@@ -51,5 +51,6 @@ MESH: StageSpec[SceneJob, MeshResult] = StageSpec(
     options=lambda job: options_of(job.config, MeshConfig),
     reads=(FRAME, PREDICTION, INTEGRATION, CONSISTENCY, FUSION),
     needs=Needs(memory_mb=2000),
+    cost=lambda job: Cost(1.0, seconds_per_megapixel=1.0, disk_mb_per_megapixel=5),
     libraries=("open3d",),
 )

@@ -10,7 +10,7 @@ from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.sfm.spec import IMAGES, SFM
-from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.models.base import ModelInfo
@@ -64,6 +64,12 @@ def _check(job: SceneJob) -> None:
     fetch_model(config.model, model_options(config))
 
 
+def _cost(job: SceneJob) -> Cost:
+    """nano's, or reading stored maps; full-size networks take minutes a photo without a GPU."""
+    is_small = options_of(job.config, PredictionConfig).predictions is not None or "nano" in model_info(job).name
+    return Cost(2.0, 0.0 if is_small else 150.0, 0.8, disk_mb_per_megapixel=12)
+
+
 PREDICTION: StageSpec[SceneJob, PredictionResult] = StageSpec(
     name="prediction",
     summary="depth and normals of every photo",
@@ -76,5 +82,6 @@ PREDICTION: StageSpec[SceneJob, PredictionResult] = StageSpec(
     folder=lambda job: f"prediction/{model_info(job).name}",
     runtime=lambda job: ("seed", "dtype"),
     needs=Needs(cpus=0.25, memory_mb=500),  # on Ray it waits for the actors that hold the network
+    cost=_cost,
     resumable=True,
 )

@@ -10,7 +10,7 @@ from lotus_recon.alignment.spec import ALIGNMENT, passes_metric_depth, scored_po
 from lotus_recon.models.spec import PREDICTION
 from lotus_recon.mvs.config import MvsConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
-from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.mvs.results import MvsResult
@@ -57,6 +57,7 @@ MVS: StageSpec[SceneJob, MvsResult] = StageSpec(
     wanted_with="--mvs, and no --align none",
     runtime=lambda job: ("seed",),
     needs=Needs(memory_mb=1500),
+    cost=lambda job: Cost(2.0, seconds_per_megapixel=14, disk_mb_per_megapixel=12),
     libraries=("numba", "pyamg"),
     resumable=True,
     writes_depth=True,

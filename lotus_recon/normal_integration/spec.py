@@ -14,7 +14,7 @@ from lotus_recon.models.spec import PREDICTION, model_info
 from lotus_recon.mvs.spec import MVS
 from lotus_recon.normal_integration.config import NormalIntegrationConfig
 from lotus_recon.sfm.spec import FRAME
-from lotus_recon.stages import Context, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.normal_integration.stage import IntegratedViews
@@ -67,4 +67,5 @@ INTEGRATION: StageSpec[SceneJob, IntegratedViews] = StageSpec(
     libraries=("pyamg",),
     resumable=True,
     writes_depth=True,
+    cost=lambda job: Cost(1.0, seconds_per_megapixel=5.0, disk_mb_per_megapixel=5),
 )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from lotus_recon import native
 from lotus_recon.config import Runtime, did_you_mean, load_config
 from lotus_recon.errors import InputError
+from lotus_recon.models.base import resolve_device
 from lotus_recon.options import leaf_options, text_of
-from lotus_recon.stages import Context, J, StageSpec, options_of, reads_of, refuse_unwanted, selected, stages_of
+from lotus_recon.recipes.estimates import Schedule
+from lotus_recon.stages import Context, J, StageSpec, Work, options_of, reads_of, refuse_unwanted, selected, stages_of
 from lotus_recon.workspace import Hashes, Workspace, to_plain
 
 Table = Sequence[StageSpec[J, Any]]
@@ -27,12 +30,14 @@ def run_stages(
     from_stage: str | None = None,
     begin: Callable[[str], object] | None = None,
     recheck: bool = False,
+    work: Work | None = None,
 ) -> Context[J]:
     """Run the stages of ``table`` that the job has, in order; their results. ``begin`` is told each name before it.
 
     ``only`` runs that stage alone, on what earlier runs left of the stages before it; ``from_stage`` recomputes that
     stage and those after it, even if they are up to date. ``recheck`` checks every stage again just before it runs, for
-    a job whose photos an earlier stage makes. Raises InputError for an unknown name.
+    a job whose photos an earlier stage makes. With how much ``work`` there is, the log tells the time that is left.
+    Raises InputError for an unknown name.
     """
     stages = stages_of(table, job)
     check_stage_names(table, only, from_stage)
@@ -40,22 +45,34 @@ def run_stages(
     context = Context(workspace, job, stages)
     names = [stage.name for stage in stages]
     again = set(names[names.index(from_stage) :]) if from_stage else set()
-    for stage in selected(stages, only):
+    chosen = selected(stages, only)
+    schedule = None if work is None else _schedule(workspace, table, job, chosen, again, work)
+    for stage in chosen:
         if begin is not None:
             begin(stage.name)
         if recheck:
             stage.check(job)
         if stage.name in again:
             workspace.invalidate(stage.place(job))
-        _run(stage, context)
+        started = time.monotonic()
+        _run(stage, context, stage.name if schedule is None else f"{stage.name} ({schedule.place_of(stage.name)})")
+        if schedule is not None:
+            schedule.done(stage.name, time.monotonic() - started)
     return context
 
 
-def _run(stage: StageSpec[J, Any], context: Context[J]) -> None:
+def _schedule(
+    workspace: Workspace, table: Table[J], job: J, chosen: Table[J], again: Collection[str], work: Work
+) -> Schedule:
+    due = {*missing_stages(workspace, table, job), *again}
+    return Schedule(chosen, due, job, work, resolve_device(options_of(job.config, Runtime).device).type)
+
+
+def _run(stage: StageSpec[J, Any], context: Context[J], label: str) -> None:
     limited = context.read_by(stage)
     job = context.job
     context.workspace.run_stage(
-        f"{job.label}: {stage.name}" if job.label else stage.name,
+        f"{job.label}: {label}" if job.label else label,
         stage.place(job),
         run=lambda folder: stage.run(limited, folder),
         wanted=hashes(stage, context),

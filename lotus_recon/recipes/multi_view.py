@@ -11,6 +11,7 @@ from typing import Any
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
+from lotus_recon.io.images import read_info
 from lotus_recon.io.photo_checks import refuse_broken
 from lotus_recon.models.base import resolve_device
 from lotus_recon.models.config import PredictionConfig
@@ -19,11 +20,12 @@ from lotus_recon.mvs.spec import MVS
 from lotus_recon.recipes.base import Begin, Done, Plan, Selection, Source, StageRun, Step, run_id
 from lotus_recon.recipes.config import MultiViewConfig, SceneConfig
 from lotus_recon.recipes.engine import check_only, check_stages, missing_stages, run_stages
+from lotus_recon.recipes.estimates import Estimate, Pace, estimates
 from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, check_owners, claim
 from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
 from lotus_recon.scene_job import SceneJob, is_video
 from lotus_recon.sfm.config import SfmConfig
-from lotus_recon.stages import Context, options_of, selected, stages_of
+from lotus_recon.stages import Context, Work, options_of, selected, stages_of
 from lotus_recon.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -69,7 +71,30 @@ def run_job(
     begin: Callable[[str], object] | None = None,
 ) -> Context[SceneJob]:
     """Run the stages of a job that was checked; the frames of a video are checked once they are there."""
-    return run_stages(workspace, MULTI_VIEW, job, only, from_stage, begin, recheck=job.is_video)
+    return run_stages(workspace, MULTI_VIEW, job, only, from_stage, begin, job.is_video, work_of(job))
+
+
+def work_of(job: SceneJob) -> Work | None:
+    """How much there is to do; None while the photos are still in a video."""
+    if not job.has_photos:
+        return None
+    longest, pixels = options_of(job.config, SfmConfig).max_size, 0.0
+    for photo in job.photos:
+        info = read_info(photo.path)
+        reduced = min(1.0, longest / max(info.width, info.height)) if longest else 1.0
+        pixels += info.width * info.height * reduced**2
+    return Work(len(job.photos), pixels / 1e6)
+
+
+def estimates_of(job: SceneJob, workspace: Workspace, only: str | None = None) -> list[Estimate]:
+    """What the stages of a job that are due will take. Raises InputError while the photos are still in a video."""
+    work = work_of(job)
+    if work is None:
+        raise InputError(f"{job.source} is a video: what its photos will take is known once they are extracted")
+    stages = selected(stages_of(MULTI_VIEW, job), only)
+    missing = missing_stages(workspace, MULTI_VIEW, job)
+    device = resolve_device(options_of(job.config, Runtime).device).type
+    return estimates([stage for stage in stages if stage.name in missing], job, work, device, Pace.load())
 
 
 def _paths(source: Path, config: MultiViewConfig) -> dict[str, Path | None]:

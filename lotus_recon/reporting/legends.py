@@ -8,7 +8,12 @@ NORMALS = "red: x to the right, green: y up, blue: z to the camera; each from -1
 CONFIDENCE = "dark violet 0, green 0.5, yellow 1"
 PHOTO_AGREEMENT = f"confidence of the stereo depth: {CONFIDENCE}; photos decide where it is 0.5 or more"
 # Of the renders of a mesh.
-SHADINGS = {"color": "vertex colours", "shaded": "grey, lit from the camera", "normals": f"normals: {NORMALS}"}
+SHADINGS = {
+    "texture": "the textured mesh",
+    "color": "vertex colours",
+    "shaded": "grey, lit from the camera",
+    "normals": f"normals: {NORMALS}",
+}
 
 _UNITS = {
     DepthKind.METRIC: "metres",

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from lotus_recon.progress import duration
 from lotus_recon.reporting.legends import SHADINGS
 
 _LONG_TABLE = 12  # rows; longer tables are folded
@@ -46,7 +47,7 @@ def html_of(report: Mapping[str, Any]) -> str:
     photos, total = report["photos"], report["total"]
     tiles = {
         "photos registered": f"{len(photos['registered'])} / {photos['given']}",
-        "time before this report": _duration(total["seconds"]),
+        "time before this report": duration(total["seconds"]),
         "peak memory": f"{total['peak_memory_mb']:,.0f} MB",
         "warning" if len(report["warnings"]) == 1 else "warnings": len(report["warnings"]),
     }
@@ -63,10 +64,6 @@ def _render_rows(renders: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, s
 def _images(view: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Label, file and legend of each image of a view."""
     return [(label, file, view["legends"][label]) for label, file in view["images"].items()]
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
 def _is_nested(value: Any) -> bool:

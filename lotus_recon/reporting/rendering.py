@@ -15,9 +15,11 @@ from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.geometry.pose import invert_rigid, transform
 from lotus_recon.io.images import resize_rgb
+from lotus_recon.io.textured_meshes import TexturedMesh
+from lotus_recon.texturing.rendering import sampled
 from lotus_recon.types import Camera, FloatArray, Mesh, Scene, View
 
-Shading = Literal["color", "normals", "shaded"]
+Shading = Literal["color", "normals", "shaded", "texture"]
 
 _SUPERSAMPLING = 2
 _MAX_LAYERS = 4  # back faces that a ray may pass before it gives up
@@ -48,8 +50,12 @@ class _Hits:
 class MeshRenderer:
     """Renders one mesh from many places. Surfaces seen from behind are left out, so that one looks into rooms."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh | TexturedMesh) -> None:
         import open3d as o3d
+
+        self._texture = mesh if isinstance(mesh, TexturedMesh) else None
+        if isinstance(mesh, TexturedMesh):
+            mesh = Mesh(mesh.vertices, mesh.triangles, normals=mesh.normals)
 
         if len(mesh.triangles) == 0:
             raise InputError("the mesh has no triangles: there is nothing to render")
@@ -69,7 +75,7 @@ class MeshRenderer:
     ) -> dict[Shading, NDArray[np.uint8]]:
         """Pictures (H, W, 3) on white, one per shading. Raises InputError for a shading that the mesh does not allow.
 
-        "color": vertex colours as they are; "normals": as in colorize_normals; "shaded": grey, lit from the camera.
+        "color", "texture": as they are; "normals": as in colorize_normals; "shaded": grey, lit from the camera.
         """
         fine = camera.resized(camera.width * _SUPERSAMPLING, camera.height * _SUPERSAMPLING)
         pose = np.asarray(cam_from_world, np.float64)
@@ -118,6 +124,8 @@ class MeshRenderer:
             if self._mesh.colors is None:
                 raise InputError("the mesh has no vertex colours; allowed shading: normals, shaded")
             return self._interpolated(self._mesh.colors, hits)
+        if shading == "texture":
+            return self._textured(hits)
         normals = self._face_normals[hits.triangle]
         if self._mesh.normals is not None:
             normals = normalized(self._interpolated(self._mesh.normals, hits))
@@ -129,7 +137,19 @@ class MeshRenderer:
             # A touch of light from above left keeps surfaces that face the camera from looking flat.
             side = np.clip(in_cam @ normalized(np.array([-0.5, -0.7, -0.4])), 0, 1)[:, None]
             return (40 + 120 * facing + 80 * side) * np.array([0.97, 0.98, 1.0])
-        raise InputError(f"shading is {shading!r}; allowed: color, normals, shaded")
+        raise InputError(f"shading is {shading!r}; allowed: color, normals, shaded, texture")
+
+    def _textured(self, hits: _Hits) -> NDArray[np.float64]:
+        """(M, 3) colours of the texture, between its texels."""
+        if self._texture is None:
+            raise InputError("the mesh has no texture; allowed shading: color, normals, shaded")
+        uv, page_of = self._interpolated(self._texture.uv, hits), self._texture.page[hits.triangle]
+        colors = np.zeros((len(uv), 3))
+        for number, page in enumerate(self._texture.pages):
+            own = np.flatnonzero(page_of == number)
+            texels = uv[own] * [page.shape[1], page.shape[0]] - 0.5  # sampled counts from the first centre
+            colors[own] = sampled(page, texels.astype(np.float32))
+        return colors
 
     def _interpolated(self, of_vertex: NDArray, hits: _Hits) -> NDArray[np.float64]:
         u, v = hits.uv[:, :1], hits.uv[:, 1:]

@@ -17,7 +17,7 @@ from lotus_recon.mvs.spec import MVS
 from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
-from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 from lotus_recon.texturing.spec import TEXTURE
 from lotus_recon.workspace import to_plain
 
@@ -49,6 +49,7 @@ def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
         scored_points=scored_points(context),
         consistency_dir=context.folder(CONSISTENCY),
         mesh=mesh.mesh_path,
+        textured_mesh=context[TEXTURE].glb_path if context.has(TEXTURE) else None,
         stages=context.finished(),
         figures=_figures(context),
         links={text: f"../{path.relative_to(workspace.root).as_posix()}" for text, path in files.items()},
@@ -103,5 +104,6 @@ REPORT: StageSpec[SceneJob, ReportResult] = StageSpec(
     reads=None,
     runtime=lambda job: ("seed",),
     needs=Needs(memory_mb=1500),
+    cost=lambda job: Cost(5.0, seconds_per_megapixel=0.4, disk_mb_per_megapixel=0.5),
     libraries=("open3d",),
 )

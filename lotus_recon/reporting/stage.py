@@ -19,6 +19,8 @@ from lotus_recon.io import visualization
 from lotus_recon.io.images import read_rgb, write_jpeg
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, ViewMaps
+from lotus_recon.io.textured_meshes import read_textured_glb
+from lotus_recon.meshing.stage import gltf_from_views
 from lotus_recon.progress import track
 from lotus_recon.reporting import legends, page
 from lotus_recon.reporting.config import ReportConfig
@@ -48,6 +50,7 @@ class Inputs:
     scored_points: BoolArray | None = None  # (P,) sparse points whose errors are shown on the stereo depth
     consistency_dir: Path | None = None  # <stem>.npz with depth, depth_valid, confidence
     mesh: Path | None = None
+    textured_mesh: Path | None = None  # as the stage texture writes it (GLB, y up)
     # stage.json of every stage by name, in order: seconds, peak_memory_mb, warnings
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # JSON values by heading, for instance the content of alignment.json; mappings and lists of rows become tables
@@ -243,17 +246,22 @@ def _aligned(inputs: Inputs, view: View) -> DepthMap | None:
 
 
 def _renders(inputs: Inputs, config: ReportConfig, out_dir: Path) -> list[dict[str, Any]]:
-    """Pictures of the mesh from three places, in its colours and in grey."""
+    """Pictures of the mesh from three places: with its texture (or its colours, where it has none), and in grey."""
     if inputs.mesh is None or not inputs.mesh.is_file() or config.advanced.render_width == 0 or not inputs.scene.views:
         return []
     mesh = read_mesh(inputs.mesh)
     renderer = MeshRenderer(mesh)
-    shadings: tuple[Shading, ...] = ("color", "shaded") if mesh.colors is not None else ("shaded", "normals")
+    shadings: dict[Shading, MeshRenderer] = {"color": renderer} if mesh.colors is not None else {}
+    if inputs.textured_mesh is not None and inputs.textured_mesh.is_file():
+        upright = read_textured_glb(inputs.textured_mesh)
+        shadings = {"texture": MeshRenderer(upright.turned(gltf_from_views(inputs.scene.views).T))}
+    shadings |= {"shaded": renderer} if shadings else {"shaded": renderer, "normals": renderer}
     places = viewpoints(inputs.scene, renderer, config.advanced.render_width)
     rows = []
     for number, place in enumerate(track(places, "rendering the mesh", len(places)), 1):
         row: dict[str, Any] = {"place": place.label, "images": {}}
-        for shading, image in renderer.render(place.camera, place.cam_from_world, shadings).items():
+        for shading, shown_by in shadings.items():
+            image = shown_by.render(place.camera, place.cam_from_world, [shading])[shading]
             name = f"{IMAGE_FOLDER}/mesh_{number}_{shading}.jpg"
             write_jpeg(out_dir / name, image, _JPEG_QUALITY)
             row["images"][shading] = name

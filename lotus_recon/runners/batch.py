@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from lotus_recon.interruption import doing, end_if_asked
+from lotus_recon.progress import duration
 from lotus_recon.runners.config import BatchConfig
 from lotus_recon.runners.events import EventLog, utc_now
 from lotus_recon.runners.jobs import SceneJob, check_apart, check_unique, shard_of
@@ -284,13 +285,6 @@ def _say(end: Finished, status: Status) -> None:
         log.info("%s %s: done in %s (%s)", place, end.scene, duration(end.seconds), tail)
     else:
         log.error("%s %s: %s: %s (%s)", place, end.scene, end.fault.value, _first_line(end.message), tail)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 8.2 s, 3 min, 2.5 h."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _first_line(text: str) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lotus_recon.errors import ReconError
+from lotus_recon.progress import duration
 from lotus_recon.recipes.base import Selection
-from lotus_recon.runners.batch import duration
+from lotus_recon.recipes.estimates import free_disk_gb
 from lotus_recon.runners.config import SelectionConfig
 from lotus_recon.runners.jobs import SceneJob, check_apart, shard_of
 from lotus_recon.runners.records import DONE, FAILED, read_record
@@ -54,7 +54,7 @@ def lines_of_plan(jobs: Sequence[SceneJob], out: Path, selection: SelectionConfi
         to_run += bool(plan.run)
         lines.append(_line(plan, guess))
     more = f", without {unknown} scenes that no earlier run tells of" if unknown else ""
-    free_gb = shutil.disk_usage(_existing_parent(out)).free / 1e9
+    free_gb = free_disk_gb(out)
     warning = "  NOT ENOUGH" if megabytes / 1000 > free_gb else ""
     return [
         *lines,
@@ -127,10 +127,3 @@ def _seconds(plan: ScenePlan, job: SceneJob, history: History) -> float | None:
     if any(key not in history.seconds for key, _ in rows):
         return None
     return sum(history.seconds[key] * photos for key, photos in rows)
-
-
-def _existing_parent(path: Path) -> Path:
-    path = path.resolve()
-    while not path.exists():
-        path = path.parent
-    return path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lotus_recon.errors import InputError
 from lotus_recon.frames.spec import FRAMES
 from lotus_recon.sfm.config import FrameConfig, SfmConfig, UndistortConfig
-from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 from lotus_recon.workspace import file_fingerprint, files_fingerprint
 
 if TYPE_CHECKING:
@@ -97,6 +97,12 @@ def _check_component(config: SfmConfig, photos: Sequence[Photo]) -> None:
         raise InputError(f"--component {config.component!r} fits the name of no photo (such as {photos[0].name!r})")
 
 
+def _sfm_cost(job: SceneJob) -> Cost:
+    """Given poses spare the mapping, and half of the rest."""
+    per_megapixel = 5.0 if options_of(job.config, SfmConfig).poses is None else 2.0
+    return Cost(2.0, seconds_per_megapixel=per_megapixel, disk_mb_per_megapixel=4)
+
+
 SFM: StageSpec[SceneJob, SfmResult] = StageSpec(
     name="sfm",
     summary="cameras, poses and sparse points from COLMAP, or sparse points at given poses",
@@ -108,6 +114,7 @@ SFM: StageSpec[SceneJob, SfmResult] = StageSpec(
     check=_check_sfm,
     runtime=_sfm_runtime,
     needs=Needs(memory_mb=1500),
+    cost=_sfm_cost,
     libraries=("pycolmap",),
     resumable=True,
 )
@@ -158,7 +165,7 @@ def _run_images(context: Context[SceneJob], out_dir: Path) -> ImagesResult:
     from lotus_recon.sfm import images_stage
 
     found = context[SFM]  # cameras are the same in every world frame
-    inputs = images_stage.Inputs(context.job.photos, found.scene, found.source_cameras)
+    inputs = images_stage.Inputs(context.job.photos, found.scene, found.source_cameras, context.job.masks)
     return images_stage.run(inputs, context.options(UndistortConfig), out_dir)
 
 
@@ -170,7 +177,7 @@ def _load_images(folder: Path) -> ImagesResult:
 
 IMAGES: StageSpec[SceneJob, ImagesResult] = StageSpec(
     name="images",
-    summary="undistorted photos",
+    summary="undistorted photos and masks",
     run=_run_images,
     load=_load_images,
     options=lambda job: options_of(job.config, UndistortConfig),

@@ -152,6 +152,12 @@ def undistort(image: NDArray[np.uint8], source: SourceCamera, camera: Camera) ->
     return np.asarray(cv2.remap(small, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
+def undistort_mask(used: BoolArray, source: SourceCamera, camera: Camera) -> BoolArray:
+    """(H, W) where ``camera`` sees nothing but pixels that are ``used`` in the photo of ``source``."""
+    grey = np.where(used, np.uint8(255), np.uint8(0))
+    return np.asarray(undistort(np.repeat(grey[..., None], 3, axis=2), source, camera)[..., 0] == 255)
+
+
 def undistorted_scene(photos: PosedPhotos, max_size: int, metric: bool) -> Scene:
     """The same photos as pinhole views: poses stay, points stay, observations move to the undistorted pixels.
 

@@ -117,40 +117,13 @@ def paint(
 
 
 @kernel
-def paint_vertex_colors(
-    corners_uv: NDArray[np.float32], colors: NDArray[np.float32], page: NDArray[np.float32]
+def add_interpolated(
+    corners_uv: NDArray[np.float32], values: NDArray[np.float32], done: NDArray[np.bool_], page: NDArray[np.float32]
 ) -> None:
-    """Fill what nothing covers yet of triangles (F, 3, 2) with colours interpolated from their corners (F, 3, 3)."""
-    height, width = page.shape[:2]
-    for f in range(corners_uv.shape[0]):
-        ax, ay = corners_uv[f, 0]
-        bx, by = corners_uv[f, 1]
-        dx, dy = corners_uv[f, 2]
-        twice = (bx - ax) * (dy - ay) - (by - ay) * (dx - ax)
-        if twice == 0:
-            continue
-        for y in range(max(0, int(min(ay, by, dy) - _MARGIN)), min(height - 1, int(max(ay, by, dy) + _MARGIN)) + 1):
-            for x in range(max(0, int(min(ax, bx, dx) - _MARGIN)), min(width - 1, int(max(ax, bx, dx) + _MARGIN)) + 1):
-                b = ((x + 0.5 - ax) * (dy - ay) - (y + 0.5 - ay) * (dx - ax)) / twice
-                c = ((bx - ax) * (y + 0.5 - ay) - (by - ay) * (x + 0.5 - ax)) / twice
-                inside = b >= 0 and c >= 0 and b + c <= 1
-                if not inside and page[y, x, 3] > 0:
-                    continue
-                b, c = min(max(b, 0.0), 1.0), min(max(c, 0.0), 1.0)
-                a = max(1 - b - c, 0.0)
-                total = a + b + c
-                for k in range(3):
-                    page[y, x, k] = (a * colors[f, 0, k] + b * colors[f, 1, k] + c * colors[f, 2, k]) / total
-                page[y, x, 3] = 1
+    """Add values, interpolated from the corners (F, 3, 3) of triangles (F, 3, 2), to a page (H, W, 3 or more).
 
-
-@kernel
-def add_changes(
-    corners_uv: NDArray[np.float32], changes: NDArray[np.float32], done: NDArray[np.bool_], page: NDArray[np.float32]
-) -> None:
-    """Add changes, interpolated from the corners (F, 3, 3) of triangles (F, 3, 2), to a page, to each texel once.
-
-    ``done`` (H, W) says to which it was. First those inside triangles, then those beside them.
+    Only to texels that are not ``done`` (H, W), each once, which then are. First those inside triangles, then those
+    beside them.
     """
     height, width = page.shape[:2]
     for beside in range(2):
@@ -176,7 +149,7 @@ def add_changes(
                     a = max(1 - b - c, 0.0)
                     total = a + b + c
                     for k in range(3):
-                        page[y, x, k] += (a * changes[f, 0, k] + b * changes[f, 1, k] + c * changes[f, 2, k]) / total
+                        page[y, x, k] += (a * values[f, 0, k] + b * values[f, 1, k] + c * values[f, 2, k]) / total
                     done[y, x] = True
 
 

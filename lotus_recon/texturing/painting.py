@@ -10,7 +10,7 @@ from lotus_recon.geometry.pose import transform
 from lotus_recon.io.srgb import linear_of_srgb, srgb_of_linear
 from lotus_recon.texturing.blending import Contribution
 from lotus_recon.texturing.charts import Charts
-from lotus_recon.texturing.kernels import add_changes, paint, paint_vertex_colors
+from lotus_recon.texturing.kernels import add_interpolated, paint
 from lotus_recon.texturing.levelling import seam_changes
 from lotus_recon.texturing.surface import Surface
 from lotus_recon.types import BoolArray, FloatArray, IntArray, View
@@ -54,8 +54,10 @@ class Painter:
         for number, sums in enumerate(self._sums):
             faces = unseen[self._charts.page[unseen] == number]
             uv = np.ascontiguousarray(self._charts.uv[self._charts.triangles[faces]])
-            paint_vertex_colors(uv, np.ascontiguousarray(colors[self._surface.mesh.triangles[faces]]), sums)
-            filled = push_pull(sums[..., :3], sums[..., 3] > 0)
+            covered = np.asarray(sums[..., 3] > 0)
+            sums[~covered] = 0
+            add_interpolated(uv, np.ascontiguousarray(colors[self._surface.mesh.triangles[faces]]), covered, sums)
+            filled = push_pull(sums[..., :3], covered)
             finished.append(np.clip(np.round(filled), 0, 255).astype(np.uint8))
         return finished
 
@@ -65,7 +67,7 @@ class Painter:
         changes = seam_changes(charts, self._sums, seen)
         for number, sums in enumerate(self._sums):
             triangles = charts.triangles[seen & (charts.page == number)]
-            add_changes(charts.uv[triangles], changes[triangles], np.zeros(sums.shape[:2], bool), sums)
+            add_interpolated(charts.uv[triangles], changes[triangles], np.zeros(sums.shape[:2], bool), sums)
 
 
 def exposed(rgb: NDArray[np.uint8], gains: FloatArray) -> NDArray[np.float32]:

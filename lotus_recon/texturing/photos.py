@@ -15,7 +15,7 @@ from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import Photo, read_mask, read_rgb
 from lotus_recon.io.scene_maps import read_ahead
 from lotus_recon.progress import track
-from lotus_recon.sfm.undistortion import pinhole_camera, undistort
+from lotus_recon.sfm.undistortion import pinhole_camera, undistort, undistort_mask
 from lotus_recon.types import BoolArray, Scene, View
 
 _MASK_BORDER_PX = 3  # that texels take from beside what they show
@@ -63,8 +63,7 @@ class TexturePhotos:
         usable = None
         if view.name in self.masks:
             mask = read_mask(self.masks[view.name], source.width, source.height)
-            gray = np.repeat(np.where(mask, np.uint8(255), np.uint8(0))[..., None], 3, axis=2)
-            usable = erode(undistort(gray, source, view.camera)[..., 0] == 255, _MASK_BORDER_PX)
+            usable = erode(undistort_mask(mask, source, view.camera), _MASK_BORDER_PX)
         return Loaded(view, undistort(rgb, source, view.camera), usable)
 
     def stream(self, views: Sequence[View], what: str) -> Iterator[Loaded]:

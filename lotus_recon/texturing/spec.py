@@ -12,7 +12,7 @@ from lotus_recon.fusion.spec import FUSION
 from lotus_recon.meshing.spec import MESH
 from lotus_recon.mvs.spec import MVS
 from lotus_recon.sfm.spec import FRAME, SFM
-from lotus_recon.stages import Context, Needs, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 from lotus_recon.texturing.config import TextureConfig
 
 if TYPE_CHECKING:
@@ -77,5 +77,6 @@ TEXTURE: StageSpec[SceneJob, TextureResult] = StageSpec(
     inputs=lambda job: job.photo_files() | job.mask_files(),
     check=check,
     needs=Needs(memory_mb=2000),
+    cost=lambda job: Cost(10.0, seconds_per_megapixel=3.0, disk_mb_per_megapixel=3),
     libraries=("numba", "open3d"),
 )

@@ -85,6 +85,7 @@ def run(inputs: Inputs, config: TextureConfig, out_dir: Path) -> TextureResult:
     clock.lap("writing")
     figures = {
         "triangles": len(surface.mesh.triangles),
+        "edges_of_three_or_more_triangles": surface.edges_of_many,
         "holes_closed": closed,
         **_figures(texture, surface, used),
         "holdout": _comparison(texture, surface, (inputs.photos.read(view) for view in kept_out)),

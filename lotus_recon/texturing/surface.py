@@ -44,6 +44,14 @@ class Surface:
         return across.reshape(F, 3)
 
     @cached_property
+    def edges_of_many(self) -> int:
+        """Edges of three triangles or more: charts end there."""
+        V = len(self.mesh.vertices)
+        triangles = self.mesh.triangles.astype(np.int64)
+        low, high = np.sort(np.stack([triangles, np.roll(triangles, -1, 1)], axis=-1), axis=-1).reshape(-1, 2).T
+        return int((np.unique(low * V + high, return_counts=True)[1] > 2).sum())
+
+    @cached_property
     def vertex_graph(self) -> sparse.csr_matrix:
         """(V, V) ones between vertices that share an edge, and on the diagonal."""
         V = len(self.mesh.vertices)

@@ -14,16 +14,18 @@ from lotus_recon.io.textured_meshes import TexturedMesh
 from lotus_recon.texturing.blending import Bands, Blender
 from lotus_recon.texturing.charts import AtlasLimits, Charts, make_charts
 from lotus_recon.texturing.diffusion import diffused
+from lotus_recon.texturing.exposure import exposure_gains
 from lotus_recon.texturing.painting import Painter
 from lotus_recon.texturing.photos import TexturePhotos
 from lotus_recon.texturing.selection import agreement_of, select_views
-from lotus_recon.texturing.sightings import sighting_of
+from lotus_recon.texturing.sightings import Sighting, sighting_of
 from lotus_recon.texturing.surface import Surface
-from lotus_recon.texturing.table import SightingTable, exposure_gains
+from lotus_recon.texturing.table import SightingTable
 from lotus_recon.types import View
 
 log = logging.getLogger(__name__)
 
+_ONE_COLOR = 0.5  # grey levels per pixel, mean over a triangle, that noise of a photo without a motif does not reach
 _DARKENED = 0.9  # gain from which a clipped highlight is told from a bright surface
 
 
@@ -64,6 +66,7 @@ def make_texture(
             f"none of the {len(views)} photos sees a triangle of the mesh: all are behind the cameras, outside of "
             "the pictures, or face away; is it in the frame of the poses?"
         )
+    _warn(views, sightings)
     gains = exposure_gains(raw, len(views))
     clipped = raw.is_clipped() & (gains[raw.view].min(1) < _DARKENED)
     table = raw.exposed(gains)
@@ -80,3 +83,16 @@ def make_texture(
     seen_by = np.bincount(table.view, minlength=len(views))
     rejected = np.bincount(table.view, agreement.disagrees, minlength=len(views)) / np.maximum(seen_by, 1)
     return Texture(charts, pages, blender.labels, table.count, gains, rejected)
+
+
+def _warn(views: Sequence[View], sightings: Sequence[Sighting]) -> None:
+    """Say what photos cannot tell: one by itself, and those that show a single colour."""
+    if len(views) == 1:
+        log.warning("one photo colours the mesh: nothing tells whether it shows what does not belong there")
+    flat = [
+        view.name
+        for view, sighting in zip(views, sightings, strict=True)
+        if len(sighting.faces) and sighting.detail.max() < _ONE_COLOR
+    ]
+    if flat:
+        log.warning("%d of %d photos show the mesh in a single colour: %s", len(flat), len(views), ", ".join(flat[:5]))

@@ -23,12 +23,12 @@ from lotus_recon.io.meshes import PointCloud, read_points
 from lotus_recon.types import FloatArray
 from tests.acceptance.command import ROOT
 from tests.acceptance.mesh_runs import Run, reconstructed
-from tests.acceptance.mvs_rows import dtu_photos, given_points
+from tests.acceptance.mvs_rows import dtu_photos, footprints, given_points
 from tests.acceptance.rows import Row
 from tests.exporting.blender import RENDER, blender_python, in_blender
 from tests.exporting.readers import read_3dgs
 
-NEAR_MM = 2.0
+NEAR_MM, NEAR_PX = 2.0, 2.0
 Picture = NDArray[np.uint8]
 
 
@@ -39,9 +39,7 @@ def dtu_export(data: Path, work: Path) -> list[Row]:
     run = reconstructed("dtu24, export", work / "photos", work, "--poses", str(given), "--export", "colmap,3dgs")
     unseen, workspace = scene.points.xyz[held], run.out / "export/colmap"
     mesh_near = float(np.mean(np.asarray(point_to_mesh_distance(unseen, run.mesh)) <= NEAR_MM))
-    asked = pycolmap.StereoFusionOptions()
-    asked.min_num_pixels, asked.max_reproj_error = 1, 0.5  # as docs/exports.md has it
-    cloud, plain = (_fused(workspace, work, options) for options in (asked, pycolmap.StereoFusionOptions()))
+    cloud, plain = (_fused(workspace, work, options) for options in (_documented(), pycolmap.StereoFusionOptions()))
     median, near = _distances(unseen, cloud.points)
     plain_median, plain_near = _distances(unseen, plain.points)
     dense_median, dense_near = _distances(unseen, read_points(run.out / "dense.ply").points)
@@ -61,6 +59,13 @@ def dtu_export(data: Path, work: Path) -> list[Row]:
         Row(run.name, "unseen points to dense.ply", f"{dense_median:.2f} mm; {dense_near:.3f}", "", None),
         _inverse_depth(run),
     ]
+
+
+def _documented() -> pycolmap.StereoFusionOptions:
+    """Those that docs/exports.md names: of checked depth, every pixel that shows a place of its own is a point."""
+    options = pycolmap.StereoFusionOptions()
+    options.min_num_pixels, options.max_reproj_error = 1, 0.5
+    return options
 
 
 def _fused(workspace: Path, work: Path, options: pycolmap.StereoFusionOptions) -> PointCloud:
@@ -99,7 +104,10 @@ def _inverse_depth(run: Run) -> Row:
 
 
 def lund_export(data: Path, work: Path) -> list[Row]:
-    """A model from scratch: bundle adjustment of the exported model finds it adjusted."""
+    """A model from scratch: bundle adjustment of the exported model finds it adjusted.
+
+    And a scene on which no option of COLMAP's fusion was chosen; distances in pixel footprints, as in lund-mvs.
+    """
     run = reconstructed("lund, export", data / "images", work, "--export", "colmap")
     model = pycolmap.Reconstruction(run.out / "export/colmap/sparse")
     shortest = min(len(point.track.elements) for point in model.points3D.values())
@@ -110,7 +118,26 @@ def lund_export(data: Path, work: Path) -> list[Row]:
     return [
         Row(run.name, figure, f"{change:.3f} px", "<= 0.01 px", change <= 0.01, run.seconds),
         Row(run.name, "observations of every point, at least", str(shortest), ">= 2", shortest >= 2),
+        *_fused_rows(run, work),
     ]
+
+
+def _fused_rows(run: Run, work: Path) -> list[Row]:
+    """Unseen points to the mesh, and to what COLMAP fuses with the documented options and with its own."""
+    held = run.held_out()
+    unseen, side = run.scene.points.xyz[held], footprints(run.scene)[held]
+    mesh = np.asarray(point_to_mesh_distance(unseen, run.mesh)) / side
+    rows = [_footprint_row(run, f"{len(unseen)} unseen points to mesh", mesh)]
+    for what, options in (("documented", _documented()), ("COLMAP's default", pycolmap.StereoFusionOptions())):
+        cloud = _fused(run.out / "export/colmap", work, options).points
+        distance, _ = cKDTree(cloud).query(unseen)
+        rows.append(_footprint_row(run, f"to {len(cloud)} points fused with {what} options", distance / side))
+    return rows
+
+
+def _footprint_row(run: Run, figure: str, distance: FloatArray) -> Row:
+    measured = f"{float(np.median(distance)):.2f} px; {float(np.mean(distance <= NEAR_PX)):.3f}"
+    return Row(run.name, f"{figure}, median; share within {NEAR_PX:g} px", measured, "", None)
 
 
 def sample_export(sample: Path, work: Path) -> list[Row]:

@@ -118,13 +118,13 @@ def lund_mvs(data: Path, work: Path) -> list[Row]:
     """From scratch; distances in pixel footprints, because the unit of the scene is nobody's."""
     run = reconstructed("lund, dense", data / "images", work)
     scene, held = run.scene, run.held_out()
-    distance = point_to_mesh_distance(scene.points.xyz[held], run.mesh) / _footprints(scene)[held]
+    distance = point_to_mesh_distance(scene.points.xyz[held], run.mesh) / footprints(scene)[held]
     p90 = float(np.percentile(distance, 90))
     figure = f"{int(held.sum())} unseen points to mesh, p90"
     return [Row(run.name, figure, f"{p90:.2f} px", "<= 2 px", p90 <= 2, run.seconds), run.rejected()]
 
 
-def _footprints(scene: Scene) -> NDArray[np.float64]:
+def footprints(scene: Scene) -> NDArray[np.float64]:
     """(P,) side of a pixel at each point, mean over the views that see it, unit of the scene."""
     points = scene.points
     side = np.zeros(len(points.obs_point))

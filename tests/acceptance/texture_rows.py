@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lotus_recon.fusion.stage import FusionResult
+from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.io.cameras import read_colmap_scene, read_source_cameras
 from lotus_recon.io.images import list_photos, read_rgb
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.texturing.blending import Contribution
 from lotus_recon.texturing.charts import AtlasLimits, make_charts
-from lotus_recon.texturing.measuring import Comparison, compared, means, seams, texture_shade, vertex_shade
+from lotus_recon.texturing.measuring import Comparison, Shade, compared, means, seams, texture_shade, vertex_shade
 from lotus_recon.texturing.painting import Painter, exposed
 from lotus_recon.texturing.photos import TexturePhotos
 from lotus_recon.texturing.preparing import prepared
@@ -34,6 +35,7 @@ FACES = 200_000
 EVERY = 6  # photos of which one takes no part
 LIMITS = AtlasLimits(None, 8192, 8192**2)
 _SMOOTHING_ROUNDS = 3
+_SAME_DEPTH = 0.01  # relative
 _PASSER_BY = (0.0, -0.1, 0.0), 0.9, 0.35  # foot, height and width, in metres of the sample
 
 
@@ -55,9 +57,9 @@ class Case:
         """Ours."""
         return make_texture(self.surface, self.views, self.photos, LIMITS)
 
-    def scores(self, texture: Texture) -> dict[str, float]:
-        """PSNR and SSIM beside the held-out photos."""
-        return self._scores(texture, texture_shade(texture.charts, texture.pages))
+    def scores(self, texture: Texture, truth: Surface | None = None) -> dict[str, float]:
+        """PSNR and SSIM beside the held-out photos; with ``truth`` only where the surface is where it is in truth."""
+        return self._scores(texture, texture_shade(texture.charts, texture.pages), truth)
 
     def vertex_scores(self, texture: Texture) -> dict[str, float]:
         """The same of the vertex colours, over the same pixels."""
@@ -65,11 +67,23 @@ class Case:
         assert colors is not None
         return self._scores(texture, vertex_shade(colors.astype(np.float32), self.surface))
 
-    def _scores(self, texture: Texture, shade) -> dict[str, float]:  # type: ignore[no-untyped-def]
+    def _scores(self, texture: Texture, shade: Shade, truth: Surface | None = None) -> dict[str, float]:
         rows: list[Comparison] = []
         for view in self.held:
-            rows += compared(self.photos.read(view), texture.labels >= 0, [shade], self.surface)
+            photo = self.photos.read(view)
+            if truth is not None:
+                photo = replace(photo, usable=_same_depth(view, self.surface, truth))
+            rows += compared(photo, texture.labels >= 0, [shade], self.surface)
         return means(rows)
+
+
+def _same_depth(view: View, surface: Surface, truth: Surface) -> NDArray[np.bool_]:
+    """(H, W) pixels at which two surfaces are at the same depth, within 1 %."""
+    rays = rays_in_cam(view.camera).reshape(-1, 3) @ view.cam_from_world[:3, :3]
+    one, other = (shape.cast(view.center_in_world, rays)["t_hit"] for shape in (surface, truth))
+    with np.errstate(invalid="ignore"):
+        same = np.abs(one / other - 1) < _SAME_DEPTH
+    return np.asarray(same.reshape(view.camera.height, view.camera.width), bool)
 
 
 def case_of(name: str, run: Path, photos: Path) -> Case:
@@ -119,8 +133,8 @@ def _largest(table: SightingTable, surface: Surface) -> NDArray[np.int32]:
     return labels
 
 
-def quality_rows(case: Case) -> list[Row]:
-    """The table of the README: ours beside vertex colours and the plain way."""
+def quality_rows(case: Case, truth: Path | None = None) -> list[Row]:
+    """The table of the README: ours beside vertex colours and the plain way; ``truth`` is the true mesh, if known."""
     started = time.monotonic()
     texture = case.texture()
     seconds = time.monotonic() - started
@@ -131,13 +145,22 @@ def quality_rows(case: Case) -> list[Row]:
     without = int(((texture.photos_seeing > 0) & (texture.labels < 0)).sum())
     above_vertex, above_plain = ours["psnr_db"] - vertex["psnr_db"], ours["psnr_db"] - base["psnr_db"]
     held = f"{len(case.held)} photos left out: "
-    return [
+    rows = [
         Row(case.name, f"{held}PSNR; SSIM", f"{ours['psnr_db']:.2f} dB; {ours['ssim']:.3f}", "", None, seconds),
         Row(case.name, "PSNR above vertex colours", f"{above_vertex:+.2f} dB", ">= 1.5 dB", above_vertex >= 1.5),
         Row(case.name, "PSNR above largest area and majority", f"{above_plain:+.2f} dB", ">= 1 dB", above_plain >= 1),
         Row(case.name, "seam ratio (plain way)", f"{ratios[0]:.3f} ({ratios[1]:.3f})", "<= 1.1", ratios[0] <= 1.1),
         Row(case.name, "seen triangles without a photo", str(without), "0", without == 0),
     ]
+    return rows + (_true_surface_rows(case, texture, plain, truth) if truth is not None else [])
+
+
+def _true_surface_rows(case: Case, texture: Texture, plain: Texture, truth: Path) -> list[Row]:
+    """What no texture can change left out: where the mesh shows something else than there is."""
+    surface = Surface(read_mesh(truth), case.surface.tolerance)
+    ours, base = (case.scores(each, surface)["psnr_db"] for each in (texture, plain))
+    figure = "where the mesh is within 1 % of the truth: PSNR; above largest area and majority"
+    return [Row(case.name, figure, f"{ours:.2f} dB; {ours - base:+.2f} dB", "", None)]
 
 
 def exposure_rows(case: Case, work: Path) -> list[Row]:
@@ -204,7 +227,8 @@ def texture_rows(shared: Path, work: Path) -> list[Row]:
     )
     multi_view(shared / "data/fountain_p11/images", fountain, "--no-texture")
     studio = case_of("sample, textured", sample, ROOT / "data/sample/images")
-    rows = quality_rows(studio) + exposure_rows(studio, work / "exposed") + passer_by_rows(studio, work / "crossed")
+    rows = quality_rows(studio, ROOT / "data/sample/truth/mesh.ply")
+    rows += exposure_rows(studio, work / "exposed") + passer_by_rows(studio, work / "crossed")
     rows += quality_rows(case_of("fountain, textured", fountain, shared / "data/fountain_p11/images"))
     shutil.rmtree(work / "exposed")
     return rows

@@ -22,6 +22,7 @@ class ReadView:
     depth: NDArray[np.float64]  # (H, W)
     photo: Path
     first: float = 0.5
+    used: NDArray[np.bool_] | None = None  # (H, W) pixels to learn from, where the format has masks
 
     def project(self, world: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pixels (N, 2), with the first centre at 0.5, and z (N,) of points (N, 3)."""
@@ -31,10 +32,15 @@ class ReadView:
 
 
 def read_nerfstudio(folder: Path, depth_unit_scale_factor: float = 1e-3) -> dict[str, ReadView]:
-    """By file name, as nerfstudio's data conventions have it: OpenGL cameras to world, depth of all frames or none."""
+    """By file name, as nerfstudio's data conventions have it: OpenGL cameras to world, depth of all frames or none.
+
+    So are masks: one channel, of the size of the photo, black where it is not to be used.
+    """
     content = json.loads((folder / "transforms.json").read_text())
     with_depth = ["depth_file_path" in frame for frame in content["frames"]]
     assert all(with_depth) or not any(with_depth)
+    with_mask = ["mask_path" in frame for frame in content["frames"]]
+    assert all(with_mask) or not any(with_mask)
     assert all(frame.get(key, 0) == 0 for frame in content["frames"] for key in ("k1", "k2", "p1", "p2"))
     views = {}
     for frame in content["frames"]:
@@ -43,7 +49,11 @@ def read_nerfstudio(folder: Path, depth_unit_scale_factor: float = 1e-3) -> dict
         depth = np.load(folder / frame["depth_file_path"]).astype(np.float64) * depth_unit_scale_factor
         assert depth.shape == (frame["h"], frame["w"])
         photo = folder / frame["file_path"]
-        views[photo.name] = ReadView(K, np.linalg.inv(world_from_cam), depth, photo)
+        used = None
+        if "mask_path" in frame:
+            used = _image(folder / frame["mask_path"]) != 0
+            assert used.shape == depth.shape
+        views[photo.name] = ReadView(K, np.linalg.inv(world_from_cam), depth, photo, used=used)
     return views
 
 
@@ -100,11 +110,10 @@ def read_mvsnet(folder: Path) -> tuple[list[ReadView], list[tuple[float, float]]
         pairs.append([int(word) for word in listed[1::2]])
     views, ranges = [], []
     for i in range(count):
-        words = (folder / f"cams/{i:08d}_cam.txt").read_text().split()
-        assert (words[0], words[17]) == ("extrinsic", "intrinsic")
-        numbers = [float(word) for word in words[1:17] + words[18:]]
-        pose, K = np.reshape(numbers[:16], (4, 4)), np.reshape(numbers[16:25], (3, 3))
-        first, step, planes, last = numbers[25:]
+        rows = [line.split() for line in (folder / f"cams/{i:08d}_cam.txt").read_text().split("\n")]
+        assert (rows[0], rows[6]) == (["extrinsic"], ["intrinsic"])  # readers count lines
+        pose, K = np.array(rows[1:5], float), np.array(rows[7:10], float)
+        first, step, planes, last = map(float, rows[11])
         assert np.isclose(first + step * (planes - 1), last)
         ranges.append((first, last))
         depth = _image(folder / f"depth_est/{i:08d}.pfm").astype(np.float64)
@@ -135,6 +144,19 @@ def read_colmap_binary(folder: Path) -> tuple[dict[int, Any], dict[str, Any]]:
             file.read(24 * features)
             images[name] = {"camera": camera, "cam_from_world": _matrix(*pose)}
     return cameras, images
+
+
+def read_colmap_points(folder: Path) -> NDArray[np.float64]:
+    """(P, 3) positions in points3D.bin, in the order of the file."""
+    xyz = []
+    with (folder / "points3D.bin").open("rb") as file:
+        for _ in range(_take(file, "<Q")[0]):
+            _, *point = _take(file, "<Q3d3Bd")
+            (length,) = _take(file, "<Q")
+            file.read(8 * length)
+            xyz.append(point[:3])
+        assert file.read() == b""
+    return np.array(xyz)
 
 
 def _matrix(w: float, x: float, y: float, z: float, *t: float) -> NDArray[np.float64]:

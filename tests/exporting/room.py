@@ -17,6 +17,7 @@ from lotus_recon.geometry.pose import invert_rigid, transform
 from lotus_recon.io.images import write_jpeg, write_png
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.io.scene_maps import SceneMaps
+from lotus_recon.sfm.images_stage import mask_path
 from lotus_recon.synthetic.renderer import Quality, RayRenderer, SyntheticView
 from lotus_recon.synthetic.sample import sample_arrangement, sample_poses
 from lotus_recon.types import Camera, Mesh, Scene, SparsePoints, View
@@ -35,6 +36,7 @@ NAMES = (
 )
 EMPTY = "none.jpg"  # a view that has no depth
 MASKED = (slice(20, 40), slice(30, 60))  # pixels that other views contradict, in every view
+CUT_OUT = {"a b/é 1.jpg": (slice(50, 70), slice(5, 90)), "写真.png": (slice(0, 9), slice(0, 150))}  # by masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +47,10 @@ class Room:
     scene: Scene
     truth: dict[str, SyntheticView]  # by original name
 
-    def export_scene(self) -> ExportScene:
-        """What targets get."""
-        folders = Folders(*(self.root / name for name in ("images", "consistency", "mvs", "prediction")))
+    def export_scene(self, images: Path | None = None) -> ExportScene:
+        """What targets get; ``images`` are elsewhere where they are given."""
+        maps = (self.root / name for name in ("consistency", "mvs", "prediction"))
+        folders = Folders(images or self.root / "images", *maps)
         return ExportScene(self.scene, folders, self.root / "dense.ply", self.root / "mesh.ply")
 
     def known_points(self, name: str, count: int = 60) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -94,6 +97,10 @@ def _write_view(root: Path, view: View, truth: SyntheticView) -> None:
         write_png(photo, truth.rgb)
     else:
         write_jpeg(photo, truth.rgb, 95)
+    if view.name in CUT_OUT:
+        used = np.full(truth.depth.shape, 255, np.uint8)
+        used[CUT_OUT[view.name]] = 0
+        write_png(mask_path(root / "images", view), used)
     SceneMaps(root / "prediction").save(view, truth.depth, normals=truth.normals)
     if view.name == EMPTY:
         return

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from lotus_recon.exporting import stage
-from tests.exporting.room import EMPTY, NAMES, make_room
+from tests.exporting.room import CUT_OUT, EMPTY, NAMES, make_room
 
 
 def test_its_parser_puts_known_points_on_their_pixels_at_their_depth(tmp_path: Path) -> None:
     """It turns, moves and scales the poses: points, cloud and depth must follow."""
     pytest.importorskip("nerfstudio")
     from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
-    from nerfstudio.data.utils.data_utils import get_depth_image_from_path
+    from nerfstudio.data.utils.data_utils import get_depth_image_from_path, get_image_mask_tensor_from_path
 
     room = make_room(tmp_path)
     (tmp_path / "export").mkdir()
@@ -41,6 +41,10 @@ def test_its_parser_puts_known_points_on_their_pixels_at_their_depth(tmp_path: P
         unit = parsed.metadata["depth_unit_scale_factor"] * scale
         depth = get_depth_image_from_path(parsed.metadata["depth_filenames"][i], *size, unit).numpy()[..., 0]
         assert np.abs(depth[pixels[:, 1], pixels[:, 0]] / z - 1).max() < 1e-3
+        used = get_image_mask_tensor_from_path(parsed.mask_filenames[i]).numpy()[..., 0]
+        expected = np.ones(size, bool)
+        expected[CUT_OUT.get(name, (slice(0), slice(0)))] = False
+        assert np.array_equal(used, expected)
     cloud = parsed.metadata["points3D_xyz"].numpy() / scale
     corners = np.array([room.scene.points.xyz.min(0), room.scene.points.xyz.max(0)]) @ turn[:, :3].T + turn[:, 3]
     middle = (cloud.max(0) + cloud.min(0)) / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from plyfile import PlyData
 
 from lotus_recon.exporting import stage
 from lotus_recon.exporting.stage import ExportResult
@@ -21,8 +23,16 @@ from lotus_recon.io.images import read_rgb
 from lotus_recon.io.meshes import read_points
 from lotus_recon.types import Scene, SparsePoints, View
 from tests.exporting.blender import LIST, in_blender
-from tests.exporting.readers import ReadView, read_3dgs, read_dn_splatter, read_mvsnet, read_nerfstudio, read_openmvs
-from tests.exporting.room import EMPTY, MASKED, NAMES, WIDE, Room, make_room
+from tests.exporting.readers import (
+    ReadView,
+    read_3dgs,
+    read_colmap_points,
+    read_dn_splatter,
+    read_mvsnet,
+    read_nerfstudio,
+    read_openmvs,
+)
+from tests.exporting.room import CUT_OUT, EMPTY, MASKED, NAMES, WIDE, Room, make_room
 
 DEPTH = 1e-3  # relative error of the depth of a known point
 EXACT, CROPPED = 0.01, 0.3  # pixels off its place; readers that know no principal point have it rounded by the crop
@@ -182,6 +192,24 @@ def test_nerfstudio(room: Room, exported: ExportResult) -> None:
     assert np.median(_against_truth(room, cloud.points, cloud.normals)[0]) < 0.005, "in the frame of the poses"
 
 
+def test_nerfstudio_gets_masks_of_all_photos_or_of_none(room: Room, exported: ExportResult, tmp_path: Path) -> None:
+    """A photo without a mask is used whole, in a scene where others have one; unknown depth is no reason to mask."""
+    views, flat = read_nerfstudio(exported.folder / "nerfstudio"), exported.report["views"]
+    for name in NAMES:
+        expected = np.ones(room.truth[name].depth.shape, bool)
+        if name in CUT_OUT:
+            expected[CUT_OUT[name]] = False
+        used = views[flat[name]].used
+        assert used is not None
+        assert np.array_equal(used, expected)
+    shutil.copytree(room.root / "images", tmp_path / "images", ignore=shutil.ignore_patterns("masks"))
+    scene = room.export_scene(images=tmp_path / "images")
+    (tmp_path / "export").mkdir()
+    stage.run(scene, ["nerfstudio"], tmp_path / "export")
+    assert all(view.used is None for view in read_nerfstudio(tmp_path / "export/nerfstudio").values())
+    assert not (tmp_path / "export/nerfstudio/masks").exists()
+
+
 def test_3dgs(room: Room, exported: ExportResult) -> None:
     """Its reader assumes that the principal point is in the middle, and knows no masks."""
     folder = exported.folder / "3dgs"
@@ -202,9 +230,16 @@ def test_3dgs(room: Room, exported: ExportResult) -> None:
     scene = read_colmap_scene(folder / "sparse/0")
     assert all(abs(view.camera.cx - view.camera.width / 2) <= 0.5 for view in scene.views)
     assert (scene.points.track_length >= 2).all()
-    vertex = read_points(folder / "sparse/0/points3D.ply")
-    assert vertex.colors is not None
-    assert vertex.normals is not None
+    vertex = PlyData.read(folder / "sparse/0/points3D.ply")["vertex"]  # as its fetchPly does
+    cloud = read_points(room.root / "dense.ply")
+    for names, values in (
+        ("xyz", cloud.points),
+        (("red", "green", "blue"), cloud.colors),
+        (("nx", "ny", "nz"), cloud.normals),
+    ):
+        assert values is not None
+        assert np.array_equal(np.stack([vertex[name] for name in names], axis=1), values)
+        assert vertex[names[0]].dtype == values.dtype
 
 
 def _crop(centre: float, size: int) -> int:
@@ -233,6 +268,14 @@ def test_dn_splatter(room: Room, exported: ExportResult) -> None:
         if name != EMPTY:
             check_known_points(room, name, view)
         assert np.median(angle_deg(_unit(normals[file]), truth.normals.values)) < 3
+
+
+def test_dn_splatter_starts_from_the_dense_cloud(room: Room, exported: ExportResult) -> None:
+    xyz = read_colmap_points(exported.folder / "dn-splatter/colmap/sparse/0")
+    sparse, dense = room.scene.points.xyz, read_points(room.root / "dense.ply").points
+    assert len(xyz) == len(sparse) + len(dense)
+    assert np.allclose(xyz[: len(sparse)], sparse)
+    assert np.allclose(xyz[len(sparse) :], dense)
 
 
 def test_numbers_sort_alike_as_text_and_as_numbers() -> None:

@@ -244,9 +244,9 @@ def _write_manifest(folder: Path, name: str) -> None:
 def _read_manifest(folder: Path, name: str) -> Any:
     from lotus_recon.runners.building import Defaults
     from lotus_recon.runners.manifest import read_jobs
-    from pipelines.batch import PRESETS_FOLDER
+    from pipelines.command_line import CONFIG_FOLDER
 
-    jobs = read_jobs(str(folder / name), Defaults(PRESETS_FOLDER))
+    jobs = read_jobs(str(folder / name), Defaults(CONFIG_FOLDER))
     for job in jobs:
         target = (folder / "out" / job.name).resolve()
         assert target.is_relative_to((folder / "out").resolve()), f"{job.name!r} leads out of the output folder"

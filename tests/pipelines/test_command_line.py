@@ -130,3 +130,14 @@ def test_progress_that_was_shown_is_shown_to_its_end(caplog: pytest.LogCaptureFi
             show("undistorting", done, 3)
         show("reading", 3, 3)
     assert [record.message for record in caplog.records] == ["undistorting: 1 of 3", "undistorting: 3 of 3"]
+
+
+def test_a_dry_run_of_multi_view_says_what_would_run_and_does_nothing(tmp_path: Path) -> None:
+    photos = Path(__file__).resolve().parents[2] / "data/sample/images"
+    shown = run("multi_view", str(photos), "--preset", "fast", "--dry-run", "--out", str(tmp_path / "out"))
+    assert shown.returncode == 0, shown.stderr
+    lines = [line.split()[0] for line in shown.stdout.splitlines()]
+    assert lines[:2] == ["sfm", "frame"]
+    assert "texture" not in lines, "the preset leaves it out"
+    assert re.fullmatch(r"about .* on this machine, .* GB of disk \([\d.]+ GB free\)", shown.stdout.splitlines()[-1])
+    assert not (tmp_path / "out").exists()

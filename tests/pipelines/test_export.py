@@ -6,7 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lotus_recon.errors import InputError
 from pipelines import export, multi_view
@@ -115,3 +117,15 @@ def test_help_is_fast_and_the_exit_status_of_bad_input_is_2() -> None:
     assert refused.returncode == 2
     assert refused.stderr == "error: nowhere does not exist\n"
     assert run_command("export", "nowhere").returncode == 2
+
+
+def test_masks_of_the_photos_reach_nerfstudio(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path, 3)
+    (scene.photos / "masks").mkdir()
+    used = np.full((72, 96), 255, np.uint8)
+    used[10:20, 30:50] = 0
+    Image.fromarray(used).save(scene.photos / "masks" / "view 1.png")
+    assert multi_view.run(scene.arguments("--export", "nerfstudio")) == 0
+    written = [scene.out / "export/nerfstudio/masks" / f"view_{i}.png" for i in range(3)]
+    assert [np.asarray(Image.open(path)).min() for path in written] == [255, 0, 255]
+    assert np.array_equal(np.asarray(Image.open(written[1])), used)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.pose import invert_rigid, transform
+from lotus_recon.io.textured_meshes import TexturedMesh
 from lotus_recon.reporting.rendering import MeshRenderer, render_mesh, viewpoints
 from lotus_recon.types import Camera, Mesh, Scene, SparsePoints, View
 
@@ -41,6 +42,26 @@ def test_colours_are_interpolated_at_the_right_pixels() -> None:
     expected = 200 * (np.arange(10, 30) + 0.5 - 10) / 20
     assert np.abs(picture[5:25, 10:30, 0] - expected).max() <= 1
     assert (picture[inside][:, 1] == 100).all()
+
+
+def test_a_texture_is_shown_where_its_triangles_are() -> None:
+    """Two triangles on two pages, the upper one with a picture that is red on its left and blue on its right."""
+    plain = square(1.0)
+    page = np.zeros((8, 8, 3), np.uint8)
+    page[:, :4, 0], page[:, 4:, 2] = 200, 200
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    normals = np.tile(np.array([0, 0, -1], np.float32), (4, 1))
+    pages = (page, np.full((4, 4, 3), 90, np.uint8))
+    mesh = TexturedMesh(plain.vertices, normals, corners, plain.triangles, np.array([0, 1], np.int32), pages)
+    renderer = MeshRenderer(mesh)
+    picture = renderer.render(CAMERA, np.eye(4), ["texture"])["texture"]
+    np.testing.assert_array_equal(picture[7, 13], (200, 0, 0))
+    np.testing.assert_array_equal(picture[7, 27], (0, 0, 200))
+    np.testing.assert_array_equal(picture[22, 12], (90, 90, 90))
+    with pytest.raises(InputError, match="no vertex colours"):
+        renderer.render(CAMERA, np.eye(4), ["color"])
+    with pytest.raises(InputError, match="the mesh has no texture; allowed shading: color, normals, shaded"):
+        render_mesh(plain, CAMERA, np.eye(4), "texture")
 
 
 def test_edges_are_antialiased() -> None:

@@ -15,6 +15,8 @@ from PIL import Image
 from lotus_recon.errors import InputError
 from lotus_recon.io.maps import save_maps, save_prediction
 from lotus_recon.io.meshes import write_ply
+from lotus_recon.io.textured_meshes import TexturedMesh, write_textured_glb
+from lotus_recon.meshing.stage import gltf_from_views
 from lotus_recon.reporting import stage
 from lotus_recon.reporting.config import AdvancedReport, ReportConfig
 from lotus_recon.reporting.legends import of_depth
@@ -139,6 +141,30 @@ def test_every_picture_exists_and_shows_its_view(inputs: stage.Inputs, tmp_path:
         assert {Image.open(out / name).size for name in row["images"].values()} == {(40, 30)}
     center = np.asarray(Image.open(out / content["renders"][0]["images"]["color"]))[15, 20]
     assert center == pytest.approx([70, 70, 70], abs=4)
+
+
+def test_a_textured_mesh_is_shown_in_place_of_vertex_colours(inputs: stage.Inputs, tmp_path: Path) -> None:
+    """It has y up in its file, and the cameras of the scene y down."""
+    vertices = np.array([[-1, -1, 2], [1, -1, 2], [1, 1, 2], [-1, 1, 2]], np.float32)
+    page = np.zeros((16, 16, 3), np.uint8)
+    page[:8, :, 0], page[8:, :, 1] = 220, 220  # red above, green below
+    uv, normals = np.float32(0.5) * (vertices[:, :2] + np.float32(1)), np.tile(np.array([0, 0, -1], np.float32), (4, 1))
+    triangles = np.array([[0, 2, 1], [0, 3, 2]], np.int32)
+    mesh = TexturedMesh(vertices, normals, uv, triangles, np.zeros(2, np.int32), (page,))
+    upright = mesh.turned(gltf_from_views(inputs.scene.views))
+    assert upright.vertices[0, 1] > 0, "the upper corners"
+    write_textured_glb(tmp_path / "mesh.glb", upright, "png", unlit=False)
+    out = tmp_path / "report"
+    content = stage.run(replace(inputs, textured_mesh=tmp_path / "mesh.glb"), CONFIG, out).content
+    row = content["renders"][0]
+    assert list(row["images"]) == ["texture", "shaded"]
+    picture = np.asarray(Image.open(out / row["images"]["texture"])).astype(int)
+    assert (picture[8:13, 15:25, 0] > 180).all(), "red above"
+    assert (picture[18:22, 15:25, 1] > 180).all(), "green below"
+    assert "the textured mesh" in (out / "index.html").read_text()
+    (tmp_path / "mesh.glb").write_bytes((tmp_path / "mesh.glb").read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"mesh.glb is not a textured mesh of this program: the file ends early"):
+        stage.run(replace(inputs, textured_mesh=tmp_path / "mesh.glb"), CONFIG, out)
 
 
 def test_stereo_is_shown_beside_the_aligned_depth_and_without(inputs: stage.Inputs, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lotus_recon.errors import InputError, SfmError
 from lotus_recon.geometry.camera import pixel_centers, project, rays_in_cam
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.cameras import PosedPhotos, SourceCamera
-from lotus_recon.io.images import Photo, read_rgb
+from lotus_recon.io.images import Photo, list_photos, read_mask, read_rgb
 from lotus_recon.sfm import images_stage
 from lotus_recon.sfm.config import UndistortConfig
 from lotus_recon.sfm.undistortion import is_identity, pinhole_camera, reprojection_errors, undistort, undistorted_scene
@@ -240,6 +240,26 @@ def test_a_rotated_photo_is_written_upright(tmp_path: Path) -> None:
     with Image.open(written) as image:
         assert image.getexif().get(ExifTags.Base.Orientation, 1) == 1
     np.testing.assert_array_equal(read_rgb(written), upright)
+
+
+@pytest.mark.parametrize("name", ["barrel", "pinhole"])
+def test_masks_are_undistorted_like_their_photos(name: str, tmp_path: Path) -> None:
+    """A border that is straight in space lies where the pinhole camera sees it; what is half masked is not used."""
+    source, photo = SOURCES[name], Photo(tmp_path / "b" / "a.jpg", "b/a.jpg")
+    images_stage.save_rgb(photo_of(source), photo.path, 60)
+    rays = source.rays_of(pixel_centers(H, W).reshape(-1, 2)).reshape(H, W, 3)
+    mask = tmp_path / "mask.png"
+    Image.fromarray(np.where(rays[..., 0] > 0.1, 255, 0).astype(np.uint8)).save(mask)
+    view = View(photo.name, pinhole_camera(source, 300), np.eye(4))
+    scene = Scene((view,), SparsePoints.empty())
+    inputs = images_stage.Inputs([photo], scene, {photo.name: source}, {photo.name: mask})
+    (tmp_path / "images").mkdir()
+    result = images_stage.run(inputs, UndistortConfig(), tmp_path / "images")
+    used = read_mask(result.mask_path(view), *view.camera.size)
+    x, pixel = rays_in_cam(view.camera)[..., 0], 1 / view.camera.fx
+    assert not used[x < 0.1].any()
+    assert used[x > 0.1 + 3 * pixel].all()
+    assert [photo.name for photo in list_photos(tmp_path / "images")] == ["b/a.jpg"], "the mask is no photo"
 
 
 def test_images_that_exist_are_kept(tmp_path: Path) -> None:

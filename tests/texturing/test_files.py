@@ -15,7 +15,13 @@ import trimesh
 from PIL import Image
 
 from lotus_recon.errors import InputError
-from lotus_recon.io.textured_meshes import TexturedMesh, write_textured_glb, write_textured_obj, write_usdz
+from lotus_recon.io.textured_meshes import (
+    TexturedMesh,
+    read_textured_glb,
+    write_textured_glb,
+    write_textured_obj,
+    write_usdz,
+)
 
 o3d: Any = open3d  # its types know few of its functions
 UP = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], np.float64)  # z up becomes y up
@@ -71,6 +77,19 @@ def test_glb_follows_the_rules_of_the_format(tmp_path: Path, unlit: bool) -> Non
     view = gltf.bufferViews[gltf.images[0].bufferView]
     picture = Image.open(io.BytesIO(blob[view.byteOffset : view.byteOffset + view.byteLength]))
     assert (picture.format, picture.size) == ("JPEG", (64, 64))
+
+
+def test_glb_is_read_as_it_was_written(tmp_path: Path) -> None:
+    mesh = standing(pages=2)
+    write_textured_glb(tmp_path / "a.glb", mesh, "png", unlit=False)
+    read = read_textured_glb(tmp_path / "a.glb")
+    for name in ("vertices", "normals", "uv", "triangles", "page"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(mesh, name))
+    np.testing.assert_array_equal(read.pages, mesh.pages)
+    for damaged in (b"", b"no mesh", (tmp_path / "a.glb").read_bytes()[:400], (tmp_path / "a.glb").read_bytes()[:-40]):
+        (tmp_path / "b.glb").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"b.glb is not a textured mesh of this program: "):
+            read_textured_glb(tmp_path / "b.glb")
 
 
 def test_obj_has_its_picture_the_right_way_up_in_trimesh_and_open3d(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Exposure, agreement and the choice of photos, each against what was planted or brute force."""
+"""Agreement and the choice of photos, each against what was planted or brute force."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from lotus_recon.texturing.painting import exposed
 from lotus_recon.texturing.selection import agreement_of, select_views
 from lotus_recon.texturing.selection_kernels import label_faces
 from lotus_recon.texturing.sightings import sighting_of
 from lotus_recon.texturing.surface import Surface
-from lotus_recon.texturing.table import SightingTable, exposure_gains
+from lotus_recon.texturing.table import SightingTable
 from lotus_recon.types import View
 from tests.texturing import scenes
 
@@ -31,16 +30,6 @@ def test_the_table_is_sorted_by_triangle_and_complete() -> None:
         rows = slice(table.start[face], table.start[face + 1])
         assert (table.face[rows] == face).all()
     assert table.count.sum() == len(table.face)
-
-
-def test_planted_exposure_and_white_balance_are_found_and_the_usual_photo_keeps_its_own() -> None:
-    seen, surface = scenes.views(5), scenes.surface()
-    planted = np.array([[1, 1, 1], [0.5, 0.55, 0.5], [1, 1, 1], [1.4, 1.4, 1.2], [1, 1, 1]])
-    images = [exposed(scenes.photo_of(v), g).round().astype(np.uint8) for v, g in zip(seen, planted, strict=True)]
-    gains = exposure_gains(table_of(images, seen, surface), 5)
-    np.testing.assert_allclose(gains * planted, 1, atol=0.03)
-    one = exposure_gains(table_of(images[:1], seen[:1], surface), 1)
-    np.testing.assert_array_equal(one, 1)
 
 
 def passer_by(seen: list[View], images: list[np.ndarray], which: set[int]) -> list[np.ndarray]:

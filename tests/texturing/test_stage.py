@@ -103,12 +103,23 @@ def test_masked_pixels_and_outlier_photos_do_not_colour(tmp_path: Path) -> None:
     assert not ((colors[:, 1] > 240) & (colors[:, 0] < 30)).any()
 
 
-def test_a_single_photo_and_photos_of_one_colour_will_do(tmp_path: Path) -> None:
-    one = run(scenes.write(tmp_path / "one", scenes.views(3)[1:2]))
+def test_a_single_photo_and_photos_of_one_colour_will_do_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        one = run(scenes.write(tmp_path / "one", scenes.views(3)[1:2]))
+    assert "one photo colours the mesh" in caplog.text
+    assert "single colour" not in caplog.text
+    caplog.clear()
     assert one.figures["photos"] == 1
     assert one.figures["seen_without_texture"] == 0
     seen = scenes.views(3)
     gray = {view.name: np.full((120, 160, 3), 77, np.uint8) for view in seen}
+    gray[seen[1].name] = scenes.photo_of(seen[1])
+    with caplog.at_level(logging.WARNING):
+        run(scenes.write(tmp_path / "two", seen, gray))
+    assert "2 of 3 photos show the mesh in a single colour: photo_0.png, photo_2.png" in caplog.text
+    gray[seen[1].name] = gray[seen[0].name]
     run(scenes.write(tmp_path / "gray", seen, gray))
     np.testing.assert_allclose(wall_colors(tmp_path / "gray/texture")[1], 77, atol=1)
 
@@ -122,6 +133,7 @@ def test_a_mesh_that_is_not_manifold_will_do(tmp_path: Path) -> None:
     mesh = scenes.with_normals(Mesh(vertices, np.concatenate([wall.triangles, more])))
     result = run(scenes.write(tmp_path, scenes.views(5), mesh=mesh))
     assert result.figures["triangles"] == len(wall.triangles) + 1
+    assert result.figures["edges_of_three_or_more_triangles"] == 1
     assert result.figures["seen_without_texture"] == 0
 
 
@@ -147,6 +159,9 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none of the 2 photos sees a triangle of the mesh"):
         run(scenes.write(tmp_path / "away", away, images))
     seen = scenes.views(3)
+    empty = Mesh(np.zeros((3, 3), np.float32), np.zeros((0, 3), np.int32), np.zeros((3, 3), np.uint8))
+    with pytest.raises(InputError, match=r"mesh.ply has no triangles"):
+        run(scenes.write(tmp_path / "empty", seen, mesh=empty))
     wrong = scenes.write(tmp_path / "size", seen, {seen[1].name: np.zeros((60, 80, 3), np.uint8)})
     with pytest.raises(InputError, match=r"photo_1.png is 80x60 pixels, its camera 160x120"):
         run(wrong)

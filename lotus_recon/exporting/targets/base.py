@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class Writer(Protocol):
-    """Writes one scene for one tool. It gets every view once, so that no maps are read twice or held."""
+    """Writes one scene for one tool. It gets every view once, so that no maps are read twice or held.
+
+    ``add`` is called by several threads, each with a view of its own.
+    """
 
     def add(self, view: ExportView) -> str:
         """Write what belongs to a view; the path of its photo in the folder."""

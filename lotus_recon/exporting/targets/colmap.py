@@ -36,18 +36,16 @@ def write_array(path: Path, values: NDArray[np.float32]) -> None:
 def at_corners(view: ExportView) -> NDArray[np.float32]:
     """(H, W) the depth at the upper left corner of each pixel, on the plane through its centre; 0 where unknown."""
     normals, camera = view.normals_of_depth, view.view.camera
-    centres = rays_in_cam(camera)
-    corners = centres - [0.5 / camera.fx, 0.5 / camera.fy, 0.0]
-    at_corner = (normals * corners).sum(-1)
-    known = at_corner != 0
-    ratio = np.divide((normals * centres).sum(-1), at_corner, out=np.ones(known.shape), where=known)
-    return (view.depth * np.clip(ratio, 1 - _STEEPEST, 1 + _STEEPEST)).astype(np.float32)
+    at_centre = np.einsum("hwi,hwi->hw", normals, rays_in_cam(camera).astype(np.float32))
+    at_corner = at_centre - 0.5 / camera.fx * normals[..., 0] - 0.5 / camera.fy * normals[..., 1]
+    ratio = np.divide(at_centre, at_corner, out=np.ones_like(at_corner), where=at_corner != 0)
+    return np.asarray(view.depth * np.clip(ratio, 1 - _STEEPEST, 1 + _STEEPEST), np.float32)
 
 
 class _Workspace:
     def __init__(self, scene: ExportScene, folder: Path) -> None:
         self._scene, self._folder = scene, folder
-        self._fused: list[str] = []
+        self._with_depth: set[str] = set()
 
     def add(self, view: ExportView) -> str:
         name, stereo = view.view.name, self._folder / "stereo"
@@ -55,15 +53,16 @@ class _Workspace:
         if view.has_depth:
             write_array(stereo / f"depth_maps/{name}.geometric.bin", at_corners(view))
             write_array(stereo / f"normal_maps/{name}.geometric.bin", view.normals_of_depth)
-            self._fused.append(name)
+            self._with_depth.add(name)
         return photo
 
     def finish(self) -> None:
         write_colmap_scene(self._scene.scene, self._folder / "sparse")
         stereo = self._folder / "stereo"
         (stereo / "consistency_graphs").mkdir(parents=True, exist_ok=True)  # COLMAP lists it, also when it is empty
-        pairs = [f"{view.name}\n__auto__, {_SOURCES}\n" for view in self._scene.scene.views]
-        (stereo / "fusion.cfg").write_text("".join(f"{name}\n" for name in self._fused))
+        names = [view.name for view in self._scene.scene.views]
+        pairs = [f"{name}\n__auto__, {_SOURCES}\n" for name in names]
+        (stereo / "fusion.cfg").write_text("".join(f"{name}\n" for name in names if name in self._with_depth))
         (stereo / "patch-match.cfg").write_text("".join(pairs))
 
 

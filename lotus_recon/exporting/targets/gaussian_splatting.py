@@ -31,7 +31,8 @@ _LARGEST = 65535
 class _Dataset:
     def __init__(self, scene: ExportScene, folder: Path) -> None:
         self._scene, self._folder = scene, folder
-        self._cropped = {Path(view.name).stem: view for view in centred_scene(scene.scene).views}
+        self._centred, self._nearest = centred_scene(scene.scene), scene.nearest
+        self._cropped = {Path(view.name).stem: view for view in self._centred.views}
         self._params: dict[str, dict[str, float]] = {}
 
     def add(self, view: ExportView) -> str:
@@ -43,19 +44,20 @@ class _Dataset:
         else:
             write_png(self._folder / photo, read_rgb(view.photo)[crop.slices])
         depth = view.unchecked_depth[crop.slices]
-        write_png(self._folder / "depths" / f"{stem}.png", coded_inverse_depth(depth, self._scene.nearest))
+        write_png(self._folder / "depths" / f"{stem}.png", coded_inverse_depth(depth, self._nearest))
         # Scale 0 makes the reader take a photo without depth for one that has no reliable depth.
-        scale = DIVISOR / (_LARGEST * self._scene.nearest) if depth.any() else 0.0
+        scale = DIVISOR / (_LARGEST * self._nearest) if depth.any() else 0.0
         self._params[stem] = {"scale": scale, "offset": 0.0}
         return photo
 
     def finish(self) -> None:
         sparse = self._folder / "sparse" / "0"
-        write_colmap_scene(centred_scene(self._scene.scene), sparse)
+        write_colmap_scene(self._centred, sparse)
         write_ply(sparse / "points3D.ply", self._scene.cloud)
         scales = [params["scale"] for params in self._params.values() if params["scale"] > 0]
         median = float(np.median(scales)) if scales else 0.0
-        write_json(sparse / "depth_params.json", {s: p | {"med_scale": median} for s, p in self._params.items()})
+        params = {stem: self._params[stem] | {"med_scale": median} for stem in self._cropped}
+        write_json(sparse / "depth_params.json", params)
 
 
 def coded_inverse_depth(depth: NDArray[np.float32], nearest: float) -> NDArray[np.uint16]:

@@ -26,26 +26,21 @@ _SOURCES = 10  # views in pair.txt
 class _Dataset:
     def __init__(self, scene: ExportScene, folder: Path) -> None:
         self._scene, self._folder = scene, folder
+        self._overlap, self._nearest = scene.overlap, scene.nearest
 
     def add(self, view: ExportView) -> str:
         stem = f"{self._scene.scene.index[view.view.name]:08d}"
         write_pfm(self._folder / f"depth_est/{stem}.pfm", view.depth)
         write_pfm(self._folder / f"confidence/{stem}.pfm", view.confidence)
-        known = view.depth[view.depth > 0]
-        low, high = (known.min(), known.max()) if len(known) else self._range
+        known = view.depth[view.depth > 0]  # of a view without: from the nearest depth of the scene to ten times that
+        low, high = (known.min(), known.max()) if len(known) else (self._nearest, 10 * self._nearest)
         text = camera_text(view.view, (1 - _MARGIN) * float(low), (1 + _MARGIN) * float(high))
         write_atomically(self._folder / f"cams/{stem}_cam.txt", lambda part: part.write_text(text))
         return view.copy_photo(self._folder, f"images/{stem}.jpg")
 
     def finish(self) -> None:
-        text = pair_text(self._scene.overlap)
+        text = pair_text(self._overlap)
         write_atomically(self._folder / "pair.txt", lambda part: part.write_text(text))
-
-    @property
-    def _range(self) -> tuple[float, float]:
-        """Of a view without depth: from the nearest depth of the scene to ten times that."""
-        nearest = self._scene.nearest
-        return nearest, 10 * nearest
 
 
 def camera_text(view: View, low: float, high: float) -> str:

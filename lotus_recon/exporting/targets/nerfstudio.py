@@ -2,7 +2,9 @@
 
 Depth is stored in thousandths of the unit of the poses, because the reader's ``depth_unit_scale_factor`` is 0.001
 unless the user says otherwise; as float, because 16-bit millimetres would be coarse in small scenes. The reader wants
-depth for all frames or for none: a view without depth gets an empty map, which its depth losses leave out.
+depth for all frames or for none: a view without depth gets an empty map, which its depth losses leave out. It wants
+masks of all frames or of none, too: where one photo has a mask, a photo without gets one that leaves all of it. Masks
+are those of the photos, for their colours; where only the depth is unknown, the photo is still to be learnt from.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.exporting.targets.base import Target
 from lotus_recon.io.cameras import SourceCamera
+from lotus_recon.io.images import write_png
 from lotus_recon.io.meshes import write_ply
 from lotus_recon.io.transforms import write_transforms
 from lotus_recon.workspace import write_atomically, write_json
@@ -41,10 +44,14 @@ def write_npy(path: Path, values: NDArray[np.float32]) -> None:
 class _Dataset:
     def __init__(self, scene: ExportScene, folder: Path) -> None:
         self._scene, self._folder = scene, folder
+        self._has_masks = scene.has_masks
 
     def add(self, view: ExportView) -> str:
         name = view.view.name
         write_npy(self._folder / _depth_file(name), view.depth * np.float32(_PER_UNIT))
+        if self._has_masks:
+            used = np.ones(view.depth.shape, bool) if view.used is None else view.used
+            write_png(self._folder / _mask_file(name), np.where(used, np.uint8(255), np.uint8(0)))
         return view.copy_photo(self._folder, f"images/{name}")
 
     def finish(self) -> None:
@@ -56,6 +63,8 @@ class _Dataset:
         content = json.loads(path.read_text())
         for frame in content["frames"]:
             frame["depth_file_path"] = _depth_file(frame["file_path"])
+            if self._has_masks:
+                frame["mask_path"] = _mask_file(frame["file_path"])
         # The points are in the frame of these poses: without this line the reader takes another frame, that of its own
         # conversion from COLMAP, where there is a folder colmap/ beside it.
         content |= {"ply_file_path": PLY, "applied_transform": _NOT_MOVED, "applied_scale": 1.0}
@@ -64,6 +73,10 @@ class _Dataset:
 
 def _depth_file(photo: str) -> str:
     return f"depths/{Path(photo).stem}.npy"
+
+
+def _mask_file(photo: str) -> str:
+    return f"masks/{Path(photo).stem}.png"
 
 
 TARGET = Target(

@@ -29,12 +29,13 @@ _NEIGHBOURS = 8  # views listed in a depth map
 class _Scene:
     def __init__(self, scene: ExportScene, folder: Path) -> None:
         self._scene, self._folder = scene, folder
+        self._overlap = scene.overlap
 
     def add(self, view: ExportView) -> str:
         name = view.view.name
         if view.has_depth:
             index = self._scene.scene.index[name]
-            scores = self._scene.overlap[index]
+            scores = self._overlap[index]
             others = [int(j) for j in np.argsort(-scores, kind="stable")[:_NEIGHBOURS] if scores[j] > 0]
             data = depth_map_bytes(view, [index, *others])
             write_atomically(self._folder / f"depth{index:04d}.dmap", lambda part: part.write_bytes(data))
