@@ -364,6 +364,18 @@ def _with_memory(folder: Path, use: Callable[[Any, Mapping[str, Any]], Any]) -> 
         return use(native, {"import": "numpy"})
 
 
+def _write_pace(folder: Path) -> None:
+    from lotus_recon.recipes.estimates import Pace
+
+    _with_memory(folder, lambda native, facts: Pace({}).learn("sfm", "cpu", 100.0, 200.0))
+
+
+def _read_pace(folder: Path) -> Any:
+    from lotus_recon.recipes.estimates import Pace
+
+    return _with_memory(folder, lambda native, facts: Pace.load().of("sfm", "cpu"))
+
+
 def _write_outside(folder: Path, kind: str) -> None:
     (folder / NAMES.get(kind, "file.json")).write_text(json.dumps(FILES[kind][0]))
     if kind == "manifest":
@@ -402,6 +414,7 @@ READERS: Mapping[str, Reader] = {
     "nano checkpoint": Reader(_write_nano, _read_nano),
     "claim of predictions": Reader(_write_claim, _read_claim),
     "tried libraries": Reader(_write_memory, _read_memory),
+    "pace of stages": Reader(_write_pace, _read_pace),
     "bookkeeping": Reader(_write_run_folder, _read_run_folder),
     **DATA_READERS,
 }

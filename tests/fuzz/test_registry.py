@@ -46,6 +46,7 @@ EXEMPT: dict[str, str] = {
             "lotus_recon.fusion.cloud:CloudResult.load",
             "lotus_recon.fusion.stage:FusionResult.load",
             "lotus_recon.io.maps:map_array",
+            "lotus_recon.io.textured_meshes:read_textured_glb",
             "lotus_recon.meshing.stage:MeshResult.load",
             "lotus_recon.models.stage:PredictionResult.load",
             "lotus_recon.mvs.results:MvsResult.load",
