@@ -7,12 +7,14 @@ READY := $(VENV)/.ready
 PARALLEL := -n auto --dist loadfile --max-worker-restart 100 --continue-on-collection-errors
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check lint types bench acceptance docs sample assets clean
+FUZZ_INPUTS ?= 1000
+.PHONY: help demo test test-all fuzz check lint types bench acceptance docs sample assets clean
 
 help:
 	@echo "make demo        reconstruct the sample scene in data/"
 	@echo "make test        the test suite (under 10 minutes on 2 cores)"
 	@echo "make test-all    the slow tests too"
+	@echo "make fuzz        broken files for every reader (FUZZ_INPUTS=1000 for each)"
 	@echo "make check       ruff, mypy, import layers"
 	@echo "make bench       speed and memory, against the named peers"
 	@echo "make acceptance  accuracy on real photos (needs ../shared/data)"
@@ -32,6 +34,9 @@ test: $(READY)
 
 test-all: $(READY)
 	$(RUN) -m pytest $(PARALLEL) -m "not acceptance"
+
+fuzz: $(READY)
+	$(RUN) -m tests.fuzz --inputs $(FUZZ_INPUTS)
 
 check: lint types
 	$(RUN) -m pytest tests/test_layers.py

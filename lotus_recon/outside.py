@@ -84,6 +84,11 @@ def _leaves(value: Any, shape: tuple[int, ...], where: str) -> list[float]:
     return [leaf for item in value for leaf in _leaves(item, shape[1:], where)]
 
 
+def no_formula(cell: Any) -> Any:
+    """A cell of a table, quoted where a spreadsheet would take it for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
 def _shown(value: Any) -> str:
     try:
         written = repr(value)

@@ -110,7 +110,8 @@ def wait_for_any(processes: Sequence[WorkerProcess], seconds: float | None = Non
 
 def _serve(service: Service, arguments: tuple[Any, ...], connection: Connection) -> None:
     """What the process does: it answers messages until the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the starting process ends this one
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the starting process ends this one
+        signal.signal(number, signal.SIG_IGN)
     _end_with_parent()
     answer = service(*arguments)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from lotus_recon.interruption import end_if_asked
+
 Item = TypeVar("Item")
 Reporter = Callable[[str, int, int], None]  # (what, done, total)
 
@@ -21,6 +23,7 @@ def track(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
     """Yield ``items``, telling the reporter how many of ``total`` are done."""
     report(what, 0, total)
     for done, item in enumerate(items, 1):
+        end_if_asked()
         yield item
         report(what, done, total)
 

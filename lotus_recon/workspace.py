@@ -27,6 +27,7 @@ from typing import Any
 from lotus_recon import __version__
 from lotus_recon.durable import to_disk, tree_to_disk
 from lotus_recon.errors import InputError
+from lotus_recon.interruption import doing, end_if_asked
 from lotus_recon.measuring import peak_memory_mb, release_memory, reset_peak_memory, warnings_logged
 from lotus_recon.stage_file import STAGE_FILE, StageInfo, damaged, lost_files, sizes_below
 
@@ -101,6 +102,7 @@ class Workspace:
                 ) from None
             yield
         finally:
+            _remove_empty(self.root / _SCRATCH_FOLDER)
             os.close(handle)
 
     def run_stage(
@@ -111,6 +113,7 @@ class Workspace:
         ``run`` gets the folder to write to and raises on failure. A ``resumable`` stage finds there what a killed run
         of the same configuration left, so it must write each file atomically; any other stage gets an empty folder.
         """
+        end_if_asked()
         if self.is_current(place, wanted):
             log.info("%s: up to date", label)
             return
@@ -125,7 +128,9 @@ class Workspace:
             else:
                 shutil.rmtree(scratch)
                 scratch.mkdir()
-            _execute(scratch, run, wanted)
+            again = "goes on with what it has finished" if resumable else "starts again"
+            with doing(f"the running step of {label}", f"{label} {again}, the stages before it are kept"):
+                _execute(scratch, run, wanted)
         if place.part:
             self._add(place, scratch)
         else:
@@ -251,6 +256,13 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder and those below it, but for what holds a file."""
+    for root, _, _ in os.walk(folder, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(root)
 
 
 def _execute(scratch: Path, run: Callable[[Path], Any], wanted: Hashes) -> None:

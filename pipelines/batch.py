@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -62,7 +61,6 @@ def run(argv: Sequence[str]) -> int:
 
             print("\n".join(lines_of_plan(jobs, arguments.out, arguments.options.selection)))
             return 0
-        signal.signal(signal.SIGTERM, _interrupt)  # what a cluster's scheduler sends ends as cleanly as Ctrl-C
         return _work(jobs, arguments, console)
 
 
@@ -109,10 +107,6 @@ def _say_where(result: BatchResult) -> None:
     shown = [f"{count} {what}" for what, count in result.counts.items() if what != "refused"]
     print(f"scenes:   {', '.join(shown)}")
     print(f"report:   {result.report}")
-
-
-def _interrupt(signal_number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ import tyro
 from lotus_recon import __version__, progress
 from lotus_recon.config import load_config, nearest
 from lotus_recon.errors import InputError, ReconError
+from lotus_recon.interruption import Interrupted
 from lotus_recon.logs import handled_by
 from lotus_recon.options import Options
 from pipelines.parsing import parse_arguments, take_old_options
+from pipelines.signals import answered
 
 # Threads that wait must sleep: those of OpenMP spin by default, and beside another busy process the many small steps of
 # alignment and consistency then take ten times as long. Read when torch is loaded.
@@ -124,20 +126,24 @@ def _early_option(name: str, argv: Sequence[str], kind: Callable[[str], Value]) 
 
 
 def main(run: Callable[[Sequence[str]], int]) -> None:
-    """Run a pipeline's command line and exit: 0 done, 2 refused before any work, 1 failed during work."""
+    """Run a pipeline's command line and exit: 0 done, 2 refused before any work, 1 failed during work.
+
+    Ended by a signal, 128 and its number: 130 for Ctrl-C.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.raiseExceptions = False  # a full disk must not bury its own message under tracebacks of the log file
     try:
-        status = _version() if sys.argv[1:] == ["--version"] else run(sys.argv[1:])
+        with answered():
+            status = _version() if sys.argv[1:] == ["--version"] else run(sys.argv[1:])
     except BrokenPipeError:  # --help | head
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that flushing at exit does not fail again
         status = DONE
     except ReconError as error:
         _say_error(error)
         status = REFUSED
-    except KeyboardInterrupt:
-        _say_error("interrupted; the same command resumes")
-        status = 130
+    except KeyboardInterrupt as error:  # ours, but for one that comes before or after the block above
+        _say_error(error if isinstance(error, Interrupted) else "interrupted")
+        status = 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
     sys.exit(status)
 
 
@@ -184,7 +190,6 @@ def on_screen(quiet: bool, verbose: bool, bars: bool = True) -> Iterator[Any]:
     from rich.console import Console
     from rich.logging import RichHandler
 
-    end_at_sigterm()
     console = Console(stderr=True)
     screen: logging.Handler
     if console.is_terminal:
@@ -194,11 +199,6 @@ def on_screen(quiet: bool, verbose: bool, bars: bool = True) -> Iterator[Any]:
     screen.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
     with handled_by(screen), _showing_progress(console, quiet or not bars):
         yield console
-
-
-def end_at_sigterm() -> None:
-    """End without the stack trace that pycolmap, once imported, answers SIGTERM with: a run can end at any moment."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lotus_recon.logs import log_file
 from lotus_recon.training.config import TrainConfig, UNetSize, VaeSize
-from pipelines.command_line import DONE, CommonArguments, end_at_sigterm, main, on_screen, parse, status_of
+from pipelines.command_line import DONE, CommonArguments, main, on_screen, parse, status_of
 
 if TYPE_CHECKING:
     from lotus_recon.training.loop import Run
@@ -43,7 +43,6 @@ def run(argv: Sequence[str]) -> int:
     with on_screen(arguments.quiet or not is_main, arguments.verbose):
         from lotus_recon.training.loop import configured_parts, prepare
 
-        end_at_sigterm()  # again: pycolmap came with the import
         training = prepare(arguments.options, arguments.out, configured_parts())
         with _held(arguments.out) if is_main else nullcontext():
             return status_of(lambda: _go(training))

@@ -20,7 +20,7 @@ from lotus_recon.evaluation.surface_masks import read_crop
 from lotus_recon.io.cameras import SourceCamera, read_source_cameras
 from lotus_recon.io.intrinsics import read_intrinsics
 from lotus_recon.io.transforms import read_transforms
-from lotus_recon.outside import matrix, number, read_json, text, whole
+from lotus_recon.outside import matrix, no_formula, number, read_json, text, whole
 from lotus_recon.sfm.frame import parse_distance
 from lotus_recon.types import Camera, check_rigid
 
@@ -51,6 +51,10 @@ def test_whole_numbers_have_limits(value: float) -> None:
 def test_text_is_text(value: Any) -> None:
     with pytest.raises(InputError, match="the place"):
         text(value, "the place")
+
+
+def test_cells_are_no_formulas() -> None:
+    assert [no_formula(cell) for cell in ("=1+1", "@a", "-2", "a=1", 3.0)] == ["'=1+1", "'@a", "'-2", "a=1", 3.0]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b"1e", b"9" * 10_000])

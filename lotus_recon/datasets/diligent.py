@@ -52,8 +52,8 @@ def _K(path: Path) -> NDArray[np.float64] | None:
         K = np.loadtxt(path, dtype=np.float64)
     except ValueError as error:
         raise InputError(f"{path} is not a table of numbers: {error}") from None
-    if K.shape != (3, 3):
-        raise InputError(f"{path} holds {K.shape} numbers; allowed: (3, 3)")
+    if K.shape != (3, 3) or not np.isfinite(K).all():
+        raise InputError(f"{path} holds {K.shape} numbers; allowed: (3, 3), finite")
     K[:2, 2] += 0.5
     return K
 

@@ -183,12 +183,15 @@ def read_cameras(root: Path) -> dict[str, NDArray[np.float64]]:
         return {}
     columns = [f"M_cam_from_uv_{row}{column}" for row in range(3) for column in range(3)]
     try:
-        return {
+        cameras = {
             row["scene_name"]: np.array([float(row[column]) for column in columns]).reshape(3, 3)
             for row in read_table(path, ["scene_name", *columns])
         }
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: M_cam_from_uv must be numbers: {error}") from None
+    if wrong := [scene for scene, camera in cameras.items() if not np.isfinite(camera).all()]:
+        raise InputError(f"{path}: M_cam_from_uv of {wrong[0]} is not finite")
+    return cameras
 
 
 def is_unusual(cam_from_uv: FloatArray | None) -> bool:

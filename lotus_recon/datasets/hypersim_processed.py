@@ -79,7 +79,10 @@ def _list_file(root: Path, split: str) -> Path:
 
 def _read_list(path: Path) -> list[tuple[Path, Path]]:
     require_file(path)
-    pairs = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    try:
+        pairs = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except ValueError as error:
+        raise InputError(f"{path} is no list of photos: {error}") from None
     wrong = [number for number, pair in enumerate(pairs, 1) if len(pair) != 2]
     if wrong:
         raise InputError(f"{path}, line {wrong[0]}: a photo and a depth map are needed")

@@ -217,7 +217,10 @@ def _split(root: Path, photos: list[Photo], split: str) -> list[Photo]:
     if not path.is_file():
         raise InputError(f"split {split!r} of {root} needs {path}: the name of a photo, without suffix, per line")
     by_stem = {photo.stem: photo for photo in photos}
-    stems = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    try:
+        stems = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except ValueError as error:
+        raise InputError(f"{path} is no list of photos: {error}") from None
     unknown = [stem for stem in stems if stem not in by_stem]
     if unknown or not stems:
         raise InputError(f"{path} names {unknown[0]!r}, which is not in rgb" if unknown else f"{path} is empty")

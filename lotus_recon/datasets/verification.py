@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -156,6 +157,8 @@ _check_of_process: Callable[[int], str | None] | None = None
 def _start(check: Callable[[int], str | None]) -> None:
     """Give a new process the check once, with the list of files in it, rather than with every sample."""
     global _check_of_process
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the starting process ends this one
+        signal.signal(number, signal.SIG_IGN)
     _check_of_process = check
 
 

@@ -15,6 +15,7 @@ from lotus_recon.evaluation.error_images import write_worst
 from lotus_recon.evaluation.predict import check_claim, claim, indices_of, parse_shard, predict_set, prediction_file
 from lotus_recon.evaluation.score import SetScores, Task, refuse_missing, score_set
 from lotus_recon.evaluation.tables import write_results
+from lotus_recon.interruption import doing
 from lotus_recon.models.base import Model, ModelOptions
 from lotus_recon.models.registry import check_model, make_model, model_fingerprint
 from lotus_recon.workspace import file_fingerprint
@@ -174,7 +175,8 @@ def score(job: MapsJob) -> dict[str, SetScores]:
     out = job.out / job.task
     for part in job.parts:
         kind = part.config.kind
-        results[kind] = score_set(part.benchmark, job.task, part.folder, part.count, job.config)
+        with doing("the photo in work", "the maps are kept, scoring starts again"):
+            results[kind] = score_set(part.benchmark, job.task, part.folder, part.count, job.config)
         write_worst(part.benchmark, job.task, part.folder, results[kind], out / kind / "worst", job.config)
     write_results(out, job.label, job.task, results, protocol_of(job))
     return results

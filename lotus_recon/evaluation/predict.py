@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.datasets.benchmarks.base import Benchmark
 from lotus_recon.errors import InputError
+from lotus_recon.interruption import doing
 from lotus_recon.io.maps import save_prediction
 from lotus_recon.models.base import Model, expect_photos
 from lotus_recon.progress import track
@@ -47,15 +48,20 @@ def predict_set(benchmark: Benchmark, model: Model, folder: Path, indices: Seque
     expect_photos(model, len(todo))
     size = model.batch_size
     batches = [todo[start : start + size] for start in range(0, len(todo), size)]
-    for batch in track(batches, f"predicting {benchmark.spec.title}", len(batches)):
-        photos = [benchmark.photo(i) for i in batch]
-        padded = [pad(photo, benchmark.spec.padding) for photo in photos]
-        names = [benchmark.name(i) for i in batch]
-        predictions = model.predict_batch(padded, seed, [f"{name}.png" for name in names])
-        for name, photo, prediction in zip(names, photos, predictions, strict=True):
-            cropped = crop(prediction, photo.shape[0], photo.shape[1])
-            save_prediction(prediction_file(folder, name), cropped)
+    with doing("the photos in work", "maps that are written are kept"):
+        for batch in track(batches, f"predicting {benchmark.spec.title}", len(batches)):
+            _predict_batch(benchmark, model, folder, batch, seed)
     return len(todo)
+
+
+def _predict_batch(benchmark: Benchmark, model: Model, folder: Path, batch: Sequence[int], seed: int) -> None:
+    photos = [benchmark.photo(i) for i in batch]
+    padded = [pad(photo, benchmark.spec.padding) for photo in photos]
+    names = [benchmark.name(i) for i in batch]
+    predictions = model.predict_batch(padded, seed, [f"{name}.png" for name in names])
+    for name, photo, prediction in zip(names, photos, predictions, strict=True):
+        cropped = crop(prediction, photo.shape[0], photo.shape[1])
+        save_prediction(prediction_file(folder, name), cropped)
 
 
 def prediction_file(folder: Path, name: str) -> Path:

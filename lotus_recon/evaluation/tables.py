@@ -13,6 +13,7 @@ from typing import Any
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.score import SetScores
+from lotus_recon.outside import no_formula
 from lotus_recon.workspace import write_atomically, write_json
 
 UNITS: Mapping[str, str] = {
@@ -93,7 +94,7 @@ def _write_photos(path: Path, scores: SetScores) -> None:
             columns = list(scores.overall)
             writer.writerow(["photo", *columns])
             for name, row in scores.photos.items():
-                writer.writerow([name, *(repr(row[column]) for column in columns)])
+                writer.writerow([no_formula(name), *(repr(row[column]) for column in columns)])
 
     write_atomically(path, write)
 

@@ -12,19 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image  # noqa: F401  pycolmap before Pillow aborts the process when a PNG is saved later
-import pycolmap
 from numpy.typing import NDArray
 
+from lotus_recon.colmap import pycolmap
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.io.colmap_files import check_whole, name_photos_by_line
 from lotus_recon.outside import matrix, member, read_json, text, whole
 from lotus_recon.types import MAX_SIDE_PX, Camera, FloatArray, Scene, SparsePoints, View, check_camera, check_rigid
 from lotus_recon.workspace import write_json
-
-# pycolmap writes its own log lines to stderr; what matters is said by our errors and warnings.
-pycolmap.logging.minloglevel = int(pycolmap.logging.Level.FATAL)
 
 _MAX_DISTORTION = 1e6  # of a single term; terms of high order are large where the field of view is small
 _MODEL_FILES = ("cameras", "images", "points3D")

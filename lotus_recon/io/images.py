@@ -189,15 +189,25 @@ def _glob_base(pattern: str) -> Path:
 
 
 def check_unique_stems(photos: Iterable[Photo]) -> None:
-    """Raise InputError when the outputs of two photos would have the same name."""
+    """Raise InputError when the outputs of two photos would have the same name, or a name is no text."""
     seen: dict[str, Photo] = {}
     for photo in photos:
+        _check_text(photo)
         other = seen.setdefault(photo.stem, photo)
         if other.path != photo.path:
             raise InputError(
                 f"{other.path} and {photo.path} would both write {photo.stem}: "
                 "their names differ at most in suffix; rename one"
             )
+
+
+def _check_text(photo: Photo) -> None:
+    """Raise InputError for a name that is not UTF-8: no JSON, table or page of ours could hold it."""
+    try:
+        photo.name.encode("utf-8")
+    except UnicodeEncodeError:
+        shown = os.fsencode(photo.path).decode("utf-8", "backslashreplace")
+        raise InputError(f"photo {shown}: its name is not UTF-8; rename it (convmv -f latin1 -t utf8)") from None
 
 
 def read_info(path: Path) -> PhotoInfo:
@@ -235,12 +245,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             raise InputError(f"{path} is empty (0 bytes)")
         with Image.open(path) as image:
             yield image
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:  # MemoryError: of sizes that are wrong
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = "not an image file" if isinstance(error, UnidentifiedImageError) else str(error)
+    reason = "not an image file" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
     return InputError(f"{path} cannot be read as an image: {reason}")
 
 

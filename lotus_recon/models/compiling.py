@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -170,5 +171,7 @@ class Compilation:
 
 def _keep_compiled_code() -> None:
     """Let the compilers keep what they make in the program's cache, unless the user has named another place."""
+    if cache_folder() == Path(os.devnull):
+        return
     for variable, folder in _FOLDERS.items():
         os.environ.setdefault(variable, str(cache_folder() / "torch" / folder))

@@ -44,7 +44,7 @@ class Pace:
         try:
             found = json.loads(_file().read_text())
             return cls({str(key): float(value) for key, value in found.items() if 0 < float(value) <= _SLOWEST})
-        except (OSError, ValueError, AttributeError, TypeError):
+        except (OSError, ValueError, AttributeError, TypeError, OverflowError, RecursionError):
             return cls()
 
     def of(self, stage: str, device: str) -> float:

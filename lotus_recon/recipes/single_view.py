@@ -15,6 +15,7 @@ from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError, ReconError
 from lotus_recon.frames.config import FRAMES_FOLDER, FramesConfig
 from lotus_recon.frames.spec import FRAMES
+from lotus_recon.interruption import doing
 from lotus_recon.io.images import Photo, expand_photos
 from lotus_recon.io.intrinsics import GivenIntrinsics
 from lotus_recon.models.base import Model, expect_photos, resolve_device
@@ -130,7 +131,8 @@ def run_job(job: Job, workspace: Workspace, selection: PhotoSelection = _DUE) ->
     check_wanted(SINGLE_VIEW, job.photos[0], selection.only, selection.from_stage)
     due, outcomes = due_stages(job, workspace, selection)
     photos = [photo for photo in job.photos if due.get(photo.photo)]
-    outcomes += track(_run_each(photos, due, job.config, workspace, selection), "photos", len(photos))
+    with doing("the photos in work", "their running stages start again, finished stages are kept"):
+        outcomes += track(_run_each(photos, due, job.config, workspace, selection), "photos", len(photos))
     order = {photo.photo: i for i, photo in enumerate(job.photos)}
     return sorted(outcomes, key=lambda outcome: order[outcome.photo])
 

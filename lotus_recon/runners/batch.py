@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from lotus_recon.interruption import doing, end_if_asked
 from lotus_recon.progress import duration
 from lotus_recon.runners.config import BatchConfig
 from lotus_recon.runners.events import EventLog, utc_now
@@ -106,8 +107,9 @@ class Batch:
         """Do all that is missing. Ends cleanly, leases given back and report written, also on KeyboardInterrupt."""
         self._events.write("batch_started", scenes=len(self.jobs))
         try:
-            pending = self._checked([job for job in self.jobs if self._is_to_do(job)])
-            self._drive(pending, "run")
+            with doing("the scenes in work are ended", "their running stages are done again, finished ones are kept"):
+                pending = self._checked([job for job in self.jobs if self._is_to_do(job)])
+                self._drive(pending, "run")
         except KeyboardInterrupt:
             self._events.write("interrupted", running=sorted(self._running))
             raise
@@ -154,6 +156,7 @@ class Batch:
         queue = deque(_Attempt(job) for job in jobs)
         status = Status(len(queue), checking=step == "check")
         while (queue and not self._halted) or self._running:
+            end_if_asked()
             self._submit(queue, step, status)
             for event in self.runner.poll(_POLL_SECONDS):
                 if isinstance(event, Finished):

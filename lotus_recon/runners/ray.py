@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import threading
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -252,19 +254,32 @@ class RayRunner:
         return Finished(task.name, fault, f"{type(error).__name__}: {first}")
 
 
+@contextlib.contextmanager
+def _handler_kept() -> Iterator[None]:
+    """Give SIGTERM its handler back: Ray's ends the process with another status, and without a word."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
 def _connect(address: str) -> bool:
     """Join the cluster; whether it was joined here (and not by who called). Raises InputError when it cannot be."""
     if ray.is_initialized():
         return False
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        with _handler_kept():
+            ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
         return True
     if address != "auto":
         check_reachable(address)
     try:
-        ray.init(address, **quiet)
+        with _handler_kept():
+            ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, AssertionError) as error:
         raise InputError(f"--address {address}: {_reason(str(error))}") from None
     return True

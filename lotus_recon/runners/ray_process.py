@@ -42,10 +42,9 @@ def prepare_process(shape: Shape, scene: Path | None, source: Callable[..., Any]
         # Before torch and Open3D are loaded: waiting threads must sleep.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ["OMP_NUM_THREADS"] = str(shape.threads)
-        from lotus_recon.runners import scene as _loaded  # noqa: F401  pycolmap came with it, and its signal handler
         from lotus_recon.runners.worker import set_up_process
 
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's handler waits until a native call comes back
         set_up_process(shape.threads)
         if shape.memory_limit is not None:
             threading.Thread(target=_watch_memory, args=(shape.memory_limit,), daemon=True).start()

@@ -7,9 +7,9 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from lotus_recon import __version__
+from lotus_recon.outside import no_formula
 from lotus_recon.reporting.page import template
 from lotus_recon.runners.events import utc_now
 from lotus_recon.runners.jobs import SceneJob
@@ -53,12 +53,7 @@ def _write_csv(path: Path, out: Path, jobs: Sequence[SceneJob]) -> None:
         rows.writerow([*_COLUMNS, "figures"])
         for record in _records(out, jobs):
             plain = to_plain(record)
-            rows.writerow([*(_harmless(plain[column]) for column in _COLUMNS), json.dumps(plain["figures"])])
-
-
-def _harmless(cell: Any) -> Any:
-    """A cell value, quoted where a spreadsheet would interpret it as a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
+            rows.writerow([*(no_formula(plain[column]) for column in _COLUMNS), json.dumps(plain["figures"])])
 
 
 def _write_html(path: Path, out: Path, jobs: Sequence[SceneJob], counts: Mapping[str, int]) -> None:

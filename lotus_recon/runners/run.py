@@ -17,12 +17,12 @@ from lotus_recon.runners.tasks import Runner, Settings
 
 
 def _keep_loopback(address: str) -> None:
-    """Let a cluster that listens on 127.0.0.1 only be reached there.
+    """Let a cluster that listens on 127.0.0.1 only be started, and reached, there.
 
     Ray replaces a loopback address by that of the network card, where such a cluster does not answer, unless it was
     told not to before it is imported.
     """
-    if address.startswith(("127.", "localhost:")):
+    if address == "local" or address.startswith(("127.", "localhost:")):
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import time
 from collections.abc import Callable
 
@@ -34,7 +33,6 @@ def scene_service(n_threads: int) -> Callable[[Task, Send], None]:
     from lotus_recon.runners.scene import perform
     from lotus_recon.runners.warm import WarmModels
 
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pycolmap answers it with a stack trace
     set_up_process(n_threads)
     set_model_source(WarmModels())
 

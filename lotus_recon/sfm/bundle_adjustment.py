@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import PIL.Image  # noqa: F401  must come before pycolmap
-import pycolmap
 from numpy.typing import NDArray
 
+from lotus_recon.colmap import pycolmap
 from lotus_recon.config import Runtime
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.sfm.config import SfmConfig

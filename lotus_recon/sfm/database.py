@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image  # noqa: F401  must come before pycolmap
-import pycolmap
 from numpy.typing import NDArray
 
+from lotus_recon.colmap import pycolmap
 from lotus_recon.sfm.images import SfmImage
 
 log = logging.getLogger(__name__)

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import PIL.Image  # noqa: F401  must come before pycolmap
-import pycolmap
 from numpy.typing import NDArray
 
 from lotus_recon import threads
+from lotus_recon.colmap import pycolmap
 from lotus_recon.config import Runtime
 from lotus_recon.io.images import read_mask, read_rgb, resize_rgb, write_png
 from lotus_recon.progress import report

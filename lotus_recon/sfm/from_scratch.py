@@ -16,9 +16,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import PIL.Image  # noqa: F401  must come before pycolmap
-import pycolmap
-
+from lotus_recon.colmap import pycolmap
 from lotus_recon.errors import SfmError
 from lotus_recon.io.cameras import PosedPhotos
 from lotus_recon.sfm.bundle_adjustment import refine

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image  # noqa: F401  must come before pycolmap
-import pycolmap
 from numpy.typing import NDArray
 
+from lotus_recon.colmap import pycolmap
 from lotus_recon.config import Runtime
 from lotus_recon.io.cameras import PosedPhotos, posed_photos
 from lotus_recon.sfm.config import SfmConfig

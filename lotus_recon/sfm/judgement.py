@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
-import PIL.Image  # noqa: F401  must come before pycolmap
-import pycolmap
 
+from lotus_recon.colmap import pycolmap
 from lotus_recon.errors import InputError
 from lotus_recon.sfm.diagnosis import component_names, components, has_baseline
 from lotus_recon.sfm.images import SfmImage

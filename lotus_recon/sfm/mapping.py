@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image  # noqa: F401  must come before pycolmap
-import pycolmap
 
+from lotus_recon.colmap import pycolmap
 from lotus_recon.config import Runtime
 from lotus_recon.progress import report
 from lotus_recon.sfm.config import SfmConfig

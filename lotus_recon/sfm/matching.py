@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import PIL.Image  # noqa: F401  must come before pycolmap
-import pycolmap
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from lotus_recon.colmap import pycolmap
 from lotus_recon.config import Runtime
 from lotus_recon.progress import report
 from lotus_recon.sfm.database import TEMPORARY, FeatureFolder, working_name

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import PIL.Image  # noqa: F401  must come before pycolmap
-import pycolmap
 
+from lotus_recon.colmap import pycolmap
 from lotus_recon.errors import InputError
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.images import SfmImage

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import PIL.Image  # noqa: F401  must come before pycolmap
-import pycolmap
 from numpy.typing import NDArray
 
+from lotus_recon.colmap import pycolmap
 from lotus_recon.errors import SfmError
 from lotus_recon.geometry.camera import fit_longer_edge, pixel_centers, project
 from lotus_recon.geometry.pose import transform

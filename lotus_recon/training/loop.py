@@ -18,6 +18,7 @@ from accelerate.utils import InitProcessGroupKwargs
 from lotus_recon.datasets.samples import TrainingSet
 from lotus_recon.datasets.training_sets import open_training_set
 from lotus_recon.errors import InputError, ModelError, TrainingError
+from lotus_recon.interruption import doing, end_if_asked
 from lotus_recon.io.images import write_png
 from lotus_recon.training.checkpoints import (
     checkpoint_folder,
@@ -176,12 +177,15 @@ class Run:
         tracker = open_tracker(self.config, self.folder.root, self.first) if self.is_main else None
         meter = _Meter(self.config.loop, self.first)
         try:
-            for step, batches in enumerate(self.batches.run(self.first, self.config.loop.steps), self.first):
-                self._log(meter, tracker, step + 1, self._step(step, batches))
-                if self._is_due(step + 1, self.config.loop.validate_every):
-                    self._validate(tracker, step + 1)
-                if self._is_due(step + 1, self.config.loop.checkpoint_every):
-                    self._save(step + 1)
+            with doing("the running step of the training", _again(self.first)) as resumes:
+                for step, batches in enumerate(self.batches.run(self.first, self.config.loop.steps), self.first):
+                    end_if_asked()
+                    self._log(meter, tracker, step + 1, self._step(step, batches))
+                    if self._is_due(step + 1, self.config.loop.validate_every):
+                        self._validate(tracker, step + 1)
+                    if self._is_due(step + 1, self.config.loop.checkpoint_every):
+                        self._save(step + 1)
+                        resumes(_again(step + 1))
         finally:
             if tracker is not None:
                 tracker.close()
@@ -252,6 +256,11 @@ class Run:
                 f"{self.folder.model} could not be written: {error}; the previous model and the checkpoints are "
                 "intact; free some space and run the same command again"
             ) from error
+
+
+def _again(done: int) -> str:
+    """What a run does again whose latest checkpoint is the one after ``done`` steps."""
+    return f"it goes on after step {done}" if done else "it starts again, as there is no checkpoint yet"
 
 
 def _headline(scores: Mapping[str, float]) -> str:

@@ -77,14 +77,15 @@ class RunFolder:
     def forget_metrics_after(self, step: int) -> None:
         """Remove the lines of later steps, which are about to be computed again, and half a line of a killed run."""
         if self.metrics.is_file():
-            lines = [line for line in self.metrics.read_text().splitlines() if _step_of(line) <= step]
+            text = self.metrics.read_text(encoding="utf-8", errors="replace")  # a disk may have lost a block of it
+            lines = [line for line in text.splitlines() if _step_of(line) <= step]
             write_atomically(self.metrics, lambda part: part.write_text("".join(f"{line}\n" for line in lines)))
 
 
 def _step_of(line: str) -> float:
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return float("inf")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +87,12 @@ def test_a_pattern_leaves_masks_out(tmp_path: Path, picture: NDArray[np.uint8]) 
     save(tmp_path / "a.png", picture)
     save(tmp_path / "masks/a.png", picture)
     assert [photo.name for photo in expand_photos([f"{tmp_path}/*"])] == ["a.png"]
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    """As older cameras and Windows archives write them; no JSON could hold it."""
+    path = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.jpg")
+    os.rename(tmp_path / "a.jpg", path)
+    with pytest.raises(InputError, match=r"caf\\xe9\.jpg: its name is not UTF-8"):
+        list_photos(tmp_path)

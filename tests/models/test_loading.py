@@ -165,9 +165,14 @@ def test_broken_lotus_json(depth_d: Path, tmp_path: Path, metadata: dict[str, An
         LotusModel.from_pretrained(folder, device="cpu")
 
 
-def test_pickled_weights_are_read_too(depth_d: Path, tmp_path: Path) -> None:
+def test_pickled_weights_are_read_on_request_only(
+    depth_d: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_checkpoint(tmp_path / "lotus-depth-d-v2-0-disparity", seed=1, safe=False)
     assert (folder / "unet" / "diffusion_pytorch_model.bin").is_file()
+    with pytest.raises(ModelError, match=r"\.bin is a pickle.* set LOTUS_RECON_PICKLED_WEIGHTS=1"):
+        LotusModel.from_pretrained(folder, device="cpu")
+    monkeypatch.setenv("LOTUS_RECON_PICKLED_WEIGHTS", "1")
     expected = LotusModel.from_pretrained(depth_d, device="cpu").raw(RGB, processing_res=0)
     np.testing.assert_array_equal(LotusModel.from_pretrained(folder, device="cpu").raw(RGB, processing_res=0), expected)
 
@@ -287,6 +292,7 @@ def test_download_asks_for_the_revision_and_only_the_files_needed(
 def test_pickled_weights_are_downloaded_when_there_are_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LOTUS_RECON_PICKLED_WEIGHTS", "1")
     hub = write_checkpoint(tmp_path / "hub", safe=False)
     cache = tmp_path / "snapshot"
 

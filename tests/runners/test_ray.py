@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import random
 import socket
@@ -74,6 +75,38 @@ def test_an_address_where_no_ray_is(tmp_path: Path) -> None:
     wrong = batch(manifest, tmp_path / "out", "--runner", "ray", "--address", "nowhere")
     assert wrong.returncode == 2
     assert "must be auto, local or HOST:PORT" in wrong.stderr
+
+
+@pytest.mark.slow
+def test_a_cluster_of_our_own_listens_and_talks_on_the_loopback_only(tmp_path: Path) -> None:
+    """Every socket of the driver and of all that it starts, while a batch runs; no dashboard is among them."""
+    manifest = write_manifest(tmp_path, [write_photo(tmp_path, "p0")])
+    options = ["--runner", "ray", "--address", "local"]
+    driver = subprocess.Popen(command(manifest, tmp_path / "out", *options), cwd=ROOT)
+    seen: dict[tuple[str, int], tuple[str, str]] = {}
+    while driver.poll() is None:
+        seen |= _sockets(psutil.Process(driver.pid))
+        time.sleep(0.1)
+    assert driver.returncode == 0
+    names = {name for name, _ in seen.values()}
+    assert {"gcs_server", "raylet"} <= names, "the cluster was not seen at work"
+    assert not [name for name in names if "dashboard" in name.lower()]
+    outside = {pair: where for pair, where in seen.items() if not ipaddress.ip_address(where[1]).is_loopback}
+    assert not outside
+
+
+def _sockets(driver: psutil.Process) -> dict[tuple[str, int], tuple[str, str]]:
+    """Process and address of every socket that listens, and of what every connection leads to, in a tree."""
+    found = {}
+    with contextlib.suppress(psutil.Error):
+        for process in (driver, *driver.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                for socket_ in process.net_connections("inet"):
+                    ends = socket_.laddr if socket_.status == psutil.CONN_LISTEN else socket_.raddr
+                    if ends:
+                        address = ends.ip.removeprefix("::ffff:")  # IPv4 as IPv6 writes it
+                        found[address, ends.port] = (process.name(), address)
+    return found
 
 
 def test_a_ray_of_another_version_is_named_so() -> None:

@@ -42,8 +42,11 @@ class Source:
         """Whether the set has this file, with something in it."""
         if self._members is not None:
             return self._members.get(path, (0, 0))[1] > 0
-        file = self.root / path
-        return file.is_file() and file.stat().st_size > 0
+        try:
+            file = self.root / path
+            return file.is_file() and file.stat().st_size > 0
+        except OSError:  # no disk has files with names as long as some lists name
+            return False
 
     def without(self, paths: Iterable[str]) -> list[str]:
         """The missing files."""

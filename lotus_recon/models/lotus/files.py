@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -40,6 +41,9 @@ _HOW_TO_GIVE_A_FOLDER = (
 )
 
 
+PICKLED_VARIABLE = "LOTUS_RECON_PICKLED_WEIGHTS"  # 1: read them
+
+
 def weight_names(part: str) -> tuple[str, ...]:
     """File names that may hold the weights of a sub-folder, best first."""
     stem = _WEIGHTS[part]
@@ -52,11 +56,23 @@ def weight_names(part: str) -> tuple[str, ...]:
 
 
 def weight_file(folder: Path, part: str) -> Path:
-    """The weights of a sub-folder (an index file when they are split). Raises ModelError when there are none."""
+    """The weights of a sub-folder (an index file when they are split).
+
+    Raises ModelError when there are none, or only pickled ones, which nobody asked for.
+    """
     path = next((folder / part / name for name in weight_names(part) if (folder / part / name).is_file()), None)
     if path is None:
         raise ModelError(f"{folder / part} holds no weights; one of {', '.join(weight_names(part)[:2])} is needed")
+    if ".bin" in path.name and not _takes_pickled():
+        raise ModelError(
+            f"{path} is a pickle, which can run code when it is read: use a checkpoint with .safetensors, or, if you "
+            f"trust where it comes from, set {PICKLED_VARIABLE}=1"
+        )
     return path
+
+
+def _takes_pickled() -> bool:
+    return os.environ.get(PICKLED_VARIABLE) == "1"
 
 
 def part_files(folder: Path, part: str) -> list[Path]:
@@ -156,7 +172,8 @@ def _download(source: str, revision: str | None) -> Path:
     parts = [part for part, stem in _WEIGHTS.items() if stem]
     weights = [pattern for part in parts for pattern in _weight_patterns(part, ".safetensors")]
     folder = Path(snapshot_download(source, revision=revision, allow_patterns=small + weights))
-    if lacking := [part for part in parts if _lacks_weights(folder, part)]:
+    # What is there may be read only on request, so it need not come either.
+    if _takes_pickled() and (lacking := [part for part in parts if _lacks_weights(folder, part)]):
         pickled = [pattern for part in lacking for pattern in _weight_patterns(part, ".bin")]
         folder = Path(snapshot_download(source, revision=revision, allow_patterns=small + pickled))
     _check_complete(folder)

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
+from lotus_recon.interruption import doing
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.image_sizes import MIN_SIDE_PX
 from lotus_recon.io.images import write_jpeg, write_png
@@ -179,11 +180,12 @@ def make_rooms(root: Path, config: RoomsConfig) -> Made:
     outcomes = []
     try:
         jobs = run_jobs(functools.partial(make_scene, root, config), missing, processes)
-        for outcome in track(jobs, "rooms", len(missing)):
-            outcomes.append(outcome)
-            level = logging.DEBUG if outcome.end is End.DONE else logging.WARNING
-            room = SceneFolder.of_number(root, outcome.number).path.name
-            log.log(level, "%s %s: %s", room, outcome.end.value, outcome.detail)
+        with doing("the rooms in work are given up", "they are made again, finished rooms are kept"):
+            for outcome in track(jobs, "rooms", len(missing)):
+                outcomes.append(outcome)
+                level = logging.DEBUG if outcome.end is End.DONE else logging.WARNING
+                room = SceneFolder.of_number(root, outcome.number).path.name
+                log.log(level, "%s %s: %s", room, outcome.end.value, outcome.detail)
     finally:
         remove_scratch(root)
         write_attribution(root)
