@@ -32,5 +32,5 @@ def _known() -> dict[str, str]:
     try:
         found = json.loads((cache_folder() / _FILE).read_text())
         return {str(key): str(value) for key, value in found.items()}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return {}

@@ -376,6 +376,16 @@ def _read_pace(folder: Path) -> Any:
     return _with_memory(folder, lambda native, facts: Pace.load().of("sfm", "cpu"))
 
 
+def _write_content(folder: Path) -> None:
+    (folder / "content.json").write_text(json.dumps({"/photos/a.jpg 5000000 1": "0123456789abcdef"}))
+
+
+def _read_content(folder: Path) -> Any:
+    from lotus_recon.content import _known
+
+    return _with_memory(folder, lambda native, facts: _known())
+
+
 def _write_outside(folder: Path, kind: str) -> None:
     (folder / NAMES.get(kind, "file.json")).write_text(json.dumps(FILES[kind][0]))
     if kind == "manifest":
@@ -415,6 +425,7 @@ READERS: Mapping[str, Reader] = {
     "claim of predictions": Reader(_write_claim, _read_claim),
     "tried libraries": Reader(_write_memory, _read_memory),
     "pace of stages": Reader(_write_pace, _read_pace),
+    "remembered content": Reader(_write_content, _read_content),
     "bookkeeping": Reader(_write_run_folder, _read_run_folder),
     **DATA_READERS,
 }

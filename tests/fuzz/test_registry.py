@@ -46,7 +46,10 @@ EXEMPT: dict[str, str] = {
             "lotus_recon.fusion.cloud:CloudResult.load",
             "lotus_recon.fusion.stage:FusionResult.load",
             "lotus_recon.io.maps:map_array",
+            "lotus_recon.io.textured_meshes:_textured_mesh",
             "lotus_recon.io.textured_meshes:read_textured_glb",
+            "lotus_recon.viewing.folder:_json",
+            "lotus_recon.viewing.scene:_spacing",
             "lotus_recon.meshing.stage:MeshResult.load",
             "lotus_recon.models.stage:PredictionResult.load",
             "lotus_recon.mvs.results:MvsResult.load",
@@ -90,6 +93,7 @@ EXEMPT: dict[str, str] = {
     **dict.fromkeys(
         (
             "lotus_recon.compiled:_folder",
+            "lotus_recon.viewing.page:_text",
             "lotus_recon.evaluation.tables:published",
             "lotus_recon.exporting.blender_script:main",
             "lotus_recon.fusion.memory:_container_free_bytes",
@@ -119,7 +123,10 @@ EXEMPT: dict[str, str] = {
         _ASKED,
     ),
     **dict.fromkeys(
-        ("lotus_recon.workspace:file_fingerprint",),
+        (
+            "lotus_recon.viewing.server:_Handler._route",
+            "lotus_recon.workspace:file_fingerprint",
+        ),
         _BYTES,
     ),
 }
