@@ -1,4 +1,4 @@
-"""Prints the tables of stages in docs/architecture.md anew, from the tables in the code."""
+"""Prints the tables of stages in docs/architecture.md and of warnings in docs/troubleshooting.md, from the code."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lotus_recon.recipes.table import MULTI_VIEW, SINGLE_VIEW
+from lotus_recon.reporting.advice import ADVICE
 from lotus_recon.stages import StageSpec
 
-ARCHITECTURE = Path(__file__).resolve().parents[1] / "docs/architecture.md"
+_DOCS = Path(__file__).resolve().parents[1] / "docs"
+ARCHITECTURE, TROUBLESHOOTING = _DOCS / "architecture.md", _DOCS / "troubleshooting.md"
 TABLES: dict[str, Sequence[StageSpec[Any, Any]]] = {"multi_view": MULTI_VIEW, "single_view": SINGLE_VIEW}
 
 
@@ -24,14 +26,23 @@ def table_of(stages: Sequence[StageSpec[Any, Any]]) -> str:
     return "\n".join(lines)
 
 
+def table_of_warnings() -> str:
+    """Markdown: the words by which a warning is known, what it means, and what to do."""
+    rows = [f"| {each.pattern.replace('|', ', ')} | {each.meaning} | {each.remedy} |" for each in ADVICE]
+    return "\n".join(["| words in it | what it means | what to do |", "|---|---|---|", *rows])
+
+
 def with_tables(text: str) -> str:
-    """The document with its tables as they are to be."""
-    for name, stages in TABLES.items():
-        before, mark, rest = text.partition(f"<!-- stages of {name} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        text = f"{before}{mark}{table_of(stages)}\n{end}{after}"
+    """A document with its tables as they are to be."""
+    tables = {f"stages of {name}": table_of(stages) for name, stages in TABLES.items()}
+    for name, table in (tables | {"warnings": table_of_warnings()}).items():
+        before, mark, rest = text.partition(f"<!-- {name} -->\n")
+        if mark:
+            _, end, after = rest.partition("<!-- end -->")
+            text = f"{before}{mark}{table}\n{end}{after}"
     return text
 
 
 if __name__ == "__main__":
-    ARCHITECTURE.write_text(with_tables(ARCHITECTURE.read_text()))
+    for page in (ARCHITECTURE, TROUBLESHOOTING):
+        page.write_text(with_tables(page.read_text()))

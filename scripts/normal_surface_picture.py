@@ -1,4 +1,4 @@
-"""docs/normal_integration.png: the mesh of the depth maps, and that of the integrated normals, from the same side.
+"""docs/normal_surface.png: the mesh of the depth maps, and that of the integrated normals, from the same side.
 
 python -m pipelines.multi_view data/sample/images --out out/sample
 python -m pipelines.multi_view data/sample/images --out out/sample --fusion normal
@@ -29,7 +29,7 @@ def main() -> None:
         renderer = MeshRenderer(read_mesh(SAMPLE / f"fusion/{backend}/mesh.ply"))
         pictures[f"--fusion {backend}"] = renderer.render(camera, view.cam_from_world, ["shaded"])["shaded"]
     sheet = contact_sheet(list(pictures.values()), list(pictures), 3, cell_width=480)
-    write_png(Path("docs/normal_integration.png"), sheet)
+    write_png(Path("docs/normal_surface.png"), sheet)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ LAYERS = (
     "renamed",
     "options",
     "bounded_yaml",
+    "content",
     "workspace",
     "stage_file",
     "measuring",

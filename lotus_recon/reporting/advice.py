@@ -15,7 +15,7 @@ class Advice:
     remedy: str
 
 
-_ALL = (
+ADVICE = (
     Advice(
         "fallback settings|only .* photos are registered|not registered",
         "Some photos have few points in common with the others, so their positions are less sure, or missing.",
@@ -87,4 +87,4 @@ _ALL = (
 
 def advice_for(warning: str) -> Advice | None:
     """What is known about a warning, by its text; None where that is nothing beyond the text."""
-    return next((advice for advice in _ALL if re.search(advice.pattern, warning)), None)
+    return next((advice for advice in ADVICE if re.search(advice.pattern, warning)), None)

@@ -27,7 +27,7 @@ def _write_folder(folder: Path) -> None:
 
     write_folder(folder, "depth_unit_m: 0.001\nfx: 60", ("a",))
     (folder / "normals").mkdir()
-    np.save(folder / "normals/a.npy", np.tile(np.float32([0, 0, -1]), (HEIGHT, WIDTH, 1)))
+    np.save(folder / "normals/a.npy", np.tile(np.array([0, 0, -1], np.float32), (HEIGHT, WIDTH, 1)))
     (folder / "train.txt").write_text("a\n")
 
 
@@ -152,7 +152,7 @@ def _read_seven_scenes(folder: Path) -> Any:
 def _write_dsine(folder: Path, suffix: str, archived: bool = False) -> None:
     from tests.datasets.benchmarks.layouts import tar_of, write_dsine
 
-    normals = np.tile(np.float32([0, 0, 1]), (6, 8, 1))
+    normals = np.tile(np.array([0, 0, 1], np.float32), (6, 8, 1))
     name = {".png": "nyuv2", ".exr": "ibims", ".pkl": "oasis"}[suffix]
     root = folder / "dsine_eval"
     write_dsine(root, name, normals, suffix).rename(folder / "files.txt")

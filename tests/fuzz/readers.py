@@ -44,7 +44,9 @@ def _write_photo(folder: Path, name: str) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Model] = 6, "camera"
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 35
-    more = {"xmp": b'<x:xmpmeta xmlns:x="adobe:ns:meta/" exif:FocalLength="35/1"/>'} if name.endswith(".jpg") else {}
+    more: dict[str, Any] = (
+        {"xmp": b'<x:xmpmeta xmlns:x="adobe:ns:meta/" exif:FocalLength="35/1"/>'} if name.endswith(".jpg") else {}
+    )
     if name.startswith("alpha"):
         image.putalpha(128)
     image.save(folder / name, exif=exif, **more)
@@ -78,7 +80,7 @@ def _read_mask(folder: Path) -> Any:
 def _write_normals(folder: Path) -> None:
     from lotus_recon.io.normal_maps import write_normals_png
 
-    normals = np.tile(np.float32([0, 0, -1]), (18, 24, 1))
+    normals = np.tile(np.array([0, 0, -1], np.float32), (18, 24, 1))
     write_normals_png(folder / "normals.png", normals, np.ones((18, 24), bool), 16)
 
 
@@ -93,7 +95,7 @@ def _read_normals(folder: Path) -> Any:
 def _write_prediction(folder: Path) -> None:
     shape = (18, 24)
     depth = DepthMap(np.full(shape, 2, np.float32), np.ones(shape, bool), DepthKind.METRIC)
-    normals = NormalMap(np.tile(np.float32([0, 0, -1]), (*shape, 1)), np.ones(shape, bool))
+    normals = NormalMap(np.tile(np.array([0, 0, -1], np.float32), (*shape, 1)), np.ones(shape, bool))
     save_prediction(folder / "a.npz", Prediction(depth, normals, {"seed": 0}))
 
 
@@ -107,9 +109,9 @@ def _read_prediction(folder: Path) -> Any:
 
 
 def _mesh() -> Mesh:
-    points = np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
-    triangles = np.int32([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]])
-    return Mesh(points, triangles, np.full((4, 3), 99, np.uint8), np.tile(np.float32([0, 0, 1]), (4, 1)))
+    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    triangles = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]], np.int32)
+    return Mesh(points, triangles, np.full((4, 3), 99, np.uint8), np.tile(np.array([0, 0, 1], np.float32), (4, 1)))
 
 
 def _write_mesh(folder: Path, name: str) -> None:

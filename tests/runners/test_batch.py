@@ -207,9 +207,9 @@ def test_a_scene_from_a_video(tmp_path: Path, picture: Any) -> None:  # noqa: F8
 
 
 @pytest.mark.slow
-def test_the_batch_section_of_the_readme_runs_as_written(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text()
-    block = re.search(r"## Many scenes\n\n```sh\n(.*?)```", readme, re.DOTALL)
+def test_the_section_on_batches_runs_as_written(tmp_path: Path) -> None:
+    usage = (ROOT / "docs/usage.md").read_text()
+    block = re.search(r"## Many scenes\n\n```sh\n(.*?)```", usage, re.DOTALL)
     assert block is not None
     shutil.copytree(ROOT / "data", tmp_path / "data")
     environment = {
