@@ -21,6 +21,8 @@ from tests.fuzz.reader import Reader
 from tests.fuzz.readers import READERS
 from tests.fuzz.running import _verdict, fuzz
 
+# What cannot be read of these is made again.
+NEVER_REFUSED = ("bookkeeping", "tried libraries", "pace of stages", "remembered content")
 INPUTS = int(os.environ.get("LOTUS_RECON_FUZZ_INPUTS", "200"))
 
 
