@@ -17,6 +17,7 @@ _TURNED_ADVICE = (
     "Move the camera sideways between photos, by a tenth of the distance or so; for depth of a single viewpoint use "
     "pipelines.single_view."
 )
+_TURNTABLE = "On a turntable, mask the background, which says that the camera stands still (--masks)."
 _ALIKE = 0.005  # movement in longer edges below which photos count as taken from one place
 
 
@@ -42,7 +43,7 @@ def _cause(names: Sequence[str], statistics: MatchStatistics) -> tuple[str, str]
     if _alike(statistics):
         return (
             "the photos are all alike: the camera hardly moved, so there is no baseline to measure depth with",
-            "Move the camera sideways between photos; for a single viewpoint use pipelines.single_view.",
+            f"Move the camera sideways between photos; for a single viewpoint use pipelines.single_view. {_TURNTABLE}",
         )
     if turned_on_the_spot(statistics):
         return turned(statistics), _TURNED_ADVICE
@@ -50,7 +51,7 @@ def _cause(names: Sequence[str], statistics: MatchStatistics) -> tuple[str, str]
         return (
             f"one homography explains {_share(statistics)}: the camera turned without moving, or everything seen is "
             "one flat wall",
-            "Move the camera sideways between photos, or give --intrinsics or --focal-px, or --poses.",
+            f"Move the camera sideways between photos, or give --intrinsics or --focal-px, or --poses. {_TURNTABLE}",
         )
     if len(statistics.groups()[0]) == 2 and len(names) > 2:
         return (

@@ -60,3 +60,11 @@ def test_long_lists_of_names_are_cut() -> None:
     names = [str(i) for i in range(10)]
     assert some(names[:8]) == "0, 1, 2, 3, 4, 5, 6, 7"
     assert some(names) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+
+
+def test_who_uses_a_turntable_is_told_of_the_background() -> None:
+    """It stands still, and so, by its matches, does the camera."""
+    every = [(i, j) for i in range(6) for j in range(i)]
+    for still in (statistics(every, movement=0.001), statistics(every, flat=every)):
+        assert "mask the background" in why_no_model(NAMES, still)
+    assert "mask" not in why_no_model(NAMES, statistics([]))
