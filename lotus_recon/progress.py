@@ -30,7 +30,7 @@ def track(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
 
 def report(what: str, done: int, total: int) -> None:
     """Tell the reporter that ``done`` of ``total`` steps of ``what`` are done."""
-    if _reporter is not None:
+    if _reporter is not None and total > 0:
         _reporter(what, done, total)
 
 

@@ -106,22 +106,29 @@ class Workspace:
             os.close(handle)
 
     def run_stage(
-        self, label: str, place: Place, run: Callable[[Path], object], wanted: Hashes, resumable: bool = False
+        self,
+        label: str,
+        place: Place,
+        run: Callable[[Path], object],
+        wanted: Hashes,
+        resumable: bool = False,
+        note: str = "",
     ) -> None:
         """Compute and commit the stage at ``place``, called ``label`` in the log, unless it is there with these hashes.
+        The log has the ``note`` after it.
 
         ``run`` gets the folder to write to and raises on failure. A ``resumable`` stage finds there what a killed run
         of the same configuration left, so it must write each file atomically; any other stage gets an empty folder.
         """
         end_if_asked()
         if self.is_current(place, wanted):
-            log.info("%s: up to date", label)
+            log.info("%s%s: up to date", label, note)
             return
         self._warn_of_damage(label, place)
         scratch = self._scratch(place, wanted)
         done = StageInfo.read(scratch / STAGE_FILE)
         if done is None or not wanted.made(done) or damaged(scratch, done.files):
-            log.info("%s: running", label)
+            log.info("%s%s: running", label, note)
             _remove(scratch / STAGE_FILE)
             if resumable:
                 _remove_unfinished(scratch)

@@ -50,9 +50,11 @@ def run(argv: Sequence[str]) -> int:
     found = dependencies()
     versions = [("lotus-recon", __version__), ("Python", platform.python_version())]
     torch_works = not any(each.name == "torch" and each.problem for each in found)
-    show_table(("", ""), [*versions, *_machine(), *(_devices() if torch_works else ())])
+    show_table(("this machine", ""), [*versions, *_machine(), *(_devices() if torch_works else ())])
     show_table(("package", "version", "needed for", "state"), [each.row for each in found])
-    return FAILED if any(each.problem and not each.extra for each in found) else DONE
+    missing = [each.name for each in found if each.problem and not each.extra]
+    print(f"a run cannot start without {', '.join(missing)}" if missing else "all that a run needs is here")
+    return FAILED if missing else DONE
 
 
 def dependencies() -> list[Dependency]:

@@ -72,7 +72,7 @@ class RaysArguments(CommonArguments):
 
 def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
-    if not argv or argv[0] in ("-h", "--help"):
+    if not argv or argv[0] in ("-h", "--help", "--help-all"):
         print(_HELP)
         return DONE if argv else REFUSED
     if argv[0] not in _TASKS:

@@ -83,6 +83,7 @@ class _Handler:
             self._first = now
             raise interruption.ask_to_end(number)
         if now - self._first > _ONE_SECONDS:
+            time.sleep(_GRACE_SECONDS / 2)  # for the watcher, which ends with this process, to say so
             os._exit(128 + number)
 
 
@@ -111,7 +112,7 @@ def _watch(watched: int, signals_in: int, words_in: int) -> NoReturn:
                 now = time.monotonic()
                 if first is None:
                     first = now
-                    _say(f"{said}. Once more stops at once.")
+                    _say(f"{said}. A second one stops at once.")
                 elif now - first > _ONE_SECONDS:
                     _stop_at_once(watched, words_in)
     finally:

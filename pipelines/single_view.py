@@ -77,6 +77,8 @@ def _report(outcomes: Sequence[Outcome], arguments: Arguments) -> int:
     if not arguments.quiet:
         folder = arguments.out / (outcomes[0].photo.stem if len(outcomes) == 1 else "<photo>")
         print(f"{folder}/: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+        if (arguments.out / outcomes[0].photo.stem / "view.html").is_file():
+            print(f"open in a browser: {folder}/view.html")
     return FAILED if counts["failed"] else DONE
 
 

@@ -40,7 +40,7 @@ if ! has_browser && ! { can_install && (install_system_packages chromium); }; th
     say "no Chromium: the tests of the page in 3D are skipped (chromium is the package, where apt has it)"
 fi
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
-say "installing Python packages into $VENV"
+say "installing Python packages into $VENV: 3 GB and some minutes (more with PyTorch's CUDA build; see TORCH_INDEX_URL)"
 # TORCH_INDEX_URL may name PyTorch's index of CPU-only builds, which are a tenth of the size.
-"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+"$VENV/bin/python" -m pip install $([ -t 1 ] || echo --quiet) --disable-pip-version-check \
     ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --constraint constraints.txt --editable '.[cluster,dev,eval,train]'

@@ -39,6 +39,7 @@ MATCHED, EXCLUDED = "matched", "excluded"  # of ViewStereo.status
 _WORK = "work"  # folder for what a killed run leaves to the next; removed when the stage is done
 _MOST_PIXELS = 20_000_000  # of all photos that are learnt from, at the size of the network's input: bounds the memory
 _FEWEST = 200  # known pixels of a photo on average, below which there is nothing to learn from
+_FEWEST_HELD_OUT = 10  # sparse points, without which nothing says whether the depth gets better
 _AUTO_SHARE = 0.5  # of the time of all stages before, that --adapt auto may take
 _MARGIN = 0.1  # by which the error must fall
 _PULL = 1e-2  # towards the depth of the adapted network where nothing is matched: it can be trusted more than before
@@ -96,6 +97,8 @@ def _adapted(
     result = AdaptationResult(out_dir, False, "", len(targets), known - points, points, learner.frozen)
     if not targets or known < _FEWEST * len(targets):
         return replace(result, reason=f"{known} pixels with known depth in {len(targets)} photos are too few")
+    if inputs.held_out.sum() < _FEWEST_HELD_OUT:
+        return replace(result, reason=f"{inputs.held_out.sum()} held-out points cannot tell whether it gets better")
     learning = Learning(learner, targets, config, runtime.seed)
     (out_dir / _WORK).mkdir(exist_ok=True)
     allowed = _AUTO_SHARE * inputs.seconds_before if config.adapt == "auto" else None
@@ -214,7 +217,7 @@ def _percentiles(errors: NDArray[np.float64]) -> tuple[float | None, float | Non
 
 def _is_worse(result: AdaptationResult) -> bool:
     before, after = result.held_out_before, result.held_out_after
-    return before is not None and after is not None and after > before
+    return before is None or after is None or after > before
 
 
 def _complete(inputs: Inputs, out_dir: Path) -> None:

@@ -55,7 +55,7 @@ def run_stages(
         if stage.name in again:
             workspace.invalidate(stage.place(job))
         started = time.monotonic()
-        _run(stage, context, stage.name if schedule is None else f"{stage.name} ({schedule.place_of(stage.name)})")
+        _run(stage, context, "" if schedule is None else f" ({schedule.place_of(stage.name)})")
         if schedule is not None:
             schedule.done(stage.name, time.monotonic() - started)
     return context
@@ -68,15 +68,16 @@ def _schedule(
     return Schedule(chosen, due, job, work, resolve_device(options_of(job.config, Runtime).device).type)
 
 
-def _run(stage: StageSpec[J, Any], context: Context[J], label: str) -> None:
+def _run(stage: StageSpec[J, Any], context: Context[J], note: str) -> None:
     limited = context.read_by(stage)
     job = context.job
     context.workspace.run_stage(
-        f"{job.label}: {label}" if job.label else label,
+        f"{job.label}: {stage.name}" if job.label else stage.name,
         stage.place(job),
         run=lambda folder: stage.run(limited, folder),
         wanted=hashes(stage, context),
         resumable=stage.resumable,
+        note=note,
     )
 
 

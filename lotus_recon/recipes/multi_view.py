@@ -75,8 +75,8 @@ def run_job(
 
 
 def work_of(job: SceneJob) -> Work | None:
-    """How much there is to do; None while the photos are still in a video."""
-    if not job.has_photos:
+    """How much there is to do; None while the photos are still in a video, and where they are gone."""
+    if not job.root.is_dir():
         return None
     longest, pixels = options_of(job.config, SfmConfig).max_size, 0.0
     for photo in job.photos:
@@ -90,7 +90,7 @@ def estimates_of(job: SceneJob, workspace: Workspace, only: str | None = None) -
     """What the stages of a job that are due will take. Raises InputError while the photos are still in a video."""
     work = work_of(job)
     if work is None:
-        raise InputError(f"{job.source} is a video: what its photos will take is known once they are extracted")
+        raise InputError(f"--dry-run: {job.source} is a video; its photos are known once they are extracted")
     stages = selected(stages_of(MULTI_VIEW, job), only)
     missing = missing_stages(workspace, MULTI_VIEW, job)
     device = resolve_device(options_of(job.config, Runtime).device).type

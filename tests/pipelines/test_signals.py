@@ -33,6 +33,8 @@ class Run:
         if before:
             command = ["sh", "-c", f'{before} exec "$@"', "sh", *command]
         pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        # A suite that a shell runs in the background ignores Ctrl-C, and so would what it starts.
+        pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
         self.process = subprocess.Popen(command, cwd=ROOT, text=True, bufsize=1, **pipes)
         self.lines: list[tuple[float, str]] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -108,7 +110,7 @@ def test_a_signal_is_answered_while_native_code_holds_the_interpreter(number: si
     sent = run.send(number)
     came, said = run.wait_for("stopping after", 5)
     assert came - sent < ANSWER_SECONDS
-    assert said == "stopping after the toy; the same command resumes: it starts again. Once more stops at once."
+    assert said == "stopping after the toy; the same command resumes: it starts again. A second one stops at once."
     time.sleep(1.0)
     assert run.process.poll() is None, "native code cannot be left before it comes back"
     sent = run.send(number)

@@ -1,6 +1,8 @@
 """Alignment, integration and consistency in a row on the analytic scene: the numbers stay what they were.
 
-They were written down when every stage held the maps of all views in memory at once.
+They were written down when every stage held the maps of all views in memory at once; those of the integration, and
+view 0 after it, when its linear systems had been solved to 3e-8 by another solver, which had left a
+dozen pixels of view 1, that hang on next to nothing, where they were at the usual tolerance.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ SCALES = (0.47703802836, 0.40825256466, 0.80458579860, 1.97817729397, 0.40384948
 SHIFTS = (-0.20484317663, -0.01304911462, -0.34238471693, -0.78001647721, -0.07388577130, -0.04916687217)
 HELD_OUT_P90 = (0.00886921539, 0.00820680719, 0.00886573262, 0.00809702197, 0.00862286625)
 ALIGNED = (4.36328224768, 4.28201550103, 4.24258060268, 4.24471712777, 4.28727635190, 4.36630848766)
-INTEGRATED = (4.36238209348, 4.28193740160, 4.24271998839, 4.24485272450, 4.28756452432, 4.36666575965)
-CONFIRMED = (0.84543504902, 0.92861519608, 0.88128063725, 0.92049632353, 0.92570465686, 0.84390318627)
+INTEGRATED = (4.36237944546, 4.27998930950, 4.24270902505, 4.24483675378, 4.28756940471, 4.36666261964)
+CONFIRMED = (0.84604779412, 0.92861519608, 0.88128063725, 0.92049632353, 0.92570465686, 0.84390318627)
 CONTRADICTED = (0.00965073529, 0.00413602941, 0.04764093137, 0.00888480392, 0.00260416667, 0.00827205882)
 CONFIDENCE = (0.74660848260, 0.79361964805, 0.79073111378, 0.80558843469, 0.79233077714, 0.74659173453)
 
@@ -101,7 +103,7 @@ def test_alignment(done: Run) -> None:
 
 def test_integration(done: Run) -> None:
     assert done.integration.integration_scale == 0.003
-    assert [view.rounds for view in done.integration.views] == [4, 3, 3, 3, 3, 3]
+    assert [view.rounds for view in done.integration.views] == [3, 3, 3, 3, 3, 3]
     assert done.means("integrated") == pytest.approx(INTEGRATED, rel=1e-5)  # as exact as its linear solver
 
 

@@ -35,6 +35,7 @@ FILES = {
     "normals.png",
     "points.ply",
     "mesh.ply",
+    "view.html",
     "mesh.glb",
 }
 
@@ -49,7 +50,7 @@ def plane_prediction(kind: DepthKind) -> Prediction:
     return Prediction(DepthMap(values.astype(np.float32), valid, kind), normals, {"model": "plane"})
 
 
-STAGE_FILES = {"stage.json", "calibrate.stage.json", "mesh.stage.json"}
+STAGE_FILES = {"stage.json", "calibrate.stage.json", "mesh.stage.json", "view.stage.json"}
 
 
 class Folder:
@@ -186,11 +187,12 @@ def test_finished_photos_are_skipped_until_something_changes(
     (folder.out / "2/mesh.stage.json").unlink()
     folder.run()
     table, _, end = capsys.readouterr().out.rpartition(f"{folder.out}/<photo>/: ")
-    assert end == "1 done, 1 up to date\n"
+    assert end.splitlines()[0] == "1 done, 1 up to date"
     states = {words[1]: words[3] for words in map(str.split, table.splitlines()) if len(words) > 4}
     assert (states["1.png"], states["2.png"]) == ("up", "done")
     folder.run(photos=[str(folder.photos / "1.png")])
-    assert capsys.readouterr().out == f"{folder.out}/1/: 1 up to date\n"
+    said = f"{folder.out}/1/: 1 up to date\nopen in a browser: {folder.out}/1/view.html\n"
+    assert capsys.readouterr().out == said
     assert (folder.out / "1/stage.json").read_text() == before
     mesh = (folder.out / "1/mesh.stage.json").read_text()
     folder.run("--edge-jump", "0.5")
