@@ -64,6 +64,7 @@ def test_verdicts(read: Callable[[Path], Any], verdict: str, tmp_path: Path) -> 
     assert _verdict(read, tmp_path / "valid", tmp_path / "broken", random.Random(0))[0] == verdict
 
 
+@pytest.mark.slow
 def test_what_ends_or_stops_the_child_is_counted_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every third input kills the process, every fourth hangs; the readers are those of ``planted``."""
     monkeypatch.setattr(running, "HANG_SECONDS", 3.0)

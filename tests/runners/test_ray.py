@@ -132,6 +132,7 @@ def test_the_result_does_not_depend_on_the_runner(tmp_path: Path, cluster: Any) 
     assert run_ids(tmp_path / "ray") == ran
 
 
+@pytest.mark.slow
 def test_every_stage_gives_the_same_files_on_ray(tmp_path: Path) -> None:
     """SCENE depth, predicted normals, stereo and ``--fusion normal``: all stages that stored maps can have."""
     manifest = write_manifest(tmp_path, [write_textured(tmp_path, "all")])
