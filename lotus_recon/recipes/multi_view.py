@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,9 @@ def run_job(
     workspace: Workspace,
     only: str | None = None,
     from_stage: str | None = None,
-    begin: Callable[[str], object] | None = None,
 ) -> Context[SceneJob]:
     """Run the stages of a job that was checked; the frames of a video are checked once they are there."""
-    return run_stages(workspace, MULTI_VIEW, job, only, from_stage, begin, job.is_video, work_of(job))
+    return run_stages(workspace, MULTI_VIEW, job, only, from_stage, recheck=job.is_video, work=work_of(job))
 
 
 def work_of(job: SceneJob) -> Work | None:
@@ -182,7 +181,9 @@ class MultiView:
                 if step in (None, stage.name):
                     workspace.invalidate(stage.place(job))
         before = {stage.name: run_id(workspace, stage.place(job)) for stage in stages}
-        run_job(job, workspace, step or selection.only, begin=begin)
+        # A step of its own reads no header of all photos, and hashes none of them, to say how long the others take.
+        work = None if step else work_of(job)
+        run_stages(workspace, MULTI_VIEW, job, step or selection.only, begin=begin, recheck=job.is_video, work=work)
         rows = [
             StageRun.of(workspace, stage.name, [stage.place(job)], [before[stage.name]])
             for stage in stages
