@@ -46,6 +46,9 @@ class AdaptationResult:
     # Median relative error of aligned depth at the held-out points of all views
     held_out_before: float | None = None
     held_out_after: float | None = None
+    # Mean |log ratio| of the depths of two views where photos decide nothing
+    apart_before: float | None = None
+    apart_after: float | None = None
     views: tuple[ViewErrors, ...] = ()
 
     @property

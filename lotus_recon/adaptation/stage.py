@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.adaptation.agreement import disagreement
 from lotus_recon.adaptation.config import AdaptationConfig
 from lotus_recon.adaptation.learning import Learning, Learnt
 from lotus_recon.adaptation.matched_points import with_matched_points
@@ -42,6 +43,7 @@ _FEWEST = 200  # known pixels of a photo on average, below which there is nothin
 _FEWEST_HELD_OUT = 10  # sparse points, without which nothing says whether the depth gets better
 _AUTO_SHARE = 0.5  # of the time of all stages before, that --adapt auto may take
 _MARGIN = 0.1  # by which the error must fall
+_FARTHER_APART = 1.1  # factor by which the views may disagree more where photos decide nothing
 _PULL = 1e-2  # towards the depth of the adapted network where nothing is matched: it can be trusted more than before
 
 
@@ -119,6 +121,10 @@ def _adapted(
     if _is_worse(result):
         return replace(result, reason="the error at held-out points did not fall")
     _complete(inputs, out_dir)
+    before, after = (disagreement(inputs.scene.views, folder) for folder in (inputs.before_dir, out_dir))
+    result = replace(result, apart_before=before, apart_after=after)
+    if before is not None and after is not None and after > _FARTHER_APART * before:
+        return replace(result, reason="where photos decide nothing, the views disagree more than before")
     return replace(result, adapted=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from lotus_recon.config import Runtime
 from lotus_recon.io.maps import load_arrays
 from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.models.base import Model, ModelOptions
-from lotus_recon.types import DepthKind, DepthMap, FloatArray, Prediction, Scene, SparsePoints
+from lotus_recon.mvs import completion
+from lotus_recon.types import BoolArray, DepthKind, DepthMap, FloatArray, Prediction, Scene, SparsePoints
 from tests.adaptation.toys import ToyLearner, smooth_field
 from tests.alignment.analytic import make_scene, true_depth
 from tests.mvs.scenes import write_photo
@@ -165,6 +167,30 @@ def test_worse_held_out_points_are_a_reason_to_refuse(
     result = run(wrong, tmp_path / "out")
     assert not result.adapted
     assert "held-out" in result.reason
+
+
+def test_views_that_disagree_more_than_before_are_a_reason_to_refuse(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is known gets better; what nothing decides is drawn apart: here by a factor that differs by view."""
+    factors = iter([0.85, 1.15] * 3)
+
+    def apart(depth: FloatArray, decided: BoolArray, *others: Any) -> completion.Completed:
+        done, factor = completion.complete(depth, decided, *others), next(factors)
+        return replace(done, depth=np.where(decided, done.depth, factor * done.depth).astype(np.float32))
+
+    for view in inputs.scene.views:  # nearly right before
+        depth = true_depth(view).astype(np.float32)
+        confidence = load_arrays(tmp_path / "mvs" / f"{view.stem}.npz")["confidence"]
+        SceneMaps(tmp_path / "mvs").save(view, DepthMap(depth, depth > 0, DepthKind.SCENE), confidence)
+    monkeypatch.setattr(stage, "complete", apart)
+    result = run(inputs, tmp_path / "out")
+    assert not result.adapted
+    assert "disagree" in result.reason
+    assert result.apart_before is not None
+    assert result.apart_after is not None
+    assert result.apart_after > 3 * result.apart_before
+    assert error(inputs.scene, tmp_path / "out") == error(inputs.scene, tmp_path / "mvs")
 
 
 def test_without_depth_to_learn_from_it_says_so(inputs: Inputs, tmp_path: Path) -> None:
