@@ -100,7 +100,7 @@ def _check(arguments: Arguments) -> None:
 def _configs(arguments: Arguments) -> Mapping[str, Mapping[str, Any]]:
     """The options of the pipelines, by kind and preset."""
     own = {"prediction": {"model": arguments.model}, "runtime": {"device": arguments.device}}
-    kinds = {"single_view": SingleViewConfig, "multi_view": multi_view_config()}
+    kinds: dict[str, type[Any]] = {"single_view": SingleViewConfig, "multi_view": multi_view_config()}
     return {
         kind: {
             name: overlaid(load_config(config, CONFIG_FOLDER / kind / f"{name}.yaml"), own, "the command line")

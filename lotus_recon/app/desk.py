@@ -17,6 +17,7 @@ from lotus_recon.app.uploads import Limits, take_photo, take_scene
 from lotus_recon.config import overlaid
 from lotus_recon.errors import InputError
 from lotus_recon.runners.jobs import SceneJob, check_name
+from lotus_recon.workspace import OWNERS_FILE
 
 PHOTO, SCENE = "single_view", "multi_view"
 PRESETS = ("fast", "default", "fine")
@@ -98,7 +99,7 @@ class Desk:
         given = folder / name
         made = job(given)
         title = files[0].name if made.kind == PHOTO or made.video else name
-        run = Run(made, folder / "results", title, given)
+        run = Run(made, folder / "results" / name, title, given)
         session.runs[secrets.token_hex(8)] = run
         return run
 
@@ -119,7 +120,7 @@ class Desk:
         in_frame = False
         while not run.ended.wait(_LOOK_S):
             now = Shown(status=parts.status(run))
-            if kind == SCENE and not in_frame and (run.folder / ".owners.json").is_file():
+            if kind == SCENE and not in_frame and (run.folder / OWNERS_FILE).is_file():
                 in_frame = True
                 now = replace(now, view=self._live(session, key, run.title))
             if now != replace(shown, busy=None, view=None, results=None):

@@ -1,8 +1,8 @@
 """What stands between the browser and the app: nobody but this machine's own pages gets an answer.
 
 A page of somebody else, open in the same browser, can send requests to 127.0.0.1, and its name can be made to lead
-there (DNS rebinding). So requests must name this server as their host, those that change something must come from its own
-page, and everything belongs to a session, which a cookie names that other sites neither read nor send.
+there (DNS rebinding). So requests must name this server as their host, those that change something must come from its
+own page, and everything belongs to a session, which a cookie names that other sites neither read nor send.
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ def _photo_tab(blocks: gr.Blocks, desk: Desk, session_of: SessionOf) -> None:
                 max_length=12,
                 elem_id="photo-fov",
             )
-            panel = _panel(PHOTO)
+            buttons = _buttons(PHOTO)
+        panel = _Panel(*buttons, *_results(PHOTO))
 
     def start(file: str | None, preset: str, fov: str, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         def begin(session: Session) -> Iterator[Shown]:
@@ -103,15 +104,16 @@ def _scene_tab(blocks: gr.Blocks, desk: Desk, session_of: SessionOf) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=300):
             files = gr.File(
-                label="Photos of one place or object, or a video of it",
+                label="Photos of one place, or a video",
                 file_count="multiple",
                 file_types=[*PHOTOS, *VIDEOS],
                 height=170,
                 elem_id="scene-file",
             )
-            name = gr.Textbox(label="Name", value="My scene", max_lines=1, max_length=60)
+            name = gr.Textbox(label="Name", value="My scene", max_lines=1, max_length=100, elem_id="multi_view-name")
             preset = _preset()
-            panel = _panel(SCENE)
+            buttons = _buttons(SCENE)
+        panel = _Panel(*buttons, *_results(SCENE))
 
     def start(files: list[str] | None, name: str, preset: str, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         def begin(session: Session) -> Iterator[Shown]:
@@ -138,18 +140,18 @@ def _preset() -> gr.Radio:
     return gr.Radio(list(PRESETS), value="default", label="Detail", info="fast: a quick look; fine: takes longest")
 
 
-def _panel(kind: str) -> _Panel:
-    """The controls of a tab with runs; what is shown of them stands in a column of its own."""
+def _buttons(kind: str) -> tuple[gr.Button, gr.Button, gr.HTML]:
+    """What starts and ends a run, and says how it is going."""
     with gr.Row():
         start = gr.Button("Reconstruct", variant="primary", min_width=140, elem_id=f"{kind}-start")
         stop = gr.Button("Cancel", interactive=False, min_width=90, elem_id=f"{kind}-stop")
-    status = gr.HTML(elem_id=f"{kind}-status")
-    column = gr.context.Context.block
-    assert column is not None  # by the callers, which are in a column
-    with column.parent:  # the row
-        with gr.Column(scale=3, min_width=420):
-            view, results = gr.HTML(elem_id=f"{kind}-view"), gr.HTML(elem_id=f"{kind}-results")
-    return _Panel(start, stop, status, view, results)
+    return start, stop, gr.HTML(elem_id=f"{kind}-status")
+
+
+def _results(kind: str) -> tuple[gr.HTML, gr.HTML]:
+    """A column with the page in 3D, and what is below it."""
+    with gr.Column(scale=3, min_width=420):
+        return gr.HTML(elem_id=f"{kind}-view"), gr.HTML(elem_id=f"{kind}-results")
 
 
 def _connect(
@@ -172,7 +174,7 @@ def _connect(
         if session is not None:
             desk.cancel(session, kind)
 
-    following = {"outputs": panel.outputs, "show_progress": "hidden", "concurrency_limit": None}
+    following: dict[str, Any] = {"outputs": panel.outputs, "show_progress": "hidden", "concurrency_limit": None}
     panel.start.click(start, inputs=list(inputs), api_visibility="private", **following)
     panel.stop.click(cancel, queue=False, show_progress="hidden", api_visibility="private")
     blocks.load(resume, api_visibility="private", **following)

@@ -34,7 +34,7 @@ class Run:
     job: SceneJob
     folder: Path  # of the results, as the command line writes them
     title: str
-    given: Path  # the photos or the video it is made from
+    given: Path  # the folder of what it is made from
     state: State = "waiting"
     before: int = 0  # runs that are served before it
     stages: tuple[str, ...] = ()
@@ -149,7 +149,7 @@ class Line:
         run.seconds = time.monotonic() - run.started
         if run.is_cancelled or self._closing:
             run.state = "cancelled"
-            for folder in (run.folder, run.given if run.given.is_dir() else run.given.parent):
+            for folder in (run.folder, run.given):
                 shutil.rmtree(folder, ignore_errors=True)
         elif finished.fault is not None:
             run.state, run.message = "failed", finished.message

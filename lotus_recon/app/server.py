@@ -54,7 +54,8 @@ class AppServer:
         os.environ |= {**_ENVIRONMENT, "GRADIO_TEMP_DIR": str(uploads)}
         self.sessions = Sessions(root, grace_s)
         self.line = Line(threads)
-        desk = Desk(self.line, Library(folders), configs, limits)
+        self.library = Library(folders)
+        desk = Desk(self.line, self.library, configs, limits)
         self._server = _made(self.sessions, uploads, desk, self.port)
         self._closing = threading.Event()
         self._threads = [

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from lotus_recon.errors import InputError
 from lotus_recon.frames.config import VIDEO_SUFFIXES
-from lotus_recon.io.image_sizes import check_size
 from lotus_recon.io.images import SUFFIXES, read_info
 
 PHOTOS, VIDEOS = tuple(sorted(SUFFIXES)), tuple(sorted(VIDEO_SUFFIXES))
@@ -80,12 +79,12 @@ def _refuse(problems: Sequence[str], count: int) -> None:
 
 
 def _check_photo(file: Path, limits: Limits) -> None:
-    """Raise InputError unless the file is a photo by name, bytes and header. No pixel is decoded."""
+    """Raise InputError unless the file is a photo by name, bytes and header."""
     if file.suffix.lower() not in SUFFIXES:
         raise InputError(f"{file.name} is not a photo; taken are {', '.join(PHOTOS)}")
     _check_bytes(file, "photo", limits.photo_mb)
     try:
-        check_size(file, *read_info(file).size)
+        read_info(file)
     except InputError as error:
         raise InputError(str(error).replace(str(file), file.name)) from None
 
