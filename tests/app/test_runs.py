@@ -56,8 +56,8 @@ def test_a_run_writes_what_the_command_line_writes(line: Line, tmp_path: Path) -
 
     made, expected = files(run.folder), files(tmp_path / "cli")
     assert set(made) - {"thumbnail.jpg", ".lock"} == set(expected) - {".lock"}
-    depth = [read_npz(found[f"{PHOTOS[0].stem}/prediction.npz"])["depth"] for found in (made, expected)]
-    np.testing.assert_array_equal(*depth)
+    one, other = (read_npz(found[f"{PHOTOS[0].stem}/prediction.npz"])["depth"] for found in (made, expected))
+    np.testing.assert_array_equal(one, other)
 
 
 def test_runs_are_served_one_at_a_time_by_one_process(line: Line, tmp_path: Path) -> None:
