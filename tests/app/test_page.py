@@ -207,6 +207,7 @@ def test_a_page_that_is_loaded_again_shows_the_run_again(server: Any, browser: A
         someone.page.reload()
         someone.done("single_view")
         someone.frame("single_view")
+        someone.opened.complaints.clear()  # gradio says that the reload ended its connection
 
 
 def test_the_files_of_a_user_go_with_the_last_tab(server: Any, browser: Any) -> None:
@@ -221,6 +222,10 @@ def test_the_files_of_a_user_go_with_the_last_tab(server: Any, browser: Any) -> 
         assert time.monotonic() < end, "its files are still there"
         time.sleep(0.2)
     assert all(run.state == "cancelled" for run in session.runs.values())
+
+
+def _runs(server: Any) -> list[Any]:
+    return [run for session in server.sessions._sessions.values() for run in session.runs.values()]
 
 
 def test_files_that_cannot_be_used_get_a_clear_word(server: Any, browser: Any, tmp_path: Path) -> None:
@@ -239,11 +244,13 @@ def test_files_that_cannot_be_used_get_a_clear_word(server: Any, browser: Any, t
             someone.drop("single_view", file)
             someone.start("single_view")
             assert words in someone.state("single_view", "refused", seconds=30)
+        someone.page.reload()
+        someone.page.wait_for_selector("#single_view-view .lr-empty", timeout=60_000)
         someone.page.fill("#photo-fov textarea, #photo-fov input", "wide")
         someone.drop("single_view", write_photo(tmp_path / "a.png"))
         someone.start("single_view")
         someone.page.wait_for_selector("#single_view-status :text('wide')", timeout=20_000)
-    assert workers() == [] or all(process.cpu_percent(0.2) < 50 for process in workers())
+    assert not any(run.state == "running" for run in _runs(server))
 
 
 def test_files_beyond_every_limit_are_refused_while_they_come(browser: Any, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_mesh_and_cloud_end_at_the_box_and_are_the_same_within(tmp_path: Path) -
         assert 0.1 < len(wanted) / len(whole) < 0.9
         distance = np.linalg.norm(wanted[:, None] - part[None, :: max(1, len(part) // 4000)], axis=-1).min(1)
         assert distance.max() < spacing, "nothing is missing within"
-    np.testing.assert_allclose(np.linalg.norm(mesh.vertices, axis=1), 1, atol=0.03)
+    np.testing.assert_allclose(np.linalg.norm(mesh.vertices, axis=1), 1, atol=0.04)
 
 
 def test_surface_beyond_the_box_still_says_that_the_space_before_it_is_free(tmp_path: Path) -> None:
