@@ -134,6 +134,8 @@ def test_one_photo_goes_in_and_geometry_comes_out(server: Any, browser: Any) -> 
         assert sizes == [128, 128]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # the longest: photos to a mesh, beside a browser that draws by software
 def test_many_photos_go_in_and_a_scene_comes_out(server: Any, browser: Any) -> None:
     with user(browser, server) as someone:
         someone.tab("Many photos")
@@ -179,6 +181,7 @@ def test_cancel_leaves_no_process_and_no_file(server: Any, browser: Any) -> None
         assert someone.page.is_enabled("#multi_view-start")
 
 
+@pytest.mark.slow
 def test_two_users_do_not_see_each_others_files(server: Any, browser: Any) -> None:
     with user(browser, server) as one, user(browser, server) as other:
         one.drop("single_view", PHOTOS[1])
@@ -199,6 +202,7 @@ def test_two_users_do_not_see_each_others_files(server: Any, browser: Any) -> No
         one.page.wait_for_selector(f"#library .lr-card:has-text('{PHOTOS[1].name}')")
 
 
+@pytest.mark.slow
 def test_a_page_that_is_loaded_again_shows_the_run_again(server: Any, browser: Any) -> None:
     with user(browser, server) as someone:
         someone.drop("single_view", PHOTOS[2])
