@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lotus_recon.app.runs import Run
 from lotus_recon.app.sessions import Session
 from lotus_recon.viewing.folder import title_of
 from lotus_recon.viewing.serving import ServedFolder, file_below
@@ -158,13 +159,14 @@ class Library:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = [folder.resolve() for folder in folders]
-        self._places: dict[str, Place] = {}
+        self._own: dict[str, Place] = {}
+        self._shared: dict[str, Place] = {}
         self._lock = threading.Lock()
 
     def of_session(self, session: Session) -> list[Place]:
         """The results of a session, the newest first."""
         runs = [(key, run) for key, run in session.runs.items() if run.state in ("running", "done")]
-        return [self._place(run.folder, key, run.title) for key, run in reversed(runs)]
+        return [self._of_run(key, run) for key, run in reversed(runs)]
 
     def named(self) -> list[Place]:
         """Results in the folders that the app was started with."""
@@ -172,7 +174,8 @@ class Library:
         for folder in self.folders:
             for path in _results_below(folder, _DEPTH):
                 key = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-                found.append(self._place(path, key))
+                with self._lock:
+                    found.append(self._shared.setdefault(key, Place(path, key)))
                 if len(found) >= _MOST:
                     return found
         return found
@@ -180,20 +183,22 @@ class Library:
     def find(self, session: Session, key: str) -> Place | None:
         """The place of a key, if this session may see it."""
         if key in session.runs:
-            return self._place(session.runs[key].folder, key, session.runs[key].title)
-        return next((place for place in self.named() if place.key == key), None)
+            return self._of_run(key, session.runs[key])
+        if key not in self._shared:
+            self.named()  # a link of before the app was started again
+        return self._shared.get(key)
 
     def forget(self, session: Session) -> None:
         """Drop what was made of the results of a session."""
         with self._lock:
             for key in session.runs:
-                self._places.pop(key, None)
+                self._own.pop(key, None)
 
-    def _place(self, folder: Path, key: str, title: str | None = None) -> Place:
+    def _of_run(self, key: str, run: Run) -> Place:
         with self._lock:
-            if key not in self._places:
-                self._places[key] = Place(folder, key, title)
-            return self._places[key]
+            if key not in self._own:
+                self._own[key] = Place(run.folder, key, run.title)
+            return self._own[key]
 
 
 def _results_below(folder: Path, depth: int) -> Iterator[Path]:

@@ -52,9 +52,9 @@ class AppServer:
         uploads = root / "uploads"
         uploads.mkdir()
         os.environ |= {**_ENVIRONMENT, "GRADIO_TEMP_DIR": str(uploads)}
-        self.sessions = Sessions(root, grace_s)
         self.line = Line(threads)
         self.library = Library(folders)
+        self.sessions = Sessions(root, grace_s, self.library.forget)
         desk = Desk(self.line, self.library, configs, limits)
         self._server = _made(self.sessions, uploads, desk, self.port)
         self._closing = threading.Event()

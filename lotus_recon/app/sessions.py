@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,9 +46,12 @@ class Session:
 class Sessions:
     """All sessions of an app. Threads may share it."""
 
-    def __init__(self, root: Path, grace_s: float) -> None:
-        """``grace_s``: seconds for which a session without an open tab is kept, so that a page can be reloaded."""
-        self.root, self._grace_s = root, grace_s
+    def __init__(self, root: Path, grace_s: float, forget: Callable[[Session], object] = lambda _: None) -> None:
+        """``grace_s``: seconds for which a session without an open tab is kept, so that a page can be reloaded.
+
+        ``forget`` is told of each that ended.
+        """
+        self.root, self._grace_s, self._forget = root, grace_s, forget
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
@@ -100,6 +103,7 @@ class Sessions:
             run.cancel()
         for run in session.runs.values():
             run.ended.wait(30)
+        self._forget(session)
         for path in session.uploads - kept:  # two sessions that upload one file share it
             shutil.rmtree(path.parent, ignore_errors=True)
         shutil.rmtree(session.folder, ignore_errors=True)

@@ -156,7 +156,7 @@ def test_a_length_has_the_error_of_the_photo_that_knows_its_ends_best(browser: A
         page.wait(
             "() => document.querySelector('.length').textContent === document.getElementById('measured').textContent"
         )
-    expected = np.hypot(*(_sigma(files, errors, end) for end in ENDS))
+    expected = float(np.linalg.norm([_sigma(files, errors, end) for end in ENDS]))
     assert (sign, unit) == ("\u00b1", "units")
     decimals = len(sigma.partition(".")[2])
     assert float(sigma) == pytest.approx(expected, abs=0.51 * 10**-decimals)
