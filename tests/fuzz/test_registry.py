@@ -33,6 +33,7 @@ _HUB = "weights: read by diffusers, transformers and safetensors, whose errors a
 _ASKED = "what a process of ours said"
 _SCRATCH = "what the stage itself wrote a moment ago, or a killed run in its scratch folder, by rename"
 _BYTES = "it takes any bytes"
+_CONTROL = "a control of a page, for files that app/uploads.py looks at"
 
 # Functions that open files and are no readers of files from outside, and why.
 EXEMPT: dict[str, str] = {
@@ -48,6 +49,7 @@ EXEMPT: dict[str, str] = {
             "lotus_recon.io.maps:map_array",
             "lotus_recon.io.textured_meshes:_textured_mesh",
             "lotus_recon.io.textured_meshes:read_textured_glb",
+            "lotus_recon.app.library:_json",
             "lotus_recon.viewing.folder:_json",
             "lotus_recon.viewing.scene:_spacing",
             "lotus_recon.meshing.stage:MeshResult.load",
@@ -79,6 +81,7 @@ EXEMPT: dict[str, str] = {
     ),
     **dict.fromkeys(
         (
+            "lotus_recon.app.library:Place._write",
             "lotus_recon.evaluation.tables:_write_photos.write",
             "lotus_recon.exporting.map_files:write_exr.write",
             "lotus_recon.io.cameras:write_colmap_scene",
@@ -93,6 +96,7 @@ EXEMPT: dict[str, str] = {
     **dict.fromkeys(
         (
             "lotus_recon.compiled:_folder",
+            "lotus_recon.app.parts:style",
             "lotus_recon.viewing.page:_text",
             "lotus_recon.evaluation.tables:published",
             "lotus_recon.exporting.blender_script:main",
@@ -114,6 +118,7 @@ EXEMPT: dict[str, str] = {
     ),
     **dict.fromkeys(
         (
+            "lotus_recon.app.guard:Guard._paths_in",
             "lotus_recon.native:_reports",
             "lotus_recon.runners.ray:RayRunner._fault",
             "lotus_recon.runners.ray_process:look",
@@ -129,6 +134,7 @@ EXEMPT: dict[str, str] = {
         ),
         _BYTES,
     ),
+    **dict.fromkeys(("lotus_recon.app.interface:_photo_tab", "lotus_recon.app.interface:_scene_tab"), _CONTROL),
 }
 
 
