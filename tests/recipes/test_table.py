@@ -49,6 +49,7 @@ FIRST = {
     "view": ["report"],
     # The cloud leaves out the same pixels as the mesh.
     "fusion.max_depth_ratio": ["fusion", "cloud"],
+    "fusion.crop": ["fusion", "cloud"],
     "fusion.advanced.min_fused_confidence": ["fusion", "cloud"],
     "runtime.device": [],
     "runtime.dtype": ["prediction"],
