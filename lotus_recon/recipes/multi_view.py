@@ -60,7 +60,8 @@ def _warn_of_unused(job: SceneJob) -> None:
 
 def scene_job(source: Path, config: MultiViewConfig, out: Path) -> SceneJob:
     """The job of input that was checked before."""
-    return SceneJob(source, out, config, options_of(config, SceneConfig).masks, options_of(config, SfmConfig).poses)
+    scene, poses = options_of(config, SceneConfig), options_of(config, SfmConfig).poses
+    return SceneJob(source, out, config, scene.masks, poses, scene.include, scene.exclude)
 
 
 def run_job(

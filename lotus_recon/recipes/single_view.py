@@ -18,6 +18,7 @@ from lotus_recon.frames.spec import FRAMES
 from lotus_recon.interruption import doing
 from lotus_recon.io.images import Photo, expand_photos
 from lotus_recon.io.intrinsics import GivenIntrinsics
+from lotus_recon.io.photo_choice import chosen
 from lotus_recon.models.base import Model, expect_photos, resolve_device
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.photo_spec import PHOTO_PREDICTION
@@ -82,7 +83,8 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     """The job of a command line. Raises InputError before any long work."""
     if not arguments:
         raise InputError("no photo was given; name one or more photos, folders, or patterns in quotes")
-    photos = tuple(expand_photos(arguments))
+    scene = options_of(config, SceneConfig)
+    photos = tuple(chosen(expand_photos(arguments), scene.include, scene.exclude))
     _refuse_nested(photos)
     prediction, lens = options_of(config, PredictionConfig), options_of(config, CameraConfig)
     runtime = options_of(config, Runtime)
@@ -91,7 +93,7 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)  # refuses what cannot be
     check_model(prediction.model, runtime.device, runtime.dtype, options=model_options(prediction))
     longer_edge = 0 if prediction.model == PrecomputedModel.name else options_of(config, OutputConfig).max_size
-    masks = options_of(config, SceneConfig).masks
+    masks = scene.masks
     if masks is not None and not masks.is_dir():
         raise InputError(f"masks folder {masks} does not exist")
     jobs = tuple(PhotoJob(photo, config, longer_edge, masks_folder=masks) for photo in photos)
