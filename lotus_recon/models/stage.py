@@ -39,6 +39,7 @@ from lotus_recon.workspace import file_fingerprint, fingerprint, to_plain, write
 log = logging.getLogger(__name__)
 
 _SUMMARY = "prediction.json"
+_TAKEN = ".taken.json"  # names of the views whose maps are kept ones; gone when the stage is done
 _MOST_SAVED_AT_ONCE = 8  # maps of photos: bounds memory
 
 
@@ -108,18 +109,23 @@ def _shot(inputs: Inputs, view: View) -> Shot:
     return Shot(content, file_fingerprint(mask) if mask else "", inputs.source_cameras[view.name], view.camera)
 
 
-def _take_kept(inputs: Inputs, kept: KeptMaps, out_dir: Path) -> None:
-    """Bring what is kept of the views to its place."""
-    views = [view for view in inputs.scene.views if not SceneMaps(out_dir).has(view)]
-    taken = 0
+def _take_kept(inputs: Inputs, kept: KeptMaps, out_dir: Path) -> set[str]:
+    """Bring what is kept of the views to its place; their names. A run that is resumed stays with what it took."""
+    file = out_dir / _TAKEN
+    if file.exists():
+        return set(json.loads(file.read_text()))
+    views, taken = inputs.scene.views, set()
     for view in views:
 
         def save(prediction: Prediction, view: View = view) -> None:
             _save_usable(inputs, view, prediction, _sampling(inputs, view), out_dir)
 
-        taken += kept.give(_shot(inputs, view), SceneMaps(out_dir).path(view), save)
+        if kept.give(_shot(inputs, view), SceneMaps(out_dir).path(view), save):
+            taken.add(view.name)
     if taken:
-        log.info("the maps of %d of %d photos are kept", taken, len(views))
+        log.info("the maps of %d of %d photos are kept", len(taken), len(views))
+    write_json(file, sorted(taken))
+    return taken
 
 
 def _predict_views(inputs: Inputs, model: Model, out_dir: Path, kept: KeptMaps | None = None) -> list[str]:
@@ -128,9 +134,8 @@ def _predict_views(inputs: Inputs, model: Model, out_dir: Path, kept: KeptMaps |
     Batches are the same in every run: one that an interrupted run left unfinished is computed whole, so that its maps
     do not depend on the interruption.
     """
-    if kept is not None:
-        _take_kept(inputs, kept, out_dir)
-    views, size = inputs.scene.views, model.batch_size
+    taken = set() if kept is None else _take_kept(inputs, kept, out_dir)
+    views, size = [view for view in inputs.scene.views if view.name not in taken], model.batch_size
     batches = [views[i : i + size] for i in range(0, len(views), size)]
     due = [batch for batch in batches if not all(SceneMaps(out_dir).has(view) for view in batch)]
 
@@ -155,6 +160,7 @@ def _predict_views(inputs: Inputs, model: Model, out_dir: Path, kept: KeptMaps |
     # One thread reads the next batch and others save the last one while the network runs in this one.
     saved = in_threads(save, predicted(), min(thread_count(), _MOST_SAVED_AT_ONCE))
     empty = [name for name in track(saved, "predicting", sum(map(len, due))) if name is not None]
+    (out_dir / _TAKEN).unlink(missing_ok=True)
     if empty:
         log.warning("the masks of %d views exclude every pixel of their predictions: %s", len(empty), shortened(empty))
     return empty
