@@ -77,6 +77,11 @@ def _report(outcomes: Sequence[Outcome], arguments: Arguments) -> int:
     if not arguments.quiet:
         folder = arguments.out / (outcomes[0].photo.stem if len(outcomes) == 1 else "<photo>")
         print(f"{folder}/: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+        if doubted := [outcome for outcome in outcomes if outcome.doubt.startswith("shape")]:
+            print(
+                f"{doubted[0].doubt} of {len(doubted)} of {len(outcomes)} photos: the maps do not tell it. Measure in "
+                "them with care; --depth-range-ratio and --fov-deg set what you know"
+            )
         if (arguments.out / outcomes[0].photo.stem / "view.html").is_file():
             print(f"open in a browser: {folder}/view.html")
     return FAILED if counts["failed"] else DONE

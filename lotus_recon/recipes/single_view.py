@@ -66,6 +66,7 @@ class Outcome:
     photo: Photo
     status: str
     detail: str = ""
+    doubt: str = ""  # what of the camera and the shape was guessed
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,11 @@ def _outcome(photo: PhotoJob, workspace: Workspace, selection: PhotoSelection) -
         context = run_stages(workspace, SINGLE_VIEW, photo, selection.only, selection.from_stage)
     except ReconError as error:
         return _failed(photo.photo, error)
-    is_calibrated = workspace.is_finished(CALIBRATION.place(photo))
-    return Outcome(photo.photo, "done", f"camera from {context[CALIBRATION].source}" if is_calibrated else "")
+    if not workspace.is_finished(CALIBRATION.place(photo)):
+        return Outcome(photo.photo, "done")
+    calibrated = context[CALIBRATION]
+    told = (f"camera from {calibrated.source}", calibrated.doubt)
+    return Outcome(photo.photo, "done", "; ".join(filter(None, told)), calibrated.doubt)
 
 
 def _predicted(photos: Sequence[PhotoJob], config: SingleViewConfig) -> Iterator[PhotoJob]:

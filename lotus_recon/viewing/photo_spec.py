@@ -37,6 +37,7 @@ def _run(context: Context[PhotoJob], out_dir: Path) -> Path:
         source=calibrated.source,
         surface=context.options(SurfaceConfig),
         size=_config(job).view_size,
+        doubt=calibrated.doubt,
     )
     write_page(shown_photo(files), out_dir / PAGE_FILE)
     return out_dir

@@ -47,6 +47,7 @@ def test_perfect_maps_have_no_error(tmp_path: Path) -> None:
     benchmark, folder = predicted(tmp_path)
     depth = score_set(benchmark, "depth", folder, 3, replace(CONFIG, protocol="both"))
     assert depth.overall["abs_rel"] < 1e-5
+    assert "abs_rel_one_scale" in depth.overall
     assert depth.overall["disparity_rel"] < 1e-5
     assert (depth.pixels, depth.coverage) == (3 * 19 * 30, 1.0)
     normals = score_set(benchmark, "normals", folder, 3, CONFIG)
