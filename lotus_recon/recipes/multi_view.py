@@ -157,7 +157,14 @@ class MultiView:
         missing = names if selection.force else missing_stages(workspace, MULTI_VIEW, job)
         asked = [stage.name for stage in selected(stages_of(MULTI_VIEW, job), selection.only)]
         run = tuple(name for name in missing if name in asked)
-        return Plan(run, tuple(name for name in names if name not in run), len(job.photos) if job.has_photos else 0)
+        skipped = tuple(name for name in names if name not in run)
+        if not (run and job.has_photos):
+            return Plan(run, skipped, 0)
+        device = resolve_device(options_of(config, Runtime).device).type
+        stages = [stage for stage in stages_of(MULTI_VIEW, job) if stage.name in run]
+        work = work_of(job)
+        expected = () if work is None else tuple(estimates(stages, job, work, device, Pace.load()))
+        return Plan(run, skipped, len(job.photos), expected)
 
     def steps(self, source: Source, config: Any, selection: Selection) -> list[Step]:
         """See ``Recipe``."""

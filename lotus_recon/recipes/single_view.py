@@ -38,10 +38,11 @@ from lotus_recon.recipes.engine import (
     missing_stages,
     run_stages,
 )
+from lotus_recon.recipes.estimates import Estimate, Pace, estimates
 from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, claim
 from lotus_recon.recipes.table import SINGLE_VIEW
 from lotus_recon.scene_job import SceneJob
-from lotus_recon.stages import Needs, options_of, stages_of
+from lotus_recon.stages import Needs, Work, options_of, stages_of
 from lotus_recon.threads import in_threads, thread_count
 from lotus_recon.types import Prediction
 from lotus_recon.workspace import Workspace
@@ -158,6 +159,18 @@ def due_stages(
         if not due[photo.photo]:
             outcomes.append(Outcome(photo.photo, "up to date"))
     return due, outcomes
+
+
+def estimates_of(job: Job, workspace: Workspace, selection: PhotoSelection = _DUE) -> list[Estimate]:
+    """What the stages that ``run_job`` would run will take, of all photos together."""
+    due, _ = due_stages(job, workspace, selection)
+    device, pace = resolve_device(options_of(job.config, Runtime).device).type, Pace.load()
+    found: list[Estimate] = []
+    for stage in stages_of(SINGLE_VIEW, job.photos[0]):
+        photos = [photo for photo in job.photos if stage.name in due.get(photo.photo, ())]
+        work = Work(len(photos), sum(photo.size[0] * photo.size[1] for photo in photos) / 1e6)
+        found += estimates([stage], photos[0], work, device, pace) if photos else []
+    return found
 
 
 def _failed(photo: Photo, error: ReconError) -> Outcome:
@@ -287,7 +300,8 @@ class SingleView:
         due, _ = due_stages(job, workspace, PhotoSelection(selection.only))
         names = [photo.photo.stem for photo in job.photos]
         run = tuple(photo.stem for photo, stages in due.items() if stages or selection.force)
-        return Plan(run, tuple(name for name in names if name not in run), len(run))
+        expected = tuple(estimates_of(job, workspace, PhotoSelection(selection.only))) if run else ()
+        return Plan(run, tuple(name for name in names if name not in run), len(run), expected)
 
     def steps(self, source: Source, config: Any, selection: Selection) -> list[Step]:
         """See ``Recipe``: the photos are one step, since the network takes them in batches."""
