@@ -10,6 +10,7 @@ from tests.benchmarks.bench_evaluation import evaluation_lines
 from tests.benchmarks.bench_export import export_lines
 from tests.benchmarks.bench_fusion import fusion_lines
 from tests.benchmarks.bench_integration import integration_lines
+from tests.benchmarks.bench_lotus import lotus_lines
 from tests.benchmarks.bench_memory import memory_lines
 from tests.benchmarks.bench_mvs import mvs_lines
 from tests.benchmarks.bench_prediction import prediction_lines
@@ -28,6 +29,7 @@ def main() -> int:
     print("\n".join(writing_lines()))
     print("\n".join(alignment_lines()))
     print("\n".join(prediction_lines()))
+    print("\n".join(lotus_lines()))
     print("\n".join(training_lines()))
     print("\n".join(mvs_lines()))
     print("\n".join(memory_lines()))

@@ -14,6 +14,7 @@ import torch
 
 from tests.benchmarks.bench_alignment import VIEWS, alignment_seconds
 from tests.benchmarks.bench_integration import four_megapixels
+from tests.benchmarks.bench_lotus import lotus_cost
 from tests.benchmarks.bench_training import training_speeds
 from tests.conftest import SHARED
 
@@ -63,12 +64,29 @@ def _rows(shared: Path, has_card: bool) -> list[SpeedRow]:
     growth = alignment_seconds(many)[1] / many / (cpu / few)
     before, now = training_speeds("learn")
     normals = f"{four_megapixels(shared):.1f} s" if (shared / "data").is_dir() else ""
+    stock, (ours, memory), (pair, _) = lotus_cost("stock")[0], lotus_cost("ours"), lotus_cost("pair")
+    card = lotus_cost("ours", "cuda", "float16")[0] if has_card else 0.0
+    card_pair = lotus_cost("pair", "cuda", "float16")[0] if has_card else 0.0
     nano = f"{_nano('cuda'):.1f} ms" if has_card else ""
     return [
         SpeedRow(f"alignment, {few} views", f"{wall:.1f} s", "<= 6 s", "", "<= 3 s"),
         SpeedRow(f"a view of {many} to a view of {few}, CPU time", f"{growth:.2f}", "linear: 1"),
         SpeedRow("normals, 4 megapixels", normals, "<= 10 s", "", "<= 2 s"),
         SpeedRow("training nano at 256x192, to reading anew", f"{now / before:.2f}", ">= 1.5", "", ">= 1000 samples/s"),
+        SpeedRow(
+            "full-size Lotus-D at 576x768, to stock modules",
+            f"{ours / stock:.2f}, {memory:.1f} GB",
+            "<= 0.6, <= 5 GB",
+            f"{1000 * card:.0f} ms" if has_card else "",
+            "<= 35 ms compiled",
+        ),
+        SpeedRow(
+            "the same, depth and normals to two runs",
+            f"{pair / ours / 2:.2f}",
+            "<= 0.75",
+            f"{card_pair / card / 2:.2f}" if has_card else "",
+            "<= 0.75",
+        ),
         SpeedRow("nano, a photo of 640x480 in a batch of 8", f"{_nano('cpu'):.0f} ms", "", nano, "<= 3 ms"),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import project
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.images import read_rgb, resize_rgb
+from lotus_recon.io.meshes import write_ply
+from lotus_recon.io.textured_meshes import TexturedMesh, write_textured_glb
+from lotus_recon.meshing.stage import gltf_from_views
 from lotus_recon.texturing.rendering import ssim
-from lotus_recon.types import FloatArray
+from lotus_recon.types import FloatArray, Mesh
 from lotus_recon.viewing import page as page_room
 from lotus_recon.viewing.page import viewer_script, write_page
 from lotus_recon.viewing.scene import Files, shown_scene
@@ -92,6 +96,29 @@ def test_the_mesh_is_where_the_cameras_say(page: Opened, files: Files, index: in
     assert ssim(photo.mean(-1), render.mean(-1), everywhere) > 0.97
     shifted = np.roll(render, 4, axis=1)
     assert ssim(photo.mean(-1), shifted.mean(-1), everywhere) < 0.92, "a wrong principal point would show"
+
+
+def test_a_textured_glb_shows_its_picture_the_right_way_up(browser: Any, files: Files, tmp_path: Path) -> None:
+    """As the stage texture writes it: a square on the floor, seen from above, each quarter of another colour."""
+    picture = np.zeros((64, 64, 3), np.uint8)
+    quarters = {(0, 0): (200, 30, 40), (0, 1): (30, 180, 60), (1, 0): (20, 60, 220), (1, 1): (230, 210, 90)}
+    for (row, col), color in quarters.items():
+        picture[32 * row : 32 * row + 32, 32 * col : 32 * col + 32] = color
+    corners = np.array([[-0.7, -0.7, 0], [0.7, -0.7, 0], [0.7, 0.7, 0], [-0.7, 0.7, 0]], np.float32)
+    uv = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)
+    triangles = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    normals = np.tile(np.array([0, 0, 1], np.float32), (4, 1))
+    write_ply(tmp_path / "mesh.ply", Mesh(corners, triangles, np.full((4, 3), 128, np.uint8), normals))
+    square = TexturedMesh(corners, normals, uv, triangles, np.zeros(2, np.int32), (picture,))
+    turned = square.turned(gltf_from_views(files.scene.views))
+    write_textured_glb(tmp_path / "mesh.glb", turned, "png", unlit=False)
+    shown = replace(files, mesh=tmp_path / "mesh.ply", textured=tmp_path / "mesh.glb", cloud=None)
+    write_page(shown_scene(shown), tmp_path / "view.html")
+    with opened(browser, address_of(tmp_path / "view.html")) as page:
+        for (row, col), color in quarters.items():
+            x, y = pixel_of(page, files, 0, np.array([0.7 * col - 0.35, 0.35 - 0.7 * row, 0.0]))
+            np.testing.assert_allclose(page.canvas()[round(y), round(x), :3].astype(int), color, atol=2)
+        assert page.complaints == []
 
 
 def pixel_of(page: Opened, files: Files, index: int, point: FloatArray) -> tuple[float, float]:
