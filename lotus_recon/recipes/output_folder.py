@@ -17,7 +17,14 @@ log = logging.getLogger(__name__)
 
 IsSame = Callable[[str], bool]  # whether a part of the output was made from the files that it is to be made from now
 
-OWN_FILES = ("config.yaml", "log.txt", ".scratch", KEPT_FOLDER, "dense.ply", "dense.json")  # beside what the stages write
+OWN_FILES = (
+    "config.yaml",
+    "log.txt",
+    ".scratch",
+    KEPT_FOLDER,
+    "dense.ply",
+    "dense.json",
+)  # beside what the stages write
 
 
 def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | None]) -> None:

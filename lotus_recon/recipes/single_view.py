@@ -162,14 +162,16 @@ def due_stages(
 
 
 def estimates_of(job: Job, workspace: Workspace, selection: PhotoSelection = _DUE) -> list[Estimate]:
-    """What the stages that ``run_job`` would run will take, of all photos together."""
+    """What the stages that ``run_job`` would run will take, of all photos: as many at once as there are threads."""
     due, _ = due_stages(job, workspace, selection)
     device, pace = resolve_device(options_of(job.config, Runtime).device).type, Pace.load()
     found: list[Estimate] = []
     for stage in stages_of(SINGLE_VIEW, job.photos[0]):
         photos = [photo for photo in job.photos if stage.name in due.get(photo.photo, ())]
         work = Work(len(photos), sum(photo.size[0] * photo.size[1] for photo in photos) / 1e6)
-        found += estimates([stage], photos[0], work, device, pace) if photos else []
+        if photos:
+            (one,) = estimates([stage], photos[0], work, device, pace)
+            found.append(replace(one, seconds=one.seconds / min(thread_count(), len(photos))))
     return found
 
 

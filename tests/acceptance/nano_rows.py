@@ -81,7 +81,9 @@ def unseen_rooms(model: Model, root: Path) -> list[Row]:
         normals.append(normal_metrics(prediction.normals.values, sample.normals, sample.normals_valid))
     error, angle = mean_of(depth, "abs_rel"), mean_of(normals, "mean")
     return [
-        Row(RUN, f"{len(rooms)} unseen renders: AbsRel after scale and shift", f"{error:.3f}", "<= 0.06", error <= 0.06),
+        Row(
+            RUN, f"{len(rooms)} unseen renders: AbsRel after scale and shift", f"{error:.3f}", "<= 0.06", error <= 0.06
+        ),
         Row(RUN, "the same: normals, mean angle", f"{angle:.1f} deg", "<= 14 deg", angle <= 14),
     ]
 

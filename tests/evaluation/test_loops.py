@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lotus_recon.errors import InputError
 from lotus_recon.calibration.config import OutputConfig
 from lotus_recon.calibration.stage import depth_as_written
+from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig
 from lotus_recon.evaluation.error_images import write_worst
 from lotus_recon.evaluation.metrics import depth_metrics, normal_metrics

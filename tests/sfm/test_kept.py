@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image  # noqa: F401  must come before pycolmap
+import PIL.Image
 import pycolmap
 import pytest
 
@@ -154,7 +154,7 @@ def _position_error(one: stage.SfmResult, other: stage.SfmResult) -> float:
     """Largest distance of a camera from where it is in ``other``, after the best similarity, in extents."""
     a, b = (np.array([np.linalg.inv(v.cam_from_world)[:3, 3] for v in r.scene.views]) for r in (one, other))
     a, b = a - a.mean(0), b - b.mean(0)
-    u, s, vt = np.linalg.svd(b.T @ a)
+    u, _, vt = np.linalg.svd(b.T @ a)
     turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
     scale = (b * (a @ turn.T)).sum() / (a**2).sum()
     return float(np.linalg.norm(scale * a @ turn.T - b, axis=1).max() / np.ptp(b, axis=0).max())
