@@ -110,8 +110,8 @@ def _grown(
 ) -> pycolmap.Reconstruction:
     """The model of the photos that stay, and of those that could be registered beside them."""
     names = sorted(staying)
-    cameras, poses = ({name: of[name] for name in names} for of in (finished.cameras, finished.cam_from_world))
-    known = PosedPhotos(cameras, poses, SparsePoints.empty())
+    poses = {name: finished.cam_from_world[name] for name in names}
+    known = PosedPhotos({name: finished.cameras[name] for name in names}, poses, SparsePoints.empty())
     old = [image for image in images if image.name in staying]
     with tempfile.TemporaryDirectory(dir=database.parent, prefix=TEMPORARY) as folder:
         database = _with_cameras(database, images, Path(folder))

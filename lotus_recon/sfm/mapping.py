@@ -111,9 +111,13 @@ def _incremental_mapping(
         report("registering photos", registered, count)
 
     report("registering photos", 0, count)
-    given = {"input_path": str(start)} if start is not None else {}
     found = pycolmap.incremental_mapping(
-        str(database_path), ".", str(folder), options, next_image_callback=tell, **given
+        str(database_path),
+        ".",
+        str(folder),
+        options,
+        input_path="" if start is None else str(start),
+        next_image_callback=tell,
     )
     return dict(found)
 

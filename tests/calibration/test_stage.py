@@ -60,7 +60,7 @@ AFFINE = DepthMap(np.linspace(-1, 3, 48 * 64, dtype=np.float32).reshape(48, 64),
 def test_what_nothing_tells_is_said_to_be_guessed(
     tmp_path: Path, depth: DepthMap | None, info: PhotoInfo, lens: CameraConfig, guessed: list[str], doubt: str
 ) -> None:
-    facing = NormalMap(np.broadcast_to(np.float32([0, 0, -1]), (48, 64, 3)).copy(), DEPTH.valid)
+    facing = NormalMap(np.broadcast_to(np.array([0, 0, -1], np.float32), (48, 64, 3)).copy(), DEPTH.valid)
     prediction = Prediction(depth, facing if depth is None else None, {})
     made = stage.run(stage.Inputs("a.jpg", info, prediction), lens, OutputConfig(), tmp_path)
     assert json.loads((tmp_path / stage.CAMERA_FILE).read_text())["guessed"] == guessed

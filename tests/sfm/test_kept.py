@@ -16,7 +16,7 @@ import pytest
 
 from lotus_recon.config import Runtime
 from lotus_recon.io.images import list_photos
-from lotus_recon.sfm import features, matching, stage
+from lotus_recon.sfm import stage
 from lotus_recon.sfm.config import SfmConfig
 from tests.sfm.helpers import render_photos
 
@@ -38,8 +38,8 @@ class Counted:
             self.pairs += len(Path(pairing.match_list_path).read_text().splitlines())
             match(database, options, pairing, *more, **named)
 
-        monkeypatch.setattr(features.pycolmap, "extract_features", counted_extract)
-        monkeypatch.setattr(matching.pycolmap, "match_image_pairs", counted_match)
+        monkeypatch.setattr(pycolmap, "extract_features", counted_extract)
+        monkeypatch.setattr(pycolmap, "match_image_pairs", counted_match)
 
     def take(self) -> tuple[int, int]:
         """Photos and pairs since the last time."""
