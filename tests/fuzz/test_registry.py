@@ -124,7 +124,7 @@ EXEMPT: dict[str, str] = {
     ),
     **dict.fromkeys(
         (
-            "lotus_recon.viewing.server:_Handler._route",
+            "lotus_recon.viewing.serving:file_answer",
             "lotus_recon.workspace:file_fingerprint",
         ),
         _BYTES,

@@ -50,6 +50,7 @@ FIRST = {
     "view": ["report"],
     # The cloud leaves out the same pixels as the mesh.
     "fusion.max_depth_ratio": ["fusion", "cloud"],
+    "fusion.crop": ["fusion", "cloud"],
     "fusion.advanced.min_fused_confidence": ["fusion", "cloud"],
     "sfm.add": [],  # how the result comes about
     "scene.include": ["sfm"],
