@@ -35,8 +35,7 @@ class Arguments(PhotoArguments):
     """Camera poses, aligned depth of every photo, and one mesh."""
 
     COMMON: ClassVar = (
-        "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "masks", "include", "exclude", "add",
-        "poses",
+        "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "masks", "exclude", "poses",
         "scale-from", "mvs", "adapt", "fusion", "max-triangles", "texture", "export", "only", "from", "force",
         "dry-run", "seed", "config", "quiet", "verbose",
     )  # fmt: skip
