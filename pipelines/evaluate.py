@@ -37,8 +37,13 @@ python -m pipelines.evaluate TASK --help shows the options of a task; docs/evalu
 class MapsArguments(CommonArguments):
     """Predict maps of the photos of benchmark sets, score them, and write CSV, JSON, a table and pictures."""
 
+    COMMON: ClassVar = (
+        "out", "config", "sets", "data", "lists", "model", "task", "depth-space", "predictions", "label", "device",
+        "seed", "only", "shard", "protocol", "align", "holes", "worst", "dry-run", "quiet", "verbose",
+    )  # fmt: skip
+
     dry_run: bool = False
-    """Print how many photos would be predicted and scored; do nothing."""
+    """Print what would be predicted and scored; do nothing."""
     options: MapsConfig = field(default_factory=MapsConfig)
 
 

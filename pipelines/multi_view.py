@@ -36,7 +36,7 @@ class Arguments(PhotoArguments):
 
     COMMON: ClassVar = (
         "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "masks", "exclude", "poses",
-        "scale-from", "mvs", "adapt", "fusion", "max-triangles", "texture", "export", "only", "from", "force",
+        "scale-from", "mvs", "adapt", "fusion", "texture", "export", "only", "from", "force",
         "dry-run", "seed", "config", "quiet", "verbose",
     )  # fmt: skip
 

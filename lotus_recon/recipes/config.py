@@ -38,7 +38,7 @@ class SceneConfig(Options):
     masks: Path | None = None
     # Use only the photos whose names fit one of these patterns, separated by commas: 'IMG_7*.jpg,garden/*'.
     include: str | None = None
-    # Leave out the photos whose names fit one of these patterns.
+    # Leave out photos of these names: 'IMG_7*,garden/*'.
     exclude: str | None = None
 
 
