@@ -53,7 +53,7 @@ def extract_features(
     missing = [image for image in images if image.number not in complete]
     kept, block = len(images) - len(missing), 2 * threads.thread_count()
     if kept:
-        log.info("resuming: the features of %d of %d photos are kept", kept, len(images))
+        log.info("the features of %d of %d photos are kept", kept, len(images))
     report("finding features", kept, len(images))
     for start in range(0, len(missing), block):
         part = missing[start : start + block]

@@ -49,7 +49,7 @@ def match(folder: FeatureFolder, pairs: Pairs, runtime: Runtime, guided: bool = 
     missing = [(a, b) for a, b in pairs if (images[a].number, images[b].number) not in done]
     kept = len(pairs) - len(missing)
     if kept:
-        log.info("resuming: the matches of %d of %d pairs are kept", kept, len(pairs))
+        log.info("the matches of %d of %d pairs are kept", kept, len(pairs))
     report("matching photos", kept, len(pairs))
     for part in in_tiles(missing):
         with tempfile.TemporaryDirectory(dir=folder.path, prefix=TEMPORARY) as temporary:
