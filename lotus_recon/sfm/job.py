@@ -17,7 +17,7 @@ from lotus_recon.io.cameras import PosedPhotos, posed_photos
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.database import FeatureFolder, working_name
 from lotus_recon.sfm.diagnosis import isolated
-from lotus_recon.sfm.features import Colors, extract_features
+from lotus_recon.sfm.features import Colors, extract_features, sift_device
 from lotus_recon.sfm.images import SfmImage
 from lotus_recon.sfm.kept import KeptFeatures, MadeWith
 from lotus_recon.sfm.matching import MatchStatistics, match, match_statistics
@@ -58,6 +58,7 @@ class Matched:
         """For the report."""
         return {
             "matcher": self.matcher,
+            "features_on": sift_device(job.runtime).name,
             "features_median": float(np.median(self.statistics.features)),
             "features_fewest": min(self.statistics.features),
             "matched_pairs": len(self.statistics.inliers),
@@ -95,7 +96,7 @@ def _made_with(job: Job, more_features: bool) -> MadeWith:
     """What features and matches of the images are computed from."""
     if job.kept is None:
         return MadeWith({}, {}, "")
-    how = [pycolmap.__version__, job.runtime.deterministic, more_features]
+    how = [pycolmap.__version__, sift_device(job.runtime).name, job.runtime.deterministic, more_features]
     options = [*how, job.config.advanced.max_features, job.config.sfm_max_size]
     masks = {name: file_fingerprint(path) for name, path in job.masks.items()}
     features, cameras = {}, {}
