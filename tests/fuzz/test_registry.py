@@ -59,6 +59,7 @@ EXEMPT: dict[str, str] = {
             "lotus_recon.reporting.stage:ReportResult.load",
             "lotus_recon.reporting.stage:run",
             "lotus_recon.sfm.frame:load",
+            "lotus_recon.sfm.stage:_finished",
             "lotus_recon.sfm.images_stage:_is_rotated",
             "lotus_recon.sfm.stage:SfmResult.load",
             "lotus_recon.texturing.stage:TextureResult.load",
@@ -70,6 +71,7 @@ EXEMPT: dict[str, str] = {
             "lotus_recon.adaptation.learning:Learning.run",
             "lotus_recon.alignment.stage:_solve",
             "lotus_recon.exporting.targets.nerfstudio:_Dataset.finish",
+            "lotus_recon.models.stage:_take_kept",
             "lotus_recon.normal_integration.stage:_selected_scale",
             "lotus_recon.sfm.database:_read_colors",
             "lotus_recon.sfm.bundle_adjustment:_copy",
@@ -128,10 +130,7 @@ EXEMPT: dict[str, str] = {
         _ASKED,
     ),
     **dict.fromkeys(
-        (
-            "lotus_recon.viewing.serving:file_answer",
-            "lotus_recon.workspace:file_fingerprint",
-        ),
+        ("lotus_recon.viewing.serving:file_answer",),
         _BYTES,
     ),
     **dict.fromkeys(("lotus_recon.app.interface:_photo_tab", "lotus_recon.app.interface:_scene_tab"), _CONTROL),
