@@ -31,6 +31,7 @@ from tests.acceptance import (
     mvs_rows,
     nano_rows,
     normal_surface_rows,
+    reliability_rows,
 )
 from tests.acceptance.command import ROOT, multi_view
 from tests.acceptance.evaluated import evaluate
@@ -266,7 +267,9 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "normals": ("normals_diligent", lambda place: integration_rows.objects(place.data)),
     **{
         name: (folder, lambda place, run=run: run(place.data, place.work))  # type: ignore[misc]
-        for name, (folder, run) in {**mvs_rows.RUNS, **adaptation_rows.RUNS, **export_rows.RUNS}.items()
+        for name, (folder, run) in {
+            **mvs_rows.RUNS, **adaptation_rows.RUNS, **export_rows.RUNS, **reliability_rows.RUNS
+        }.items()  # fmt: skip
     },
 }
 
