@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import gc
 import logging
+import os
 import resource
 from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
+
+from lotus_recon.interruption import work_of
 
 log = logging.getLogger(__name__)
 
+# What torch, Python's threads, the dynamic linker and C++ say.
+_OUT_OF_MEMORY = (
+    "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "unable to allocate",
+    "can't start new thread", "failed to map segment", "bad_alloc", "bad alloc",
+)  # fmt: skip
 _MUCH_MB = 1000  # peak memory from which what was freed is given back
 
 
@@ -57,6 +69,74 @@ def release_memory() -> None:
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception, or one that led to it, says that there is no memory: numpy's, torch's, a loader's."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        text = str(current).lower()
+        if isinstance(current, MemoryError) or getattr(current, "errno", None) == errno.ENOMEM:
+            return True
+        if isinstance(current, (RuntimeError, ImportError)) and any(words in text for words in _OUT_OF_MEMORY):
+            return True
+        current = current.__cause__ or current.__context__
+    return False
+
+
+def memory_ended(error: BaseException) -> str:
+    """What to say about an exception of which ``is_out_of_memory`` is true: where it was, and what helps."""
+    work = work_of(error).partition(";")[0]
+    where = f" in {work}" if work else ""
+    return (
+        f"memory ended{where} at {peak_memory_mb():.0f} MB: give it more, or make the work smaller (--max-size, "
+        "--preset fast, fewer --workers); the same command resumes"
+    )
+
+
+def room_below_limits() -> list[int]:
+    """Bytes that this process may still take, by each limit it has: ``ulimit -v`` and control groups."""
+    room = [group.limit_bytes - group.used_bytes for group in control_groups()]
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY:
+        room.append(limit - psutil.Process().memory_info().vms)
+    return [max(each, 0) for each in room]
+
+
+@dataclass(frozen=True)
+class ControlGroup:
+    """A control group with a limit of memory, of this process or above it."""
+
+    limit_bytes: int
+    used_bytes: int
+
+
+def control_groups(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> list[ControlGroup]:
+    """Those that limit this process: of version 2 or 1, its own and all above, since each of them ends it."""
+    groups: list[ControlGroup] = []
+    try:
+        lines = proc.read_text().splitlines()
+    except OSError:  # no Linux
+        return groups
+    for line in lines:
+        number, controllers, path = line.split(":", 2)
+        if number == "0" and not controllers:
+            top, limit, used = root, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            top, limit, used = root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        own = top / path.lstrip("/")
+        for folder in (own, *own.parents):
+            if not folder.is_relative_to(top):
+                break
+            # A container sees the path outside of it in /proc, and its own group as the top.
+            with contextlib.suppress(OSError, ValueError):  # no such file, or the word "max"
+                groups.append(ControlGroup(int((folder / limit).read_text()), int((folder / used).read_text())))
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return [group for group in groups if group.limit_bytes < physical]  # version 1 says 2^63 for none
 
 
 def reset_peak_memory() -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from lotus_recon.errors import InputError, ReconError
 from lotus_recon.logs import log_file
-from lotus_recon.measuring import peak_memory_mb
+from lotus_recon.measuring import is_out_of_memory, memory_ended, peak_memory_mb
 from lotus_recon.recipes.base import Begin
 from lotus_recon.runners.tasks import Fault, Finished, Task
 from lotus_recon.workspace import FolderInUseError, Workspace, write_atomically
@@ -49,6 +49,8 @@ def failure(scene: str, error: BaseException) -> Finished:
     if fault is Fault.ERROR:
         log.error("%s: %s", scene, "".join(traceback.format_exception(error)))
     text = str(error) if isinstance(error, (ReconError, OSError)) else f"{type(error).__name__}: {error}"
+    if fault is Fault.MEMORY:
+        text = memory_ended(error)
     return Finished(scene, fault, text)
 
 
@@ -60,7 +62,7 @@ def fault_of(error: BaseException) -> Fault:
         return Fault.INPUT
     if isinstance(error, ReconError):
         return Fault.FAILED
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return Fault.MEMORY
     if isinstance(error, OSError):
         return Fault.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Fault.IO

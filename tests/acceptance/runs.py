@@ -31,6 +31,7 @@ from tests.acceptance import (
     mvs_rows,
     nano_rows,
     normal_surface_rows,
+    reliability_limits,
     reliability_rows,
 )
 from tests.acceptance.command import ROOT, multi_view
@@ -268,8 +269,12 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     **{
         name: (folder, lambda place, run=run: run(place.data, place.work))  # type: ignore[misc]
         for name, (folder, run) in {
-            **mvs_rows.RUNS, **adaptation_rows.RUNS, **export_rows.RUNS, **reliability_rows.RUNS
-        }.items()  # fmt: skip
+            **mvs_rows.RUNS,
+            **adaptation_rows.RUNS,
+            **export_rows.RUNS,
+            **reliability_rows.RUNS,
+            **reliability_limits.RUNS,
+        }.items()
     },
 }
 
