@@ -8,6 +8,7 @@ import errno
 import gc
 import logging
 import os
+import re
 import resource
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -71,28 +72,28 @@ def release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an exception, or one that led to it, says that there is no memory: numpy's, torch's, a loader's."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        text = str(current).lower()
-        if isinstance(current, MemoryError) or getattr(current, "errno", None) == errno.ENOMEM:
+    while error is not None:
+        text = str(error).lower()
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             return True
-        if isinstance(current, (RuntimeError, ImportError)) and any(words in text for words in _OUT_OF_MEMORY):
+        if isinstance(error, (RuntimeError, ImportError)) and any(words in text for words in _OUT_OF_MEMORY):
             return True
-        current = current.__cause__ or current.__context__
+        error = error.__cause__ or error.__context__
     return False
 
 
 def memory_ended(error: BaseException) -> str:
     """What to say about an exception of which ``is_out_of_memory`` is true: where it was, and what helps."""
     work = work_of(error).partition(";")[0]
-    where = f" in {work}" if work else ""
+    return f"memory ended{f' in {work}' if work else ''} at {peak_memory_mb():.0f} MB: {memory_advice()}"
+
+
+def memory_advice() -> str:
+    """What to do where memory ended."""
     return (
-        f"memory ended{where} at {peak_memory_mb():.0f} MB: give it more, or make the work smaller (--max-size, "
-        "--preset fast, fewer --workers); the same command resumes"
+        "give it more, or make the work smaller (--max-size, --preset fast, fewer --workers); the same command resumes"
     )
 
 
@@ -111,32 +112,42 @@ class ControlGroup:
 
     limit_bytes: int
     used_bytes: int
+    held_bytes: int | None  # of them, what no file stands behind; None when it is not said
 
 
 def control_groups(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> list[ControlGroup]:
     """Those that limit this process: of version 2 or 1, its own and all above, since each of them ends it."""
-    groups: list[ControlGroup] = []
-    try:
-        lines = proc.read_text().splitlines()
-    except OSError:  # no Linux
-        return groups
-    for line in lines:
-        number, controllers, path = line.split(":", 2)
-        if number == "0" and not controllers:
-            top, limit, used = root, "memory.max", "memory.current"
-        elif "memory" in controllers.split(","):
-            top, limit, used = root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        own = top / path.lstrip("/")
-        for folder in (own, *own.parents):
-            if not folder.is_relative_to(top):
-                break
-            # A container sees the path outside of it in /proc, and its own group as the top.
-            with contextlib.suppress(OSError, ValueError):  # no such file, or the word "max"
-                groups.append(ControlGroup(int((folder / limit).read_text()), int((folder / used).read_text())))
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    groups = []
+    for top, own, files in _hierarchies(proc, root):
+        # A container may see the path outside of it in /proc, and its own group as the top: what is not there is left.
+        for folder in (own, *own.parents):
+            with contextlib.suppress(OSError, ValueError):  # no such file, or the word "max"
+                groups.append(_control_group(folder, *files))
+            if folder == top:
+                break
     return [group for group in groups if group.limit_bytes < physical]  # version 1 says 2^63 for none
+
+
+_GroupFiles = tuple[str, str, str]  # of the limit, what is used, and the line of memory.stat about what is held
+
+
+def _hierarchies(proc: Path, root: Path) -> Iterator[tuple[Path, Path, _GroupFiles]]:
+    """Of each hierarchy that counts memory: its top, the group of this process, and the names of its files."""
+    with contextlib.suppress(OSError):  # no Linux
+        for line in proc.read_text().splitlines():
+            number, controllers, path = line.split(":", 2)
+            if number == "0":
+                yield root, root / path.lstrip("/"), ("memory.max", "memory.current", "anon")
+            elif "memory" in controllers.split(","):
+                files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_rss")
+                yield root / "memory", root / "memory" / path.lstrip("/"), files
+
+
+def _control_group(folder: Path, limit: str, used: str, held: str) -> ControlGroup:
+    limit_bytes, used_bytes = (int((folder / name).read_text()) for name in (limit, used))
+    found = re.search(rf"^{held} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
+    return ControlGroup(limit_bytes, used_bytes, int(found[1]) if found else None)
 
 
 def reset_peak_memory() -> None:

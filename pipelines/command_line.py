@@ -23,6 +23,7 @@ from lotus_recon.interruption import Interrupted
 from lotus_recon.logs import handled_by
 from lotus_recon.measuring import is_out_of_memory, memory_ended
 from lotus_recon.options import Options
+from pipelines.little_memory import guarded
 from pipelines.parsing import parse_arguments, take_old_options
 from pipelines.signals import answered
 
@@ -134,7 +135,7 @@ def main(run: Callable[[Sequence[str]], int]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.raiseExceptions = False  # a full disk must not bury its own message under tracebacks of the log file
     try:
-        with answered():
+        with answered(), guarded():
             status = _version() if sys.argv[1:] == ["--version"] else run(sys.argv[1:])
     except BrokenPipeError:  # --help | head
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that flushing at exit does not fail again
