@@ -122,7 +122,7 @@ def _watch(watched: int, signals_in: int, words_in: int) -> NoReturn:
             if words_in in ready:
                 words = os.read(words_in, _BUFFER)
                 is_over = not words  # yet a signal may be unanswered
-                said = words.decode(errors="replace").splitlines()[-1] if words else said
+                said = _last_of(words) or said
             if signals_in in ready and set(os.read(signals_in, _BUFFER)) & set(ENDING):
                 now = time.monotonic()
                 if first is None:
@@ -133,10 +133,18 @@ def _watch(watched: int, signals_in: int, words_in: int) -> NoReturn:
     except _Orphaned:
         pass
     finally:
+        os.set_blocking(words_in, False)
+        with contextlib.suppress(OSError):  # nothing more was said
+            said = _last_of(os.read(words_in, _BUFFER)) or said
         if first is None and said != _OVER:
             work = said.removeprefix(_STOPPING)
             _say(f"error: killed, or ended by a library, in {work}. Was there enough memory?")
         os._exit(0)
+
+
+def _last_of(words: bytes) -> str:
+    """The last of the lines that came through a pipe."""
+    return words.decode(errors="replace").rstrip("\n").rpartition("\n")[2]
 
 
 class _Orphaned(Exception):

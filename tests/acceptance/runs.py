@@ -251,6 +251,7 @@ def nano(place: Place) -> list[Row]:
     return nano_rows.nano(place.data, place.work.parent)
 
 
+WITHOUT_DATA = {**reliability_rows.RUNS, **reliability_limits.RUNS}  # they make their input
 RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "parity": ("../parity", parity),
     "fountain": ("fountain_p11", fountain),
@@ -272,8 +273,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
             **mvs_rows.RUNS,
             **adaptation_rows.RUNS,
             **export_rows.RUNS,
-            **reliability_rows.RUNS,
-            **reliability_limits.RUNS,
+            **WITHOUT_DATA,
         }.items()
     },
 }
