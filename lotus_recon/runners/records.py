@@ -10,7 +10,7 @@ from typing import Any
 
 from lotus_recon.runners.tasks import Fault, Finished
 from lotus_recon.stage_file import is_whole
-from lotus_recon.workspace import to_plain, write_json
+from lotus_recon.workspace import remove_unfinished_file, to_plain, write_json
 
 RECORD_FILE = "scene.json"
 
@@ -59,6 +59,7 @@ class Record:
 
     def write(self, folder: Path) -> None:
         """Write the record into the scene's folder."""
+        remove_unfinished_file(folder / RECORD_FILE)
         write_json(folder / RECORD_FILE, self)
 
 

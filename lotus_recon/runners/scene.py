@@ -19,7 +19,7 @@ from lotus_recon.logs import log_file
 from lotus_recon.measuring import is_out_of_memory, memory_ended, peak_memory_mb
 from lotus_recon.recipes.base import Begin
 from lotus_recon.runners.tasks import Fault, Finished, Task
-from lotus_recon.workspace import FolderInUseError, Workspace, write_atomically
+from lotus_recon.workspace import FolderInUseError, Workspace, remove_unfinished_file, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +97,7 @@ def write_thumbnail(folder: Path) -> None:
     paths = [*sorted((folder / "report" / "images").glob("mesh*.*")), *sorted(folder.rglob("depth.png"))]
     paths += sorted((folder / "report" / "images").glob("*"))
     for path in paths[:1]:
+        remove_unfinished_file(folder / THUMBNAIL)
         with contextlib.suppress(OSError), Image.open(path) as image:
             small = image.convert("RGB")
             small.thumbnail(_THUMBNAIL_PX)

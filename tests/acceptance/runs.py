@@ -33,6 +33,7 @@ from tests.acceptance import (
     normal_surface_rows,
     reliability_limits,
     reliability_rows,
+    soak_rows,
 )
 from tests.acceptance.command import ROOT, multi_view
 from tests.acceptance.evaluated import evaluate
@@ -251,7 +252,7 @@ def nano(place: Place) -> list[Row]:
     return nano_rows.nano(place.data, place.work.parent)
 
 
-WITHOUT_DATA = {**reliability_rows.RUNS, **reliability_limits.RUNS}  # they make their input
+WITHOUT_DATA = {**reliability_rows.RUNS, **reliability_limits.RUNS, **soak_rows.RUNS}  # they make their input
 RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "parity": ("../parity", parity),
     "fountain": ("fountain_p11", fountain),
