@@ -92,8 +92,8 @@ def _grown(whole: Undisturbed, disk: Disk, option: str, unit: str, total: int) -
     faults += [f"in the end: {name}" for name in differing(files(whole.case, disk.folder / "run"), whole.files)[:5]]
     for fault in faults:
         print(f"{whole.case.name}: {fault}", flush=True)
-    where = ", ".join(f"{stage} {count}" for stage, count in met.items())
-    figure = f"{whole.case.name}: {'full' if option == 'size' else 'no inode left'} {met.total()} times ({where}); wrong"
+    where = f" ({', '.join(f'{stage} {count}' for stage, count in met.items())})" if len(met) > 1 else ""
+    figure = f"{whole.case.name}: {'full' if option == 'size' else 'no inode left'} {met.total()} times{where}; wrong"
     return Row("full-disk", figure, str(len(faults)), "0", not faults and met.total() > 0)
 
 
