@@ -17,7 +17,7 @@ from pipelines.signals import end_words
 LEAST_ADDRESS_SPACE_MB = 1400
 
 _POLL_SECONDS = 0.02
-_SPARE_SHARE, _SPARE_BYTES = 0.02, 8 << 20  # of a control group: what is left when a run gives up
+_SPARE_SHARE, _SPARE_BYTES = 0.02, 24 << 20  # of a control group: what is left when a run gives up
 _MB = 1 << 20
 
 

@@ -87,7 +87,9 @@ def _build(entries: list[_Entry], defaults: Defaults, base: Path, source: str) -
                 raise InputError(f"the scene at {other} has this name, and so the same output folder")
             jobs.append(job)
         except (InputError, OSError) as error:  # OSError: of a path that no file could have
-            said = str(error) if isinstance(error, InputError) else f"...{str(error.filename)[-_SHOWN:]}: {error.strerror}"
+            said = (
+                str(error) if isinstance(error, InputError) else f"...{str(error.filename)[-_SHOWN:]}: {error.strerror}"
+            )
             problems.append(Problem(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...", entry.where, said))
     if problems:
         raise ManifestError(source, problems)

@@ -15,7 +15,17 @@ from pathlib import Path
 from tests.acceptance.command import ROOT
 
 # Pillow before pycolmap. Not Ray: its threads would not be in the fork.
-_LIBRARIES = ("PIL.Image", "torch", "scipy.sparse.linalg", "scipy.ndimage", "cv2", "trimesh", "open3d", "pycolmap", "numba")
+_LIBRARIES = (
+    "PIL.Image",
+    "torch",
+    "scipy.sparse.linalg",
+    "scipy.ndimage",
+    "cv2",
+    "trimesh",
+    "open3d",
+    "pycolmap",
+    "numba",
+)
 
 
 @dataclass

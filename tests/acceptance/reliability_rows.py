@@ -165,7 +165,9 @@ def damage(data: Path, work: Path) -> list[Row]:
     for whole in undisturbed(work, tuple(_WEIGHTS)).values():
         verdicts, faults = _damage_all(whole)
         total = verdicts.total()
-        counted = ", ".join(f"{kind} {verdicts[kind]}" for kind in ("recomputed", "untouched", "named") if verdicts[kind])
+        counted = ", ".join(
+            f"{kind} {verdicts[kind]}" for kind in ("recomputed", "untouched", "named") if verdicts[kind]
+        )
         figure = f"{whole.case.name}: files emptied, cut, a list, deleted; of {total}: {counted}; wrong"
         rows.append(Row("damage", figure, str(len(faults)), "0", not faults))
         for fault in faults:

@@ -101,7 +101,10 @@ def test_what_files_take_of_a_control_group_does_not_end_a_run() -> None:
 
 
 def test_groups_that_do_not_say_what_is_held_are_not_watched() -> None:
-    with mock.patch("pipelines.little_memory.control_groups", lambda: [ControlGroup(10, 10, None)]), little_memory.guarded():
+    with (
+        mock.patch("pipelines.little_memory.control_groups", lambda: [ControlGroup(10, 10, None)]),
+        little_memory.guarded(),
+    ):
         pass
 
 
