@@ -21,6 +21,7 @@ from lotus_recon.interruption import work_of
 
 log = logging.getLogger(__name__)
 
+_NOT_LOADED = "could not find/load shared object"  # what llvmlite says, whatever the reason
 # What torch, Python's threads, the dynamic linker and C++ say.
 _OUT_OF_MEMORY = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "unable to allocate",
@@ -80,6 +81,8 @@ def is_out_of_memory(error: BaseException | None) -> bool:
             return True
         if isinstance(error, (RuntimeError, ImportError)) and any(words in text for words in _OUT_OF_MEMORY):
             return True
+        if isinstance(error, OSError) and _NOT_LOADED in text and _address_space_limit() is not None:
+            return True
         error = error.__cause__ or error.__context__
     return False
 
@@ -100,10 +103,16 @@ def memory_advice() -> str:
 def room_below_limits() -> list[int]:
     """Bytes that this process may still take, by each limit it has: ``ulimit -v`` and control groups."""
     room = [group.limit_bytes - group.used_bytes for group in control_groups()]
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY:
+    limit = _address_space_limit()
+    if limit is not None:
         room.append(limit - psutil.Process().memory_info().vms)
     return [max(each, 0) for each in room]
+
+
+def _address_space_limit() -> int | None:
+    """Of ``ulimit -v``, in bytes."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 @dataclass(frozen=True)

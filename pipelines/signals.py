@@ -1,8 +1,8 @@
 """Answers Ctrl-C, SIGTERM and SIGHUP: within a second, in words, and at once when they come again.
 
 Python runs a signal handler between two of its own instructions, so not while a native solver holds the interpreter.
-The answer comes from a process of its own, which the C part of Python tells of a signal through a pipe. The same process
-says what was being done when the run ends without a word of its own: killed, or ended by a library.
+The answer comes from a process of its own, which the C part of Python tells of a signal through a pipe. The same
+process says what was being done when the run ends without a word of its own: killed, or ended by a library.
 """
 
 from __future__ import annotations
@@ -130,9 +130,10 @@ def _watch(watched: int, signals_in: int, words_in: int) -> NoReturn:
                     _say(f"{said}. A second one stops at once.")
                 elif now - first > _ONE_SECONDS:
                     _stop_at_once(watched, words_in)
-    except _Orphaned:
+    except _OrphanedError:
         pass
     finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         os.set_blocking(words_in, False)
         with contextlib.suppress(OSError):  # nothing more was said
             said = _last_of(os.read(words_in, _BUFFER)) or said
@@ -147,7 +148,7 @@ def _last_of(words: bytes) -> str:
     return words.decode(errors="replace").rstrip("\n").rpartition("\n")[2]
 
 
-class _Orphaned(Exception):
+class _OrphanedError(Exception):
     """The process that is watched is gone."""
 
 
@@ -164,7 +165,7 @@ def _stand_apart() -> None:
 
 
 def _orphaned(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Orphaned
+    raise _OrphanedError
 
 
 def _stop_at_once(watched: int, words_in: int) -> None:

@@ -63,10 +63,14 @@ def test_other_errors_do_not() -> None:
 
 
 def test_what_led_to_an_error_counts_and_the_words_name_the_work() -> None:
-    with pytest.raises(ValueError, match="wrapped") as caught, doing("the running step of fusion", "it starts again"):
-        try:
-            np.empty(2**60, np.uint8)
-        except MemoryError as error:
-            raise ValueError("wrapped") from error
+    def work() -> None:
+        with doing("the running step of fusion", "it starts again"):
+            try:
+                np.empty(2**60, np.uint8)
+            except MemoryError as error:
+                raise ValueError("wrapped") from error
+
+    with pytest.raises(ValueError, match="wrapped") as caught:
+        work()
     assert is_out_of_memory(caught.value)
     assert memory_ended(caught.value).startswith("memory ended in the running step of fusion at ")

@@ -55,7 +55,7 @@ class Record:
         """Whether the scene is done, by the same job, and the files of its stages are whole."""
         if self.status != DONE or self.signature != signature or not self.stages:
             return False
-        return all(is_whole(folder / str(stage["info_file"])) for stage in self.stages)
+        return all(is_whole(folder / file) for stage in self.stages for file in stage["info_files"])
 
     def write(self, folder: Path) -> None:
         """Write the record into the scene's folder."""
@@ -90,9 +90,11 @@ def _is_sound_row(row: Any) -> bool:
     """Whether a row is a ``StageRun``."""
     kinds: dict[str, Any] = {
         "stage": str,
-        "info_file": str,
+        "info_files": (list, tuple),
         "seconds": (int, float),
         "peak_memory_mb": (int, float),
         "ran": bool,
     }
-    return isinstance(row, dict) and all(isinstance(row.get(key), kind) for key, kind in kinds.items())
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), kind) for key, kind in kinds.items()):
+        return False
+    return bool(row["info_files"]) and all(isinstance(file, str) for file in row["info_files"])

@@ -24,7 +24,7 @@ def count_events(out: Path, counted: Path) -> Callable[[], None]:
 
 
 def kill_at(out: Path, number: int, delay_s: float) -> Callable[[], None]:
-    """To be called in a process: it is killed before its rename ``number`` below ``out``, or so long after its write."""
+    """To be called in a process: it is killed before rename ``number`` below ``out``, or so long after that write."""
 
     def begin() -> None:
         left, own = [number], os.getpid()

@@ -1,4 +1,4 @@
-"""Disks that are full, memory that ends, and thousands of scenes: rows of docs/reliability.md (see reliability_rows.py)."""
+"""Disks that are full and memory that ends: rows of docs/reliability.md, told as reliability_rows.py is."""
 
 from __future__ import annotations
 

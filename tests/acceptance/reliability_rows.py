@@ -1,8 +1,8 @@
 """What is killed, damaged or listens: the rows of docs/reliability.md that need no small disk and little memory.
 
-``LOTUS_RECON_TRIES`` says how often each run tries (kills, scenes of the soak, sizes of a disk), ``LOTUS_RECON_SEED`` at
-which moments, ``LOTUS_RECON_CASES`` with which pipelines, and ``LOTUS_RECON_PART=2/4`` takes the second quarter of the
-damaged files. Cases run in forks of this process (forked.py): a kill ends one as it ends a program that a user started.
+``LOTUS_RECON_TRIES`` says how often each run tries (kills, scenes of the soak, sizes of a disk), ``LOTUS_RECON_SEED``
+at which moments, ``LOTUS_RECON_CASES`` with which pipelines, and ``LOTUS_RECON_PART=2/4`` takes the second quarter of
+the damaged files. Cases run in forks of this process (forked.py): a kill ends one as it ends a program of a user.
 """
 
 from __future__ import annotations
@@ -199,7 +199,10 @@ def _after_damage(whole: Undisturbed, out: Path, name: str) -> str:
         return f"status {run.status}: {last_line(run.text)}"
     if run.status:
         return "named" if str(out) in run.text else f"not named: {last_line(run.text)}"
-    wrong = differing(files(whole.case, out), whole.files)
+    try:
+        wrong = differing(files(whole.case, out), whole.files)
+    except ValueError as error:  # a JSON file is still as it was damaged
+        return f"left so: {error}"
     if wrong:
         return f"differs: {wrong[:5]}"
     is_result = name in whole.files or f"{out.name}/{name}" in whole.files

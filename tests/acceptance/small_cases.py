@@ -1,4 +1,4 @@
-"""The pipelines on inputs that take seconds, to be disturbed in every way, and the files that must be left in the end."""
+"""The pipelines on inputs that take seconds, to be disturbed in every way, and the files that must be left."""
 
 from __future__ import annotations
 

@@ -102,10 +102,11 @@ def test_what_files_take_of_a_control_group_does_not_end_a_run() -> None:
 
 def test_groups_that_do_not_say_what_is_held_are_not_watched() -> None:
     with (
-        mock.patch("pipelines.little_memory.control_groups", lambda: [ControlGroup(10, 10, None)]),
+        mock.patch("pipelines.little_memory.control_groups", return_value=[ControlGroup(10, 10, None)]),
+        mock.patch("threading.Thread") as thread,
         little_memory.guarded(),
     ):
-        pass
+        assert not thread.called
 
 
 def test_a_run_that_is_killed_is_spoken_for() -> None:
@@ -118,8 +119,8 @@ def test_a_run_that_is_killed_is_spoken_for() -> None:
     done = in_child(code)
     assert done.returncode == -signal.SIGKILL
     assert done.stderr.strip() == (
-        "error: killed, or ended by a library, in the running step of fusion; the same command resumes: it starts again. "
-        "Was there enough memory?"
+        "error: killed, or ended by a library, in the running step of fusion; the same command resumes: it starts "
+        "again. Was there enough memory?"
     )
 
 
