@@ -18,12 +18,11 @@ from lotus_recon.errors import InputError, ReconError
 from lotus_recon.logs import log_file
 from lotus_recon.measuring import is_out_of_memory, memory_ended, peak_memory_mb
 from lotus_recon.recipes.base import Begin
+from lotus_recon.runners.records import THUMBNAIL
 from lotus_recon.runners.tasks import Fault, Finished, Task
 from lotus_recon.workspace import FolderInUseError, Workspace, remove_unfinished_file, write_atomically
 
 log = logging.getLogger(__name__)
-
-THUMBNAIL = "thumbnail.jpg"
 
 _LOCK_SECONDS = 30.0  # a killed predecessor may need as long to let go of the folder
 _THUMBNAIL_PX = (160, 120)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lotus_recon.recipes.base import StageRun
-from lotus_recon.runners.records import DONE, NOT_RUN, RECORD_FILE, Record, read_record
-from lotus_recon.workspace import Hashes, Place, Workspace, to_plain
+from lotus_recon.runners.records import DONE, NOT_RUN, RECORD_FILE, THUMBNAIL, Record, read_record
+from lotus_recon.workspace import OWNERS_FILE, Hashes, Place, Workspace, to_plain
 
 STAGE = {"stage": "sfm", "info_files": ["sfm/stage.json"], "seconds": 1.0, "peak_memory_mb": 2.0, "ran": True}
 
@@ -38,7 +38,8 @@ def test_what_is_no_record_counts_as_none(tmp_path: Path, content: str) -> None:
 
 WRONG: dict[str, Any] = {
     "status": "great", "signature": 3, "fault": [], "message": {}, "attempts": "3", "seconds": "1",
-    "peak_memory_mb": None, "host": 4, "finished": 2026, "figures": [], "stages": ["sfm/stage.json"], "more": 1,
+    "peak_memory_mb": None, "host": 4, "finished": 2026, "figures": [], "files": {"a": "1"}, "stages": ["sfm/stage.json"],
+    "more": 1,
 }  # fmt: skip
 
 
@@ -80,6 +81,16 @@ def test_a_scene_is_done_while_all_stages_of_its_photos_are_whole(tmp_path: Path
     record = Record("scene", "single_view", DONE, "signature", stages=(to_plain(row),))
     assert record.holds(tmp_path, "signature")
     (tmp_path / "photo/stage.json").write_text("")
+    assert not record.holds(tmp_path, "signature")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", OWNERS_FILE, THUMBNAIL])
+def test_what_belongs_to_no_stage_is_looked_at_too(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("whole")
+    finished(tmp_path)
+    record = read_record(tmp_path, "scene", "multi_view")
+    assert record.holds(tmp_path, "signature")
+    (tmp_path / name).write_text("")
     assert not record.holds(tmp_path, "signature")
 
 
