@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ import tyro
 
 from lotus_recon import __version__, progress
 from lotus_recon.config import load_config, nearest
+from lotus_recon.durable import is_disk_full
 from lotus_recon.errors import InputError, ReconError
 from lotus_recon.interruption import Interrupted
 from lotus_recon.logs import handled_by
@@ -175,7 +177,8 @@ def _is_told(error: Exception) -> bool:
     elif is_out_of_memory(error):
         _say_error(memory_ended(error))
     elif isinstance(error, OSError):
-        _say_error(f"{error.filename or 'output'} could not be read or written: {error.strerror or error}")
+        reason = os.strerror(errno.ENOSPC) if is_disk_full(error) else error.strerror or error
+        _say_error(f"{error.filename or 'output'} could not be read or written: {reason}")
     else:
         return False
     return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import platform
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from lotus_recon.durable import is_disk_full
 from lotus_recon.errors import InputError, ReconError
 from lotus_recon.logs import log_file
 from lotus_recon.measuring import is_out_of_memory, memory_ended, peak_memory_mb
@@ -64,7 +64,7 @@ def fault_of(error: BaseException) -> Fault:
     if is_out_of_memory(error):
         return Fault.MEMORY
     if isinstance(error, OSError):
-        return Fault.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Fault.IO
+        return Fault.DISK_FULL if is_disk_full(error) else Fault.IO
     return Fault.ERROR
 
 

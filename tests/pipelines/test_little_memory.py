@@ -31,6 +31,14 @@ def test_a_run_that_asks_for_too_much_says_so(capsys: pytest.CaptureFixture[str]
         status_of(lambda: 1 // 0)
 
 
+def test_a_full_disk_is_named_so_also_where_numpy_does_not(caplog: pytest.LogCaptureFixture) -> None:
+    def work() -> int:
+        raise OSError("76800 requested and 61408 written")
+
+    assert status_of(work) == FAILED
+    assert "No space left on device" in caplog.text
+
+
 def test_libraries_that_cannot_be_loaded_are_no_traceback(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -38,8 +38,8 @@ def test_what_is_no_record_counts_as_none(tmp_path: Path, content: str) -> None:
 
 WRONG: dict[str, Any] = {
     "status": "great", "signature": 3, "fault": [], "message": {}, "attempts": "3", "seconds": "1",
-    "peak_memory_mb": None, "host": 4, "finished": 2026, "figures": [], "files": {"a": "1"}, "stages": ["sfm/stage.json"],
-    "more": 1,
+    "peak_memory_mb": None, "host": 4, "finished": 2026, "figures": [],
+    "files": {"a": "1"}, "stages": ["sfm/stage.json"], "more": 1,
 }  # fmt: skip
 
 
