@@ -21,7 +21,8 @@ from lotus_recon.interruption import work_of
 
 log = logging.getLogger(__name__)
 
-_NOT_LOADED = "could not find/load shared object"  # what llvmlite says, whatever the reason
+# What llvmlite and oneDNN say, whatever the reason; where address space is limited, that is the reason.
+_MAYBE_OUT_OF_MEMORY = ("could not find/load shared object", "could not create a primitive")
 # What torch, Python's threads, the dynamic linker and C++ say.
 _OUT_OF_MEMORY = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "unable to allocate",
@@ -81,7 +82,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
             return True
         if isinstance(error, (RuntimeError, ImportError)) and any(words in text for words in _OUT_OF_MEMORY):
             return True
-        if isinstance(error, OSError) and _NOT_LOADED in text and _address_space_limit() is not None:
+        if any(words in text for words in _MAYBE_OUT_OF_MEMORY) and _address_space_limit() is not None:
             return True
         error = error.__cause__ or error.__context__
     return False

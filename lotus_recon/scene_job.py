@@ -11,6 +11,7 @@ from typing import Any
 from lotus_recon.frames.config import FRAMES_FOLDER, VIDEO_SUFFIXES
 from lotus_recon.io.images import MASKS_FOLDER, Photo, list_photos
 from lotus_recon.io.photo_checks import mask_files
+from lotus_recon.io.photo_choice import choice
 from lotus_recon.workspace import files_fingerprint
 
 
@@ -28,6 +29,8 @@ class SceneJob:
     config: Any  # MultiViewConfig, or an extension of it; see ``stages.options_of``
     masks_folder: Path | None = None  # None: masks/ in the folder of photos, if it is there
     poses: Path | None = None  # given ones, which may name masks
+    include: str | None = None  # patterns of the names of photos, see io/photo_choice.py
+    exclude: str | None = None
 
     @property
     def label(self) -> str:
@@ -51,9 +54,10 @@ class SceneJob:
 
     @functools.cached_property
     def photos(self) -> tuple[Photo, ...]:
-        """The photos, sorted by name. Raises InputError when there are none, or two differ only in suffix."""
+        """The photos to use, sorted by name. Raises InputError when there are none, or two differ only in suffix."""
         folder = self._masks_folder
-        return tuple(list_photos(self.root, exclude=[folder] if folder else []))
+        choose = choice(self.include, self.exclude)
+        return tuple(list_photos(self.root, exclude=[folder] if folder else [], choose=choose))
 
     @functools.cached_property
     def masks(self) -> Mapping[str, Path]:

@@ -178,6 +178,10 @@ class Context(Generic[J]):
         self._check_declared(stage)
         return self.workspace.stage(stage.place(self.job))
 
+    def kept(self, stage: StageSpec[J, Any]) -> Path:
+        """Where a stage keeps what it made of single photos, for runs with other photos too."""
+        return self.workspace.kept(stage.place(self.job))
+
     def has(self, stage: StageSpec[J, Any]) -> bool:
         """Whether the job has this stage."""
         return any(own.name == stage.name for own in self.stages)

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 OWNERS_FILE = ".owners.json"  # marks an output folder of ours: what lies in it is no input
 _LOCK_FILE = ".lock"
+KEPT_FOLDER = ".kept"
 _SCRATCH_FOLDER = ".scratch"
 _SHOWN = 3  # damaged files in a message
 _UNFINISHED = re.compile(r"\.[0-9a-f]{8}-")  # begins the names of files that are being written
@@ -56,6 +57,11 @@ class Place:
     def info_file(self) -> str:
         """The stage.json, relative to the output folder."""
         return f"{self.folder}/{self.part}.{STAGE_FILE}" if self.part else f"{self.folder}/{STAGE_FILE}"
+
+    @property
+    def flat(self) -> str:
+        """A name of one folder for it."""
+        return self.folder.replace("/", "--") + (f"--{self.part}" if self.part else "")
 
     def __str__(self) -> str:
         return self.part or self.folder
@@ -168,8 +174,13 @@ class Workspace:
         return StageInfo.read(self.root / place.info_file)
 
     def invalidate(self, place: Place) -> None:
-        """Make the stage run again although nothing changed."""
+        """Make the stage run again although nothing changed, and nothing that it kept of single photos is used."""
         _remove(self.root / place.info_file)
+        _remove(self.kept(place))
+
+    def kept(self, place: Place) -> Path:
+        """Where a stage keeps what it made of single photos, for runs with other photos too."""
+        return self.root / KEPT_FOLDER / place.flat
 
     def _warn_of_damage(self, label: str, place: Place) -> None:
         """Say why a finished stage runs again, where it is not for other options or input."""
@@ -182,8 +193,7 @@ class Workspace:
 
     def _scratch(self, place: Place, wanted: Hashes) -> Path:
         """Scratch folder of a stage; what other configurations left of the same stage is removed."""
-        name = place.folder.replace("/", "--") + (f"--{place.part}" if place.part else "")
-        parent = self.root / _SCRATCH_FOLDER / name
+        parent = self.root / _SCRATCH_FOLDER / place.flat
         scratch = parent / wanted.key
         for other in parent.glob("*"):
             if other != scratch:

@@ -15,6 +15,7 @@ COMMANDS = {
     "batch": ("batch", "many scenes, on one machine or on a Ray cluster"),
     "export": ("export", "a finished scene in the formats of other tools"),
     "view": ("view", "a result in 3D in the browser, also while it is being made"),
+    "app": ("app", "an app in the browser: drop photos, see and download results"),
     "evaluate": ("evaluate", "scores against ground truth"),
     "train": ("train", "train or fine-tune a network"),
     "data": ("prepare_data", "prepare and check a data set for training"),

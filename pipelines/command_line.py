@@ -184,6 +184,14 @@ def _is_told(error: Exception) -> bool:
     return True
 
 
+def open_browser(url: str) -> None:
+    """Open a page, where there is a browser."""
+    import webbrowser
+
+    if not webbrowser.open(url):
+        log.info("no browser was found; open %s", url)
+
+
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], hidden: bool = False) -> None:
     """Print a table on the screen."""
     if hidden:

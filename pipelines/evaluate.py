@@ -37,6 +37,13 @@ python -m pipelines.evaluate TASK --help shows the options of a task; docs/evalu
 class MapsArguments(CommonArguments):
     """Predict maps of the photos of benchmark sets, score them, and write CSV, JSON, a table and pictures."""
 
+    COMMON: ClassVar = (
+        "out", "config", "sets", "data", "lists", "model", "task", "depth-space", "predictions", "label", "device",
+        "seed", "only", "shard", "protocol", "align", "holes", "worst", "dry-run", "quiet", "verbose",
+    )  # fmt: skip
+
+    dry_run: bool = False
+    """Print what would be predicted and scored; do nothing."""
     options: MapsConfig = field(default_factory=MapsConfig)
 
 
@@ -89,14 +96,19 @@ def run(argv: Sequence[str]) -> int:
         from lotus_recon.workspace import output_folder
 
         ready = work(argv[0], arguments)
+        if getattr(arguments, "dry_run", False):
+            return ready()
         with output_folder(arguments.out):
             return status_of(ready)
 
 
 def _maps(task: Task, arguments: MapsArguments) -> Callable[[], int]:
-    from lotus_recon.evaluation.maps_job import check_job, run_job
+    from lotus_recon.evaluation.maps_job import check_job, lines_of_plan, run_job
 
     job = check_job(task, arguments.options, arguments.out)
+    if arguments.dry_run:
+        print("\n".join(lines_of_plan(job)))
+        return lambda: DONE
 
     def work() -> int:
         if run_job(job):

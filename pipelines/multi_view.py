@@ -35,8 +35,8 @@ class Arguments(PhotoArguments):
     """Camera poses, aligned depth of every photo, and one mesh."""
 
     COMMON: ClassVar = (
-        "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "masks", "poses",
-        "scale-from", "mvs", "adapt", "fusion", "max-triangles", "texture", "export", "only", "from", "force",
+        "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "masks", "exclude", "poses",
+        "scale-from", "mvs", "adapt", "fusion", "texture", "export", "only", "from", "force",
         "dry-run", "seed", "config", "quiet", "verbose",
     )  # fmt: skip
 

@@ -38,7 +38,7 @@ class Arguments(PhotoArguments):
     COMMON: ClassVar = (
         "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "focal-px", "focal-35mm",
         "intrinsics", "estimate-camera", "depth-range-ratio", "surface", "edge-jump", "texture", "processing-res",
-        "only", "from", "force", "seed", "config", "quiet", "verbose",
+        "only", "from", "force", "dry-run", "seed", "config", "quiet", "verbose",
     )  # fmt: skip
 
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")] = ()
@@ -46,6 +46,8 @@ class Arguments(PhotoArguments):
     only: Annotated[str | None, tyro.conf.arg(metavar="STAGE", help=f"Run this stage alone: {_STAGES}.")] = None
     from_stage: Annotated[str | None, tyro.conf.arg(name="from", metavar="STAGE")] = None
     """Run this stage and those after it again, even if nothing changed."""
+    dry_run: bool = False
+    """Print the stages that would run and what they take here; do nothing."""
     options: SingleViewConfig = field(default_factory=SingleViewConfig)
 
 
@@ -63,6 +65,12 @@ def run(argv: Sequence[str]) -> int:
     with on_screen(arguments.quiet, arguments.verbose):
         job = check_job(arguments.photos, arguments.options, arguments.out)
         check_only_photos(job, workspace, arguments.only)
+        if arguments.dry_run:
+            from lotus_recon.recipes.estimates import lines_of_estimates
+            from lotus_recon.recipes.single_view import estimates_of
+
+            print("\n".join(lines_of_estimates(estimates_of(job, workspace, selection), arguments.out)))
+            return DONE
         with workspace.locked(), log_file(arguments.out):
             claim_photos(job, workspace, arguments.force)
             return status_of(lambda: _report(run_job(job, workspace, selection), arguments))
@@ -77,6 +85,11 @@ def _report(outcomes: Sequence[Outcome], arguments: Arguments) -> int:
     if not arguments.quiet:
         folder = arguments.out / (outcomes[0].photo.stem if len(outcomes) == 1 else "<photo>")
         print(f"{folder}/: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+        if doubted := [outcome for outcome in outcomes if outcome.doubt.startswith("shape")]:
+            print(
+                f"{doubted[0].doubt} of {len(doubted)} of {len(outcomes)} photos: the maps do not tell it. Measure in "
+                "them with care; --depth-range-ratio and --fov-deg set what you know"
+            )
         if (arguments.out / outcomes[0].photo.stem / "view.html").is_file():
             print(f"open in a browser: {folder}/view.html")
     return FAILED if counts["failed"] else DONE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,8 @@ from annotated_types import Interval
 
 from lotus_recon.errors import InputError
 from lotus_recon.options import Options
-from pipelines.command_line import DONE, main, on_screen, program
+from pipelines.command_line import DONE, main, on_screen, open_browser, program
 from pipelines.parsing import parse_arguments
-
-log = logging.getLogger("lotus_recon.view")
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ def run(argv: Sequence[str]) -> int:
         with server, contextlib.suppress(KeyboardInterrupt):
             print(f"view:     {server.url}", flush=True)
             if arguments.open:
-                _open_browser(server.url)
+                open_browser(server.url)
             server.serve_forever()
     return DONE
 
@@ -71,13 +68,6 @@ def _check(folder: Path) -> None:
             f"{folder} is not an output folder (--out) of pipelines.multi_view; pages of single photos are files: "
             "open <photo>/view.html"
         )
-
-
-def _open_browser(url: str) -> None:
-    import webbrowser
-
-    if not webbrowser.open(url):
-        log.info("no browser was found; open %s", url)
 
 
 if __name__ == "__main__":

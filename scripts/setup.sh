@@ -35,7 +35,7 @@ install_llvm() {
 if ! has_llvm && ! { can_install && (install_llvm); }; then
     say "no LLVM 17 or later for Mitsuba: the tests that need it are skipped (libllvm19 is the package, where apt has it)"
 fi
-# The tests of the page in 3D open it in a browser; they are skipped where there is none.
+# The tests of the page in 3D and of the app open it in a browser; they are skipped where there is none.
 if ! has_browser && ! { can_install && (install_system_packages chromium); }; then
     say "no Chromium: the tests of the page in 3D are skipped (chromium is the package, where apt has it)"
 fi
@@ -43,4 +43,4 @@ fi
 say "installing Python packages into $VENV: 3 GB and some minutes (more with PyTorch's CUDA build; see TORCH_INDEX_URL)"
 # TORCH_INDEX_URL may name PyTorch's index of CPU-only builds, which are a tenth of the size.
 "$VENV/bin/python" -m pip install $([ -t 1 ] || echo --quiet) --disable-pip-version-check \
-    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --constraint constraints.txt --editable '.[cluster,dev,eval,train]'
+    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --constraint constraints.txt --editable '.[app,cluster,dev,eval,train]'

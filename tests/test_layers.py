@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # of a room imports no room, so it counts as the bottom.
 LAYERS = (
     "pipelines",
+    "app",
     "runners",
     "training",
     "evaluation",
@@ -82,6 +83,8 @@ FENCES = {
     "diffusers": ("lotus_recon/models/lotus/", "lotus_recon/training/"),
     "peft": ("lotus_recon/adaptation/lora.py",),
     "transformers": ("lotus_recon/models/lotus/", "lotus_recon/training/"),
+    "gradio": ("lotus_recon/app/",),
+    "starlette": ("lotus_recon/app/",),
     "ray": ("lotus_recon/runners/ray.py",),
 }
 STANDARD_ONLY = ("config.py",)

@@ -39,5 +39,5 @@ class OutputConfig(Options):
     # are never resized.
     max_size: Edge = 1024
     # Depth range ratio z_far / z_near, where a model leaves scale and shift open and the normals do not determine them
-    # (with --no-estimate-camera: always).
-    depth_range_ratio: Annotated[float, Gt(1)] = 5.0
+    # (with --no-estimate-camera: always). The shape is guessed then, and the output says so.
+    depth_range_ratio: Annotated[float, Gt(1)] = 2.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lotus_recon.calibration.config import CameraConfig, OutputConfig
 from lotus_recon.models.photo_spec import PHOTO_PREDICTION
-from lotus_recon.stages import Context, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, StageSpec, options_of
 from lotus_recon.workspace import file_fingerprint
 
 if TYPE_CHECKING:
@@ -46,4 +46,5 @@ CALIBRATION: StageSpec[PhotoJob, Calibrated] = StageSpec(
     inputs=_inputs,
     folder=lambda job: job.photo.stem,
     adds_to_folder=True,
+    cost=lambda job: Cost(0.0, 1.7, 0.4, disk_mb_per_megapixel=4.5),
 )

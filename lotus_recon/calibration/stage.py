@@ -16,7 +16,7 @@ from lotus_recon.calibration.single_view_camera import SingleView, estimate_came
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.depth import scale_free_from_affine
 from lotus_recon.io.images import PhotoInfo, write_png
-from lotus_recon.io.intrinsics import DEFAULT_SOURCE, GivenIntrinsics, camera_of_photo
+from lotus_recon.io.intrinsics import DEFAULT_FOV_DEG, DEFAULT_SOURCE, GivenIntrinsics, camera_of_photo
 from lotus_recon.io.maps import load_prediction, save_prediction
 from lotus_recon.types import Camera, DepthKind, DepthMap, Prediction
 from lotus_recon.workspace import write_json
@@ -24,6 +24,8 @@ from lotus_recon.workspace import write_json
 log = logging.getLogger(__name__)
 
 CAMERA_FILE, DEPTH_FILE, PREDICTION_FILE = "camera.json", "calibrated.npz", "prediction.npz"
+DEPTH_RANGE, FOCAL_LENGTH = "depth range", "focal length"  # what may be guessed
+AFFINE_KINDS = (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY)
 # Least depth, where the nearest pixels (2nd percentile) are at 1 and the normals show the shift.
 NEAREST_OF_SHOWN = 0.05
 
@@ -39,11 +41,22 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """The camera at the size of the maps, where its focal length came from, and positive depth; None without depth."""
+    """The camera at the size of the maps, where its focal length came from, and positive depth; None without depth.
+
+    ``guessed`` names what is a default: ``depth range`` (of depth with unknown shift), ``focal length``.
+    """
 
     camera: Camera
     source: str
     depth: DepthMap | None
+    guessed: tuple[str, ...] = ()
+
+    @property
+    def doubt(self) -> str:
+        """What is not known, for people; empty where all is."""
+        if DEPTH_RANGE in self.guessed:
+            return f"shape guessed ({' and '.join(self.guessed)})"
+        return f"{FOCAL_LENGTH} guessed" if self.guessed else ""
 
     @classmethod
     def load(cls, folder: Path) -> Calibrated:
@@ -52,11 +65,11 @@ class Calibrated:
         try:
             content = json.loads(path.read_text())
             camera = Camera(*(content[key] for key in ("width", "height", "fx", "fy", "cx", "cy")))
-            source = str(content["source"])
+            source, guessed = str(content["source"]), tuple(map(str, content.get("guessed", ())))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} cannot be read as a camera: {error!r}") from None
         own = folder / DEPTH_FILE
-        return cls(camera, source, load_prediction(own if own.is_file() else folder / PREDICTION_FILE).depth)
+        return cls(camera, source, load_prediction(own if own.is_file() else folder / PREDICTION_FILE).depth, guessed)
 
 
 def run(inputs: Inputs, lens: CameraConfig, output: OutputConfig, out_dir: Path) -> Calibrated:
@@ -67,7 +80,8 @@ def run(inputs: Inputs, lens: CameraConfig, output: OutputConfig, out_dir: Path)
     prediction = inputs.prediction
     camera, source = given_camera(inputs, lens)
     camera, source, estimated = _estimated(inputs, camera, source, lens, output)
-    content: dict[str, Any] = {**asdict(camera), "fov_deg": camera.fov_deg, "source": source}
+    guessed = _guessed(prediction.depth, source, estimated)
+    content: dict[str, Any] = {**asdict(camera), "fov_deg": camera.fov_deg, "source": source, "guessed": guessed}
     if inputs.info.doubts and _given(lens).is_silent:
         content["doubt"] = list(inputs.info.doubts)
         log.warning("%s: %s", inputs.name, "; ".join(inputs.info.doubts))
@@ -83,7 +97,15 @@ def run(inputs: Inputs, lens: CameraConfig, output: OutputConfig, out_dir: Path)
         coded = {"depth_16bit": {"kind": depth.kind.value, "low": low, "high": high, "zero": "invalid"}}
         save_prediction(out_dir / PREDICTION_FILE, replace(prediction, meta={**prediction.meta, **coded}))
     write_json(out_dir / CAMERA_FILE, content)
-    return Calibrated(camera, source, depth)
+    return Calibrated(camera, source, depth, guessed)
+
+
+def _guessed(depth: DepthMap | None, source: str, estimated: SingleView | None) -> tuple[str, ...]:
+    """What neither the user, EXIF, the kind of the depth nor the normals tell."""
+    shift_is_open = depth is not None and depth.kind in AFFINE_KINDS
+    is_shown = estimated is not None and estimated.estimate.shift_from == "normals"
+    guesses = {DEPTH_RANGE: shift_is_open and not is_shown, FOCAL_LENGTH: source == DEFAULT_SOURCE}
+    return tuple(name for name, is_guess in guesses.items() if is_guess)
 
 
 def given_camera(inputs: Inputs, lens: CameraConfig) -> tuple[Camera, str]:
@@ -114,9 +136,26 @@ def _estimated(
     return camera, source, estimated
 
 
+def depth_as_written(prediction: Prediction, output: OutputConfig) -> DepthMap:
+    """The depth that ``run`` writes of maps of a photo of which nothing else is known: no lens, no EXIF.
+
+    Raises InputError for maps without depth.
+    """
+    if prediction.depth is None:
+        raise InputError("the prediction has no depth")
+    if prediction.depth.kind not in AFFINE_KINDS:
+        return prediction.depth
+    height, width = prediction.shape
+    estimated = None
+    if prediction.normals is not None and prediction.depth.valid.any():
+        default = Camera.from_fov_deg(DEFAULT_FOV_DEG, width, height)
+        estimated = estimate_camera(prediction.depth, prediction.normals, default, False, output.depth_range_ratio)
+    return _positive(prediction.depth, estimated, output.depth_range_ratio)
+
+
 def _positive(depth: DepthMap, estimated: SingleView | None, depth_range_ratio: float) -> DepthMap:
     """Depth that can be unprojected: as it is, with the shift that the normals show, or with that of the rule."""
-    if depth.kind not in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY):
+    if depth.kind not in AFFINE_KINDS:
         return depth
     disparity = depth.kind is DepthKind.AFFINE_DISPARITY
     if estimated is not None and estimated.estimate.shift_from == "normals":

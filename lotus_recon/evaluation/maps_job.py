@@ -135,6 +135,20 @@ def run_job(job: MapsJob) -> dict[str, SetScores]:
     return {} if job.only_predicts else score(job)
 
 
+def lines_of_plan(job: MapsJob) -> list[str]:
+    """What ``run_job`` would do, a line for each set: photos to predict and to score."""
+    lines, to_predict = [], 0
+    shard = parse_shard(job.config.shard)
+    for part in job.parts:
+        names = [part.benchmark.name(i) for i in indices_of(part.count, shard)]
+        given = job.config.predictions is not None or job.config.only == "score"
+        missing = [] if given else [name for name in names if not prediction_file(part.folder, name).is_file()]
+        to_predict += len(missing)
+        scored = 0 if job.only_predicts else part.count
+        lines.append(f"{part.benchmark.spec.title}: predict {len(missing)} of {len(names)} photos, score {scored}")
+    return [*lines, f"{to_predict} photos for the network {job.label}"]
+
+
 def _model(config: MapsConfig, part: SetConfig) -> Model:
     return make_model(config.model, _options(config, part.processing_res), config.device, config.dtype)
 

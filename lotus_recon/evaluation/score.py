@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.calibration.config import OutputConfig
+from lotus_recon.calibration.stage import depth_as_written
 from lotus_recon.datasets.benchmarks.base import Benchmark, BenchmarkSpec, Truth
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig
@@ -25,6 +27,7 @@ from lotus_recon.types import BoolArray, DepthKind, DepthMap, NormalMap, Predict
 # The score that ranks photos for the error images: the first of these that a photo has.
 _BADNESS = ("abs_rel", "mean", "metric_rel", "scale_rel", "affine_rel", "disparity_rel")
 _SHOWN = 5
+ONE_SCALE = "abs_rel_one_scale"
 
 Task = Literal["depth", "normals"]
 
@@ -102,7 +105,9 @@ def refuse_missing(folder: Path, names: list[str], title: str) -> None:
 
 
 def _pair(benchmark: Benchmark, index: int, folder: Path, task: Task) -> tuple[Prediction, Truth]:
-    return load_prediction(prediction_file(folder, benchmark.name(index)), only=task), benchmark.truth(index)
+    # Depth is scored as single_view writes it too, which asks the normals.
+    only = None if task == "depth" else task
+    return load_prediction(prediction_file(folder, benchmark.name(index)), only=only), benchmark.truth(index)
 
 
 def depth_pair(prediction: Prediction, truth: Truth, config: MapsConfig) -> tuple[DepthMap, NDArray, BoolArray, int]:
@@ -148,10 +153,17 @@ def _score_depth(prediction: Prediction, truth: Truth, spec: BenchmarkSpec, conf
             spec.max_depth,
             spec.alignment_resolution,
         )
+        scores[ONE_SCALE] = _one_scale(prediction, gt, compared, spec)
     if config.protocol != "papers":
         scores |= robust_metrics(depth.values, gt, compared, depth.kind, config.truncation)
     count = int(compared.sum())
     return _Scored(scores, None, count, count + holes)
+
+
+def _one_scale(prediction: Prediction, gt: NDArray, compared: BoolArray, spec: BenchmarkSpec) -> float:
+    """AbsRel of the depth that single_view writes after one best scale: no user has a shift to fit."""
+    depth = depth_as_written(prediction, OutputConfig())
+    return depth_metrics(depth.values, gt, compared, "scale", spec.min_depth, spec.max_depth)["abs_rel"]
 
 
 def _score_normals(prediction: Prediction, truth: Truth, spec: BenchmarkSpec, config: MapsConfig) -> _Scored:

@@ -17,7 +17,8 @@ from lotus_recon.outside import no_formula
 from lotus_recon.workspace import write_atomically, write_json
 
 UNITS: Mapping[str, str] = {
-    "abs_rel": "1", "sq_rel": "unit of the set", "rmse": "unit of the set", "rmse_log": "1", "log10": "1",
+    "abs_rel": "1", "abs_rel_one_scale": "1",
+    "sq_rel": "unit of the set", "rmse": "unit of the set", "rmse_log": "1", "log10": "1",
     "delta1": "share", "delta2": "share", "delta3": "share", "i_rmse": "1 / unit of the set", "silog": "x 100",
     "mean": "deg", "median": "deg",
     **dict.fromkeys(("pct_5", "pct_7_5", "pct_11_25", "pct_22_5", "pct_30"), "% of pixels"),

@@ -85,4 +85,5 @@ PHOTO_MAPS: StageSpec[PhotoJob, Path] = StageSpec(
     check=_check,
     folder=lambda job: job.photo.stem,
     adds_to_folder=True,
+    cost=lambda job: Cost(0.0, seconds_per_megapixel=0.3, disk_mb_per_megapixel=20),
 )

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.fusion.cloud_config import CloudConfig
-from lotus_recon.fusion.views import SAMPLE_STRIDE, DepthScan, FusionMap, FusionViews
+from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.fusion.crop import Box
+from lotus_recon.fusion.views import SAMPLE_STRIDE, DepthScan, FusionMap, FusionViews, sample_in_world
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.geometry.plane_normals import plane_normals
@@ -53,12 +55,12 @@ class CloudResult:
             raise InputError(f"{path} is not a readable result of the cloud stage: {error}") from None
 
 
-def run(views: FusionViews, metric: bool, config: CloudConfig, max_depth_ratio: float, out_dir: Path) -> CloudResult:
-    """Write dense.ply, in the frame of the poses, and dense.json.
+def run(views: FusionViews, metric: bool, config: CloudConfig, fusion: FusionConfig, out_dir: Path) -> CloudResult:
+    """Write dense.ply, in the frame of the poses, and dense.json. It leaves out what ``fusion`` leaves out of the mesh.
 
     Raises FusionError when no pixel is left, InputError for files that cannot be read.
     """
-    scan = views.scan(max_depth_ratio)
+    scan = views.scan(fusion.max_depth_ratio, fusion.crop)
     cloud, size = fused_cloud(views, scan, config.cloud_points)
     write_ply(out_dir / CLOUD_FILE, cloud)
     unit = "metres" if metric else "units of the poses"
@@ -73,7 +75,7 @@ def fused_cloud(views: FusionViews, scan: DepthScan, most: int) -> tuple[PointCl
     voxels = _Voxels(origin, _first_size(samples - origin, most, _FINEST * scan.footprint))
     step = _step(scan, most)
     for view, depth_map, rgb in views.maps(scan.max_depth):
-        voxels.add(_values(view, depth_map, rgb, step))
+        voxels.add(_inside(_values(view, depth_map, rgb, step), scan.box))
     size = voxels.coarsened(most)
     return voxels.cloud(), size
 
@@ -99,6 +101,11 @@ def _values(view: View, depth_map: FusionMap, rgb: NDArray[np.uint8], step: int)
     return values
 
 
+def _inside(values: NDArray[np.float64], box: Box | None) -> NDArray[np.float64]:
+    """The columns of ``_values`` whose position lies in a box."""
+    return values if box is None else values[:, box.contains(values[_XYZ].T)]
+
+
 class _Voxels:
     """Sums over the pixels in each voxel; of the confidence, over photos, the mean of the pixels of a photo."""
 
@@ -108,6 +115,8 @@ class _Voxels:
 
     def add(self, values: NDArray[np.float64]) -> None:
         """Add the pixels of one photo, (11, N)."""
+        if values.shape[1] == 0:
+            return
         keys, voxel = np.unique(_keys(values[_XYZ].T - self._origin, self._size), return_inverse=True)
         values[:_WEIGHT] *= values[_WEIGHT]
         sums = _summed(values, voxel, len(keys))
@@ -183,13 +192,6 @@ def _first_size(points: FloatArray, most: int, least: float) -> float:
 def _sampled(scan: DepthScan) -> NDArray[np.float64]:
     """(N, 3) some of the pixels in world axes."""
     step = sum(map(np.count_nonzero, scan.samples)) // _MOST_SAMPLES + 1
-    return np.concatenate([_in_world(view, one, step) for view, one in zip(scan.views, scan.samples, strict=True)])
-
-
-def _in_world(view: View, sample: NDArray[np.float32], step: int) -> NDArray[np.float64]:
-    camera, start = view.camera, SAMPLE_STRIDE // 2
-    row, col = (index[::step] for index in np.nonzero(sample))
-    z = sample[row, col].astype(np.float64)
-    x = (col * SAMPLE_STRIDE + start + 0.5 - camera.cx) / camera.fx
-    y = (row * SAMPLE_STRIDE + start + 0.5 - camera.cy) / camera.fy
-    return transform(invert_rigid(view.cam_from_world), np.stack([x * z, y * z, z], axis=1))
+    return np.concatenate(
+        [sample_in_world(view, one, step) for view, one in zip(scan.views, scan.samples, strict=True)]
+    )

@@ -23,7 +23,7 @@ def _run(context: Context[SceneJob], out_dir: Path) -> CloudResult:
     fusion = context.options(FusionConfig)
     scene, depth_dir, images_dir = context[FRAME].scene, context.folder(CONSISTENCY), context.folder(IMAGES)
     views = FusionViews(scene, depth_dir, images_dir, fusion.advanced.min_fused_confidence)
-    return cloud.run(views, scene.metric, context.options(CloudConfig), fusion.max_depth_ratio, out_dir)
+    return cloud.run(views, scene.metric, context.options(CloudConfig), fusion, out_dir)
 
 
 def _load(folder: Path) -> CloudResult:
@@ -40,6 +40,7 @@ CLOUD: StageSpec[SceneJob, CloudResult] = StageSpec(
     options=lambda job: [
         options_of(job.config, CloudConfig),
         options_of(job.config, FusionConfig).max_depth_ratio,
+        options_of(job.config, FusionConfig).crop,
         options_of(job.config, FusionConfig).advanced.min_fused_confidence,
     ],
     reads=(FRAME, IMAGES, CONSISTENCY),

@@ -29,6 +29,10 @@ class FusionConfig(Options):
     # Pixels farther than this many times the median depth of all maps are not fused. At 3, with voxels of 2 median
     # footprints, the footprint of the farthest pixels is 1.5 voxels; beyond, the surface would have holes.
     max_depth_ratio: Positive = 3.0
+    # Part of the scene that is reconstructed: x0,y0,z0,x1,y1,z1, a box in the axes and the unit of the scene, whose
+    # numbers the clip box of report/view.html copies; or auto: what more than half of the cameras look at. Written
+    # --crop=-1,0,0,1,1,2, with =, where it begins with a minus. None: all of it.
+    crop: str | None = None
     # Most memory that fusion takes (1e9 bytes); voxels are coarsened to fit. None: 60 % of what is free.
     memory_gb: Annotated[float | None, Gt(0), Unit("gigabytes")] = None
     advanced: AdvancedFusion = field(default_factory=AdvancedFusion)

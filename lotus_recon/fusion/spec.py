@@ -21,6 +21,16 @@ def _backend(job: SceneJob) -> Backend:
     return get_backend(options_of(job.config, FusionConfig).fusion)
 
 
+def _check(job: SceneJob) -> None:
+    """Raise InputError for a back-end or a box that is none."""
+    _backend(job)
+    crop = options_of(job.config, FusionConfig).crop
+    if crop is not None:
+        from lotus_recon.fusion.crop import parse_crop
+
+        parse_crop(crop)
+
+
 def _backend_options(job: SceneJob) -> Any:
     group = _backend(job).group
     return None if group is None else options_of(job.config, group[1])
@@ -53,7 +63,7 @@ FUSION: StageSpec[SceneJob, FusionResult] = StageSpec(
     options=lambda job: [options_of(job.config, FusionConfig), _backend_options(job)],
     reads=(FRAME, IMAGES, CONSISTENCY),
     requires=lambda job: _backend(job).requires,
-    check=_backend,
+    check=_check,
     folder=lambda job: f"fusion/{_backend(job).name}",
     needs=Needs(memory_mb=2000),
     cost=lambda job: Cost(1.0, seconds_per_megapixel=1.0, disk_mb_per_megapixel=4),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import FusionError
+from lotus_recon.fusion.crop import Box, parse_crop, region_of_most
+from lotus_recon.geometry.pose import invert_rigid, transform
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.scene_maps import ANY_DEPTH, SceneMaps, read_ahead
 from lotus_recon.progress import track
@@ -30,12 +32,13 @@ class FusionMap:
 
 @dataclass(frozen=True)
 class Cuts:
-    """How many pixels there were and why some are not fused (the far ones counted on samples)."""
+    """How many pixels there were and why some are not fused (the far and the outer ones counted on samples)."""
 
     pixels: int = 0
     invalid: int = 0
     unconfident: int = 0
     far: int = 0
+    outside: int = 0
 
     def __add__(self, other: Cuts) -> Cuts:
         return Cuts(
@@ -43,6 +46,7 @@ class Cuts:
             self.invalid + other.invalid,
             self.unconfident + other.unconfident,
             self.far + other.far,
+            self.outside + other.outside,
         )
 
     def __str__(self) -> str:
@@ -54,6 +58,7 @@ class Cuts:
             ("have no valid depth", self.invalid),
             ("have too little confidence (fusion.advanced.min_fused_confidence)", self.unconfident),
             ("are too far away (--max-depth-ratio)", self.far),
+            *([("lie outside the box (--crop)", self.outside)] if self.outside else []),
         ]
 
 
@@ -69,6 +74,7 @@ class DepthScan:
     sure: bool  # whether photos decide the depth of any pixel, as its confidence says
     largest: int  # pixels of the largest map
     cuts: Cuts
+    box: Box | None = None  # what lies outside is not fused
 
     @property
     def nbytes(self) -> int:
@@ -101,10 +107,11 @@ class FusionViews:
         if not self.views:
             raise FusionError(f"none of the {len(scene.views)} views of the scene has a depth map in {depth_dir}")
 
-    def scan(self, max_depth_ratio: float) -> DepthScan:
-        """Look at all maps once; pixels beyond ``max_depth_ratio`` times the median depth are cut.
+    def scan(self, max_depth_ratio: float, crop: str | None = None) -> DepthScan:
+        """Look at all maps once; pixels beyond ``max_depth_ratio`` times the median depth or outside ``crop`` are cut.
 
-        Raises FusionError for maps of a wrong kind or size and when no pixel is left.
+        Raises FusionError for maps of a wrong kind or size and when no pixel is left; InputError for a ``crop`` that is
+        none.
         """
         ahead = read_ahead(self._summary, self.views, threads=worker_count())
         summaries = list(track(ahead, "reading depth maps", len(self.views)))
@@ -116,6 +123,10 @@ class FusionViews:
         n_far = sum(int(np.count_nonzero(sample > max_depth)) for sample in samples)
         for sample in samples:
             sample[sample > max_depth] = 0
+        box = None if crop is None else parse_crop(crop) or region_of_most(self.views, _surface(self.views, samples))
+        cuts += Cuts(far=n_far * SAMPLE_STRIDE**2, outside=_cut_outside(self.views, samples, box) * SAMPLE_STRIDE**2)
+        if not any(sample.any() for sample in samples):
+            raise FusionError(f"no pixel is left to fuse: {cuts}")
         weighted = min(summary.lowest_weight for summary in summaries) < 0.999
         return DepthScan(
             views=self.views,
@@ -125,7 +136,8 @@ class FusionViews:
             weighted=weighted,
             sure=weighted and max(summary.highest_weight for summary in summaries) >= SURE,
             largest=max(summary.cuts.pixels for summary in summaries),
-            cuts=cuts + Cuts(far=n_far * SAMPLE_STRIDE**2),
+            cuts=cuts,
+            box=box,
         )
 
     def _summary(self, view: View) -> _Summary:
@@ -190,3 +202,31 @@ def _some(sample: NDArray[np.float32]) -> NDArray[np.float32]:
 def _median_footprint(views: tuple[View, ...], samples: tuple[NDArray[np.float32], ...]) -> float:
     sides = [_some(s) * (0.5 / v.camera.fx + 0.5 / v.camera.fy) for v, s in zip(views, samples, strict=True)]
     return float(np.median(np.concatenate(sides)))
+
+
+def _surface(views: Sequence[View], samples: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """(N, 3) the pixels of all samples in world axes."""
+    return np.concatenate([sample_in_world(view, sample) for view, sample in zip(views, samples, strict=True)])
+
+
+def _cut_outside(views: Sequence[View], samples: Sequence[NDArray[np.float32]], box: Box | None) -> int:
+    """Put 0 where a sample lies outside of a box; how many do."""
+    if box is None:
+        return 0
+    count = 0
+    for view, sample in zip(views, samples, strict=True):
+        row, col = np.nonzero(sample)
+        outside = ~box.contains(sample_in_world(view, sample))
+        sample[row[outside], col[outside]] = 0
+        count += int(np.count_nonzero(outside))
+    return count
+
+
+def sample_in_world(view: View, sample: NDArray[np.float32], step: int = 1) -> NDArray[np.float64]:
+    """(N, 3) every ``step``-th known pixel of a sample of the scan, row by row, in world axes."""
+    camera, start = view.camera, SAMPLE_STRIDE // 2
+    row, col = (index[::step] for index in np.nonzero(sample))
+    z = sample[row, col].astype(np.float64)
+    x = (col * SAMPLE_STRIDE + start + 0.5 - camera.cx) / camera.fx
+    y = (row * SAMPLE_STRIDE + start + 0.5 - camera.cy) / camera.fy
+    return transform(invert_rigid(view.cam_from_world), np.stack([x * z, y * z, z], axis=1))

@@ -22,6 +22,7 @@ from lotus_recon.errors import FusionError
 from lotus_recon.fusion.blocks import BLOCK_RESOLUTION, unpack
 from lotus_recon.fusion.confidence import vertex_confidence
 from lotus_recon.fusion.config import FusionConfig
+from lotus_recon.fusion.crop import cropped
 from lotus_recon.fusion.free_space import blocks_before
 from lotus_recon.fusion.memory import FREE_SHARE, INTEGRATION_STEP, MemoryModel, free_memory_bytes
 from lotus_recon.fusion.views import DepthScan, FusionMap, FusionViews, worker_count
@@ -49,7 +50,7 @@ def fuse(
     """
     device = _device(runtime.device)
     started = time.monotonic()
-    scan = views.scan(config.max_depth_ratio)
+    scan = views.scan(config.max_depth_ratio, config.crop)
     plan = _plan(scan, config, options, device)
     scanned = time.monotonic()
     grid = _Grid(plan, scan.weighted, device)
@@ -58,7 +59,8 @@ def fuse(
         carved = blocks_before(view, depth_map, plan.blocks, plan.voxel_size) if scan.weighted else packed[:0]
         grid.integrate(view, depth_map, rgb, unpack(np.union1d(packed, carved)))
     integrated = time.monotonic()
-    mesh = grid.mesh(options.advanced.min_fused_weight)
+    # The volume ends with its blocks, around the box.
+    mesh = cropped(grid.mesh(options.advanced.min_fused_weight), scan.box)
     if len(mesh.triangles) == 0:
         raise FusionError(
             f"the fused volume of {len(plan.blocks)} blocks holds no surface with a summed weight above "
@@ -104,6 +106,7 @@ def _figures(scan: DepthScan, plan: VolumePlan, device: str) -> dict[str, Any]:
         "voxel_size": plan.voxel_size,
         "truncation": plan.truncation,
         "max_depth": scan.max_depth,
+        "crop": None if scan.box is None else scan.box.numbers,
         "pixel_footprint": scan.footprint,
         "blocks": len(plan.blocks),
         "estimated_memory_mb": plan.memory_bytes / 2**20,

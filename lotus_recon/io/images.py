@@ -11,7 +11,7 @@ import glob
 import logging
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -87,8 +87,12 @@ class PhotoInfo:
         return (self.height, self.width) if self.orientation in _QUARTER_TURNS else self.size
 
 
-def list_photos(root: Path, exclude: Iterable[Path] = ()) -> list[Photo]:
-    """All photos below folder ``root``, sorted by name, without hidden files and without the folders ``exclude``.
+Choice = Callable[[Sequence[Photo]], Sequence[Photo]]  # of some photos from all that were found
+
+
+def list_photos(root: Path, exclude: Iterable[Path] = (), choose: Choice = list) -> list[Photo]:
+    """All photos below folder ``root`` that ``choose`` keeps, sorted by name, without hidden files and without the
+    folders ``exclude``.
 
     Raises InputError when the folder is missing or has no photos, or when two photos differ only in suffix.
     """
@@ -98,6 +102,7 @@ def list_photos(root: Path, exclude: Iterable[Path] = ()) -> list[Photo]:
     photos = [p for p in _sorted_photos(root) if not any(folder in p.path.resolve().parents for folder in excluded)]
     if not photos:
         raise InputError(f"no photos in {root}; allowed suffixes: {', '.join(sorted(SUFFIXES))} (any case)")
+    photos = list(choose(photos))
     check_unique_stems(photos)
     return photos
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from glob import escape
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -26,7 +27,8 @@ def read_known_poses(path: Path, photos: Sequence[Photo]) -> PosedPhotos:
 
     COLMAP names are relative to the image root; the paths of transforms.json are relative to that file, their suffix
     may be missing. Upper and lower case of suffixes need not agree. A camera of another size than its photo is scaled
-    when the ratio of the sides agrees to a pixel. Photos without a pose are left out with a warning.
+    when the ratio of the sides agrees to a pixel. Photos without a pose are left out with a warning, poses of photos
+    that lie beside ``photos`` and are not among them (--exclude) without one.
 
     Raises InputError for anything else that does not fit: poses of photos that do not exist, missing keys, matrices
     that are not rigid, other sizes, photos that EXIF turns where the pose may be of the pixels before that.
@@ -53,13 +55,27 @@ def _refuse_unknown(missing: Sequence[str], total: int, path: Path) -> None:
         )
 
 
-def _from_colmap(path: Path, photos: Iterable[Photo]) -> PosedPhotos:
+class _Beside:
+    """The files in the folder of photos, used or not."""
+
+    def __init__(self, photos: Sequence[Photo]) -> None:
+        self.root = photos[0].root.resolve()
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file with or without its suffix is there."""
+        path = path.resolve()
+        return path.is_relative_to(self.root) and (path.is_file() or any(path.parent.glob(f"{escape(path.name)}.*")))
+
+
+def _from_colmap(path: Path, photos: Sequence[Photo]) -> PosedPhotos:
     folder = next((f for f in (path, path / "sparse" / "0", path / "sparse") if is_colmap_model(f)), path)
     given = read_colmap_model(folder)
     of_name = _lookup((photo.name, photo) for photo in photos)
     found = {name: photo.name for name in given.names if (photo := of_name(name)) is not None}
-    _refuse_unknown([name for name in given.names if name not in found], len(given.names), folder)
-    return given.renamed(found)
+    beside = _Beside(photos)
+    unknown = [name for name in given.names if name not in found and not beside.holds(beside.root / name)]
+    _refuse_unknown(unknown, len(given.names), folder)
+    return given.select([name for name in given.names if name in found]).renamed(found)
 
 
 def _lookup(photos: Iterable[tuple[str, Photo]]) -> Callable[[str], Photo | None]:
@@ -102,12 +118,13 @@ def _matched_frames(path: Path, photos: Sequence[Photo]) -> list[tuple[Photo, Fr
         raise InputError(f"poses {path} do not exist; allowed: a folder with a COLMAP model, or a transforms.json")
     by_stem = {photo.path.resolve().with_suffix(""): photo for photo in photos}
     of_path = _lookup((str(photo.path.resolve()), photo) for photo in photos)
-    frames = read_transforms(path)
+    frames, beside = read_transforms(path), _Beside(photos)
     missing, found = [], {}
     for frame in frames:
         photo = of_path(str(frame.path)) or by_stem.get(frame.path)
         if photo is None:
-            missing.append(str(PurePosixPath(frame.path)))
+            if not beside.holds(frame.path):
+                missing.append(str(PurePosixPath(frame.path)))
         elif photo.name in found:
             raise InputError(f"{frame.label}: a second pose of photo {photo.name}")
         else:

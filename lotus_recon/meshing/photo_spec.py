@@ -11,7 +11,7 @@ from lotus_recon.meshing.config import SurfaceConfig
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.photo_spec import PHOTO_PREDICTION
 from lotus_recon.normal_integration.config import NormalIntegrationConfig
-from lotus_recon.stages import Context, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.photo_job import PhotoJob
@@ -56,5 +56,6 @@ PHOTO_MESH: StageSpec[PhotoJob, Path] = StageSpec(
     check=_check,
     folder=lambda job: job.photo.stem,
     adds_to_folder=True,
+    cost=lambda job: Cost(0.0, seconds_per_megapixel=1.6, disk_mb_per_megapixel=135),
     libraries=("numba",),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lotus_recon.calibration.config import OutputConfig
 from lotus_recon.models.config import PredictionConfig
-from lotus_recon.stages import Context, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, StageSpec, options_of
 from lotus_recon.workspace import file_fingerprint
 
 if TYPE_CHECKING:
@@ -71,6 +71,13 @@ def _inputs(job: PhotoJob) -> dict[str, str]:
     return {**{name: file_fingerprint(path) for name, path in files.items() if path is not None}, "model": model}
 
 
+def _cost(job: PhotoJob) -> Cost:
+    """nano's, or reading stored maps; full-size networks take minutes a photo without a GPU."""
+    config = options_of(job.config, PredictionConfig)
+    is_small = config.predictions is not None or "nano" in config.model
+    return Cost(2.0, 0.1 if is_small else 150.0, 0.3, disk_mb_per_megapixel=15)
+
+
 PHOTO_PREDICTION: StageSpec[PhotoJob, Prediction] = StageSpec(
     name="predict",
     summary="depth and normals",
@@ -80,4 +87,5 @@ PHOTO_PREDICTION: StageSpec[PhotoJob, Prediction] = StageSpec(
     inputs=_inputs,
     folder=lambda job: job.photo.stem,
     runtime=lambda job: ("seed", "dtype"),
+    cost=_cost,
 )

@@ -31,7 +31,8 @@ def _run(context: Context[SceneJob], out_dir: Path) -> PredictionResult:
     from lotus_recon.models import stage
 
     job, sfm = context.job, context[SFM]  # cameras are the same in every world frame
-    inputs = stage.Inputs(sfm.scene, context.folder(IMAGES), job.root, sfm.source_cameras, job.masks, context.runtime)
+    images, kept = context.folder(IMAGES), context.kept(PREDICTION)
+    inputs = stage.Inputs(sfm.scene, images, job.root, sfm.source_cameras, job.masks, context.runtime, kept)
     return stage.run(inputs, context.options(PredictionConfig), out_dir)
 
 

@@ -21,6 +21,7 @@ from lotus_recon.io.images import read_info, read_mask, read_rgb
 from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.models.base import Model, expect_photos
 from lotus_recon.models.config import PredictionConfig
+from lotus_recon.models.kept import KeptMaps, Shot
 from lotus_recon.models.precomputed import (
     MissingPredictionError,
     PrecomputedModel,
@@ -28,16 +29,17 @@ from lotus_recon.models.precomputed import (
     report_missing,
     shortened,
 )
-from lotus_recon.models.registry import make_model
+from lotus_recon.models.registry import make_model, model_fingerprint
 from lotus_recon.models.registry import options_of as options_of  # the stage's callers use it too
 from lotus_recon.progress import track
 from lotus_recon.threads import in_threads, thread_count
 from lotus_recon.types import Camera, Prediction, Scene, View
-from lotus_recon.workspace import write_json
+from lotus_recon.workspace import file_fingerprint, fingerprint, to_plain, write_json
 
 log = logging.getLogger(__name__)
 
 _SUMMARY = "prediction.json"
+_TAKEN = ".taken.json"  # names of the views whose maps are kept ones; gone when the stage is done
 _MOST_SAVED_AT_ONCE = 8  # maps of photos: bounds memory
 
 
@@ -51,6 +53,7 @@ class Inputs:
     source_cameras: Mapping[str, SourceCamera]  # of the photos as given
     masks: Mapping[str, Path]  # for the photos as given, not black = use; views may be left out
     runtime: Runtime
+    kept: Path | None = None  # folder of what runs with other photos left, and find; None: nothing
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def run(inputs: Inputs, config: PredictionConfig, out_dir: Path) -> PredictionRe
     if isinstance(model, PrecomputedModel):
         missing = _resample_stored(inputs, model, out_dir)
     else:
-        missing = _predict_views(inputs, model, out_dir)
+        missing = _predict_views(inputs, model, out_dir, _kept_maps(inputs, config))
     names = tuple(view.name for view in inputs.scene.views if view.name not in missing)
     if not names:
         raise InputError(f"no view has a valid prediction: the masks exclude every pixel of all {len(missing)} views")
@@ -91,13 +94,48 @@ def run(inputs: Inputs, config: PredictionConfig, out_dir: Path) -> PredictionRe
     return result
 
 
-def _predict_views(inputs: Inputs, model: Model, out_dir: Path) -> list[str]:
+def _kept_maps(inputs: Inputs, config: PredictionConfig) -> KeptMaps | None:
+    if inputs.kept is None:
+        return None
+    runtime = inputs.runtime
+    weights = model_fingerprint(config.model, options_of(config, runtime))
+    made_with = fingerprint(to_plain([config, weights, runtime.seed, runtime.dtype], paths=False))
+    return KeptMaps(inputs.kept, made_with, runtime.deterministic)
+
+
+def _shot(inputs: Inputs, view: View) -> Shot:
+    mask = inputs.masks.get(view.name)
+    content = file_fingerprint(inputs.photos_dir / view.name)
+    return Shot(content, file_fingerprint(mask) if mask else "", inputs.source_cameras[view.name], view.camera)
+
+
+def _take_kept(inputs: Inputs, kept: KeptMaps, out_dir: Path) -> set[str]:
+    """Bring what is kept of the views to its place; their names. A run that is resumed stays with what it took."""
+    file = out_dir / _TAKEN
+    if file.exists():
+        return set(json.loads(file.read_text()))
+    views, taken = inputs.scene.views, set()
+    for view in views:
+
+        def save(prediction: Prediction, view: View = view) -> None:
+            _save_usable(inputs, view, prediction, _sampling(inputs, view), out_dir)
+
+        if kept.give(_shot(inputs, view), SceneMaps(out_dir).path(view), save):
+            taken.add(view.name)
+    if taken:
+        log.info("the maps of %d of %d photos are kept", len(taken), len(views))
+    write_json(file, sorted(taken))
+    return taken
+
+
+def _predict_views(inputs: Inputs, model: Model, out_dir: Path, kept: KeptMaps | None = None) -> list[str]:
     """Run a network over the undistorted images; names of the views whose masks exclude every pixel.
 
     Batches are the same in every run: one that an interrupted run left unfinished is computed whole, so that its maps
     do not depend on the interruption.
     """
-    views, size = inputs.scene.views, model.batch_size
+    taken = set() if kept is None else _take_kept(inputs, kept, out_dir)
+    views, size = [view for view in inputs.scene.views if view.name not in taken], model.batch_size
     batches = [views[i : i + size] for i in range(0, len(views), size)]
     due = [batch for batch in batches if not all(SceneMaps(out_dir).has(view) for view in batch)]
 
@@ -113,11 +151,16 @@ def _predict_views(inputs: Inputs, model: Model, out_dir: Path) -> list[str]:
 
     def save(one: tuple[View, Prediction]) -> str | None:
         view, prediction = one
-        return None if _save_usable(inputs, view, prediction, _sampling(inputs, view), out_dir) else view.name
+        if not _save_usable(inputs, view, prediction, _sampling(inputs, view), out_dir):
+            return view.name
+        if kept is not None:
+            kept.keep(_shot(inputs, view), SceneMaps(out_dir).path(view))
+        return None
 
     # One thread reads the next batch and others save the last one while the network runs in this one.
     saved = in_threads(save, predicted(), min(thread_count(), _MOST_SAVED_AT_ONCE))
     empty = [name for name in track(saved, "predicting", sum(map(len, due))) if name is not None]
+    (out_dir / _TAKEN).unlink(missing_ok=True)
     if empty:
         log.warning("the masks of %d views exclude every pixel of their predictions: %s", len(empty), shortened(empty))
     return empty

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from lotus_recon.recipes.estimates import Estimate
 from lotus_recon.stages import Needs
 from lotus_recon.workspace import Place, Workspace
 
@@ -72,11 +73,13 @@ class Done:
 
 @dataclass(frozen=True)
 class Plan:
-    """Names of the stages or photos that would run, of those that are up to date, and how many photos that concerns."""
+    """Names of the stages or photos that would run, of those that are up to date, and how many photos that concerns;
+    and what the stages will take, as far as that is known."""
 
     run: tuple[str, ...]
     skip: tuple[str, ...]
     photos: int
+    expected: tuple[Estimate, ...] = ()
 
 
 class Recipe(Protocol):

@@ -36,6 +36,10 @@ class SceneConfig(Options):
     # Folder with <view>.png for some or all photos, black where a photo is not to be used. None: masks/ in the photo
     # folder, if it is there.
     masks: Path | None = None
+    # Use only the photos whose names fit one of these patterns, separated by commas: 'IMG_7*.jpg,garden/*'.
+    include: str | None = None
+    # Leave out photos of these names: 'IMG_7*,garden/*'.
+    exclude: str | None = None
 
 
 @dataclass(frozen=True)

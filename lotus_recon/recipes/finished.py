@@ -25,5 +25,5 @@ def finished_job(out: Path) -> SceneJob:
         what = "does not exist" if not out.exists() else "is not an output folder (--out) of pipelines.multi_view"
         raise InputError(f"{out} {what}")
     config = load_config(multi_view_config(), file)
-    masks, poses = options_of(config, SceneConfig).masks, options_of(config, SfmConfig).poses
-    return SceneJob(Path(source), out, config, masks, poses)
+    scene, poses = options_of(config, SceneConfig), options_of(config, SfmConfig).poses
+    return SceneJob(Path(source), out, config, scene.masks, poses, scene.include, scene.exclude)

@@ -60,7 +60,8 @@ def _warn_of_unused(job: SceneJob) -> None:
 
 def scene_job(source: Path, config: MultiViewConfig, out: Path) -> SceneJob:
     """The job of input that was checked before."""
-    return SceneJob(source, out, config, options_of(config, SceneConfig).masks, options_of(config, SfmConfig).poses)
+    scene, poses = options_of(config, SceneConfig), options_of(config, SfmConfig).poses
+    return SceneJob(source, out, config, scene.masks, poses, scene.include, scene.exclude)
 
 
 def run_job(
@@ -156,7 +157,14 @@ class MultiView:
         missing = names if selection.force else missing_stages(workspace, MULTI_VIEW, job)
         asked = [stage.name for stage in selected(stages_of(MULTI_VIEW, job), selection.only)]
         run = tuple(name for name in missing if name in asked)
-        return Plan(run, tuple(name for name in names if name not in run), len(job.photos) if job.has_photos else 0)
+        skipped = tuple(name for name in names if name not in run)
+        if not (run and job.has_photos):
+            return Plan(run, skipped, 0)
+        device = resolve_device(options_of(config, Runtime).device).type
+        stages = [stage for stage in stages_of(MULTI_VIEW, job) if stage.name in run]
+        work = work_of(job)
+        expected = () if work is None else tuple(estimates(stages, job, work, device, Pace.load()))
+        return Plan(run, skipped, len(job.photos), expected)
 
     def steps(self, source: Source, config: Any, selection: Selection) -> list[Step]:
         """See ``Recipe``."""

@@ -11,13 +11,20 @@ from typing import Any
 from lotus_recon.config import save_config
 from lotus_recon.errors import InputError
 from lotus_recon.stage_file import STAGE_FILE
-from lotus_recon.workspace import OWNERS_FILE, Workspace, write_json
+from lotus_recon.workspace import KEPT_FOLDER, OWNERS_FILE, Workspace, write_json
 
 log = logging.getLogger(__name__)
 
 IsSame = Callable[[str], bool]  # whether a part of the output was made from the files that it is to be made from now
 
-OWN_FILES = ("config.yaml", "log.txt", ".scratch", "dense.ply", "dense.json")  # beside what the stages write
+OWN_FILES = (
+    "config.yaml",
+    "log.txt",
+    ".scratch",
+    KEPT_FOLDER,
+    "dense.ply",
+    "dense.json",
+)  # beside what the stages write
 
 
 def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | None]) -> None:

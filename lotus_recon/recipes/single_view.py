@@ -18,6 +18,7 @@ from lotus_recon.frames.spec import FRAMES
 from lotus_recon.interruption import doing
 from lotus_recon.io.images import Photo, expand_photos
 from lotus_recon.io.intrinsics import GivenIntrinsics
+from lotus_recon.io.photo_choice import chosen
 from lotus_recon.models.base import Model, expect_photos, resolve_device
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.photo_spec import PHOTO_PREDICTION
@@ -37,10 +38,11 @@ from lotus_recon.recipes.engine import (
     missing_stages,
     run_stages,
 )
+from lotus_recon.recipes.estimates import Estimate, Pace, estimates
 from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, claim
 from lotus_recon.recipes.table import SINGLE_VIEW
 from lotus_recon.scene_job import SceneJob
-from lotus_recon.stages import Needs, options_of, stages_of
+from lotus_recon.stages import Needs, Work, options_of, stages_of
 from lotus_recon.threads import in_threads, thread_count
 from lotus_recon.types import Prediction
 from lotus_recon.workspace import Workspace
@@ -65,6 +67,7 @@ class Outcome:
     photo: Photo
     status: str
     detail: str = ""
+    doubt: str = ""  # what of the camera and the shape was guessed
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     """The job of a command line. Raises InputError before any long work."""
     if not arguments:
         raise InputError("no photo was given; name one or more photos, folders, or patterns in quotes")
-    photos = tuple(expand_photos(arguments))
+    scene = options_of(config, SceneConfig)
+    photos = tuple(chosen(expand_photos(arguments), scene.include, scene.exclude))
     _refuse_nested(photos)
     prediction, lens = options_of(config, PredictionConfig), options_of(config, CameraConfig)
     runtime = options_of(config, Runtime)
@@ -91,7 +95,7 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)  # refuses what cannot be
     check_model(prediction.model, runtime.device, runtime.dtype, options=model_options(prediction))
     longer_edge = 0 if prediction.model == PrecomputedModel.name else options_of(config, OutputConfig).max_size
-    masks = options_of(config, SceneConfig).masks
+    masks = scene.masks
     if masks is not None and not masks.is_dir():
         raise InputError(f"masks folder {masks} does not exist")
     jobs = tuple(PhotoJob(photo, config, longer_edge, masks_folder=masks) for photo in photos)
@@ -157,6 +161,20 @@ def due_stages(
     return due, outcomes
 
 
+def estimates_of(job: Job, workspace: Workspace, selection: PhotoSelection = _DUE) -> list[Estimate]:
+    """What the stages that ``run_job`` would run will take, of all photos: as many at once as there are threads."""
+    due, _ = due_stages(job, workspace, selection)
+    device, pace = resolve_device(options_of(job.config, Runtime).device).type, Pace.load()
+    found: list[Estimate] = []
+    for stage in stages_of(SINGLE_VIEW, job.photos[0]):
+        photos = [photo for photo in job.photos if stage.name in due.get(photo.photo, ())]
+        work = Work(len(photos), sum(photo.size[0] * photo.size[1] for photo in photos) / 1e6)
+        if photos:
+            (one,) = estimates([stage], photos[0], work, device, pace)
+            found.append(replace(one, seconds=one.seconds / min(thread_count(), len(photos))))
+    return found
+
+
 def _failed(photo: Photo, error: ReconError) -> Outcome:
     log.error("%s: %s", photo.name, error)
     return Outcome(photo, "failed", str(error))
@@ -189,8 +207,11 @@ def _outcome(photo: PhotoJob, workspace: Workspace, selection: PhotoSelection) -
         context = run_stages(workspace, SINGLE_VIEW, photo, selection.only, selection.from_stage)
     except ReconError as error:
         return _failed(photo.photo, error)
-    is_calibrated = workspace.is_finished(CALIBRATION.place(photo))
-    return Outcome(photo.photo, "done", f"camera from {context[CALIBRATION].source}" if is_calibrated else "")
+    if not workspace.is_finished(CALIBRATION.place(photo)):
+        return Outcome(photo.photo, "done")
+    calibrated = context[CALIBRATION]
+    told = (f"camera from {calibrated.source}", calibrated.doubt)
+    return Outcome(photo.photo, "done", "; ".join(filter(None, told)), calibrated.doubt)
 
 
 def _predicted(photos: Sequence[PhotoJob], config: SingleViewConfig) -> Iterator[PhotoJob]:
@@ -281,7 +302,8 @@ class SingleView:
         due, _ = due_stages(job, workspace, PhotoSelection(selection.only))
         names = [photo.photo.stem for photo in job.photos]
         run = tuple(photo.stem for photo, stages in due.items() if stages or selection.force)
-        return Plan(run, tuple(name for name in names if name not in run), len(run))
+        expected = tuple(estimates_of(job, workspace, PhotoSelection(selection.only))) if run else ()
+        return Plan(run, tuple(name for name in names if name not in run), len(run), expected)
 
     def steps(self, source: Source, config: Any, selection: Selection) -> list[Step]:
         """See ``Recipe``: the photos are one step, since the network takes them in batches."""

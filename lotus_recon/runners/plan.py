@@ -10,7 +10,7 @@ from pathlib import Path
 from lotus_recon.errors import ReconError
 from lotus_recon.progress import duration
 from lotus_recon.recipes.base import Selection
-from lotus_recon.recipes.estimates import free_disk_gb
+from lotus_recon.recipes.estimates import Estimate, free_disk_gb
 from lotus_recon.runners.config import SelectionConfig
 from lotus_recon.runners.jobs import SceneJob, check_apart, shard_of
 from lotus_recon.runners.records import DONE, FAILED, read_record
@@ -29,6 +29,7 @@ class ScenePlan:
     skip: tuple[str, ...]
     photos: int
     problem: str = ""
+    expected: tuple[Estimate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def lines_of_plan(jobs: Sequence[SceneJob], out: Path, selection: SelectionConfi
     for job in chosen:
         plan = plan_of(job, out, selection)
         guess = _seconds(plan, job, history)
-        need = 0.0 if not plan.run else plan.photos * history.megabytes.get(job.kind, _NEW_SCENE_MB_PER_PHOTO[job.kind])
+        need = _megabytes(plan, job, history)
         seconds, megabytes = seconds + (guess or 0.0), megabytes + need
         unknown += bool(plan.run) and guess is None
         to_run += bool(plan.run)
@@ -76,7 +77,7 @@ def plan_of(job: SceneJob, out: Path, selection: SelectionConfig) -> ScenePlan:
     try:
         asked = Selection(selection.only, selection.force)
         plan = job.recipe.plan(job.source(folder), job.config, asked, Workspace(folder))
-        return ScenePlan(job.name, plan.run, plan.skip, plan.photos)
+        return ScenePlan(job.name, plan.run, plan.skip, plan.photos, expected=plan.expected)
     except ReconError as error:
         return ScenePlan(job.name, (), (), 0, str(error).strip().splitlines()[0])
 
@@ -121,9 +122,18 @@ def _row_of(job: SceneJob, name: str, photos: int) -> tuple[tuple[str, str], int
     return ((job.kind, ""), 1) if job.recipe.rows_are_photos else ((job.kind, name), photos)
 
 
+def _megabytes(plan: ScenePlan, job: SceneJob, history: History) -> float:
+    """Disk that a plan needs: as finished scenes of this folder, else as stages were measured elsewhere."""
+    if not plan.run:
+        return 0.0
+    if plan.expected and job.kind not in history.megabytes:
+        return sum(each.disk_mb for each in plan.expected)
+    return plan.photos * history.megabytes.get(job.kind, _NEW_SCENE_MB_PER_PHOTO[job.kind])
+
+
 def _seconds(plan: ScenePlan, job: SceneJob, history: History) -> float | None:
-    """Seconds that a plan may take; None when some stage was never measured."""
+    """Seconds that a plan may take: as finished scenes of this folder, else as stages did elsewhere; None: unknown."""
     rows = [_row_of(job, name, plan.photos) for name in plan.run]
     if any(key not in history.seconds for key, _ in rows):
-        return None
+        return sum(each.seconds for each in plan.expected) if plan.expected else None
     return sum(history.seconds[key] * photos for key, photos in rows)

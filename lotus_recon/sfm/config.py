@@ -68,6 +68,10 @@ class SfmConfig(Options):
     # ('b_*'). None: the group of which most photos can be registered, with a warning that names the others.
     component: str | None = None
 
+    # Register new photos of a folder that has grown into the finished model, whose cameras and poses stay. Where that
+    # cannot be done, reconstruction starts anew, with a warning that says why.
+    add: bool = False
+
     # Given poses: a folder with a COLMAP model (bin or txt) or a nerfstudio transforms.json. Never changed.
     poses: Path | None = None
     # Unit of the given poses; m: metres, which makes depth and mesh metric.

@@ -96,16 +96,27 @@ def working_name(image: SfmImage) -> str:
     return f".{image.number:06d}.png"
 
 
-def _fault(database: Path, images: Sequence[SfmImage]) -> str:
-    """What is wrong with a database that a killed run left; empty where nothing is."""
+def fault_of(database: Path) -> str:
+    """What is wrong with a file that should be a database; empty where nothing is."""
+    if not database.is_file():
+        return "there is none"
     try:
         with closing(sqlite3.connect(database)) as connection:
             ((check,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
-            stored = connection.execute("SELECT image_id, camera_id, name FROM images ORDER BY image_id").fetchall()
     except (sqlite3.DatabaseError, ValueError) as error:
         return str(error)
-    if check != "ok":
-        return str(check)
+    return "" if check == "ok" else str(check)
+
+
+def _fault(database: Path, images: Sequence[SfmImage]) -> str:
+    """What is wrong with a database that a killed run left; empty where nothing is."""
+    if fault := fault_of(database):
+        return fault
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            stored = connection.execute("SELECT image_id, camera_id, name FROM images ORDER BY image_id").fetchall()
+    except sqlite3.DatabaseError as error:
+        return str(error)
     expected = [(image.number, image.camera_number, working_name(image)) for image in images]
     return "" if stored == expected else "it holds other photos"
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lotus_recon import threads
 from lotus_recon.colmap import pycolmap
 from lotus_recon.config import Runtime
+from lotus_recon.geometry.devices import pick_device
 from lotus_recon.io.images import read_mask, read_rgb, resize_rgb, write_png
 from lotus_recon.progress import report
 from lotus_recon.sfm.config import SfmConfig
@@ -33,6 +34,16 @@ _PEAK_THRESHOLD = 0.02 / 3  # of the difference of Gaussians, for intensities in
 def thread_count(runtime: Runtime) -> int:
     """Threads for pycolmap: all (-1) or as many as this process may use; one where a run must repeat bit for bit."""
     return 1 if runtime.deterministic else threads.thread_limit() or -1
+
+
+def sift_device(runtime: Runtime) -> pycolmap.Device:
+    """Where features are found and matched: CUDA with a build of pycolmap for it (PyPI: pycolmap-cuda12), else the CPU.
+
+    On CUDA features are not the same bit for bit from run to run, so ``--deterministic`` means the CPU.
+    """
+    if pycolmap.has_cuda and not runtime.deterministic and pick_device(runtime.device).type == "cuda":
+        return pycolmap.Device.cuda
+    return pycolmap.Device.cpu
 
 
 def extract_features(
@@ -53,18 +64,18 @@ def extract_features(
     missing = [image for image in images if image.number not in complete]
     kept, block = len(images) - len(missing), 2 * threads.thread_count()
     if kept:
-        log.info("resuming: the features of %d of %d photos are kept", kept, len(images))
+        log.info("the features of %d of %d photos are kept", kept, len(images))
     report("finding features", kept, len(images))
     for start in range(0, len(missing), block):
         part = missing[start : start + block]
-        _extract_block(part, masks, folder, options)
+        _extract_block(part, masks, folder, options, sift_device(runtime))
         report("finding features", kept + start + len(part), len(images))
     return folder.colors()
 
 
 def _extraction_options(config: SfmConfig, runtime: Runtime, peak_factor: float) -> pycolmap.FeatureExtractionOptions:
     options = pycolmap.FeatureExtractionOptions()
-    options.use_gpu = False
+    options.use_gpu = sift_device(runtime) == pycolmap.Device.cuda
     options.num_threads = thread_count(runtime)
     options.max_image_size = config.sfm_max_size if config.sfm_max_size else -1
     options.sift.max_num_features = config.advanced.max_features
@@ -77,6 +88,7 @@ def _extract_block(
     masks: Mapping[str, Path],
     folder: FeatureFolder,
     options: pycolmap.FeatureExtractionOptions,
+    device: pycolmap.Device,
 ) -> None:
     """Features and their colours of a few photos. COLMAP leaves photos alone whose features are in the database."""
     with tempfile.TemporaryDirectory(dir=folder.path, prefix=TEMPORARY) as working:
@@ -94,7 +106,7 @@ def _extract_block(
             [working_name(image) for image in images],
             reader_options=reader,
             extraction_options=options,
-            device=pycolmap.Device.cpu,
+            device=device,
         )
     database = pycolmap.Database.open(str(folder.database))
     for image, rgb in zip(images, copies, strict=True):

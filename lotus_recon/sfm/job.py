@@ -17,23 +17,27 @@ from lotus_recon.io.cameras import PosedPhotos, posed_photos
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.database import FeatureFolder, working_name
 from lotus_recon.sfm.diagnosis import isolated
-from lotus_recon.sfm.features import Colors, extract_features
+from lotus_recon.sfm.features import Colors, extract_features, sift_device
 from lotus_recon.sfm.images import SfmImage
+from lotus_recon.sfm.kept import KeptFeatures, MadeWith
 from lotus_recon.sfm.matching import MatchStatistics, match, match_statistics
 from lotus_recon.sfm.pairs import choose_pairs
+from lotus_recon.workspace import file_fingerprint, fingerprint, to_plain
 
 _PEAK_FACTOR = 1 / 3  # contrast that a feature must have when more features are wanted, over the normal one
 
 
 @dataclass(frozen=True)
 class Job:
-    """Images to solve; ``masks`` are files by photo name. ``folder`` keeps what a killed run can be resumed with."""
+    """Images to solve; ``masks`` are files by photo name. ``folder`` keeps what a killed run can be resumed with,
+    ``kept`` what runs with other photos can use (None: nothing)."""
 
     images: Sequence[SfmImage]
     masks: Mapping[str, Path]
     config: SfmConfig
     runtime: Runtime
     folder: Path
+    kept: Path | None = None
 
     @property
     def names(self) -> list[str]:
@@ -54,6 +58,7 @@ class Matched:
         """For the report."""
         return {
             "matcher": self.matcher,
+            "features_on": sift_device(job.runtime).name,
             "features_median": float(np.median(self.statistics.features)),
             "features_fewest": min(self.statistics.features),
             "matched_pairs": len(self.statistics.inliers),
@@ -77,11 +82,29 @@ def fill_database(job: Job, more_features: bool = False) -> Matched:
     """
     folder = FeatureFolder(job.folder / ("more_features" if more_features else "features"), job.images)
     folder.prepare()
+    kept, made_with = KeptFeatures(job.kept), _made_with(job, more_features)
+    kept.give(folder, made_with)
     factor = _PEAK_FACTOR if more_features else 1.0
     colors = extract_features(folder, job.masks, job.config, job.runtime, factor)
     choice = choose_pairs(job.images, folder.database, job.config, job.runtime.seed)
     match(folder, choice.pairs, job.runtime, guided=more_features)
+    kept.keep(folder, made_with)
     return Matched(folder, choice.matcher, colors, match_statistics(folder))
+
+
+def _made_with(job: Job, more_features: bool) -> MadeWith:
+    """What features and matches of the images are computed from."""
+    if job.kept is None:
+        return MadeWith({}, {}, "")
+    how = [pycolmap.__version__, sift_device(job.runtime).name, job.runtime.deterministic, more_features]
+    options = [*how, job.config.advanced.max_features, job.config.sfm_max_size]
+    masks = {name: file_fingerprint(path) for name, path in job.masks.items()}
+    features, cameras = {}, {}
+    for image in job.images:
+        content = [file_fingerprint(image.photo.path), masks.get(image.name, "no mask"), image.working_size]
+        features[image.number] = fingerprint(to_plain([*options, *content]))
+        cameras[image.number] = fingerprint(to_plain(image.prior))
+    return MadeWith(features, cameras, fingerprint([*how, job.runtime.seed]))
 
 
 def in_source_pixels(model: pycolmap.Reconstruction, images: Sequence[SfmImage], colors: Colors) -> PosedPhotos:

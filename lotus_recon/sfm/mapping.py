@@ -59,6 +59,29 @@ def map_photos(
 def _map_incrementally(
     images: Sequence[SfmImage], database_path: Path, folder: Path, settings: Settings, runtime: Runtime
 ) -> dict[int, pycolmap.Reconstruction]:
+    options = _incremental_options(images, database_path, folder, runtime)
+    options.mapper.mergedict(dict(settings.mapper))
+    options.triangulation.mergedict(dict(settings.triangulation))
+    return _incremental_mapping(database_path, folder, options, len(images))
+
+
+def go_on(
+    model: pycolmap.Reconstruction, images: Sequence[SfmImage], database_path: Path, folder: Path, runtime: Runtime
+) -> pycolmap.Reconstruction | None:
+    """``model`` with those of ``images`` that can be registered in it; its poses and ``fixed`` cameras stay."""
+    pycolmap.set_random_seed(runtime.seed)
+    start = _made(folder / "start")
+    model.write(str(start))
+    options = _incremental_options(images, database_path, folder, runtime)
+    options.fix_existing_frames = True
+    options.multiple_models = False
+    models = _incremental_mapping(database_path, folder, options, len(images), start)
+    return max(models.values(), key=lambda found: int(found.num_reg_images()), default=None)
+
+
+def _incremental_options(
+    images: Sequence[SfmImage], database_path: Path, folder: Path, runtime: Runtime
+) -> pycolmap.IncrementalPipelineOptions:
     options = pycolmap.IncrementalPipelineOptions()
     options.image_names = _names(images, database_path)
     options.min_model_size = 2
@@ -69,17 +92,34 @@ def _map_incrementally(
     # For those who watch (pipelines.view): what is registered so far.
     options.snapshot_path = str(_made(folder / SNAPSHOTS))
     options.snapshot_frames_freq = max(1, len(images) // _SNAPSHOTS_OF_A_RUN)
-    options.mapper.mergedict(dict(settings.mapper))
-    options.triangulation.mergedict(dict(settings.triangulation))
+    return options
+
+
+def _incremental_mapping(
+    database_path: Path,
+    folder: Path,
+    options: pycolmap.IncrementalPipelineOptions,
+    count: int,
+    start: Path | None = None,
+) -> dict[int, pycolmap.Reconstruction]:
+    """COLMAP's incremental mapper, from nothing or from the model in ``start``, telling how many are registered."""
     registered = 0
 
     def tell() -> None:
         nonlocal registered
-        registered = min(registered + 1, len(images))
-        report("registering photos", registered, len(images))
+        registered = min(registered + 1, count)
+        report("registering photos", registered, count)
 
-    report("registering photos", 0, len(images))
-    return dict(pycolmap.incremental_mapping(str(database_path), ".", str(folder), options, next_image_callback=tell))
+    report("registering photos", 0, count)
+    found = pycolmap.incremental_mapping(
+        str(database_path),
+        ".",
+        str(folder),
+        options,
+        input_path="" if start is None else str(start),
+        next_image_callback=tell,
+    )
+    return dict(found)
 
 
 def _made(folder: Path) -> Path:

@@ -18,7 +18,7 @@ from lotus_recon.colmap import pycolmap
 from lotus_recon.config import Runtime
 from lotus_recon.progress import report
 from lotus_recon.sfm.database import TEMPORARY, FeatureFolder, working_name
-from lotus_recon.sfm.features import thread_count
+from lotus_recon.sfm.features import sift_device, thread_count
 from lotus_recon.sfm.images import SfmImage
 from lotus_recon.sfm.pairs import Pairs
 from lotus_recon.sfm.rotation import RotationFit, fit_rotations
@@ -39,7 +39,8 @@ _WATERMARK = int(_CONFIGURATIONS.WATERMARK)
 def match(folder: FeatureFolder, pairs: Pairs, runtime: Runtime, guided: bool = False) -> None:
     """Match and verify those of the pairs that are not yet. ``guided`` looks again along the epipolar lines."""
     matching = pycolmap.FeatureMatchingOptions()
-    matching.use_gpu = False
+    device = sift_device(runtime)
+    matching.use_gpu = device == pycolmap.Device.cuda
     matching.num_threads = thread_count(runtime)
     matching.guided_matching = guided
     verification = pycolmap.TwoViewGeometryOptions()
@@ -49,7 +50,7 @@ def match(folder: FeatureFolder, pairs: Pairs, runtime: Runtime, guided: bool = 
     missing = [(a, b) for a, b in pairs if (images[a].number, images[b].number) not in done]
     kept = len(pairs) - len(missing)
     if kept:
-        log.info("resuming: the matches of %d of %d pairs are kept", kept, len(pairs))
+        log.info("the matches of %d of %d pairs are kept", kept, len(pairs))
     report("matching photos", kept, len(pairs))
     for part in in_tiles(missing):
         with tempfile.TemporaryDirectory(dir=folder.path, prefix=TEMPORARY) as temporary:
@@ -57,9 +58,7 @@ def match(folder: FeatureFolder, pairs: Pairs, runtime: Runtime, guided: bool = 
             listed.write_text("".join(f"{working_name(images[a])} {working_name(images[b])}\n" for a, b in part))
             pairing = pycolmap.ImportedPairingOptions()
             pairing.match_list_path = str(listed)
-            pycolmap.match_image_pairs(
-                str(folder.database), matching, pairing, verification, device=pycolmap.Device.cpu
-            )
+            pycolmap.match_image_pairs(str(folder.database), matching, pairing, verification, device=device)
         kept += len(part)
         report("matching photos", kept, len(pairs))
 

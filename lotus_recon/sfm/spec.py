@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
 
 def _sfm_options(job: SceneJob) -> SfmConfig:
-    """The options of SfM; frames of a video are in order."""
+    """The options of SfM; frames of a video are in order. How a result came about is none of them (``add``)."""
     config = options_of(job.config, SfmConfig)
-    return replace(config, ordered=config.ordered or job.is_video)
+    return replace(config, ordered=config.ordered or job.is_video, add=False)
 
 
 def _run_sfm(context: Context[SceneJob], out_dir: Path) -> SfmResult:
     from lotus_recon.sfm import stage
 
     job = context.job
-    return stage.run(stage.Inputs(job.photos, job.masks, context.runtime), _sfm_options(job), out_dir)
+    finished = context.folder(SFM) if context.options(SfmConfig).add else None
+    inputs = stage.Inputs(job.photos, job.masks, context.runtime, context.kept(SFM), finished)
+    return stage.run(inputs, _sfm_options(job), out_dir)
 
 
 def _load_sfm(folder: Path) -> SfmResult:
@@ -80,6 +82,8 @@ def _check_sfm(job: SceneJob) -> None:
         raise InputError(f"sfm.advanced.min_registered {wanted}: there are only {len(photos)} photos")
     matcher_for(len(photos), config)
     _check_component(config, photos)
+    if options_of(job.config, SfmConfig).add and config.poses is not None:
+        raise InputError("--add registers photos into a finished model; with --poses all poses are given")
     if config.pairs is not None:
         read_pairs(config.pairs, [photo.name for photo in photos])
     if config.poses is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,17 +25,21 @@ from lotus_recon.io.cameras import (
 from lotus_recon.io.images import Photo, check_unique_stems
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.from_scratch import solve_from_scratch
+from lotus_recon.sfm.growth import CannotAddError, Finished, solve_from_finished
 from lotus_recon.sfm.images import images_with_priors
-from lotus_recon.sfm.job import Job
+from lotus_recon.sfm.job import Job, Solution
 from lotus_recon.sfm.triangulation import solve_at_poses
 from lotus_recon.sfm.undistortion import undistorted_scene
 from lotus_recon.types import Scene
-from lotus_recon.workspace import write_json
+from lotus_recon.workspace import file_fingerprint, fingerprint, to_plain, write_json
+
+log = logging.getLogger(__name__)
 
 MAPPED = ".mapped"  # hidden: sparse/, in the world frame, is the model that everything else reads
 SOURCES = "distorted.json"
 REPORT = "sfm.json"
 _DATABASE = "database.db"
+_CONTENTS = ".photos.json"  # what the model was made from, for runs that add to it
 _WORKING = ".working"  # what a killed run is resumed with; gone when the stage is done
 
 
@@ -45,6 +50,8 @@ class Inputs:
     photos: Sequence[Photo]
     masks: Mapping[str, Path] = field(default_factory=dict)
     runtime: Runtime = field(default_factory=Runtime)
+    kept: Path | None = None  # folder of what runs with other photos left, and find; None: nothing
+    finished: Path | None = None  # folder of a finished model that new photos are added to
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +84,9 @@ def run(inputs: Inputs, config: SfmConfig, out_dir: Path) -> SfmResult:
     if len(inputs.photos) < 2:
         raise InputError(f"{len(inputs.photos)} photo: multi-view needs 2 or more; for one use pipelines.single_view")
     images = images_with_priors(inputs.photos, config)
-    job = Job(images, inputs.masks, config, inputs.runtime, out_dir / _WORKING)
+    job = Job(images, inputs.masks, config, inputs.runtime, out_dir / _WORKING, inputs.kept)
     is_given = config.poses is not None
-    solution = solve_from_scratch(job) if config.poses is None else solve_at_poses(job, config.poses)
+    solution = _added(job, inputs, out_dir) if config.poses is None else solve_at_poses(job, config.poses)
     photos = solution.photos
     scene = undistorted_scene(photos, config.max_size, metric=is_given and config.pose_unit == "m")
     write_colmap_scene(scene, out_dir / MAPPED)
@@ -91,6 +98,30 @@ def run(inputs: Inputs, config: SfmConfig, out_dir: Path) -> SfmResult:
         solution.features.hand_over(out_dir / _DATABASE)
     shutil.rmtree(out_dir / _WORKING, ignore_errors=True)
     return SfmResult.load(out_dir)
+
+
+def _added(job: Job, inputs: Inputs, out_dir: Path) -> Solution:
+    """The photos of a job, added to a finished model where one is given and they fit it."""
+    contents = {photo.name: file_fingerprint(photo.path) for photo in inputs.photos}
+    options = fingerprint(to_plain([job.config, job.runtime.seed], paths=False))
+    write_json(out_dir / _CONTENTS, {"photos": contents, "options": options})
+    if inputs.finished is not None:
+        try:
+            return solve_from_finished(job, _finished(inputs.finished), contents, options)
+        except CannotAddError as error:
+            log.warning("nothing is added to the finished model, reconstruction starts anew: %s", error)
+    return solve_from_scratch(job)
+
+
+def _finished(folder: Path) -> Finished:
+    """The model of an earlier run. Raises CannotAddError where there is none."""
+    try:
+        result, made_from = SfmResult.load(folder), json.loads((folder / _CONTENTS).read_text())
+        poses = {view.name: view.cam_from_world for view in result.scene.views}
+        contents, options = dict(made_from["photos"]), str(made_from["options"])
+    except (OSError, ValueError, KeyError, TypeError, InputError):
+        raise CannotAddError("there is none of photos without given poses") from None
+    return Finished(result.source_cameras, poses, contents, options)
 
 
 def _figures(scene: Scene, photos: PosedPhotos, given: Sequence[Photo]) -> dict[str, Any]:

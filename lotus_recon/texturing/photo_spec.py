@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lotus_recon.calibration.spec import CALIBRATION
 from lotus_recon.meshing.photo_spec import PHOTO_MESH
-from lotus_recon.stages import Context, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, StageSpec, options_of
 from lotus_recon.texturing.config import PhotoTextureConfig
 
 if TYPE_CHECKING:
@@ -37,5 +37,6 @@ PHOTO_TEXTURE: StageSpec[PhotoJob, Path] = StageSpec(
     wanted_with="--texture",
     folder=lambda job: job.photo.stem,
     adds_to_folder=True,
+    cost=lambda job: Cost(0.0, 3.5, disk_mb_per_megapixel=140),
     libraries=("open3d",),
 )

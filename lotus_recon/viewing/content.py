@@ -54,6 +54,7 @@ class Shown:
     photos: Mapping[str, Path]  # by name of the view
     images: Mapping[str, ViewImages]  # maps by name of the view
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # figures by name of the view
+    errors: Mapping[str, float] = field(default_factory=dict)  # of depth, relative, in the median, by name of the view
     shapes: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)  # GLB of mesh, cloud, sparse
     cloud_spacing: float = 0.0  # between its points
     unit: str = "units"
@@ -142,6 +143,7 @@ def _view(shown: Shown, index: int) -> dict[str, Any]:
         "world_from_cam": world_from_cam.ravel().tolist(),
         "depth": _depth(shown.scene, index),
         "images": {name: {"part": _image_name(index, name), "legend": legend} for name, (_, legend) in images.items()},
+        "error": shown.errors.get(view.name),
         "facts": dict(shown.facts.get(view.name, {})),
     }
 

@@ -43,6 +43,7 @@ class PhotoFiles:
     source: str  # where the focal length came from
     surface: SurfaceConfig
     size: int
+    doubt: str = ""  # what of camera and shape was guessed
 
 
 def shown_photo(files: PhotoFiles) -> Shown:
@@ -56,6 +57,8 @@ def shown_photo(files: PhotoFiles) -> Shown:
         made["cloud"] = partial(shapes.cloud_part, files.folder / "points.ply", frame, files.size)
     horizontal, vertical = files.camera.fov_deg
     facts = {"field of view": f"{horizontal:.1f} x {vertical:.1f} degrees", "focal length from": files.source}
+    if files.doubt:
+        facts["uncertain"] = files.doubt
     return Shown(
         title=files.name,
         scene=Scene((view,), SparsePoints.empty(), metric=unit == "m"),

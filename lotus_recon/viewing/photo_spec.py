@@ -9,7 +9,7 @@ from lotus_recon.calibration.spec import CALIBRATION
 from lotus_recon.meshing.config import SurfaceConfig
 from lotus_recon.meshing.photo_spec import PHOTO_MESH
 from lotus_recon.models.photo_spec import PHOTO_PREDICTION
-from lotus_recon.stages import Context, StageSpec, options_of
+from lotus_recon.stages import Context, Cost, StageSpec, options_of
 from lotus_recon.viewing.config import ViewConfig
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def _run(context: Context[PhotoJob], out_dir: Path) -> Path:
         source=calibrated.source,
         surface=context.options(SurfaceConfig),
         size=_config(job).view_size,
+        doubt=calibrated.doubt,
     )
     write_page(shown_photo(files), out_dir / PAGE_FILE)
     return out_dir
@@ -53,4 +54,5 @@ PHOTO_VIEW: StageSpec[PhotoJob, Path] = StageSpec(
     wanted_with="--view",
     folder=lambda job: job.photo.stem,
     adds_to_folder=True,
+    cost=lambda job: Cost(0.0, 0.25, 0.45, disk_mb_per_megapixel=8),
 )

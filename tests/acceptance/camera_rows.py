@@ -229,6 +229,7 @@ def predicted_rows(views: Sequence[Truth], data: Path) -> Iterator[Row]:
     yield Row(RUN, f"{what}: within the stated uncertainty", told, ">= 90 %", covered >= 0.9)
     yield Row(RUN, f"{what}: AbsRel after one scale (default {rule:.3f})", f"{ours:.3f}", "", None)
     yield _hololens_row(model, data / "hololens_a")
+    yield from guessed_rows(model, data)
     for photo in single_images.measured_photos(data / "single_images"):
         if photo.camera is None:  # a focal length in doubt is no truth
             continue
@@ -257,6 +258,36 @@ def _hololens_row(model: Model, data: Path) -> Row:
     ours_mean, rule_mean = np.mean(found, axis=0)
     figure = f"hololens_a, {len(found)} photos, nano's maps: AbsRel after one scale, mean (default {rule_mean:.3f})"
     return Row(RUN, figure, f"{ours_mean:.3f}", "", None)
+
+
+RATIOS = (1.2, 1.5, 2.0, 2.5, 3.0, 5.0)
+
+
+def guessed_rows(model: Model, data: Path) -> Iterator[Row]:
+    """AbsRel after one scale of real photos for each range of depth that could be the default."""
+    decided: list[list[float]] = []
+    undecided: list[list[float]] = []
+    for rgb, measured, seen in _real_photos(data):
+        depth, normals = _both(model.predict(rgb))
+        camera = Camera.from_fov_deg(DEFAULT_FOV_DEG, depth.shape[1], depth.shape[0])
+        truth = Truth("", rgb, measured, normals.values, seen, camera)
+        each = [_abs_rel(scale_free_from_affine(depth.values, depth.valid, True, r), truth) for r in RATIOS]
+        estimate = estimate_camera(depth, normals, camera, False, DEFAULT_RATIO).estimate
+        (decided if estimate.shift_from == "normals" else undecided).append(each)
+    for what, found in (("shape guessed", undecided), ("all", [*decided, *undecided])):
+        means = dict(zip(RATIOS, np.mean(found, axis=0), strict=True)) if found else {}
+        told = ", ".join(f"{ratio:g}: {mean:.3f}" for ratio, mean in means.items())
+        figure = f"{len(found)} real photos ({what}): AbsRel after one scale, by the depth range ratio taken"
+        best = min(means.values(), default=0.0)
+        yield Row(RUN, figure, told, f"{DEFAULT_RATIO:g} within 0.02 of the best", means[DEFAULT_RATIO] <= best + 0.02)
+
+
+def _real_photos(data: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], BoolArray]]:
+    """Photo, measured depth and where it is, of the single photos and every third photo of hololens_a."""
+    for photo in single_images.measured_photos(data / "single_images"):
+        yield photo.rgb, photo.depth, photo.valid
+    for frame in hololens.frames(data / "hololens_a")[::3]:
+        yield read_rgb(frame.photo), *hololens.sensor_depth(data / "hololens_a", frame.view.name)
 
 
 def _both(prediction: Prediction) -> tuple[DepthMap, NormalMap]:

@@ -25,6 +25,7 @@ from tests.viewing.scenes import write_scene
 _LENGTHS = (((120, 330), (520, 400)), ((60, 60), (60, 250)), ((330, 250), (330, 330)))  # pixels of a photo, pairs
 _FACES_PER_SIDE = 225  # of floor and ball: 2 x 2 x 224^2 triangles, 200,704
 _FRAMES = 30
+_PAIRS, _WITHIN = 400, 0.6
 
 
 def view_rows(sample: Path, work: Path) -> list[Row]:
@@ -38,6 +39,7 @@ def view_rows(sample: Path, work: Path) -> list[Row]:
     with chromium() as browser:
         with opened(browser, address_of(page), 1280, 800) as shown:
             rows += _sample_rows(shown, scene, truth, work / "out/images")
+            rows.append(_error_bars(shown, scene, truth, read_mesh(work / "out/mesh/mesh.ply")))
         rows.append(_many_cameras(browser, work / "many"))
     return rows
 
@@ -78,6 +80,29 @@ def _length_error(page: Opened, scene: Scene, truth: Mesh, pair: tuple[tuple[int
         page.click(left + (x + 0.5) * scale, top + (y + 0.5) * scale)
     measured = float(page.run("() => window.page.stage.ruler.last"))
     return abs(measured / float(np.linalg.norm(ends[0] - ends[1])) - 1)
+
+
+def _error_bars(page: Opened, scene: Scene, truth: Mesh, mesh: Mesh) -> Row:
+    """How many lengths between random places that a photo shows are within their error bar of the true ones."""
+    generator = np.random.default_rng(0)
+    pairs, off = [], []
+    for view in (scene.views[index] for index in generator.integers(0, len(scene.views), _PAIRS)):
+        rows, columns = generator.integers(0, view.camera.height, 2), generator.integers(0, view.camera.width, 2)
+        directions = rays_in_cam(view.camera)[rows, columns] @ view.cam_from_world[:3, :3]
+        centers = np.tile(view.center_in_world, (2, 1))
+        made, real = (centers + directions * hit_distances(one, centers, directions)[:, None] for one in (mesh, truth))
+        if np.isfinite(made).all() and np.isfinite(real).all():
+            pairs.append(made)
+            off.append(abs(np.linalg.norm(made[0] - made[1]) - np.linalg.norm(real[0] - real[1])))
+    sigma = page.run(
+        """([pairs]) => { const { stage, manifest } = window.page;
+        const place = (p) => new stage.camera.position.constructor(...p.map((x, i) => x - manifest.origin[i]));
+        return pairs.map(([a, b]) => stage.ruler.sigma(place(a), place(b))); }""",
+        np.array(pairs).tolist(),
+    )
+    within = float(np.mean(np.array(off) <= np.array(sigma, float)))
+    figure = f"lengths within one standard deviation, of {len(pairs)}"
+    return Row("view, sample", figure, f"{within:.0%}", ">= 60 % (68 % if normal)", within >= _WITHIN)
 
 
 def _many_cameras(browser: Any, work: Path) -> Row:

@@ -56,13 +56,14 @@ def measured(what: str, root: Path) -> tuple[float, float, float]:
     from lotus_recon.exporting.scene import ExportScene, Folders
     from lotus_recon.fusion import cloud
     from lotus_recon.fusion.cloud_config import CloudConfig
+    from lotus_recon.fusion.config import FusionConfig
     from lotus_recon.fusion.views import FusionViews
 
     scene = read_colmap_scene(root / "sparse")
     started, cpu = time.monotonic(), time.process_time()
     if what == "cloud":
         views = FusionViews(scene, root / "consistency", root / "images", 0.0)
-        cloud.run(views, False, CloudConfig(), 3.0, root)
+        cloud.run(views, False, CloudConfig(), FusionConfig(), root)
     else:
         out = root / what.replace(",", "-")
         out.mkdir()

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lotus_recon.calibration.config import OutputConfig
+from lotus_recon.calibration.stage import depth_as_written
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import MapsConfig
 from lotus_recon.evaluation.error_images import write_worst
@@ -64,6 +66,8 @@ def test_depth_is_averaged_over_photos_and_normals_over_pixels(tmp_path: Path) -
     assert truth.depth_valid is not None
     assert truth.normals_valid is not None
     one = depth_metrics(stored.depth.values, depth_of(1), truth.depth_valid, "affine_disparity", 0.5, 10.0)
+    written = depth_as_written(stored, OutputConfig()).values
+    one["abs_rel_one_scale"] = depth_metrics(written, depth_of(1), truth.depth_valid, "scale", 0.5, 10.0)["abs_rel"]
     assert depth.photos["scene/01"] == pytest.approx(one)
     assert depth.overall["rmse"] == pytest.approx((one["rmse"] + 0 + 0) / 3, abs=1e-4)
     assert depth.worst(1) == ["scene/01"]

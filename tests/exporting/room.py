@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lotus_recon.exporting.scene import ExportScene, Folders
 from lotus_recon.fusion import cloud
 from lotus_recon.fusion.cloud_config import CloudConfig
+from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.views import FusionViews
 from lotus_recon.geometry.camera import pixel_index, project, unproject
 from lotus_recon.geometry.pose import invert_rigid, transform
@@ -85,7 +86,7 @@ def make_room(root: Path, metric: bool = False) -> Room:
         FusionViews(scene, root / "consistency", root / "images", 0.0),
         metric,
         CloudConfig(cloud_points=3000),
-        3.0,
+        FusionConfig(),
         root,
     )
     return Room(root, scene, truth)

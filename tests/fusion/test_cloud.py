@@ -12,6 +12,7 @@ import pytest
 from lotus_recon.errors import FusionError
 from lotus_recon.fusion import cloud
 from lotus_recon.fusion.cloud_config import CloudConfig
+from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.fusion.views import FusionViews
 from lotus_recon.geometry.normals import angle_deg
 from lotus_recon.io.meshes import PointCloud, read_points
@@ -21,7 +22,9 @@ from tests.fusion.scenes import COLOR, inputs, plane_depth, plane_view, sphere, 
 
 def made(root: Path, scene: Scene, most: int, max_depth_ratio: float = 3.0) -> tuple[PointCloud, dict[str, object]]:
     views = FusionViews(scene, root / "depth", root / "images", 0.0)
-    result = cloud.run(views, scene.metric, CloudConfig(cloud_points=most), max_depth_ratio, root)
+    result = cloud.run(
+        views, scene.metric, CloudConfig(cloud_points=most), FusionConfig(max_depth_ratio=max_depth_ratio), root
+    )
     assert cloud.CloudResult.load(root).figures == result.figures == json.loads((root / "dense.json").read_text())
     return read_points(result.path), result.figures
 

@@ -33,6 +33,7 @@ _HUB = "weights: read by diffusers, transformers and safetensors, whose errors a
 _ASKED = "what a process of ours said"
 _SCRATCH = "what the stage itself wrote a moment ago, or a killed run in its scratch folder, by rename"
 _BYTES = "it takes any bytes"
+_CONTROL = "a control of a page, for files that app/uploads.py looks at"
 
 # Functions that open files and are no readers of files from outside, and why.
 EXEMPT: dict[str, str] = {
@@ -48,6 +49,7 @@ EXEMPT: dict[str, str] = {
             "lotus_recon.io.maps:map_array",
             "lotus_recon.io.textured_meshes:_textured_mesh",
             "lotus_recon.io.textured_meshes:read_textured_glb",
+            "lotus_recon.app.library:_json",
             "lotus_recon.viewing.folder:_json",
             "lotus_recon.viewing.scene:_spacing",
             "lotus_recon.meshing.stage:MeshResult.load",
@@ -57,6 +59,7 @@ EXEMPT: dict[str, str] = {
             "lotus_recon.reporting.stage:ReportResult.load",
             "lotus_recon.reporting.stage:run",
             "lotus_recon.sfm.frame:load",
+            "lotus_recon.sfm.stage:_finished",
             "lotus_recon.sfm.images_stage:_is_rotated",
             "lotus_recon.sfm.stage:SfmResult.load",
             "lotus_recon.texturing.stage:TextureResult.load",
@@ -68,6 +71,7 @@ EXEMPT: dict[str, str] = {
             "lotus_recon.adaptation.learning:Learning.run",
             "lotus_recon.alignment.stage:_solve",
             "lotus_recon.exporting.targets.nerfstudio:_Dataset.finish",
+            "lotus_recon.models.stage:_take_kept",
             "lotus_recon.normal_integration.stage:_selected_scale",
             "lotus_recon.sfm.database:_read_colors",
             "lotus_recon.sfm.bundle_adjustment:_copy",
@@ -79,6 +83,7 @@ EXEMPT: dict[str, str] = {
     ),
     **dict.fromkeys(
         (
+            "lotus_recon.app.library:Place._write",
             "lotus_recon.evaluation.tables:_write_photos.write",
             "lotus_recon.exporting.map_files:write_exr.write",
             "lotus_recon.io.cameras:write_colmap_scene",
@@ -93,6 +98,7 @@ EXEMPT: dict[str, str] = {
     **dict.fromkeys(
         (
             "lotus_recon.compiled:_folder",
+            "lotus_recon.app.parts:style",
             "lotus_recon.viewing.page:_text",
             "lotus_recon.evaluation.tables:published",
             "lotus_recon.exporting.blender_script:main",
@@ -114,6 +120,7 @@ EXEMPT: dict[str, str] = {
     ),
     **dict.fromkeys(
         (
+            "lotus_recon.app.guard:Guard._paths_in",
             "lotus_recon.native:_reports",
             "lotus_recon.runners.ray:RayRunner._fault",
             "lotus_recon.runners.ray_process:look",
@@ -123,12 +130,10 @@ EXEMPT: dict[str, str] = {
         _ASKED,
     ),
     **dict.fromkeys(
-        (
-            "lotus_recon.viewing.server:_Handler._route",
-            "lotus_recon.workspace:file_fingerprint",
-        ),
+        ("lotus_recon.viewing.serving:file_answer",),
         _BYTES,
     ),
+    **dict.fromkeys(("lotus_recon.app.interface:_photo_tab", "lotus_recon.app.interface:_scene_tab"), _CONTROL),
 }
 
 

@@ -335,3 +335,95 @@ def test_photos_are_read_and_maps_saved_while_the_network_runs(setup: Setup, mon
     Waiting(monkeypatch)
     result = setup.run()
     assert (result.names, result.missing) == ((NAMES[0], NAMES[2]), (NAMES[1],))
+
+
+class Counting:
+    """A network that remembers what it saw, and whose depth is the plane of its camera."""
+
+    name, tasks, batch_size = "counting", ("depth",), 2
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[str] = []
+        self.camera = CAMERA
+        monkeypatch.setattr(stage, "make_model", lambda *_: self)
+        monkeypatch.setattr(stage, "model_fingerprint", lambda *_: "weights")
+
+    def predict_batch(self, images: list[Any], seed: int | None, views: list[str]) -> list[Prediction]:
+        self.seen += views
+        depth = _plane_depth(rays_in_cam(self.camera)).astype(np.float32)
+        one = Prediction(DepthMap(depth, np.ones(depth.shape, bool), DepthKind.SCALE_FREE), None, {"model": "counting"})
+        return [one] * len(images)
+
+    def take(self) -> list[str]:
+        """Names of the views since the last time."""
+        seen, self.seen = self.seen, []
+        return seen
+
+
+@pytest.fixture
+def counting(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Counting:
+    setup.inputs = replace(setup.inputs, kept=setup.root / "kept")
+    return Counting(monkeypatch)
+
+
+NETWORK = PredictionConfig(model="nano")
+
+
+def test_a_photo_more_is_the_only_one_that_the_network_sees(setup: Setup, counting: Counting) -> None:
+    everything = setup.inputs
+    setup.inputs = replace(everything, scene=replace(everything.scene, views=everything.scene.views[:2]))
+    setup.run(NETWORK)
+    assert counting.take() == list(NAMES[:2])
+    setup.inputs = everything
+    setup.run(NETWORK, out="more")
+    assert counting.take() == [NAMES[2]]
+    assert (setup.root / "more/a/1.npz").samefile(setup.root / "out/a/1.npz")  # no space twice
+    setup.run(replace(NETWORK, processing_res=512), out="other options")
+    assert counting.take() == list(NAMES)
+    write_png(setup.root / "photos" / NAMES[0], photo(120, 160, seed=9))
+    write_png(setup.root / "mask.png", np.full((120, 160), 255, np.uint8))
+    setup.inputs = replace(everything, masks={NAMES[1]: setup.root / "mask.png"})
+    setup.run(replace(NETWORK, processing_res=512), out="edited")
+    assert counting.take() == list(NAMES[:2])
+
+
+def test_kept_maps_follow_a_camera_that_is_estimated_anew(setup: Setup, counting: Counting) -> None:
+    """A little other lens and a pixel less: the plane is where the new camera sees it."""
+    setup.run(NETWORK)
+    counting.take()
+    source = SourceCamera("SIMPLE_RADIAL", 160, 120, (150.6, 82.3, 58.2, 0.121))
+    camera = Camera(149, 109, 145.4, 145.4, 73.7, 55.6)
+    views = tuple(View(name, camera, np.eye(4)) for name in NAMES)
+    scene = replace(setup.inputs.scene, views=views)
+    setup.inputs = replace(setup.inputs, scene=scene, source_cameras=dict.fromkeys(NAMES, source))
+    setup.run(NETWORK, out="anew")
+    assert counting.take() == []
+    depth = setup.prediction("a/1.png", "anew").depth
+    assert depth is not None
+    # The network saw the plane in the pixels of its photo, through the old lens: so is what is right now.
+    xy = source.xy_of(camera).reshape(-1, 2)
+    rays = SOURCE.rays_of(xy).reshape(109, 149, 3)
+    error = np.abs(depth.values / _plane_depth(rays) - 1)
+    assert depth.valid.mean() > 0.95
+    assert error[depth.valid].max() < 2e-3
+    exact = replace(setup.inputs, runtime=Runtime(device="cpu", deterministic=True))
+    counting.camera = camera
+    for inputs in (exact, replace(exact, source_cameras=dict.fromkeys(NAMES, SOURCE))):
+        setup.inputs = inputs
+        for name in NAMES:
+            write_png(setup.root / "images" / name, photo(109, 149))
+        setup.run(NETWORK, out=f"exact {inputs is exact}")
+        assert counting.take() == list(NAMES)
+
+
+def test_another_lens_or_changed_maps_are_predicted_again(setup: Setup, counting: Counting) -> None:
+    setup.run(NETWORK)
+    counting.take()
+    maps = next((setup.root / "kept").glob("*.npz"))
+    maps.write_bytes(maps.read_bytes()[:-40])
+    setup.run(NETWORK, out="damaged")
+    assert len(counting.take()) == 1
+    other = SourceCamera("SIMPLE_RADIAL", 160, 120, (150.0, 82.0, 58.0, 0.3))
+    setup.inputs = replace(setup.inputs, source_cameras=dict.fromkeys(NAMES, other))
+    setup.run(NETWORK, out="other lens")
+    assert counting.take() == list(NAMES)

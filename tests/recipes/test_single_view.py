@@ -134,6 +134,37 @@ def test_affine_disparity_becomes_positive_by_the_documented_rule(folder: Folder
     assert stored.depth.kind is DepthKind.AFFINE_DISPARITY
 
 
+def test_a_guessed_shape_is_said_in_the_table_the_page_and_the_sidecar(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.add("1.png", DepthKind.AFFINE_DISPARITY)
+    folder.add("2.png")
+    assert folder.run("--no-estimate-camera") == 0
+    told = capsys.readouterr().out
+    assert "camera from --fov-deg; shape guessed (depth range)" in " ".join(told.split())
+    assert "shape guessed (depth range) of 1 of 2 photos" in told
+    assert json.loads((folder.out / "1/camera.json").read_text())["guessed"] == ["depth range"]
+    assert json.loads((folder.out / "2/camera.json").read_text())["guessed"] == []
+    assert "shape guessed" in (folder.out / "1/view.html").read_text()
+    assert "shape guessed" not in (folder.out / "2/view.html").read_text()
+
+
+def test_a_dry_run_tells_what_would_run_and_writes_nothing(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.add("1.png")
+    folder.add("2.png")
+    assert folder.run("--dry-run") == 0
+    told = capsys.readouterr().out
+    assert [line.split()[0] for line in told.splitlines()[:-1]] == ["predict", "calibrate", "mesh", "view"]
+    assert "GB of memory" in told
+    assert not folder.out.exists()
+    folder.run("--quiet")
+    capsys.readouterr()
+    assert folder.run("--dry-run") == 0
+    assert "everything is up to date" in capsys.readouterr().out
+    folder.run("--dry-run", "--from", "mesh")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[:-1]] == ["mesh", "view"]
+
+
 def test_the_normals_show_the_shift_of_a_tilted_plane(folder: Folder) -> None:
     folder.add("1.png", DepthKind.AFFINE_DISPARITY)
     folder.run()

@@ -17,6 +17,7 @@ from PIL import Image
 from lotus_recon.config import Runtime
 from lotus_recon.recipes.config import MultiViewConfig
 from lotus_recon.recipes.engine import missing_stages, run_stages
+from lotus_recon.recipes.multi_view import scene_job
 from lotus_recon.recipes.table import MULTI_VIEW, SINGLE_VIEW, multi_view_config
 from lotus_recon.scene_job import SceneJob
 from lotus_recon.stages import StageSpec, reads_of
@@ -49,7 +50,11 @@ FIRST = {
     "view": ["report"],
     # The cloud leaves out the same pixels as the mesh.
     "fusion.max_depth_ratio": ["fusion", "cloud"],
+    "fusion.crop": ["fusion", "cloud"],
     "fusion.advanced.min_fused_confidence": ["fusion", "cloud"],
+    "sfm.add": [],  # how the result comes about
+    "scene.include": ["sfm"],
+    "scene.exclude": ["sfm"],
     "runtime.device": [],
     "runtime.dtype": ["prediction"],
     "runtime.compile": [],  # the same maps, to rounding
@@ -64,6 +69,8 @@ APART = {"fusion.fusion", "mvs.mvs", "texture.texture", "alignment.align", "fram
 APART |= {"prediction.model", "prediction.task", "prediction.depth_space", "prediction.revision"}
 # Where the next number or a word will not do.
 VALUES = {
+    "scene.include": "view 0.png",
+    "scene.exclude": "view 1.png",
     "maps.maps": "png16",
     "export.export": "colmap,blender",
     "mvs.advanced.match_size": 64,
@@ -152,7 +159,9 @@ def test_an_option_recomputes_what_it_changes_and_nothing_else(name: str, job: S
     if changed is None:
         pytest.skip("a path: what counts is the content of the file, see below")
     expected = after(FIRST.get(name, FIRST.get(name.partition(".")[0], ["?"])), job)
-    assert missing_stages(finished, MULTI_VIEW, replace(job, config=with_value(job.config, name, changed))) == expected
+    config = with_value(job.config, name, changed)
+    changed_job = scene_job(job.source, config, job.out)
+    assert missing_stages(finished, MULTI_VIEW, changed_job) == expected
 
 
 def test_the_world_frame_leaves_cameras_photos_and_predictions_as_they_are(job: SceneJob, finished: Workspace) -> None:

@@ -146,6 +146,35 @@ def test_the_ruler_measures(page: Opened, files: Files) -> None:
     assert unit == "units"
 
 
+def test_a_length_has_the_error_of_the_photo_that_knows_its_ends_best(browser: Any, tmp_path: Path) -> None:
+    errors = {NAMES[0]: 0.02, NAMES[1]: 0.005, NAMES[3]: 0.01}  # of sub/c.png nothing is known
+    files = replace(write_scene(tmp_path), errors=errors)
+    write_page(shown_scene(files), tmp_path / "view.html")
+    with opened(browser, address_of(tmp_path / "view.html")) as page:
+        measure(page, files)
+        length, sign, sigma, unit = page.text("measured").split()
+        page.wait(
+            "() => document.querySelector('.length').textContent === document.getElementById('measured').textContent"
+        )
+    expected = float(np.linalg.norm([_sigma(files, errors, end) for end in ENDS]))
+    assert (sign, unit) == ("\u00b1", "units")
+    decimals = len(sigma.partition(".")[2])
+    assert float(sigma) == pytest.approx(expected, abs=0.51 * 10**-decimals)
+    assert float(sigma) > 0
+    assert len(length.partition(".")[2]) == decimals
+
+
+def _sigma(files: Files, errors: dict[str, float], point: FloatArray) -> float:
+    """Standard deviation of the depth of a point, in the view with an error that has the least."""
+    found = []
+    for view in files.scene.views:
+        in_cam = transform(view.cam_from_world, point[None])
+        x, y = project(in_cam, view.camera)[0]
+        if view.name in errors and 0 <= x <= view.camera.width and 0 <= y <= view.camera.height:
+            found.append(1.4826 * errors[view.name] * float(in_cam[0, 2]))
+    return min(found)
+
+
 def test_a_known_length_gives_the_scale(page: Opened, files: Files) -> None:
     measure(page, files)
     page.page.fill("#known", "1.20")

@@ -3,7 +3,7 @@
 import * as THREE from 'three';
 import { Panel } from './panel.js';
 import { addressOf, bytesOf } from './parts.js';
-import { digits, quoted, scaleFrom } from './ruler.js';
+import { digits, quoted, scaleFrom, withError } from './ruler.js';
 import { Stage } from './stage.js';
 import { LAYERS } from './surface.js';
 
@@ -20,7 +20,7 @@ class Page {
     this.stage = new Stage(byId('canvas'), byId('labels'), manifest);
     this.stage.freePart = () => freePart(byId('canvas'));
     this.stage.leftPhoto = () => this.blend(0);
-    this.stage.written = (length) => this.withUnit(length);
+    this.stage.written = (length, sigma) => this.withUnit(length, sigma);
     this.panel = new Panel({
       choose: (index) => this.choose(index),
       close: () => this.choose(null),
@@ -34,6 +34,7 @@ class Page {
     const frame = ({ up, origin }) => [...up, ...origin].join();
     if (frame(manifest) !== frame(this.manifest)) location.reload(); // a run knows what is up once it has cameras
     this.manifest = manifest;
+    this.stage.ruler.views = manifest.views;
     byId('summary').textContent = manifest.summary.join(' · ');
     byId('progress').textContent = manifest.progress ?? '';
     const { atlas, views } = manifest;
@@ -99,9 +100,11 @@ class Page {
     Object.assign(overlay.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
   }
 
-  withUnit(length) {
-    if (this.metresPerUnit !== null) return `${digits(length * this.metresPerUnit)} m`;
-    return `${digits(length)} ${this.manifest.unit}`;
+  // A length, with one standard deviation where that is known.
+  withUnit(length, sigma = null) {
+    const scale = this.metresPerUnit ?? 1;
+    const unit = this.metresPerUnit === null ? this.manifest.unit : 'm';
+    return `${sigma === null ? digits(length * scale) : withError(length * scale, sigma * scale)} ${unit}`;
   }
 
   clicked(x, y) {
@@ -288,7 +291,7 @@ function refresh(page) {
   byId('ruler-box').hidden = !page.isRuling;
   document.body.classList.toggle('ruling', page.isRuling);
   const { last } = stage.ruler;
-  byId('measured').textContent = last === null ? 'Click two places on the surface.' : page.withUnit(last);
+  byId('measured').textContent = last === null ? 'Click two places on the surface.' : page.withUnit(last, stage.ruler.lastSigma);
   byId('calibrate').hidden = last === null;
   byId('scale').textContent = page.calibration();
   byId('copy-scale').hidden = page.metresPerUnit === null;

@@ -2,8 +2,12 @@
 
 import * as THREE from 'three';
 
+// Of the absolute value of what is normally distributed, the median times this is the standard deviation.
+const SIGMA_OF_MEDIAN = 1.4826;
+
 export class Ruler {
   constructor(root, labels) {
+    this.views = []; // those of the manifest, whose errors of depth say how sure a length is
     this.root = root;
     this.labels = labels; // the element that labels are put into
     this.measures = [];
@@ -26,8 +30,9 @@ export class Ruler {
     const label = document.createElement('div');
     label.className = 'length';
     this.labels.append(label);
-    this.measures.push({ length: from.distanceTo(to), middle: from.clone().add(to).multiplyScalar(0.5), label });
-    return from.distanceTo(to);
+    const length = from.distanceTo(to);
+    this.measures.push({ length, sigma: this.sigma(from, to), middle: from.clone().add(to).multiplyScalar(0.5), label });
+    return length;
   }
 
   dot(point) {
@@ -38,8 +43,18 @@ export class Ruler {
     return dot;
   }
 
+  // One standard deviation of the distance of two places; null where no photo with a known error shows both.
+  sigma(from, to) {
+    const [a, b] = [from, to].map((point) => sigmaOf(point, this.views));
+    return a === null || b === null ? null : Math.hypot(a, b);
+  }
+
   get last() {
     return this.measures.at(-1)?.length ?? null;
+  }
+
+  get lastSigma() {
+    return this.measures.at(-1)?.sigma ?? null;
   }
 
   clear() {
@@ -56,12 +71,12 @@ export class Ruler {
   // Put the labels beside their lines. `written` gives the text of a length.
   place(camera, width, height, written) {
     const point = new THREE.Vector3();
-    for (const { length, middle, label } of this.measures) {
+    for (const { length, sigma, middle, label } of this.measures) {
       point.copy(middle).project(camera);
       label.hidden = Math.abs(point.z) > 1;
       label.style.left = `${(point.x * 0.5 + 0.5) * width}px`;
       label.style.top = `${(0.5 - point.y * 0.5) * height}px`;
-      label.textContent = written(length);
+      label.textContent = written(length, sigma);
     }
   }
 }
@@ -71,6 +86,32 @@ export function digits(value) {
   if (!Number.isFinite(value) || value === 0) return '0';
   const decimals = Math.max(0, Math.min(9, 3 - Math.floor(Math.log10(Math.abs(value)))));
   return value.toFixed(decimals);
+}
+
+// 1.83 ± 0.02: as many decimals as the error has, which has one digit, or two that begin with a 1.
+export function withError(value, sigma) {
+  if (!(sigma > 0) || !Number.isFinite(sigma)) return digits(value);
+  const power = Math.floor(Math.log10(sigma));
+  const decimals = Math.max(0, Math.min(9, -power + (sigma / 10 ** power < 1.95 ? 1 : 0)));
+  return `${value.toFixed(decimals)} \u00b1 ${sigma.toFixed(decimals)}`;
+}
+
+// How far a place may be off: the error of depth of the photo in whose image it is and that knows it best. Null where
+// there is none. Which surface hides it is not asked: what is clicked on was seen by some photo.
+function sigmaOf(point, views) {
+  let best = null;
+  for (const view of views) {
+    if (view.error === null) continue;
+    const world = view.world_from_cam;
+    const offset = [point.x - world[3], point.y - world[7], point.z - world[11]];
+    const [x, y, z] = [0, 1, 2].map((axis) => offset.reduce((sum, value, row) => sum + value * world[4 * row + axis], 0));
+    const [fx, fy, cx, cy] = view.lens;
+    const [column, row] = [(fx * x) / z + cx, (fy * y) / z + cy];
+    if (z <= 0 || column < 0 || row < 0 || column > view.width || row > view.height) continue;
+    const sigma = SIGMA_OF_MEDIAN * view.error * z;
+    if (best === null || sigma < best) best = sigma;
+  }
+  return best;
 }
 
 // The value of --scale-from for a scene of which one unit is `metres` long: the two cameras that are farthest apart,
