@@ -74,3 +74,10 @@ def test_what_led_to_an_error_counts_and_the_words_name_the_work() -> None:
         work()
     assert is_out_of_memory(caught.value)
     assert memory_ended(caught.value).startswith("memory ended in the running step of fusion at ")
+
+
+def test_words_that_may_mean_anything_mean_memory_where_it_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RuntimeError("could not create a primitive")
+    assert not is_out_of_memory(error)
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (1 << 30, 1 << 30))
+    assert is_out_of_memory(error)
