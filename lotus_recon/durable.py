@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _THREADS = 16  # they wait: a journal writes what many ask for in one go
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an exception says that a disk is full: with its number, or as numpy says it, without one."""
+    if not isinstance(error, OSError):
+        return False
+    short = error.errno is None and re.search(r"\d+ requested and \d+ written", str(error))
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or bool(short)
 
 
 def to_disk(path: Path) -> None:

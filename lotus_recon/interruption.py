@@ -40,6 +40,7 @@ class Interrupted(KeyboardInterrupt):
         self.work = work
 
 
+_NOTE = "raised in "
 _NOTHING = Work("the start", "nothing was done yet")
 _work = _NOTHING
 _listener: Listener | None = None
@@ -76,7 +77,8 @@ def doing(what: str, again: str) -> Iterator[Callable[[str], None]]:
     """Say what is done in this block, and what a run that is interrupted there will do again; see ``Work``.
 
     Gives a function that replaces ``again``. Inner blocks are more exact than outer ones, whose words return at their
-    end. What other threads say is not heard: their work is part of that of the main thread.
+    end. What other threads say is not heard: their work is part of that of the main thread. An exception that leaves
+    the innermost block has its work as a note (``work_of``).
     """
     if not _is_main():
         yield lambda changed: None
@@ -85,8 +87,18 @@ def doing(what: str, again: str) -> Iterator[Callable[[str], None]]:
     _tell(Work(what, again))
     try:
         yield lambda changed: _tell(Work(what, changed))
+    except Exception as error:
+        if not work_of(error):
+            error.add_note(f"{_NOTE}{_work}")
+        raise
     finally:
         _tell(before)
+
+
+def work_of(error: BaseException) -> str:
+    """What was done when an exception was raised, and what the next run will do; empty when nothing was said."""
+    notes = (note for note in getattr(error, "__notes__", ()) if note.startswith(_NOTE))
+    return next(notes, "").removeprefix(_NOTE)
 
 
 def _tell(work: Work) -> None:

@@ -8,10 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+class _LogFile(logging.FileHandler):
+    """Made for the first message. Where the disk has no room for it, the run goes on without."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # of opening it: logging itself handles those of writing
+            self.handleError(record)
+
+
 @contextlib.contextmanager
 def log_file(folder: Path) -> Iterator[None]:
     """Append everything that is logged to ``folder``/log.txt, which is made for the first message."""
-    file = logging.FileHandler(folder / "log.txt", encoding="utf-8", delay=True)
+    file = _LogFile(folder / "log.txt", encoding="utf-8", delay=True)
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     with handled_by(file):
         yield

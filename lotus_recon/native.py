@@ -146,9 +146,12 @@ def recall(facts: Mapping[str, Any]) -> Outcome | None:
         return _remembered[path]
     try:
         content = json.loads(path.read_text())
-        _remembered[path] = Outcome(content["failure"])
-    except (OSError, ValueError, KeyError, TypeError):
+        failure = content["failure"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    if failure is not None and not isinstance(failure, str):
+        return None
+    _remembered[path] = Outcome(failure)
     return _remembered[path]
 
 

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import enum
 import fcntl
+import glob
 import hashlib
 import json
 import logging
@@ -106,6 +107,8 @@ class Workspace:
                 raise FolderInUseError(
                     f"another run is using the output folder {self.root}; wait for it or choose another --out"
                 ) from None
+            for name in (OWNERS_FILE, self.config_file.name):
+                remove_unfinished_file(self.root / name)
             yield
         finally:
             _remove_empty(self.root / _SCRATCH_FOLDER)
@@ -137,7 +140,7 @@ class Workspace:
             log.info("%s%s: running", label, note)
             _remove(scratch / STAGE_FILE)
             if resumable:
-                _remove_unfinished(scratch)
+                remove_unfinished(scratch)
             else:
                 shutil.rmtree(scratch)
                 scratch.mkdir()
@@ -357,11 +360,21 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed within ``write_atomically`` left below a folder."""
-    for path in folder.rglob(".????????-*"):
-        if _UNFINISHED.match(path.name) and path.is_file():
-            path.unlink()
+def remove_unfinished(folder: Path, is_ours: Callable[[Path], bool] = lambda path: True) -> None:
+    """Remove what processes that were killed within ``write_atomically`` left below a folder.
+
+    ``is_ours`` is asked about the file that it was to become: nobody else may be writing it.
+    """
+    for part in folder.rglob(".????????-*"):
+        if _UNFINISHED.match(part.name) and is_ours(part.with_name(_UNFINISHED.sub("", part.name, count=1))):
+            part.unlink(missing_ok=True)
+
+
+def remove_unfinished_file(path: Path) -> None:
+    """Remove what processes that were killed while they wrote the file ``path`` left; nobody else may be writing it."""
+    for part in path.parent.glob(f".????????-{glob.escape(path.name)}"):
+        if _UNFINISHED.match(part.name):
+            part.unlink(missing_ok=True)
 
 
 def to_plain(value: Any, paths: bool = True) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -18,10 +19,13 @@ import tyro
 
 from lotus_recon import __version__, progress
 from lotus_recon.config import load_config, nearest
+from lotus_recon.durable import is_disk_full
 from lotus_recon.errors import InputError, ReconError
 from lotus_recon.interruption import Interrupted
 from lotus_recon.logs import handled_by
+from lotus_recon.measuring import is_out_of_memory, memory_ended
 from lotus_recon.options import Options
+from pipelines.little_memory import guarded
 from pipelines.parsing import parse_arguments, take_old_options
 from pipelines.signals import answered
 
@@ -133,7 +137,7 @@ def main(run: Callable[[Sequence[str]], int]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.raiseExceptions = False  # a full disk must not bury its own message under tracebacks of the log file
     try:
-        with answered():
+        with answered(), guarded():
             status = _version() if sys.argv[1:] == ["--version"] else run(sys.argv[1:])
     except BrokenPipeError:  # --help | head
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that flushing at exit does not fail again
@@ -141,6 +145,10 @@ def main(run: Callable[[Sequence[str]], int]) -> None:
     except ReconError as error:
         _say_error(error)
         status = REFUSED
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:  # before the work: of libraries, and the output
+        if not _is_told(error):
+            raise
+        status = FAILED
     except KeyboardInterrupt as error:  # ours, but for one that comes before or after the block above
         _say_error(error if isinstance(error, Interrupted) else "interrupted")
         status = 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
@@ -156,11 +164,24 @@ def status_of(work: Callable[[], int]) -> int:
     """Do the work of a run: its status, or 1 with a message for an error that is meant for the user."""
     try:
         return work()
-    except ReconError as error:
+    except Exception as error:
+        if not _is_told(error):
+            raise
+        return FAILED
+
+
+def _is_told(error: Exception) -> bool:
+    """Say what ended a run, where that is no mistake of this program: in one line, no traceback."""
+    if isinstance(error, ReconError):
         _say_error(error)
-    except OSError as error:
-        _say_error(f"{error.filename or 'output'} could not be read or written: {error.strerror or error}")
-    return FAILED
+    elif is_out_of_memory(error):
+        _say_error(memory_ended(error))
+    elif isinstance(error, OSError):
+        reason = os.strerror(errno.ENOSPC) if is_disk_full(error) else error.strerror or error
+        _say_error(f"{error.filename or 'output'} could not be read or written: {reason}")
+    else:
+        return False
+    return True
 
 
 def open_browser(url: str) -> None:

@@ -19,6 +19,7 @@ from lotus_recon.config import overlaid, parse_yaml
 from lotus_recon.errors import InputError
 from lotus_recon.options import ADVANCED, Option, OptionError, Options, fields_of, nested
 from lotus_recon.renamed import new_value, old_flags, warn_of_old_name
+from pipelines.little_memory import check_address_space
 from pipelines.option_help import Entry, entries_of, full_help, short_help
 
 Arguments = TypeVar("Arguments", bound=Options)
@@ -31,7 +32,8 @@ def parse_arguments(
     """``defaults`` with what ``argv`` says. Options of the types ``in_yaml``, and lists of groups, take YAML.
 
     ``--help`` shows the options named in ``common`` (all where there are none) and ``--help-all`` every one; both end
-    the process. Raises InputError with one line for an unknown option, and OptionError for a wrong value.
+    the process. Raises InputError with one line for an unknown option, or when there is too little memory to load what
+    any command needs, and OptionError for a wrong value.
     """
     if "--help-all" in argv or {"-h", "--help"} & set(argv):
         about = inspect.getdoc(type(defaults)) or ""
@@ -39,6 +41,7 @@ def parse_arguments(
         entries = entries_of(defaults, in_yaml)
         print(short_help(entries, common, prog, about) if short else full_help(entries, prog, about))
         sys.exit(0)
+    check_address_space()
     shown = io.StringIO()
     try:
         with contextlib.redirect_stderr(shown), contextlib.redirect_stdout(shown):

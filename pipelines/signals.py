@@ -1,7 +1,8 @@
 """Answers Ctrl-C, SIGTERM and SIGHUP: within a second, in words, and at once when they come again.
 
 Python runs a signal handler between two of its own instructions, so not while a native solver holds the interpreter.
-The answer comes from a process of its own, which the C part of Python tells of a signal through a pipe.
+The answer comes from a process of its own, which the C part of Python tells of a signal through a pipe. The same
+process says what was being done when the run ends without a word of its own: killed, or ended by a library.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ _GRACE_SECONDS = 0.5  # for Python to answer the second request itself
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _BUFFER = 65536
 _LONGEST = 2000  # characters: a pipe takes 4096 bytes in one go
+_STOPPING = "stopping after "
+_OVER = "over"  # the last word of a run that ends by itself
 _SHOW_CURSOR = "\x1b[?25h"  # progress bars hide it
+
+_words_out: int | None = None  # of the pipe to the process that answers
 
 
 @contextlib.contextmanager
@@ -41,7 +46,9 @@ def answered() -> Iterator[None]:
     taken = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in taken}
     wakeup = signal.set_wakeup_fd(signals_out, warn_on_full_buffer=False)
-    interruption.set_listener(lambda work: _send(words_out, work))
+    global _words_out
+    _words_out = words_out
+    interruption.set_listener(lambda work: _send(words_out, _said(work)))
     try:
         yield
     finally:
@@ -50,6 +57,7 @@ def answered() -> Iterator[None]:
         for number, earlier in before.items():
             signal.signal(number, earlier)
         os.close(signals_out)
+        end_words()
         os.close(words_out)
         os.waitpid(watcher, 0)
 
@@ -87,27 +95,34 @@ class _Handler:
             os._exit(128 + number)
 
 
-def _send(words_out: int, work: Work) -> None:
+def end_words() -> None:
+    """Tell the process that answers that this one has said itself why it ends."""
+    if _words_out is not None:
+        _send(_words_out, _OVER)
+
+
+def _send(words_out: int, words: str) -> None:
     with contextlib.suppress(OSError):  # the watcher was killed, or has not read for long
-        os.write(words_out, f"{_said(work)}\n".encode(errors="replace"))
+        os.write(words_out, f"{words}\n".encode(errors="replace"))
 
 
 def _said(work: Work) -> str:
     """The answer, in one line that a pipe takes whole."""
-    return f"stopping after {work}"[:_LONGEST].replace("\n", " ")
+    return f"{_STOPPING}{work}"[:_LONGEST].replace("\n", " ")
 
 
 def _watch(watched: int, signals_in: int, words_in: int) -> NoReturn:
     """The process that answers; it ends with the one that is watched."""
+    first, said = None, ""
     try:
         _stand_apart()
-        first, said, is_over = None, "", False
+        is_over = False
         while not is_over and os.getppid() == watched:
             ready, _, _ = select.select([signals_in, words_in], [], [])
             if words_in in ready:
                 words = os.read(words_in, _BUFFER)
                 is_over = not words  # yet a signal may be unanswered
-                said = words.decode(errors="replace").splitlines()[-1] if words else said
+                said = _last_of(words) or said
             if signals_in in ready and set(os.read(signals_in, _BUFFER)) & set(ENDING):
                 now = time.monotonic()
                 if first is None:
@@ -115,19 +130,42 @@ def _watch(watched: int, signals_in: int, words_in: int) -> NoReturn:
                     _say(f"{said}. A second one stops at once.")
                 elif now - first > _ONE_SECONDS:
                     _stop_at_once(watched, words_in)
+    except _OrphanedError:
+        pass
     finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        os.set_blocking(words_in, False)
+        with contextlib.suppress(OSError):  # nothing more was said
+            said = _last_of(os.read(words_in, _BUFFER)) or said
+        if first is None and said != _OVER:
+            work = said.removeprefix(_STOPPING)
+            _say(f"error: killed, or ended by a library, in {work}. Was there enough memory?")
         os._exit(0)
+
+
+def _last_of(words: bytes) -> str:
+    """The last of the lines that came through a pipe."""
+    return words.decode(errors="replace").rstrip("\n").rpartition("\n")[2]
+
+
+class _OrphanedError(Exception):
+    """The process that is watched is gone."""
 
 
 def _stand_apart() -> None:
     """Live on when the terminal signals the whole group, hold nothing that others wait for, end with the parent."""
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, _orphaned)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGUSR1)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
+
+
+def _orphaned(number: int, frame: FrameType | None) -> NoReturn:
+    raise _OrphanedError
 
 
 def _stop_at_once(watched: int, words_in: int) -> None:

@@ -56,9 +56,10 @@ def _go(training: Run) -> int:
 @contextmanager
 def _held(out: Path) -> Iterator[None]:
     """The output folder belongs to this run, which writes its log there."""
-    from lotus_recon.workspace import Workspace
+    from lotus_recon.workspace import Workspace, remove_unfinished
 
     with Workspace(out).locked(), log_file(out):
+        remove_unfinished(out)
         yield
 
 

@@ -269,3 +269,14 @@ def test_native_needs_the_standard_library_only() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert loaded <= {*sys.stdlib_module_names, "lotus_recon"}
+
+
+@pytest.mark.parametrize("kept", ["Infinity", "[]", "7"])
+def test_what_is_kept_of_an_attempt_and_is_no_reason_counts_as_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    monkeypatch.setenv("LOTUS_RECON_CACHE", str(tmp_path))
+    native.remember({"import": "sound"}, Outcome(None))
+    monkeypatch.setattr(native, "_remembered", {})
+    next(tmp_path.rglob("*.json")).write_text(f'{{"failure": {kept}}}')
+    assert native.recall({"import": "sound"}) is None

@@ -21,7 +21,7 @@ from lotus_recon.measuring import warnings_logged
 from lotus_recon.recipes.engine import run_stages
 from lotus_recon.stages import Context, StageSpec
 from lotus_recon.threads import consume, in_threads
-from lotus_recon.workspace import Hashes, Place, Workspace, make_folder, write_atomically, write_json
+from lotus_recon.workspace import OWNERS_FILE, Hashes, Place, Workspace, make_folder, write_atomically, write_json
 from tests.killing import kill_when
 
 
@@ -406,3 +406,13 @@ def test_warnings_of_threads_that_know_of_no_stage_are_kept() -> None:
         thread.start()
         thread.join()
     assert messages == ["from a library"]
+
+
+def test_what_a_killed_run_left_of_bookkeeping_goes_with_the_next(tmp_path: Path) -> None:
+    left = [tmp_path / ".0123abcd-config.yaml", tmp_path / f".89abcdef-{OWNERS_FILE}"]
+    kept = [tmp_path / ".0123abcd-mine.txt", tmp_path / ".settings-config.yaml"]
+    for path in (*left, *kept):
+        path.touch()
+    with Workspace(tmp_path).locked():
+        pass
+    assert [path.exists() for path in (*left, *kept)] == [False, False, True, True]

@@ -32,7 +32,7 @@ def require_file(path: Path) -> None:
     """Raise InputError unless ``path`` is a file with something in it."""
     try:
         size = path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a list names what no file can be called
         raise InputError(f"{path} is missing") from None
     if size == 0:
         raise InputError(f"{path} is empty (0 bytes)")
@@ -55,8 +55,11 @@ def read_hdf5(path: Path, name: str = "dataset") -> NDArray[Any]:
     require_file(path)
     try:
         with h5py().File(path, "r") as file:
-            return np.asarray(file[name])
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+            found = file[name]
+            if not isinstance(found, h5py().Dataset):
+                raise ValueError(f"it is a {type(found).__name__.lower()}, no array")
+            return np.asarray(found)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{path} cannot be read as HDF5 with {name!r}: {error}") from error
 
 

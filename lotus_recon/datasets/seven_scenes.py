@@ -50,7 +50,10 @@ def _orthonormal(pose: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
     try:
-        return np.loadtxt(path, dtype=np.float64).reshape(shape)
+        matrix = np.loadtxt(path, dtype=np.float64).reshape(shape)
+        if not np.isfinite(matrix).all():
+            raise ValueError("not all of its numbers are finite")
+        return matrix
     except (OSError, ValueError) as error:
         raise InputError(f"{path} does not hold a {shape[0]}x{shape[1]} matrix: {error}") from error
 

@@ -18,7 +18,7 @@ from lotus_recon.evaluation.tables import write_results
 from lotus_recon.interruption import doing
 from lotus_recon.models.base import Model, ModelOptions
 from lotus_recon.models.registry import check_model, make_model, model_fingerprint
-from lotus_recon.workspace import file_fingerprint
+from lotus_recon.workspace import file_fingerprint, remove_unfinished
 
 _SHOWN = 5
 
@@ -187,6 +187,7 @@ def score(job: MapsJob) -> dict[str, SetScores]:
     """The second loop: scores, tables and error images of all sets."""
     results: dict[str, SetScores] = {}
     out = job.out / job.task
+    remove_unfinished(out)
     for part in job.parts:
         kind = part.config.kind
         with doing("the photo in work", "the maps are kept, scoring starts again"):

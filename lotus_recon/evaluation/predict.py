@@ -19,7 +19,7 @@ from lotus_recon.io.maps import save_prediction
 from lotus_recon.models.base import Model, expect_photos
 from lotus_recon.progress import track
 from lotus_recon.types import DepthMap, NormalMap, Prediction
-from lotus_recon.workspace import write_json
+from lotus_recon.workspace import remove_unfinished, write_json
 
 _MADE_BY = "made_by.json"
 
@@ -44,6 +44,8 @@ def predict_set(benchmark: Benchmark, model: Model, folder: Path, indices: Seque
     Files are written by rename, so an interrupted loop resumes, and several processes may share a folder. Raises
     InputError when a photo cannot be read, ModelError when the network fails.
     """
+    own = {prediction_file(folder, benchmark.name(i)) for i in indices}
+    remove_unfinished(folder, own.__contains__)
     todo = [i for i in indices if not prediction_file(folder, benchmark.name(i)).is_file()]
     expect_photos(model, len(todo))
     size = model.batch_size

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
 from lotus_recon.fusion.blocks import BLOCK_RESOLUTION
+from lotus_recon.measuring import room_below_limits
 
 FREE_SHARE = 0.6  # of the free memory is the budget when none is given
 INTEGRATION_STEP = 256  # blocks integrated by one call; the grid must have room for them (see tsdf.py)
@@ -47,17 +47,7 @@ def free_memory_bytes(device: str) -> int:
         import torch
 
         return int(torch.cuda.mem_get_info()[0])
-    limits = [psutil.virtual_memory().available, _container_free_bytes()]
-    return min(limit for limit in limits if limit is not None)
-
-
-def _container_free_bytes() -> int | None:
-    """Room below the memory limit of the control group (version 2), or None without one."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        return max(int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text()), 0)
-    except (OSError, ValueError):  # no such file, or the word "max"
-        return None
+    return min([psutil.virtual_memory().available, *room_below_limits()])
 
 
 def resident_bytes() -> int:

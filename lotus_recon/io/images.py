@@ -10,6 +10,7 @@ import functools
 import glob
 import logging
 import os
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ MASKS_FOLDER = "masks"  # in a folder of photos; holds their masks, not photos
 _NOT_OF_PHOTOS = frozenset({"@eadir", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "__macosx", "lost+found"})
 
 
+# What Pillow and its plug-ins raise for files that are broken; MemoryError: of sizes that are wrong.
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, MemoryError, RuntimeError, struct.error)
 _SENSOR_BITS = (10, 12, 14)  # fewer than 16 that cameras put into 16-bit files
 _QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 
@@ -250,7 +253,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             raise InputError(f"{path} is empty (0 bytes)")
         with Image.open(path) as image:
             yield image
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:  # MemoryError: of sizes that are wrong
+    except _BROKEN as error:
         raise _unreadable(path, error) from error
 
 
@@ -264,7 +267,15 @@ def verify(path: Path) -> None:
     with _opened(path) as image:
         check_size(path, *image.size)
         image.draft("RGB", (image.width // 8, image.height // 8))
-        image.load()
+        _load(image, path)
+
+
+def _load(image: Image.Image, path: Path) -> None:
+    """Decode the pixels. Raises InputError when there are others than the header says, as in a damaged HEIC."""
+    width, height = image.size
+    image.load()
+    if image.size != (width, height):
+        raise InputError(f"{path} says {width}x{height} pixels and has {image.width}x{image.height}")
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
@@ -272,7 +283,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     with _opened(path) as image:
         check_size(path, *image.size)
         is_deep = image.mode in ("RGB", "RGBA") and _bits(image) == 16  # Pillow reads the upper 8 of them
-        image.load()
+        _load(image, path)
         if is_deep and np.asarray(image).max() < 2 ** (_SENSOR_BITS[-1] - 8):
             image = _deep_colour(path, image)
         return np.array(_to_rgb(ImageOps.exif_transpose(image), path), np.uint8)

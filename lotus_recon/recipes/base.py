@@ -44,18 +44,18 @@ class StageRun:
     """What became of one stage, or of one photo."""
 
     stage: str
-    info_file: str  # in the scene's folder; without it the result does not count
+    info_files: tuple[str, ...]  # in the scene's folder; unless all are whole the result does not count
     seconds: float
     peak_memory_mb: float
     ran: bool  # False: it was up to date
 
     @classmethod
     def of(cls, workspace: Workspace, name: str, places: Sequence[Place], before: Sequence[str]) -> StageRun:
-        """From one or more finished stages whose run ids were ``before``; the last one counts as the result."""
+        """From one or more finished stages whose run ids were ``before``."""
         infos = [workspace.stage_info(place) for place in places]
         return cls(
             name,
-            places[-1].info_file,
+            tuple(place.info_file for place in places),
             round(sum(float(info["seconds"]) for info in infos), 3),
             max(float(info["peak_memory_mb"]) for info in infos),
             any(info["run_id"] != old for info, old in zip(infos, before, strict=True)),

@@ -217,11 +217,11 @@ def _path(source: Source) -> Path:
 def scene_figures(folder: Path) -> dict[str, float | str]:
     """The few figures of a scene that the table of a batch shows; those that are there."""
     figures: dict[str, float | str] = {}
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, ArithmeticError):
         content = json.loads((folder / "report" / "report.json").read_text())
         photos = content["photos"]
         figures["photos"] = len(photos["registered"])
-        figures["photos given"] = photos["given"]
+        figures["photos given"] = int(photos["given"])
         aligned = content["figures"]["alignment of each view"]
         figures["aligned"] = sum(view["status"] not in ("rejected", "no_prediction") for view in aligned)
     return figures

@@ -10,8 +10,8 @@ from lotus_recon.recipes.single_view import SingleView
 RECIPES: dict[str, Recipe] = {recipe.kind: recipe for recipe in (MultiView(), SingleView())}
 
 
-def get_recipe(kind: str) -> Recipe:
+def get_recipe(kind: object) -> Recipe:
     """The recipe of a kind of scenes. Raises InputError with those that there are."""
-    if kind not in RECIPES:
+    if not isinstance(kind, str) or kind not in RECIPES:
         raise InputError(f"kind {kind!r} is unknown; allowed: {', '.join(RECIPES)}")
     return RECIPES[kind]

@@ -19,6 +19,7 @@ from lotus_recon.runners.jobs import SceneJob, name_key
 log = logging.getLogger(__name__)
 
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json", ".csv", ".txt")
+_SHOWN = 40  # characters of a name or a path in a message
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,11 @@ def _build(entries: list[_Entry], defaults: Defaults, base: Path, source: str) -
             if other is not entry.where:
                 raise InputError(f"the scene at {other} has this name, and so the same output folder")
             jobs.append(job)
-        except InputError as error:
-            problems.append(Problem(name if len(name) <= 40 else f"{name[:40]}...", entry.where, str(error)))
+        except (InputError, OSError) as error:  # OSError: of a path that no file could have
+            said = (
+                str(error) if isinstance(error, InputError) else f"...{str(error.filename)[-_SHOWN:]}: {error.strerror}"
+            )
+            problems.append(Problem(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...", entry.where, said))
     if problems:
         raise ManifestError(source, problems)
     return jobs

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lotus_recon.runners.tasks import Fault, Finished
-from lotus_recon.stage_file import is_whole
-from lotus_recon.workspace import to_plain, write_json
+from lotus_recon.stage_file import damaged, is_whole
+from lotus_recon.workspace import OWNERS_FILE, remove_unfinished_file, to_plain, write_json
 
 RECORD_FILE = "scene.json"
+THUMBNAIL = "thumbnail.jpg"
+
+_BESIDE_STAGES = (OWNERS_FILE, "config.yaml", THUMBNAIL)
 
 DONE, PARTIAL, FAILED, NOT_RUN = "done", "partial", "failed", "not run"
 
@@ -34,6 +37,7 @@ class Record:
     finished: str = ""  # date and time, UTC
     figures: Mapping[str, Any] = field(default_factory=dict)
     stages: tuple[Mapping[str, Any], ...] = ()  # as StageRun
+    files: Mapping[str, int] = field(default_factory=dict)  # of no stage, and their bytes
 
     @classmethod
     def of(cls, kind: str, signature: str, end: Finished, attempts: int, partial: bool, now: str) -> Record:
@@ -52,14 +56,16 @@ class Record:
         return self.fault == Fault.DISK_FULL.value
 
     def holds(self, folder: Path, signature: str) -> bool:
-        """Whether the scene is done, by the same job, and the files of its stages are whole."""
-        if self.status != DONE or self.signature != signature or not self.stages:
+        """Whether the scene is done, by the same job, and its files are whole."""
+        if self.status != DONE or self.signature != signature or not self.stages or damaged(folder, self.files):
             return False
-        return all(is_whole(folder / str(stage["info_file"])) for stage in self.stages)
+        return all(is_whole(folder / file) for stage in self.stages for file in stage["info_files"])
 
     def write(self, folder: Path) -> None:
         """Write the record into the scene's folder."""
-        write_json(folder / RECORD_FILE, self)
+        remove_unfinished_file(folder / RECORD_FILE)
+        written = {name: (folder / name).stat().st_size for name in _BESIDE_STAGES if (folder / name).is_file()}
+        write_json(folder / RECORD_FILE, replace(self, files=written))
 
 
 def read_record(folder: Path, name: str, kind: str) -> Record:
@@ -81,6 +87,8 @@ def _is_sound(record: Record) -> bool:
         and all(isinstance(text, str) for text in texts)
         and all(isinstance(number, int | float) for number in numbers)
         and isinstance(record.figures, dict)
+        and isinstance(record.files, dict)
+        and all(isinstance(size, int) for size in record.files.values())
         and all(_is_sound_row(row) for row in record.stages)
     )
 
@@ -89,9 +97,11 @@ def _is_sound_row(row: Any) -> bool:
     """Whether a row is a ``StageRun``."""
     kinds: dict[str, Any] = {
         "stage": str,
-        "info_file": str,
+        "info_files": (list, tuple),
         "seconds": (int, float),
         "peak_memory_mb": (int, float),
         "ran": bool,
     }
-    return isinstance(row, dict) and all(isinstance(row.get(key), kind) for key, kind in kinds.items())
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), kind) for key, kind in kinds.items()):
+        return False
+    return bool(row["info_files"]) and all(isinstance(file, str) for file in row["info_files"])

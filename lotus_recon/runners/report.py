@@ -13,12 +13,11 @@ from lotus_recon.outside import no_formula
 from lotus_recon.reporting.page import template
 from lotus_recon.runners.events import utc_now
 from lotus_recon.runners.jobs import SceneJob
-from lotus_recon.runners.records import Record, read_record
+from lotus_recon.runners.records import THUMBNAIL, Record, read_record
 from lotus_recon.workspace import to_plain, write_atomically
 
 log = logging.getLogger(__name__)
 
-THUMBNAIL = "thumbnail.jpg"
 _COLUMNS = ("name", "kind", "status", "seconds", "peak_memory_mb", "attempts", "fault", "message", "host", "finished")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import platform
 import time
@@ -14,16 +13,16 @@ from pathlib import Path
 
 from PIL import Image
 
+from lotus_recon.durable import is_disk_full
 from lotus_recon.errors import InputError, ReconError
 from lotus_recon.logs import log_file
-from lotus_recon.measuring import peak_memory_mb
+from lotus_recon.measuring import is_out_of_memory, memory_ended, peak_memory_mb
 from lotus_recon.recipes.base import Begin
+from lotus_recon.runners.records import THUMBNAIL
 from lotus_recon.runners.tasks import Fault, Finished, Task
-from lotus_recon.workspace import FolderInUseError, Workspace, write_atomically
+from lotus_recon.workspace import FolderInUseError, Workspace, remove_unfinished_file, write_atomically
 
 log = logging.getLogger(__name__)
-
-THUMBNAIL = "thumbnail.jpg"
 
 _LOCK_SECONDS = 30.0  # a killed predecessor may need as long to let go of the folder
 _THUMBNAIL_PX = (160, 120)
@@ -49,6 +48,8 @@ def failure(scene: str, error: BaseException) -> Finished:
     if fault is Fault.ERROR:
         log.error("%s: %s", scene, "".join(traceback.format_exception(error)))
     text = str(error) if isinstance(error, (ReconError, OSError)) else f"{type(error).__name__}: {error}"
+    if fault is Fault.MEMORY:
+        text = memory_ended(error)
     return Finished(scene, fault, text)
 
 
@@ -60,10 +61,10 @@ def fault_of(error: BaseException) -> Fault:
         return Fault.INPUT
     if isinstance(error, ReconError):
         return Fault.FAILED
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return Fault.MEMORY
     if isinstance(error, OSError):
-        return Fault.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Fault.IO
+        return Fault.DISK_FULL if is_disk_full(error) else Fault.IO
     return Fault.ERROR
 
 
@@ -95,6 +96,7 @@ def write_thumbnail(folder: Path) -> None:
     paths = [*sorted((folder / "report" / "images").glob("mesh*.*")), *sorted(folder.rglob("depth.png"))]
     paths += sorted((folder / "report" / "images").glob("*"))
     for path in paths[:1]:
+        remove_unfinished_file(folder / THUMBNAIL)
         with contextlib.suppress(OSError), Image.open(path) as image:
             small = image.convert("RGB")
             small.thumbnail(_THUMBNAIL_PX)

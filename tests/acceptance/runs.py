@@ -32,6 +32,9 @@ from tests.acceptance import (
     mvs_rows,
     nano_rows,
     normal_surface_rows,
+    reliability_limits,
+    reliability_rows,
+    soak_rows,
 )
 from tests.acceptance.command import ROOT, multi_view
 from tests.acceptance.evaluated import evaluate
@@ -250,6 +253,7 @@ def nano(place: Place) -> list[Row]:
     return nano_rows.nano(place.data, place.work.parent)
 
 
+WITHOUT_DATA = {**reliability_rows.RUNS, **reliability_limits.RUNS, **soak_rows.RUNS}  # they make their input
 RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "parity": ("../parity", parity),
     "fountain": ("fountain_p11", fountain),
@@ -268,7 +272,12 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "normals": ("normals_diligent", lambda place: integration_rows.objects(place.data)),
     **{
         name: (folder, lambda place, run=run: run(place.data, place.work))  # type: ignore[misc]
-        for name, (folder, run) in {**mvs_rows.RUNS, **adaptation_rows.RUNS, **export_rows.RUNS}.items()
+        for name, (folder, run) in {
+            **mvs_rows.RUNS,
+            **adaptation_rows.RUNS,
+            **export_rows.RUNS,
+            **WITHOUT_DATA,
+        }.items()
     },
 }
 

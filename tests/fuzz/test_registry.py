@@ -102,7 +102,7 @@ EXEMPT: dict[str, str] = {
             "lotus_recon.viewing.page:_text",
             "lotus_recon.evaluation.tables:published",
             "lotus_recon.exporting.blender_script:main",
-            "lotus_recon.fusion.memory:_container_free_bytes",
+            "lotus_recon.measuring:control_groups",
             "lotus_recon.measuring:peak_memory_mb",
             "lotus_recon.native:_processor",
             "lotus_recon.sandbox:_data_bytes",

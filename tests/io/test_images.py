@@ -102,6 +102,24 @@ def test_rotated_heic_is_turned_once(tmp_path: Path, picture: NDArray[np.uint8])
     assert (read_info(path).width, read_info(path).height) == (32, 24)
 
 
+def test_pixels_of_another_size_than_the_header_says_are_refused(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
+    path = save(tmp_path / "a.heic", picture, quality=95)
+    content = path.read_bytes()
+    at = content.index(b"clap") + 20  # width, height, horizontal offset, as fractions: the coded pixels are 64x64
+    assert struct.unpack(">i", content[at : at + 4]) == (32 - 64,)
+    path.write_bytes(content[:at] + struct.pack(">I", 0xEFFFFFE0) + content[at + 4 :])
+    assert read_info(path).size == (32, 24)
+    for read in (verify, read_rgb):
+        with pytest.raises(InputError, match=r"a\.heic"):
+            read(path)
+
+
+def test_exif_that_breaks_off_is_named(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
+    path = save(tmp_path / "a.png", picture, exif=b"Exif\0\0MM\0*\0\0")
+    with pytest.raises(InputError, match=r"a\.png cannot be read as an image"):
+        read_info(path)
+
+
 def test_focal_length_and_camera(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     exif = exif_with(focal_35mm=28)
     exif[0x010F], exif[0x0110] = "Maker", "Model 1"

@@ -206,3 +206,13 @@ def test_a_photo_that_exceeds_the_memory_is_an_error(folder: Path, monkeypatch: 
 )
 def test_photos_are_brought_to_whole_cells(size: tuple[int, int], edge: int, expected: tuple[int, int]) -> None:
     assert network_size(*size, edge) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("embedding", -1), ("embedding", 10**12), ("neck", [16, 16, 0]), ("attention_layers", 10**6)]
+)
+def test_sizes_that_no_network_has_are_refused_before_it_is_built(folder: Path, key: str, value: object) -> None:
+    path = folder / files.CONFIG_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(ModelError, match=f"does not describe a nano network: {key} must be"):
+        load_network(folder)

@@ -86,6 +86,21 @@ def test_both_loops_from_the_command_line(photos: Path, capsys: pytest.CaptureFi
         raise_of(["depth", *words, "--seed", "1"])
 
 
+def test_what_a_killed_run_left_goes_with_the_next_but_for_that_of_other_shards(photos: Path) -> None:
+    words = ["--sets", "[{kind: folder, root: set}]", "--data", str(photos), "--out", str(photos / "out"), "--quiet"]
+    maps, scores = photos / "out/prediction/nano/folder", photos / "out/depth"
+    assert run(["depth", *words, "--shard", "1/2"]) == 0
+    own, of_others, table = maps / ".01234567-a.npz", maps / ".01234567-b.npz", scores / ".01234567-table.md"
+    scores.mkdir()
+    for path in (own, of_others, table):
+        path.touch()
+    assert run(["depth", *words, "--shard", "1/2"]) == 0
+    assert (own.exists(), of_others.exists(), table.exists()) == (False, True, True)
+    assert run(["depth", *words]) == 0
+    assert not of_others.exists()
+    assert not table.exists()
+
+
 def raise_of(words: list[str]) -> None:
     """Do what a run does after its checks, without the exit status."""
     from lotus_recon.evaluation.maps_job import check_job, run_job

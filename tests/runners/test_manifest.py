@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,20 @@ def test_a_manifest_that_cannot_be_read_says_why(tmp_path: Path, text: str, mess
     with pytest.raises(InputError) as caught:
         read(tmp_path / "m.yaml")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("kind", ["multi_view"], "kind .'multi_view'. is unknown"),
+        ("images", "9" * 5000, "9999: File name too long"),
+        ("predictions", "9" * 5000, "9999: File name too long"),
+    ],
+)
+def test_values_that_nothing_could_have_are_named(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    scene = {**write_photo(tmp_path, "p0"), key: value}
+    (said,) = problems(write_manifest(tmp_path, [scene])).values()
+    assert re.search(message, said)
 
 
 def test_aliases_cannot_explode(tmp_path: Path) -> None:

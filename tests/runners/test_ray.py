@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import random
 import socket
@@ -34,6 +33,7 @@ from tests.runners.scenes import (
     write_textured,
     write_views,
 )
+from tests.sockets import Sockets, outside, sockets_below
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[cluster]'")
 
@@ -83,30 +83,15 @@ def test_a_cluster_of_our_own_listens_and_talks_on_the_loopback_only(tmp_path: P
     manifest = write_manifest(tmp_path, [write_photo(tmp_path, "p0")])
     options = ["--runner", "ray", "--address", "local"]
     driver = subprocess.Popen(command(manifest, tmp_path / "out", *options), cwd=ROOT)
-    seen: dict[tuple[str, int], tuple[str, str]] = {}
+    seen: Sockets = {}
     while driver.poll() is None:
-        seen |= _sockets(psutil.Process(driver.pid))
+        seen |= sockets_below(psutil.Process(driver.pid))
         time.sleep(0.1)
     assert driver.returncode == 0
     names = {name for name, _ in seen.values()}
     assert {"gcs_server", "raylet"} <= names, "the cluster was not seen at work"
     assert not [name for name in names if "dashboard" in name.lower()]
-    outside = {pair: where for pair, where in seen.items() if not ipaddress.ip_address(where[1]).is_loopback}
-    assert not outside
-
-
-def _sockets(driver: psutil.Process) -> dict[tuple[str, int], tuple[str, str]]:
-    """Process and address of every socket that listens, and of what every connection leads to, in a tree."""
-    found = {}
-    with contextlib.suppress(psutil.Error):
-        for process in (driver, *driver.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                for socket_ in process.net_connections("inet"):
-                    ends = socket_.laddr if socket_.status == psutil.CONN_LISTEN else socket_.raddr
-                    if ends:
-                        address = ends.ip.removeprefix("::ffff:")  # IPv4 as IPv6 writes it
-                        found[address, ends.port] = (process.name(), address)
-    return found
+    assert not outside(seen)
 
 
 def test_a_ray_of_another_version_is_named_so() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from lotus_recon.models.nano.network import SIZE_DIVISOR, NanoNetwork, NanoSize
 from lotus_recon.types import DepthMap, NormalMap, Prediction
 
 Image = NDArray[np.uint8]
+
+_WIDEST, _MOST_LAYERS = 4096, 1000  # channels of a layer, and layers, that a config.json may ask for
 
 
 class NanoModel:
@@ -134,14 +136,24 @@ def load_network(folder: Path) -> NanoNetwork:
     config = files.network_config(folder)
     weights = folder / files.WEIGHTS_FILE
     try:
+        _check_sizes(config)
         network = NanoNetwork(int(config.pop("code_width")), NanoSize(**config))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:  # of sizes that do not fit
         raise ModelError(f"{folder / files.CONFIG_FILE} does not describe a nano network: {error}") from None
     try:
         network.load_state_dict(load_file(weights))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ModelError(f"{weights} cannot be loaded (truncated, or of another network?): {error}") from None
     return network
+
+
+def _check_sizes(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for widths and counts that no network has: to build it would take minutes, or all memory."""
+    for name, value in config.items():
+        sizes = value if isinstance(value, list) else [value]
+        least, most = (0, _MOST_LAYERS) if name == "attention_layers" else (1, _WIDEST)
+        if len(sizes) > _MOST_LAYERS or not all(isinstance(size, int) and least <= size <= most for size in sizes):
+            raise ValueError(f"{name} must be {least} to {most}")
 
 
 def save_network(network: NanoNetwork, metadata: Metadata, folder: Path) -> None:
