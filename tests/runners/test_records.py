@@ -74,9 +74,7 @@ def test_a_scene_is_done_while_all_stages_of_its_photos_are_whole(tmp_path: Path
     places = [Place("photo"), Place("photo", "mesh")]
     workspace = Workspace(tmp_path)
     for place in places:
-        workspace.run_stage(
-            str(place), place, lambda path, name=str(place): (path / name).write_text("a"), Hashes.of({}, {})
-        )  # type: ignore[misc]
+        workspace.run_stage(str(place), place, lambda path: (path / "a").write_text("a"), Hashes.of({}, {}))
     row = StageRun.of(workspace, "photo", places, ["", ""])
     record = Record("scene", "single_view", DONE, "signature", stages=(to_plain(row),))
     assert record.holds(tmp_path, "signature")
