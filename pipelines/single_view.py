@@ -82,7 +82,7 @@ def _report(outcomes: Sequence[Outcome], arguments: Arguments) -> int:
     if len(outcomes) > 1 or counts["failed"]:
         rows = [(outcome.photo.name, outcome.status, outcome.detail) for outcome in outcomes]
         show_table(("photo", "status", "detail"), rows, arguments.quiet and not counts["failed"])
-    if not arguments.quiet:
+    if not arguments.quiet and counts["failed"] < len(outcomes):
         folder = arguments.out / (outcomes[0].photo.stem if len(outcomes) == 1 else "<photo>")
         print(f"{folder}/: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
         if doubted := [outcome for outcome in outcomes if outcome.doubt.startswith("shape")]:
