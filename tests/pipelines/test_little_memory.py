@@ -84,14 +84,17 @@ def test_a_limit_that_is_enough_is_taken() -> None:
 GUARDED = """
 import time
 from unittest import mock
-from lotus_recon.interruption import doing
+from lotus_recon.interruption import current_work, doing
 from lotus_recon.measuring import ControlGroup
 from pipelines.command_line import main
+def groups():
+    held = HELD if "fusion" in current_work().what else 0
+    return [ControlGroup(1000 << 20, 999 << 20, held << 20)]
 def run(argv):
     with doing("the running step of fusion", "it starts again"):
         time.sleep(5)
     return 0
-with mock.patch("pipelines.little_memory.control_groups", lambda: [ControlGroup(1000 << 20, 999 << 20, HELD << 20)]):
+with mock.patch("pipelines.little_memory.control_groups", groups):
     main(run)
 """
 
