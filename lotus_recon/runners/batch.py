@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import time
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from lotus_recon.durable import is_disk_full
 from lotus_recon.interruption import doing, end_if_asked
 from lotus_recon.progress import duration
 from lotus_recon.runners.config import BatchConfig
@@ -199,7 +199,7 @@ class Batch:
         except FolderInUseError as error:
             self._finish(attempt, Finished(attempt.job.name, Fault.IN_USE, str(error)), status)
         except OSError as error:
-            fault = Fault.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Fault.IO
+            fault = Fault.DISK_FULL if is_disk_full(error) else Fault.IO
             self._finish(attempt, Finished(attempt.job.name, fault, f"{folder}: {error.strerror}"), status)
         else:
             return True
@@ -253,7 +253,7 @@ class Batch:
             record.write(folder)
         except OSError as error:
             log.error("%s: what became of it cannot be written: %s", job.name, error.strerror)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_disk_full(error):
                 self._halted = f"the disk of {self.out} is full"
 
     def _note(self, event: StageEvent | ProgressEvent, status: Status) -> None:

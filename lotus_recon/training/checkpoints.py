@@ -6,7 +6,6 @@ under another name, brought to the disk, and renamed.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import pickle
@@ -20,7 +19,7 @@ from typing import Any
 
 import torch
 
-from lotus_recon.durable import to_disk
+from lotus_recon.durable import is_disk_full, to_disk
 from lotus_recon.errors import TrainingError
 
 log = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ def save_checkpoint(root: Path, step: int, state: dict[str, Any], limit: int) ->
 
 
 def _reason(error: OSError) -> str:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = is_disk_full(error)
     return f"{error.strerror or error}{'; free some space and run the same command again' if full else ''}"
 
 
