@@ -175,9 +175,11 @@ def test_given_points_are_used_as_they_are(
     folder, truth = rendered
     (out.parent / "model").mkdir()
     truth.write_text(str(out.parent / "model"))
-    photos = list_photos(folder)[1:]
+    for photo in list_photos(folder)[1:]:
+        (out.parent / "fewer" / photo.name).parent.mkdir(parents=True, exist_ok=True)
+        (out.parent / "fewer" / photo.name).symlink_to(photo.path)
     with pytest.raises(InputError, match="1 of 8 poses"):
-        run(Inputs(photos), SfmConfig(poses=out.parent / "model"), out)
+        run(Inputs(list_photos(out.parent / "fewer")), SfmConfig(poses=out.parent / "model"), out)
     result = run(Inputs(list_photos(folder)), SfmConfig(poses=out.parent / "model", max_size=512), out)
     assert result.report["points_from"] == "given"
     assert not (out / "database.db").exists()
