@@ -41,6 +41,7 @@ def walked() -> list[Any]:
     return [json.loads(line) for line in subprocess.run(command, capture_output=True, check=True).stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_every_number_refuses_what_is_below_above_and_not_finite() -> None:
     *tries, torch_was_imported = walked()
     assert {pipeline for pipeline, *_ in tries} == set(PIPELINES)

@@ -69,6 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]
     return command, folder / "out"
 
 
+@pytest.mark.slow
 def test_the_mesh_is_nearer_to_the_truth_than_without(finished: tuple[list[str], Path], tmp_path: Path) -> None:
     command, stereo_out = finished
     assert run([*command, "--out", str(tmp_path), "--no-mvs"]) == 0
@@ -80,6 +81,7 @@ def test_the_mesh_is_nearer_to_the_truth_than_without(finished: tuple[list[str],
     assert {"stereo depth", "photo agreement", "change", "error at points"} <= set(report["views"][0]["images"])
 
 
+@pytest.mark.slow
 def test_a_mesh_of_what_the_photos_are_sure_of_has_less_surface(
     finished: tuple[list[str], Path], tmp_path: Path
 ) -> None:
