@@ -89,7 +89,8 @@ def doing(what: str, again: str) -> Iterator[Callable[[str], None]]:
         yield lambda changed: _tell(Work(what, changed))
     except Exception as error:
         if not work_of(error):
-            error.add_note(f"{_NOTE}{_work}")
+            # As ``add_note``, which Python 3.10 lacks.
+            error.__notes__ = [*getattr(error, "__notes__", ()), f"{_NOTE}{_work}"]
         raise
     finally:
         _tell(before)
