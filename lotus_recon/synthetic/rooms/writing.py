@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon import __version__
+from lotus_recon.durable import is_disk_full
 from lotus_recon.errors import InputError
 from lotus_recon.interruption import doing
 from lotus_recon.io.cameras import SourceCamera
@@ -71,7 +72,6 @@ log = logging.getLogger(__name__)
 
 MAX_SIDE_PX = 8192
 _SCRATCH = ".part-"
-_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Options that say how much is made, where from and by how many, but not what a room looks like.
 _NOT_SETTINGS = ("scenes", "first", "assets", "workers")
 _MADE_BY = f"lotus_recon {__version__}"
@@ -214,7 +214,7 @@ def make_scene(root: Path, config: RoomsConfig, number: int) -> str:
         with _committed(SceneFolder.of_number(root, number)) as folder:
             _write_scene(folder, config, number)
     except OSError as error:
-        if error.errno in _DISK_IS_FULL:
+        if is_disk_full(error):
             message = f"no space left for room {number} in {root}; free some space, and the same command resumes"
             raise StopError(message) from None
         raise
