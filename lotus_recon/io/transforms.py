@@ -129,7 +129,10 @@ class Frame:
 
 
 def read_transforms(path: Path) -> list[Frame]:
-    """All frames of a transforms.json or a cameras.json. Raises InputError naming file, frame and key for what is missing or wrong."""
+    """All frames of a transforms.json or a cameras.json.
+
+    Raises InputError naming file, frame and key for what is missing or wrong.
+    """
     content = read_json(path, "poses")
     frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames:
@@ -169,9 +172,7 @@ def _of_camera_list(path: Path, index: int, values: Mapping[str, Any]) -> Frame:
     pose = matrix(values["w2c"], (4, 4), f"{label}: w2c")
     check_rigid(pose, f"{label}: w2c")
     intrinsics = {"fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2] + 0.5, "cy": K[1, 2] + 0.5}
-    sizes = {
-        name: values[key] for name, key in (("w", "width"), ("h", "height"), ("w", "w"), ("h", "h")) if key in values
-    }
+    sizes = {key[0]: values[key] for key in ("width", "height", "w", "h") if key in values}
     return Frame(photo, {**{key: float(value) for key, value in intrinsics.items()}, **sizes}, pose, label)
 
 

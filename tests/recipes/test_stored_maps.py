@@ -31,3 +31,13 @@ def test_a_sphere_from_millimetres_in_png(tmp_path: Path) -> None:
     vertices = read_mesh(scene.out / "mesh/mesh.ply").vertices
     off = np.minimum(np.abs(np.linalg.norm(vertices, axis=1) - RADIUS), np.abs(vertices[:, 2] + RADIUS))
     assert np.quantile(off, 0.9) < json.loads((scene.out / "fusion/tsdf/fusion.json").read_text())["voxel_size"]
+
+
+def test_a_box_that_is_none_is_said_before_photos_are_decoded(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path)
+    photo = next(scene.photos.iterdir())
+    photo.write_bytes(photo.read_bytes()[:500])
+    with pytest.raises(InputError, match=r"--crop 1,2: allowed are six numbers"):
+        run(scene.arguments("--crop", "1,2"))
+    with pytest.raises(InputError, match="1 of 6 photos cannot be used"):
+        run(scene.arguments())
