@@ -11,7 +11,7 @@ import numpy as np
 from lotus_recon.datasets.samples import Sample, TrainingSet
 from lotus_recon.datasets.training_sets import open_training_set
 from lotus_recon.errors import InputError
-from lotus_recon.training.augmentation import augmented
+from lotus_recon.training.augmentation import augmented, draw
 from lotus_recon.training.cache import cached
 from lotus_recon.training.config import DataConfig, ObjectiveConfig, SetConfig
 from lotus_recon.training.examples import Example, example, stacked
@@ -90,8 +90,8 @@ class Batches:
 
         def prepare(sample: Sample) -> Example:
             rng = np.random.default_rng(index.seed)
-            sample = augmented(sample, options.width, options.height, self.config, rng)
-            return example(sample, self.objective, index.seed)
+            drawn = draw(sample.rgb.shape, options.width, options.height, self.config, rng)
+            return example(augmented(sample, drawn), self.objective, index.seed)
 
         indices = (
             self._sampler.sample_number(index.dataset, index.position + offset) for offset in range(len(dataset))
