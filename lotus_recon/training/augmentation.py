@@ -52,7 +52,9 @@ def draw(shape: tuple[int, ...], width: int, height: int, config: DataConfig, rn
     box = random_box(shape, width, height, config.smallest_crop, rng)
     mirror = config.flip and bool(rng.random() < 0.5)
     strength = config.photometric
-    return Draw(box, width, height, mirror, drawn_colours(height, width, strength, rng) if strength else Recolouring())
+    return Draw(
+        box, width, height, mirror, drawn_colours((height, width, 3), strength, rng) if strength else Recolouring()
+    )
 
 
 def augmented(sample: Sample, drawn: Draw) -> Sample:
@@ -76,12 +78,12 @@ def random_box(shape: tuple[int, ...], width: int, height: int, smallest_crop: f
     return Box(round(right * (full_width - box_width)), round(down * (full_height - box_height)), box_width, box_height)
 
 
-def drawn_colours(height: int, width: int, strength: float, rng: np.random.Generator) -> Recolouring:
-    """Another light and camera for a photo of ``height`` x ``width``. ``strength`` 1 is a strong change."""
+def drawn_colours(shape: tuple[int, ...], strength: float, rng: np.random.Generator) -> Recolouring:
+    """Another light and camera for a photo of ``shape`` (H, W, 3). ``strength`` 1 is a strong change."""
     changes: dict[str, Any] = {}
     for name, chance, probability in _CHANGES:
         if rng.random() < probability:
-            changes[name] = chance((height, width, 3), strength, rng)
+            changes[name] = chance(shape, strength, rng)
     return Recolouring(**changes)
 
 
@@ -149,5 +151,5 @@ def recoloured(rgb: NDArray[np.uint8], changes: Recolouring) -> NDArray[np.uint8
         result = cv2.add(result, changes.noise, dtype=cv2.CV_8U)
     if changes.quality is not None:
         _, file = cv2.imencode(".jpg", result, [cv2.IMWRITE_JPEG_QUALITY, changes.quality])
-        result = cv2.imdecode(file, cv2.IMREAD_COLOR)
+        result = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR))
     return np.asarray(result, np.uint8)

@@ -81,9 +81,7 @@ def test_strength_is_how_far_colours_go() -> None:
     rgb = photo()
 
     def changes(strength: float) -> NDArray[np.float64]:
-        made = [
-            recoloured(rgb, drawn_colours(*rgb.shape[:2], strength, np.random.default_rng(seed))) for seed in range(60)
-        ]
+        made = [recoloured(rgb, drawn_colours(rgb.shape, strength, np.random.default_rng(seed))) for seed in range(60)]
         return np.array([np.abs(m.astype(float) - rgb).mean() for m in made])
 
     almost_none, weak, strong = changes(1e-6), changes(0.3), changes(1)
@@ -95,7 +93,7 @@ def test_strength_is_how_far_colours_go() -> None:
 def test_a_strongly_changed_photo_still_shows_the_same_things() -> None:
     rgb = photo()
     for seed in range(100):
-        grey = recoloured(rgb, drawn_colours(*rgb.shape[:2], 1, np.random.default_rng(seed))).astype(float).mean(-1)
+        grey = recoloured(rgb, drawn_colours(rgb.shape, 1, np.random.default_rng(seed))).astype(float).mean(-1)
         inside, around = grey[32:58, 42:68].mean(), np.median([grey[20:28, 42:68].mean(), grey[62:70, 42:68].mean()])
         assert inside < 0.95 * around, f"seed {seed}: the dark square is gone"
 
@@ -103,6 +101,6 @@ def test_a_strongly_changed_photo_still_shows_the_same_things() -> None:
 @pytest.mark.parametrize("rgb", [np.zeros((16, 24, 3), np.uint8), np.full((16, 24, 3), 255, np.uint8)])
 def test_black_and_white_photos_are_no_trouble(rgb: NDArray[np.uint8]) -> None:
     for seed in range(20):
-        result = recoloured(rgb, drawn_colours(*rgb.shape[:2], 3, np.random.default_rng(seed)))
+        result = recoloured(rgb, drawn_colours(rgb.shape, 3, np.random.default_rng(seed)))
         assert result.shape == rgb.shape
         assert result.dtype == np.uint8
