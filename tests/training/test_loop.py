@@ -369,3 +369,43 @@ def test_validation_with_a_broken_sample_goes_on(tmp_path: Path, caplog: pytest.
     train(toy_config(), tmp_path, parts)
     assert "toy-2 is left out" in caplog.text
     assert len(losses(tmp_path, "validation")) == 2
+
+
+def test_training_goes_on_where_the_compiler_fails_in_the_backward_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("no C++ compiler\nmore about it")
+
+    def compile_(eager: Any, dynamic: bool) -> Any:
+        return lambda *arguments, **options: Broken.apply(eager(*arguments, **options))
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    with caplog.at_level("WARNING"):
+        train(toy_config(compile=True), tmp_path / "compiled", toy_parts(dropout=0.0))
+    train(toy_config(), tmp_path / "plain", toy_parts(dropout=0.0))
+    assert_same(last_state(tmp_path / "compiled"), last_state(tmp_path / "plain"))
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("training goes on without loop.compile: RuntimeError: no C++ compiler") == 1
+
+
+def test_only_what_needs_gradients_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bool] = []
+
+    def compile_(eager: Any, dynamic: bool) -> Any:
+        def compiled(*arguments: Any, **options: Any) -> Any:
+            calls.append(torch.is_grad_enabled())
+            return eager(*arguments, **options)
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    train(toy_config(compile=True), tmp_path, toy_parts())
+    assert calls
+    assert all(calls)
