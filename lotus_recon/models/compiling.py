@@ -141,7 +141,23 @@ class Compilation:
         for network in self.networks:
             self._eager.append(network.forward)
             network.to(memory_format=torch.channels_last)
-            network.forward = _with_fallback(network.forward, lambda: self._is_active and self._wanted, self._give_up)
+            network.forward = self._forward(network.forward)
+
+    def _forward(self, eager: Callable[..., Any]) -> Callable[..., Any]:
+        compiled = torch.compile(eager, dynamic=False)
+
+        def forward(*arguments: Any, **options: Any) -> Any:
+            if not (self._is_active and self._wanted):
+                return eager(*arguments, **options)
+            try:
+                return compiled(*arguments, **options)
+            except Exception as error:  # of any of several compilers
+                if is_out_of_memory(error):
+                    raise
+                self._give_up(error)
+            return eager(*arguments, **options)
+
+        return forward
 
     def _give_up(self, error: Exception) -> None:
         self._wanted = False
@@ -149,55 +165,8 @@ class Compilation:
             network.forward = eager
             if next(network.parameters()).is_cuda:  # where channels last is slower without a compiler
                 network.to(memory_format=torch.contiguous_format)
-        _warn("the networks run without --compile", error)
-
-
-class TrainingCompilation:
-    """A network whose ``forward`` runs compiled wherever gradients are asked for, until the compiler fails."""
-
-    def __init__(self, network: Any) -> None:
-        """Replaces ``network.forward``; nothing is compiled before it is called."""
-        _keep_compiled_code()
-        self._is_wanted = True
-        network.forward = _with_fallback(
-            network.forward, lambda: self._is_wanted and torch.is_grad_enabled(), self.gives_up
-        )
-
-    def gives_up(self, error: Exception) -> bool:
-        """Whether to try again without the compiler after ``error``: the first time, unless memory was short.
-
-        The backward pass is compiled when it first runs, so that it may fail outside of ``forward``.
-        """
-        if not self._is_wanted or is_out_of_memory(error):
-            return False
-        self._is_wanted = False
-        _warn("training goes on without loop.compile", error)
-        return True
-
-
-def _with_fallback(
-    eager: Callable[..., Any], is_active: Callable[[], bool], give_up: Callable[[Exception], Any]
-) -> Callable[..., Any]:
-    """``eager`` by the compiler while ``is_active``; as it is otherwise, and once the compiler has failed."""
-    compiled = torch.compile(eager, dynamic=False)
-
-    def forward(*arguments: Any, **options: Any) -> Any:
-        if not is_active():
-            return eager(*arguments, **options)
-        try:
-            return compiled(*arguments, **options)
-        except Exception as error:  # of any of several compilers
-            if is_out_of_memory(error):
-                raise
-            give_up(error)
-        return eager(*arguments, **options)
-
-    return forward
-
-
-def _warn(consequence: str, error: Exception) -> None:
-    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
-    log.warning("%s: %s: %s", consequence, type(error).__name__, reason)
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+        log.warning("the networks run without --compile: %s: %s", type(error).__name__, reason)
 
 
 def _keep_compiled_code() -> None:

@@ -168,8 +168,6 @@ class LoopConfig(Options):
     accumulation: Many = 1
     # Of the forward pass; the weights stay in fp32. fp16 needs CUDA; bf16 is slow on CPUs that do not have it.
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    # Let torch.compile make the network faster; where it cannot, one line says so, and training goes on without.
-    compile: bool = False
     # Compute activations twice instead of keeping them: less memory, about a third slower.
     gradient_checkpointing: bool = False
     # Decay of the moving average of the weights, 0 = none. It is what is validated and saved for inference.

@@ -16,7 +16,6 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from lotus_recon.errors import InputError, TrainingError
-from lotus_recon.models.compiling import TrainingCompilation
 from lotus_recon.training.config import TrainConfig
 from lotus_recon.training.optimization import WeightAverage, make_optimizer, rate_factor
 from lotus_recon.training.task_module import Batch, TaskModule
@@ -49,7 +48,6 @@ class Trainer:
             _enable_gradient_checkpointing(task_module)
         optimizer = make_optimizer(task_module.parameter_groups(config.optimizer), config.optimizer)
         task_module.network.train()
-        self._compilation = TrainingCompilation(task_module.network) if config.loop.compile else None
         self._network, self._optimizer = accelerator.prepare(task_module.network, optimizer)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
@@ -66,7 +64,7 @@ class Trainer:
         # Dropout and the like are seeded at each step, so that a run can resume at any of them.
         torch.manual_seed(_step_seed(self.config.seed, step, self.accelerator.process_index))
         counts = self._global_counts(batches)
-        losses = self._backward_or_again(step, batches, counts)
+        losses = self._backward(step, batches, counts)
         norm = float(
             self.accelerator.clip_grad_norm_(self._parameters, self.config.optimizer.max_grad_norm or math.inf)
         )
@@ -86,18 +84,6 @@ class Trainer:
     def _global_counts(self, batches: Sequence[Batch]) -> dict[str, float]:
         """How much counts in each term over all micro-batches of all processes."""
         return _sums(self.gather([self.task_module.counts(batch) for batch in batches]))
-
-    def _backward_or_again(self, step: int, batches: Sequence[Batch], counts: Mapping[str, float]) -> dict[str, float]:
-        """``_backward``, once more from the start where the compiler of the network fails in it."""
-        try:
-            return self._backward(step, batches, counts)
-        except TrainingError:
-            raise
-        except Exception as error:  # of any of several compilers
-            if self._compilation is None or not self._compilation.gives_up(error):
-                raise
-        self._optimizer.zero_grad()
-        return self._backward(step, batches, counts)
 
     def _backward(self, step: int, batches: Sequence[Batch], counts: Mapping[str, float]) -> dict[str, float]:
         """Accumulate the gradients of all micro-batches; the mean of each term over all processes.

@@ -104,16 +104,9 @@ class Encoder(nn.Module):
         return [*features, x]
 
 
-class _Filter(nn.Conv2d):
+def _filter(inside: int, outside: int) -> nn.Conv2d:
     """A 3x3 convolution with replicate padding, so that the border leaves no artefact."""
-
-    def __init__(self, inside: int, outside: int) -> None:
-        super().__init__(inside, outside, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # Joined by hand: the compiler of torch 2.13 fails in the gradient of torch's own replicate padding.
-        x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], dim=2)
-        return super().forward(torch.cat([x[..., :1], x, x[..., -1:]], dim=3))
+    return nn.Conv2d(inside, outside, 3, padding=1, padding_mode="replicate")
 
 
 class _Up(nn.Module):
@@ -125,9 +118,9 @@ class _Up(nn.Module):
     def __init__(self, inside: int, skip: int, outside: int, embedding: int = 0) -> None:
         super().__init__()
         self.narrow = nn.Conv2d(inside, outside, 1)  # before the size is doubled, where it costs a quarter
-        self.first = _Filter(outside + skip, outside)
+        self.first = _filter(outside + skip, outside)
         self.norm = nn.GroupNorm(8, outside)
-        self.second = _Filter(outside, outside)
+        self.second = _filter(outside, outside)
         self.task = nn.Linear(embedding, 2 * outside) if embedding else None
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
@@ -181,7 +174,7 @@ class NanoNetwork(nn.Module):
         self.decoder = nn.ModuleList(
             [_Up(fine, FEATURES[1], quarter, size.embedding), _Up(quarter, FEATURES[0], half, size.embedding)]
         )
-        self.head = _Filter(half, 12)
+        self.head = _filter(half, 12)
         with torch.no_grad():  # the 2x2 pixels of a cell start out equal: no checkerboard (Aitken et al., 2017)
             for values in self.head.parameters():
                 values.copy_(values[::4].repeat_interleave(4, dim=0))
