@@ -64,7 +64,7 @@ def cropped_nearest(map_: NDArray, box: Box, width: int, height: int) -> NDArray
 
 
 def positions(source: int, target: int) -> NDArray[np.float64]:
-    """(target,) positions of the new pixel centres among ``source`` pixels, in pixels."""
+    """(N,) positions of the N = ``target`` new pixel centres among ``source`` pixels, in pixels."""
     return (np.arange(target) + 0.5) * source / target
 
 
