@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import shutil
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +21,22 @@ def is_disk_full(error: BaseException) -> bool:
         return False
     short = error.errno is None and re.search(r"\d+ requested and \d+ written", str(error))
     return error.errno in (errno.ENOSPC, errno.EDQUOT) or bool(short)
+
+
+@contextlib.contextmanager
+def full_disk_named(folder: Path) -> Iterator[None]:
+    """Make the OSError of a full disk of what a native library raises while that of ``folder`` takes no more files.
+
+    Enter it inside of the folder of temporary files: removing them makes room again.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        disk = os.statvfs(folder)
+        counts_files = disk.f_files > 0
+        if disk.f_bavail == 0 or (counts_files and disk.f_favail == 0):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
 
 
 def to_disk(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,17 @@ class _LogFile(logging.FileHandler):
     """Made for the first message. Where the disk has no room for it, the run goes on without."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
+        with contextlib.suppress(OSError):  # of opening it
             super().emit(record)
-        except OSError:  # of opening it: logging itself handles those of writing
-            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        # of writing it
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # of writing what is left
+            super().close()
 
 
 @contextlib.contextmanager

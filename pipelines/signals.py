@@ -115,10 +115,10 @@ def _watch(watched: int, signals_in: int, words_in: int) -> NoReturn:
     """The process that answers; it ends with the one that is watched."""
     first, said = None, ""
     try:
-        _stand_apart()
+        orphaned_in = _stand_apart()
         is_over = False
         while not is_over and os.getppid() == watched:
-            ready, _, _ = select.select([signals_in, words_in], [], [])
+            ready, _, _ = select.select([signals_in, words_in, orphaned_in], [], [])
             if words_in in ready:
                 words = os.read(words_in, _BUFFER)
                 is_over = not words  # yet a signal may be unanswered
@@ -130,10 +130,7 @@ def _watch(watched: int, signals_in: int, words_in: int) -> NoReturn:
                     _say(f"{said}. A second one stops at once.")
                 elif now - first > _ONE_SECONDS:
                     _stop_at_once(watched, words_in)
-    except _OrphanedError:
-        pass
     finally:
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         os.set_blocking(words_in, False)
         with contextlib.suppress(OSError):  # nothing more was said
             said = _last_of(os.read(words_in, _BUFFER)) or said
@@ -148,24 +145,23 @@ def _last_of(words: bytes) -> str:
     return words.decode(errors="replace").rstrip("\n").rpartition("\n")[2]
 
 
-class _OrphanedError(Exception):
-    """The process that is watched is gone."""
+def _stand_apart() -> int:
+    """Live on when the terminal signals the whole group, hold nothing that others wait for, end with the parent.
 
-
-def _stand_apart() -> None:
-    """Live on when the terminal signals the whole group, hold nothing that others wait for, end with the parent."""
+    Returns what becomes readable when the parent is gone: an exception could come while its end is being told.
+    """
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR1, _orphaned)
+    orphaned_in, orphaned_out = os.pipe()
+    os.set_blocking(orphaned_out, False)
+    signal.set_wakeup_fd(orphaned_out)
+    signal.signal(signal.SIGUSR1, lambda number, frame: None)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGUSR1)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
-
-
-def _orphaned(number: int, frame: FrameType | None) -> NoReturn:
-    raise _OrphanedError
+    return orphaned_in
 
 
 def _stop_at_once(watched: int, words_in: int) -> None:

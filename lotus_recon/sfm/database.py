@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.colmap import pycolmap
+from lotus_recon.durable import full_disk_named
 from lotus_recon.sfm.images import SfmImage
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class FeatureFolder:
             shutil.rmtree(left)
         if not self.database.exists():
             self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.path, prefix=TEMPORARY) as folder:
+            with tempfile.TemporaryDirectory(dir=self.path, prefix=TEMPORARY) as folder, full_disk_named(self.path):
                 _create(self.images, Path(folder, _DATABASE))
                 Path(folder, _DATABASE).rename(self.database)
 

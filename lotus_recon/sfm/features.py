@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lotus_recon import threads
 from lotus_recon.colmap import pycolmap
 from lotus_recon.config import Runtime
+from lotus_recon.durable import full_disk_named
 from lotus_recon.geometry.devices import pick_device
 from lotus_recon.io.images import read_mask, read_rgb, resize_rgb, write_png
 from lotus_recon.progress import report
@@ -100,14 +101,15 @@ def _extract_block(
         reader = pycolmap.ImageReaderOptions()
         if black.is_dir():
             reader.mask_path = str(black)
-        pycolmap.extract_features(
-            str(folder.database),
-            str(working_images),
-            [working_name(image) for image in images],
-            reader_options=reader,
-            extraction_options=options,
-            device=device,
-        )
+        with full_disk_named(folder.path):
+            pycolmap.extract_features(
+                str(folder.database),
+                str(working_images),
+                [working_name(image) for image in images],
+                reader_options=reader,
+                extraction_options=options,
+                device=device,
+            )
     database = pycolmap.Database.open(str(folder.database))
     for image, rgb in zip(images, copies, strict=True):
         colors = _sample(rgb, database.read_keypoints(image.number))

@@ -14,6 +14,7 @@ import numpy as np
 
 from lotus_recon.colmap import pycolmap
 from lotus_recon.config import Runtime
+from lotus_recon.durable import full_disk_named
 from lotus_recon.progress import report
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.database import TEMPORARY
@@ -111,14 +112,15 @@ def _incremental_mapping(
         report("registering photos", registered, count)
 
     report("registering photos", 0, count)
-    found = pycolmap.incremental_mapping(
-        str(database_path),
-        ".",
-        str(folder),
-        options,
-        input_path="" if start is None else str(start),
-        next_image_callback=tell,
-    )
+    with full_disk_named(folder):
+        found = pycolmap.incremental_mapping(
+            str(database_path),
+            ".",
+            str(folder),
+            options,
+            input_path="" if start is None else str(start),
+            next_image_callback=tell,
+        )
     return dict(found)
 
 
@@ -155,7 +157,8 @@ def _map_globally(
     options.mapper.global_positioning.use_gpu = options.mapper.bundle_adjustment.ceres.use_gpu = False
     adjustment = options.mapper.bundle_adjustment
     adjustment.refine_focal_length = adjustment.refine_extra_params = not fixed
-    return dict(pycolmap.global_mapping(str(copy), ".", str(folder), options))
+    with full_disk_named(folder):
+        return dict(pycolmap.global_mapping(str(copy), ".", str(folder), options))
 
 
 def is_sound(model: pycolmap.Reconstruction) -> bool:

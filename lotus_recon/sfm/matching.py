@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from lotus_recon.colmap import pycolmap
 from lotus_recon.config import Runtime
+from lotus_recon.durable import full_disk_named
 from lotus_recon.progress import report
 from lotus_recon.sfm.database import TEMPORARY, FeatureFolder, working_name
 from lotus_recon.sfm.features import sift_device, thread_count
@@ -53,7 +54,7 @@ def match(folder: FeatureFolder, pairs: Pairs, runtime: Runtime, guided: bool = 
         log.info("the matches of %d of %d pairs are kept", kept, len(pairs))
     report("matching photos", kept, len(pairs))
     for part in in_tiles(missing):
-        with tempfile.TemporaryDirectory(dir=folder.path, prefix=TEMPORARY) as temporary:
+        with tempfile.TemporaryDirectory(dir=folder.path, prefix=TEMPORARY) as temporary, full_disk_named(folder.path):
             listed = Path(temporary, "pairs.txt")
             listed.write_text("".join(f"{working_name(images[a])} {working_name(images[b])}\n" for a, b in part))
             pairing = pycolmap.ImportedPairingOptions()

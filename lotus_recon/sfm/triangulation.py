@@ -12,6 +12,7 @@ import numpy as np
 
 from lotus_recon.colmap import pycolmap
 from lotus_recon.config import Runtime
+from lotus_recon.durable import full_disk_named
 from lotus_recon.errors import InputError
 from lotus_recon.io.cameras import PosedPhotos, SourceCamera, rigid3d
 from lotus_recon.io.known_poses import read_known_poses
@@ -91,7 +92,8 @@ def triangulate(
     options.extract_colors = False
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = runtime.seed
     pycolmap.set_random_seed(runtime.seed)
-    with tempfile.TemporaryDirectory(dir=database_path.parent, prefix=TEMPORARY) as folder:
+    parent = database_path.parent
+    with tempfile.TemporaryDirectory(dir=parent, prefix=TEMPORARY) as folder, full_disk_named(parent):
         return pycolmap.triangulate_points(
             model, str(database_path), ".", folder, options=options, refine_intrinsics=False
         )
