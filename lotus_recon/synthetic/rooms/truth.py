@@ -34,4 +34,6 @@ def true_geometry(room: Room, surfaces: Surfaces, shot: Shot) -> Truth:
     sky = np.zeros(depth.shape, bool)
     sky[depth.valid] = is_sky[hits.mesh]
     solid = depth.valid & ~sky
+    if room.sky is not None:
+        sky |= ~depth.valid
     return Truth(DepthMap(depth.values, solid, DepthKind.METRIC), NormalMap(normals.values, solid), sky)
