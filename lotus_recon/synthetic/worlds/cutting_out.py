@@ -16,6 +16,7 @@ _MOST_CELLS = 384
 _LARGEST_SPAN = 16.0  # repetitions along a triangle; more are left out
 _OPAQUE = 128
 _LEAST_TRANSPARENT = 0.02  # share of a picture that makes it a cut-out
+_MOST_TRANSPARENT = 0.97
 _TOLERANCE = 0.35  # cells by which the outline is simplified
 
 # Corners of triangles as barycentric weights (K, 3, 3), by the texture coordinates that they were made for.
@@ -23,8 +24,8 @@ _Pieces = dict[bytes, NDArray[np.float64]]
 
 
 def is_cut_out(rgba: NDArray[np.uint8]) -> bool:
-    """Whether a picture (h, w, 4) has holes."""
-    return bool((rgba[..., 3] < _OPAQUE).mean() > _LEAST_TRANSPARENT)
+    """Whether a picture (h, w, 4) has holes; of one that is all hole games use the opacity for something else."""
+    return _LEAST_TRANSPARENT < float((rgba[..., 3] < _OPAQUE).mean()) < _MOST_TRANSPARENT
 
 
 def cut_out(

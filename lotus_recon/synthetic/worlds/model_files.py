@@ -169,7 +169,7 @@ def _read_glb(path: Path) -> dict[str, NDArray[Any]]:
     with path.open("rb") as file:
         scene = trimesh.load_scene(file, file_type="glb", resolver=_Pictures(folder), process=False)
     points, uvs, facts = [], [], []
-    pictures: dict[int, tuple[int, Image.Image]] = {}
+    pictures: dict[bytes, tuple[int, NDArray[np.uint8]]] = {}  # by content: trimesh copies them
     for node in _finest(scene):
         transform, name = scene.graph[node]
         mesh = scene.geometry[name]
@@ -180,11 +180,14 @@ def _read_glb(path: Path) -> dict[str, NDArray[Any]]:
         uv = getattr(mesh.visual, "uv", None)
         uvs.append((np.zeros((*corners.shape[:2], 2)) if uv is None else np.asarray(uv)[mesh.faces]).astype(np.float32))
         color, image = _material(mesh)
-        index = -1 if image is None or uv is None else pictures.setdefault(id(image), (len(pictures), image))[0]
+        index = -1
+        if image is not None and uv is not None:
+            pixels = np.asarray(image.convert("RGBA"), np.uint8)
+            index = pictures.setdefault(pixels.tobytes(), (len(pictures), pixels))[0]
         facts.append([len(corners), index, *color])
     if not points:
         raise ValueError("it has no triangles")
-    images = {f"texture{i}": np.asarray(image.convert("RGBA"), np.uint8) for i, image in pictures.values()}
+    images = {f"texture{i}": pixels for i, pixels in pictures.values()}
     facts_ = np.array(facts, np.float64)
     return {"points": np.concatenate(points), "uv": np.concatenate(uvs), "facts": facts_, **images}
 
