@@ -47,9 +47,7 @@ def through_lens(
     return _magnified(image, float(distortion), float(fringe))
 
 
-def _defocused(
-    image: NDArray[np.float64], depth: DepthMap, aperture: float, focus: float
-) -> NDArray[np.float64]:
+def _defocused(image: NDArray[np.float64], depth: DepthMap, aperture: float, focus: float) -> NDArray[np.float64]:
     """Sharp at the distance of one pixel, more blurred the more 1/z differs from that."""
     inverse = np.where(depth.valid, 1 / np.maximum(depth.values, 0.05), 0.0)
     known = np.sort(inverse[depth.valid])

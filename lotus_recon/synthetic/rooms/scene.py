@@ -30,6 +30,9 @@ class Material:
     metal: bool = False  # reflects in its own colour and nothing else
     emission: Rgb = (0.0, 0.0, 0.0)  # radiance, linear; with a texture: a factor on the (linear) texture
 
+    # Leaves, or a picture cut out: the truth has its depth, and no normals, since a photo shows something finer.
+    fine: bool = False
+
     @property
     def shines(self) -> bool:
         """Whether the surface is a source of light."""

@@ -46,7 +46,11 @@ class Look:
 
     def __post_init__(self) -> None:
         wrong = [name for name, value in vars(self).items() if not 0 <= value < np.inf]
-        if wrong or max(self.grey_world, self.vignetting, self.filmic, self.defocus, self.motion) > 1 or max(self.contrast, self.saturation) >= 1:
+        if (
+            wrong
+            or max(self.grey_world, self.vignetting, self.filmic, self.defocus, self.motion) > 1
+            or max(self.contrast, self.saturation) >= 1
+        ):
             raise InputError(f"{self}: nothing may be negative, shares are at most 1, contrast and saturation below 1")
 
 

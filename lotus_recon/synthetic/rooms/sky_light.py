@@ -43,7 +43,7 @@ class Sky:
 
     def radiance(self, directions: FloatArray) -> NDArray[np.float32]:
         """(N, 3) radiance of the sky in directions (N, 3) of any length, without the disc of the sun."""
-        unit = normalized(np.asarray(directions, np.float32))
+        unit = normalized(np.asarray(directions, np.float32)).astype(np.float32)
         up = np.clip(unit[:, 2:], 0, 1)
         clear = np.array(self.horizon, np.float32) + np.sqrt(up) * (np.array(self.zenith) - np.array(self.horizon))
         glow = np.clip(unit @ self.direction, 0, 1)[:, None] ** _GLOW
@@ -67,7 +67,7 @@ def cloud_cover(seed: int) -> NDArray[np.float32]:
 
 
 def fractal_noise(random: np.random.Generator, side: int, falloff: float) -> NDArray[np.float32]:
-    """Repeating noise (side, side), evenly spread over 0 to 1; the higher ``falloff`` the smoother."""
+    """(side, side) repeating noise, evenly spread over 0 to 1; the higher ``falloff`` the smoother."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side))
     frequency[0, 0] = np.inf
     waves = np.fft.ifft2(np.fft.fft2(random.standard_normal((side, side))) * frequency**-falloff).real

@@ -184,7 +184,7 @@ def _described(path: Path) -> dict[str, Any] | None:
 
 
 def make_rooms(root: Path, config: RoomsConfig | WorldsConfig, write: Write | None = None) -> Made:
-    """Make the rooms that are missing in the claimed folder ``root``.
+    """Make the rooms, or what ``write`` writes, that are missing in the claimed folder ``root``.
 
     ``config`` comes from ``check_config``. A room that cannot be (InputError) or fails twice is left out. Raises
     StopError when the disk is full.
@@ -197,7 +197,11 @@ def make_rooms(root: Path, config: RoomsConfig | WorldsConfig, write: Write | No
     processes = min(config.workers or os.cpu_count() or 1, max(len(missing), 1))
     outcomes = []
     try:
-        jobs = run_jobs(functools.partial(make_scene, root, config, write=write or _write_scene), missing, processes)
+        jobs = run_jobs(
+            functools.partial(make_scene, root, config, **({} if write is None else {"write": write})),
+            missing,
+            processes,
+        )
         with doing("the rooms in work are given up", "they are made again, finished rooms are kept"):
             for outcome in track(jobs, "rooms", len(missing)):
                 outcomes.append(outcome)
@@ -230,7 +234,11 @@ def make_scene(root: Path, config: RoomsConfig | WorldsConfig, number: int, writ
     start = time.monotonic()
     try:
         with _committed(SceneFolder.of_number(root, number)) as folder:
-            (write or _write_scene)(folder, config, number)
+            if write is not None:
+                write(folder, config, number)
+            else:
+                assert isinstance(config, RoomsConfig)  # as ``Write`` is given for all others
+                _write_scene(folder, config, number)
     except OSError as error:
         if is_disk_full(error):
             message = f"no space left for room {number} in {root}; free some space, and the same command resumes"
@@ -293,7 +301,9 @@ def jpeg_quality(config: RoomsConfig | WorldsConfig, seed: int) -> int:
     return int(np.random.default_rng(seed).integers(config.jpeg_lowest, config.jpeg_highest + 1))
 
 
-def _write_view(folder: SceneFolder, name: str, view: RoomView, rgb: NDArray[np.uint8], quality: int, unit: float) -> None:
+def _write_view(
+    folder: SceneFolder, name: str, view: RoomView, rgb: NDArray[np.uint8], quality: int, unit: float
+) -> None:
     for path in (folder.photo(name), folder.depth(name), folder.normals(name)):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_jpeg(folder.photo(name), rgb, quality, subsampling="4:2:0")

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lotus_recon.cache import cache_folder
 from lotus_recon.errors import InputError
 from lotus_recon.synthetic.rooms.assets import Catalog, Furniture, load_catalog
 from lotus_recon.synthetic.rooms.catalog import Model
+from lotus_recon.synthetic.rooms.procedural import ProceduralCatalog
 from lotus_recon.synthetic.rooms.scene import Credit
 from lotus_recon.synthetic.worlds.model_files import ModelFile, has_assimp, read_model
 from lotus_recon.synthetic.worlds.models import parts_of
@@ -22,7 +24,6 @@ from lotus_recon.synthetic.worlds.models import parts_of
 log = logging.getLogger(__name__)
 
 _TRACKS = "usr/share/games/torcs/tracks"
-_CARS = "usr/share/games/torcs/cars"
 _BUILDINGS = "usr/share/games/flightgear/Models"
 _BUILDING_FOLDERS = ("Residential", "Commercial", "Agriculture", "Industrial", "Buildings", "Transport")
 _MOST_TRIANGLES = 40_000  # of one model that is not a track
@@ -46,7 +47,6 @@ class Assets:
 
     catalog: Catalog
     tracks: tuple[Path, ...]
-    cars: tuple[Path, ...]
     buildings: tuple[Path, ...]
 
     def named(self, pattern: re.Pattern[str]) -> tuple[Furniture, ...]:
@@ -58,19 +58,30 @@ class Assets:
         return self.catalog.model(furniture), furniture.credit
 
 
-def load_assets(folder: Path | None = None) -> Assets:
-    """What is installed. Raises InputError when a folder was named that holds no models of games."""
+def load_assets(name: str = "auto", folder: Path | None = None) -> Assets:
+    """What is installed; of the catalog ``name`` (see WorldsConfig) and, unless it is procedural, of games.
+
+    Raises InputError when the catalog is not installed, or a folder was named that holds no models of games.
+    """
+    if name == "procedural":
+        return Assets(ProceduralCatalog(), (), ())
+    catalog = load_catalog()
+    if name not in ("auto", catalog.name):
+        raise InputError(f"--catalog {name} is not installed; run `make assets`, or use --catalog procedural")
     root = folder or Path(os.environ.get("LOTUS_RECON_WORK") or "work") / "assets" / "worlds"
     tracks = _files(root, _TRACKS, ("*/*/*.acc", "*/*/*.ac"))
     tracks = tuple(path for path in tracks if path.stem == path.parent.name)
-    cars = tuple(path for path in _files(root, _CARS, ("*/*.acc",)) if path.stem == path.parent.name)
     buildings = _files(root, _BUILDINGS, tuple(f"{name}/*.ac" for name in _BUILDING_FOLDERS))
     if folder is not None and not (tracks or buildings):
-        raise InputError(f"no models of games in {folder}; `make assets-streets` installs them, or leave the option out")
+        raise InputError(
+            f"no models of games in {folder}; `make assets-streets` installs them, or leave the option out"
+        )
     if (tracks or buildings) and not has_assimp():
-        log.warning("models of games are left out: the program assimp is not installed (sudo apt-get install assimp-utils)")
-        tracks = cars = buildings = ()
-    return Assets(load_catalog(), tracks, cars, buildings)
+        log.warning(
+            "models of games are left out: the program assimp is not installed (sudo apt-get install assimp-utils)"
+        )
+        tracks = buildings = ()
+    return Assets(catalog, tracks, buildings)
 
 
 def _files(root: Path, below: str, patterns: tuple[str, ...]) -> tuple[Path, ...]:
@@ -103,12 +114,7 @@ def credit_of(path: Path) -> Credit:
     return Credit(f"FlightGear: {path.parent.name}/{path.stem}", "C. L. Olson and the FlightGear team", "GPL-2+")
 
 
-def height_of(model: Model) -> float:
-    """In the model's unit."""
-    return max(float(part.mesh.vertices[:, 2].max()) for part in model)
-
-
-def bounds_of(model: Model) -> tuple[np.ndarray, np.ndarray]:
+def bounds_of(model: Model) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Lowest and highest corner (3,)."""
     low = np.min([part.mesh.vertices.min(0) for part in model], axis=0)
     return low, np.max([part.mesh.vertices.max(0) for part in model], axis=0)

@@ -21,7 +21,8 @@ Propose = Callable[[float], tuple[Vector, Vector] | None]
 
 _FOV_DEG = (20.0, 110.0)
 _COLUMNS, _ROWS = 24, 18
-_TRIES = 80
+_TRIES = 120
+_COMPARED = 3  # shots that are possible, of which the one that shows most is taken
 _LARGEST_SKY = 0.62
 _UPSIDE = np.array([[0.0, 0.0, 1.0], [0.3, 0.0, 0.95], [-0.3, 0.1, 0.95]])
 
@@ -32,9 +33,10 @@ def draw_shots(
     """``count`` shots of at least ``nearest`` metres to anything. Raises InputError when too few are found."""
     surfaces = room_surfaces(room, threads=1)
     shots: list[Shot] = []
+    found: list[tuple[float, int, Shot]] = []
     for _ in range(_TRIES * count):
         if len(shots) == count:
-            return shots
+            break
         fov = draw_fov(random)
         placed = propose(fov)
         if placed is None:
@@ -42,9 +44,15 @@ def draw_shots(
         camera = Camera.from_fov_deg(fov, *size)
         roll = float(random.normal(0, np.radians(2.0)))
         shot = Shot(camera, turned_pose(0, 0, 0, roll) @ look_at(*placed))
-        if _sees_something(surfaces, shot, nearest, room.sky is not None):
-            shots.append(shot)
-    raise InputError("no place for a camera in this world")
+        interest = _interest(surfaces, shot, nearest, room.sky is not None)
+        if interest is not None:
+            found.append((interest, len(found), shot))
+        if len(found) == _COMPARED:
+            shots.append(max(found)[2])
+            found = []
+    if len(shots) < count:
+        raise InputError("no place for a camera in this world")
+    return shots
 
 
 def draw_fov(random: np.random.Generator) -> float:
@@ -55,18 +63,24 @@ def draw_fov(random: np.random.Generator) -> float:
     return float(np.exp(np.clip(value, low, high)))
 
 
-def _sees_something(surfaces: Surfaces, shot: Shot, nearest: float, outdoors: bool) -> bool:
+def _interest(surfaces: Surfaces, shot: Shot, nearest: float, outdoors: bool) -> float | None:
+    """How much of the picture are edges of things; None for a shot that is not allowed."""
     small = Camera.from_fov_deg(shot.camera.fov_deg[0], _COLUMNS, _ROWS)
     hits = surfaces.cast(*world_rays(small, shot.cam_from_world))
     sky = ~hits.hit
     if sky.mean() > (_LARGEST_SKY if outdoors else 0.0) or hits.distance.min(initial=np.inf) < nearest:
-        return False
+        return None
     low, high = np.quantile(hits.distance, [0.1, 0.9])
     if high / low < 1.15:  # a wall and nothing else
-        return False
+        return None
     # Inside a solid there is a surface close above.
     center = -shot.cam_from_world[:3, :3].T @ shot.cam_from_world[:3, 3]
-    return not outdoors or not surfaces.occluded(np.tile(center, (3, 1)), _UPSIDE, far=60.0).all()
+    if outdoors and surfaces.occluded(np.tile(center, (3, 1)), _UPSIDE, far=60.0).all():
+        return None
+    logs = np.full(len(hits.hit), np.log(500.0))
+    logs[hits.hit] = np.log(np.minimum(hits.distance, 200.0))
+    grid = logs.reshape(_ROWS, _COLUMNS)
+    return float((np.abs(np.diff(grid, axis=0)) > 0.2).mean() + (np.abs(np.diff(grid, axis=1)) > 0.2).mean())
 
 
 def around(
@@ -75,4 +89,6 @@ def around(
     """A place (3,) at a distance of a target, seen from which it lies lower by an angle."""
     turn, rise = random.uniform(0, 2 * np.pi), np.radians(random.uniform(*rise_deg))
     reach = np.exp(random.uniform(*np.log(distance)))
-    return np.asarray(target + reach * np.array([np.cos(turn) * np.cos(rise), np.sin(turn) * np.cos(rise), np.sin(rise)]))
+    return np.asarray(
+        target + reach * np.array([np.cos(turn) * np.cos(rise), np.sin(turn) * np.cos(rise), np.sin(rise)])
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Interval
 
@@ -33,6 +33,9 @@ class WorldsConfig(Options):
     first: Annotated[int, Interval(ge=0, le=LARGEST_INT)] = 0
     # Samples per pixel, before the denoiser where there is one. None: the renderer's own choice.
     samples: Annotated[int | None, Interval(ge=1, le=1_000_000)] = None
+    # sweethome3d: its furniture, people and textures, and models of games where they are installed; procedural: simple
+    # shapes; auto: sweethome3d where it is installed.
+    catalog: Literal["auto", "sweethome3d", "procedural"] = "auto"
     # Folder of what `make assets-streets` unpacks. None: where it puts it.
     assets: Path | None = None
     # Write the true surface of each world as mesh.ply, tens of megabytes each.

@@ -48,7 +48,9 @@ def _gather(site: Site, spread: float) -> None:
         choices = animals if animals and (not people or site.chance(0.45)) else people
         if choices:
             x, y = site.random.normal(0, spread / 2, 2)
-            site.stand(site.pick(choices), float(x), float(y), 0.0, site.uniform(0, 6.28), site.uniform(0.85, 1.15), True)
+            site.stand(
+                site.pick(choices), float(x), float(y), 0.0, site.uniform(0, 6.28), site.uniform(0.85, 1.15), True
+            )
 
 
 def _aim(site: Site, fov: float) -> tuple[Vector, Vector]:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay, QhullError
 
-_CELLS = 48  # along one repetition of the picture
-_MOST_CELLS = 384
+_CELLS = 96  # along one repetition of the picture
+_MOST_CELLS = 512
 _LARGEST_SPAN = 16.0  # repetitions along a triangle; more are left out
 _OPAQUE = 128
 _LEAST_TRANSPARENT = 0.02  # share of a picture that makes it a cut-out
 _MOST_TRANSPARENT = 0.97
-_TOLERANCE = 0.35  # cells by which the outline is simplified
+_TOLERANCE = 0.7  # cells by which the outline is simplified
 
 # Corners of triangles as barycentric weights (K, 3, 3), by the texture coordinates that they were made for.
 _Pieces = dict[bytes, NDArray[np.float64]]
@@ -85,9 +85,7 @@ def _on_edges() -> NDArray[np.float64]:
     return np.concatenate([(1 - steps) * ends[i] + steps * ends[(i + 1) % 3] for i in range(3)])
 
 
-def _weights(
-    points: NDArray[np.float64], uv: NDArray[np.float64], base: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _weights(points: NDArray[np.float64], uv: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
     along = (points - uv[0]) @ np.linalg.inv(base)
     return np.concatenate([1 - along.sum(1, keepdims=True), along], axis=1)
 

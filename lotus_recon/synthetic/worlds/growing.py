@@ -14,7 +14,7 @@ from lotus_recon.synthetic.rooms.solids import Finish, box_between
 from lotus_recon.synthetic.shapes import from_grid, joined, lathe
 from lotus_recon.types import Mesh
 
-_TEXELS = 512
+_TEXELS = 768
 _GRASS = ((44, 62, 24), (122, 134, 66))
 _GROUNDS = {
     "grass": _GRASS,
@@ -32,13 +32,13 @@ LAWNS = ("grass", "grass", "grass", "meadow", "soil", "sand", "gravel", "snow")
 def ground_finish(kind: str, random: np.random.Generator) -> Finish:
     """A surface to walk on; its texture repeats after several metres."""
     dark, light = (np.array(color, np.float32) for color in _GROUNDS[kind])
-    coarse, fine = fractal_noise(random, _TEXELS, 1.3), fractal_noise(random, _TEXELS, 0.5)
+    coarse, fine = fractal_noise(random, _TEXELS, 0.9), fractal_noise(random, _TEXELS, 0.5)
     share = (0.55 * coarse + 0.45 * fine)[..., None]
     image = dark + share * (light - dark)
     if kind == "paving":
-        image *= _joints(int(random.choice([4, 8, 16])))
+        image *= _joints(int(random.choice([6, 8, 12])))
     image *= random.uniform(0.85, 1.15) * random.uniform(0.95, 1.05, 3)
-    side = float(random.uniform(3, 9)) if kind != "paving" else float(random.uniform(3, 6))
+    side = float(random.uniform(8, 20)) if kind != "paving" else float(random.uniform(3, 6))
     return Finish(Material(kind, texture=np.clip(image, 0, 255).astype(np.uint8)), (side, side))
 
 
@@ -46,7 +46,7 @@ def _joints(count: int) -> NDArray[np.float32]:
     """(N, N, 1) darker along the joints of square slabs."""
     place = np.arange(_TEXELS) * count % _TEXELS
     line = (place < 3 * count).astype(np.float32)
-    return (1 - 0.45 * np.maximum(line[:, None], line))[..., None]
+    return np.asarray(1 - 0.45 * np.maximum(line[:, None], line), np.float32)[..., None]
 
 
 def terrain(random: np.random.Generator, reach: float, flat: float, hills: float) -> Mesh:
@@ -71,22 +71,19 @@ def on_ground(ground: Mesh, x: float, y: float) -> float:
     return float(ground.vertices[np.argmin(np.hypot(ground.vertices[:, 0] - x, ground.vertices[:, 1] - y)), 2])
 
 
-def tree(random: np.random.Generator, leaves: int = 1500) -> list[ModelPart]:
-    """A tree about 1 m high, standing on z = 0: leafy, or a conifer. The leaves are real, their normals those of the
-    crown."""
+def tree(random: np.random.Generator, leaves: int = 3000) -> list[ModelPart]:
+    """A tree about 1 m high, standing on z = 0: leafy, or a conifer. Leaves are shaded like the crown."""
     conifer = random.random() < 0.3
     trunk_height, radius = float(random.uniform(0.5, 0.75)), float(random.uniform(0.012, 0.03))
     profile = np.array([[1.4 * radius, 0.0], [radius, 0.2], [0.3 * radius, 0.95 if conifer else trunk_height + 0.15]])
     bark = Finish(Material("bark", (0.09, 0.065, 0.045))).on(lathe(profile, 10, 6))
     centers, outward = _cone(random, leaves) if conifer else _crown(random, leaves, trunk_height)
-    size = float(random.uniform(0.012, 0.026)) * (0.8 if conifer else 1.0)
+    size = float(random.uniform(0.009, 0.018)) * (0.8 if conifer else 1.0)
     hue = float(random.choice([random.uniform(0.2, 0.33), random.uniform(0.05, 0.15)], p=[0.85, 0.15]))
     return [bark, _foliage(random, centers, outward, size, hue)]
 
 
-def _crown(
-    random: np.random.Generator, leaves: int, height: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _crown(random: np.random.Generator, leaves: int, height: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Places of leaves and directions out of the crown (N, 3): tufts within an ellipsoid."""
     half = np.array([random.uniform(0.2, 0.4), random.uniform(0.2, 0.4), random.uniform(0.22, 0.4)])
     middle = np.array([0, 0, max(height, half[2] + 0.1)])
@@ -127,7 +124,7 @@ def _foliage(
     texture = np.clip(255 * np.sqrt(tones), 0, 255).astype(np.uint8)[None].repeat(4, axis=0)
     uv = np.repeat(random.random((count, 1)) * [[1.0, 0.0]] + [[0.0, 0.5]], 4, axis=0).astype(np.float32)
     mesh = Mesh(corners.reshape(-1, 3).astype(np.float32), triangles, normals=normals)
-    return ModelPart(mesh, Material("leaves", texture=texture), uv)
+    return ModelPart(mesh, Material("leaves", texture=texture, fine=True), uv)
 
 
 def building(
@@ -136,7 +133,8 @@ def building(
     """A house on z = 0 with recessed windows, a door, and a flat or gabled roof; its front faces -y."""
     storey = float(random.uniform(2.6, 3.6))
     height = floors * storey
-    style = _Windows(*random.uniform([0.35, 0.4, 0.05], [0.7, 0.72, 0.25]), storey, float(random.uniform(2.0, 4.0)))
+    wide, high, recess = (float(value) for value in random.uniform([0.35, 0.4, 0.05], [0.7, 0.72, 0.25]))
+    style = _Windows(wide, high, recess, storey, float(random.uniform(2.0, 4.0)))
     corners = np.array([[-width, -depth], [width, -depth], [width, depth], [-width, depth]]) / 2
     wall_quads, pane_quads = [], []
     for i in range(4):

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,8 +166,9 @@ def _read_glb(path: Path) -> dict[str, NDArray[Any]]:
     import trimesh
 
     folder = Path(json.loads((path.parent / "textures.json").read_text()))
-    with path.open("rb") as file:
-        scene = trimesh.load_scene(file, file_type="glb", resolver=_Pictures(folder), process=False)
+    # trimesh would mix highlights into the pictures where this extension of assimp's is; unknown, it is passed over.
+    data = path.read_bytes().replace(b"KHR_materials_pbrSpecularGlossiness", b"XXX_materials_pbrSpecularGlossiness")
+    scene = trimesh.load_scene(io.BytesIO(data), file_type="glb", resolver=cast(Any, _Pictures(folder)), process=False)
     points, uvs, facts = [], [], []
     pictures: dict[bytes, tuple[int, NDArray[np.uint8]]] = {}  # by content: trimesh copies them
     for node in _finest(scene):
@@ -228,6 +229,10 @@ def _unpacked(arrays: dict[str, NDArray[Any]]) -> ModelFile:
     for count, texture, r, g, b, opacity in arrays["facts"]:
         rows = slice(start, start + int(count))
         start += int(count)
-        surfaces.append(Surface(arrays["points"][rows], arrays["uv"][rows], (float(r), float(g), float(b)), float(opacity), int(texture)))
+        surfaces.append(
+            Surface(
+                arrays["points"][rows], arrays["uv"][rows], (float(r), float(g), float(b)), float(opacity), int(texture)
+            )
+        )
     count = sum(name.startswith("texture") for name in arrays)
     return ModelFile(tuple(surfaces), tuple(arrays[f"texture{i}"] for i in range(count)))

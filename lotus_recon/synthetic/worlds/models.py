@@ -17,7 +17,6 @@ from lotus_recon.synthetic.worlds.model_files import ModelFile, Surface
 _SMOOTH_BELOW_DEG = 35.0
 _GLASS = 0.6  # opacity below which a surface without a picture is glass: dark here
 _GLASS_COLOR = (0.02, 0.025, 0.03)
-CUT_OUT = "cut-out"  # the name of materials whose surface stands for something finer: leaves, crowds, fences
 
 
 def parts_of(model: ModelFile, within: tuple[NDArray[np.float64], float] | None = None) -> tuple[ModelPart, ...]:
@@ -47,7 +46,7 @@ def _part(
         picture = model.textures[first.texture]
         material = Material("painted", texture=np.ascontiguousarray(picture[..., :3]))
         if is_cut_out(picture):
-            material = Material(CUT_OUT, texture=_spread(picture))
+            material = Material("cut-out", texture=_spread(picture), fine=True)
             points, uv = cut_out(points, uv, picture[..., 3])
     size = np.linalg.norm(np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]), axis=-1)
     points, uv = points[size > 1e-10], uv[size > 1e-10]

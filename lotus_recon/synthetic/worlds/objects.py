@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.synthetic import shapes
@@ -80,7 +81,7 @@ def _lay(site: Site, width: float, depth: float, height: float) -> None:
     site.stand(item, x, y, height, site.uniform(0, 2 * np.pi), scale, subject=True)
 
 
-def surroundings(site: Site, finishes: Finishes, outdoors: bool, half: np.ndarray) -> list[Lamp]:
+def surroundings(site: Site, finishes: Finishes, outdoors: bool, half: NDArray[np.float64]) -> list[Lamp]:
     """Ground, and indoors walls, a ceiling, furniture along the walls and lamps; returns the lamps.
 
     ``half`` (2,): half the size of what must stay free around the origin.
@@ -106,7 +107,7 @@ def surroundings(site: Site, finishes: Finishes, outdoors: bool, half: np.ndarra
     return [_lamp(site, low, high, ceiling) for _ in range(int(site.random.integers(1, 4)))]
 
 
-def _shell(site: Site, finishes: Finishes, low: np.ndarray, high: np.ndarray, ceiling: float) -> None:
+def _shell(site: Site, finishes: Finishes, low: NDArray[np.float64], high: NDArray[np.float64], ceiling: float) -> None:
     (a, b), (c, d) = low, high
     walls = finishes.textured(("wall",)) if site.chance(0.5) else None
     wall = walls or finishes.light_paint()
@@ -121,7 +122,7 @@ def _shell(site: Site, finishes: Finishes, low: np.ndarray, high: np.ndarray, ce
     site.put("shell", [floor, top, *(wall.on(side) for side in sides)], np.eye(4))
 
 
-def _lamp(site: Site, low: np.ndarray, high: np.ndarray, ceiling: float) -> Lamp:
+def _lamp(site: Site, low: NDArray[np.float64], high: NDArray[np.float64], ceiling: float) -> Lamp:
     """A ball of light, large as a window or small as a bulb."""
     radius = float(np.exp(site.uniform(np.log(0.04), np.log(0.3))))
     x, y = site.random.uniform(low + radius + 0.02, high - radius - 0.02)

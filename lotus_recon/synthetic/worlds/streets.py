@@ -6,10 +6,11 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.synthetic.rooms.materials import Finishes
-from lotus_recon.synthetic.rooms.scene import Room, Shot
+from lotus_recon.synthetic.rooms.scene import Material, Room, Shot
 from lotus_recon.synthetic.rooms.sky_light import draw_sky
 from lotus_recon.synthetic.rooms.solids import Finish, box_between, placed_parts, turned_pose
 from lotus_recon.synthetic.surfaces import Surfaces
@@ -35,6 +36,7 @@ _TRACK_RADIUS_M = 450.0
 _TRACK_SHARE = 0.4
 _NEAREST_M = 0.35
 _TREES_UNIQUE = 5
+_WALK_M = 45.0  # how far from the middle of a stretch of track photos are taken
 
 
 def make_street(site: Site, views: int, size: tuple[int, int]) -> tuple[Room, list[Shot]]:
@@ -50,7 +52,7 @@ def make_street(site: Site, views: int, size: tuple[int, int]) -> tuple[Room, li
 class _Photographer:
     """At eye height, from above, or close to something."""
 
-    def __init__(self, site: Site, spots: np.ndarray) -> None:
+    def __init__(self, site: Site, spots: NDArray[np.float64]) -> None:
         """``spots`` (N, 3): places to stand."""
         self._site, self._spots = site, spots
 
@@ -65,16 +67,16 @@ class _Photographer:
             return around(random, target, (distance[0], distance[1]), (-8, 25)), target
         turn = random.uniform(0, 2 * np.pi)
         if kind < 0.78:
-            center = spot + [0, 0, random.uniform(0.5, 2.4)]
+            center = spot + np.array([0, 0, random.uniform(0.5, 2.4)])
             pitch = random.normal(-0.03, 0.1)
         else:
-            center = spot + [0, 0, np.exp(random.uniform(np.log(4), np.log(60)))]
+            center = spot + np.array([0, 0, np.exp(random.uniform(np.log(4), np.log(60)))])
             pitch = -random.uniform(0.15, 1.1)
         way = np.array([np.cos(turn) * np.cos(pitch), np.sin(turn) * np.cos(pitch), np.sin(pitch)])
         return center, center + way
 
 
-def _track(site: Site) -> np.ndarray:
+def _track(site: Site) -> NDArray[np.float64]:
     """A stretch of a track with things put on it; returns places to stand (N, 3)."""
     path = site.assets.tracks[int(site.random.integers(len(site.assets.tracks)))]
     model = read_outside(path)
@@ -85,23 +87,23 @@ def _track(site: Site) -> np.ndarray:
     if not len(walkable):
         raise InputError(f"{path} has no level ground")
     middle = points[int(site.random.choice(walkable))].mean(0).astype(np.float64)
-    near = walkable[np.linalg.norm(points[walkable].mean(1)[:, :2] - middle[:2], axis=1) < 90]
+    near = walkable[np.linalg.norm(points[walkable].mean(1)[:, :2] - middle[:2], axis=1) < _WALK_M]
     site.credits.append(credit_of(path))
     site.put("track", parts_of(model, (middle, _TRACK_RADIUS_M)), np.eye(4))
     ground = Surfaces([part.mesh for part in site.parts], threads=1)
     spots = _dropped(ground, points[site.random.choice(near, 300)].mean(1) + site.random.normal(0, 2, (300, 3)))
     if len(spots) < 20:
         raise InputError(f"{path}: no ground below")
-    for x, y, z in spots[: int(site.random.integers(8, 40))]:
+    for x, y, z in spots[: int(site.random.integers(10, 60))]:
         _stand_any(site, x, y, z)
     _plant(site, spots[100 : 100 + int(site.random.integers(0, 40))])
     return spots
 
 
-def _dropped(ground: Surfaces, points: np.ndarray) -> np.ndarray:
+def _dropped(ground: Surfaces, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where points (N, 3) land on the ground, from 30 m above."""
     down = np.tile([0.0, 0.0, -1.0], (len(points), 1))
-    return ground.cast(points + [0, 0, 30.0], down).points
+    return ground.cast(points + np.array([0, 0, 30.0]), down).points
 
 
 def _stand_any(site: Site, x: float, y: float, z: float) -> None:
@@ -109,34 +111,30 @@ def _stand_any(site: Site, x: float, y: float, z: float) -> None:
     pattern = (VEHICLES, STREET, PEOPLE, ANIMALS)[int(site.random.choice(4, p=[0.35, 0.3, 0.28, 0.07]))]
     choices = site.assets.named(pattern)
     turn = site.uniform(0, 2 * np.pi)
-    if pattern is VEHICLES and site.assets.cars and (not choices or site.chance(0.4)):
-        _stand_outside(site, site.assets.cars[int(site.random.integers(len(site.assets.cars)))], x, y, z, turn, True)
-    elif choices:
+    if choices:
         site.stand(site.pick(choices), x, y, z, turn, site.uniform(0.9, 1.1), subject=True)
 
 
-def _stand_outside(site: Site, path: Path, x: float, y: float, z: float, turn: float, subject: bool) -> float:
-    """A model of a game, its lowest point at z; returns its radius, 0 when it was left out."""
+def _stand_outside(site: Site, path: Path, x: float, y: float, turn: float) -> bool:
+    """A model of a game on level ground; returns whether there was space for it and it could be read."""
     try:
         model = outside_model(path)
     except InputError as error:
         log.info("left out: %s", error)
-        return 0.0
+        return False
     low, high = bounds_of(model)
     radius = float(np.hypot(*(high - low)[:2])) / 2
     if radius > 45 or high[2] - low[2] > 90 or not site.is_free(x, y, 0.7 * radius):
-        return 0.0
+        return False
     centered = np.eye(4)
     centered[:3, 3] = [*-(low + high)[:2] / 2, -low[2]]
-    site.put(path.stem, model, turned_pose(x, y, z, turn) @ centered)
+    site.put(path.stem, model, turned_pose(x, y, 0.0, turn) @ centered)
     site.credits.append(credit_of(path))
     site.taken.append((x, y, 0.7 * radius))
-    if subject:
-        site.subjects.append((np.array([x, y, z + (high[2] - low[2]) / 2]), float(high[2] - low[2])))
-    return radius
+    return True
 
 
-def built_street(site: Site, houses: float) -> np.ndarray:
+def built_street(site: Site, houses: float) -> NDArray[np.float64]:
     """A street along x on hilly ground, ``houses`` of its sides built over; returns places to stand (N, 3)."""
     random = site.random
     half = site.uniform(2.5, 6.0)
@@ -148,14 +146,19 @@ def built_street(site: Site, houses: float) -> np.ndarray:
         _pave(site, half, pavement)
     _houses(site, half + pavement, houses)
     for _ in range(int(random.integers(10, 45))):
-        x, side = random.normal(0, 28), 1 if site.chance(0.5) else -1
-        _stand_any(site, float(x), side * site.uniform(half - 1.5, half + pavement + 3), 0.0)
+        side = 1 if site.chance(0.5) else -1
+        _stand_any(site, float(random.normal(0, 28)), side * site.uniform(half - 1.5, half + pavement + 3), 0.0)
     count = int(random.integers(5, 120))
     x, y = random.normal(0, 70, count), random.normal(0, 1, count) * 60
     outside = np.abs(y) > half + pavement + 1
-    _plant(site, np.array([[a, b, growing.on_ground(ground, a, b)] for a, b in zip(x[outside], y[outside], strict=True)]))
+    _plant(
+        site, np.array([[a, b, growing.on_ground(ground, a, b)] for a, b in zip(x[outside], y[outside], strict=True)])
+    )
     spots_x, spots_y = random.normal(0, 30, 200), random.normal(0, 1, 200) * (half + pavement)
-    return np.stack([spots_x, spots_y, np.array([growing.on_ground(ground, *p) for p in zip(spots_x, spots_y, strict=True)])], axis=1)
+    return np.stack(
+        [spots_x, spots_y, np.array([growing.on_ground(ground, *p) for p in zip(spots_x, spots_y, strict=True)])],
+        axis=1,
+    )
 
 
 def _pave(site: Site, half: float, pavement: float) -> None:
@@ -165,7 +168,7 @@ def _pave(site: Site, half: float, pavement: float) -> None:
         for low, high in ((-half - pavement, -half), (half, half + pavement)):
             road.append(stone.on(box_between((-_REACH_M, low, -0.2), (_REACH_M, high, 0.12))))
     if site.chance(0.7):
-        paint = Finish(growing.Material("paint", (0.7, 0.7, 0.66)))
+        paint = Finish(Material("paint", (0.7, 0.7, 0.66)))
         gap, dash = site.uniform(3, 9), site.uniform(1.5, 4)
         for x in np.arange(-150, 150, gap + dash):
             road.append(paint.on(box_between((x, -0.07, -0.1), (x + dash, 0.07, 0.004))))
@@ -186,13 +189,11 @@ def _houses(site: Site, edge: float, share: float) -> None:
     site.credits += finishes.credits
 
 
-def _house(
-    site: Site, finishes: Finishes, x: float, side: int, edge: float, width: float, floors: int
-) -> None:
+def _house(site: Site, finishes: Finishes, x: float, side: int, edge: float, width: float, floors: int) -> None:
     turn = 0.0 if side > 0 else np.pi
     if site.assets.buildings and site.chance(0.45):
         path = site.assets.buildings[int(site.random.integers(len(site.assets.buildings)))]
-        if _stand_outside(site, path, x, side * (edge + 14), 0.0, turn + site.random.choice([0, np.pi / 2, np.pi]), False):
+        if _stand_outside(site, path, x, side * (edge + 14), turn + site.random.choice([0, np.pi / 2, np.pi])):
             return
     depth = site.uniform(7, 14)
     walls = finishes.textured(("wall",)) if site.chance(0.6) else None
@@ -203,7 +204,7 @@ def _house(
     site.taken.append((x, side * (edge + depth / 2), min(width, depth) / 2))
 
 
-def _plant(site: Site, spots: np.ndarray) -> None:
+def _plant(site: Site, spots: NDArray[np.float64]) -> None:
     """Trees of a few shapes."""
     shapes = [growing.tree(site.random) for _ in range(_TREES_UNIQUE)]
     for x, y, z in spots:
@@ -211,5 +212,5 @@ def _plant(site: Site, spots: np.ndarray) -> None:
             height = site.uniform(2.5, 14)
             kind = shapes[int(site.random.integers(len(shapes)))]
             site.parts += placed_parts("tree", kind, turned_pose(x, y, z - 0.05, site.uniform(0, 6.28)), height)
-            site.triangles += 3200
+            site.triangles += 6200
             site.taken.append((x, y, 0.5))

@@ -6,6 +6,7 @@ import functools
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ _OUTDOORS = Look(grey_world=0.25)  # meadows and skies keep their colours
 def check_config(config: WorldsConfig) -> WorldsConfig:
     """The config with families that cannot be made left out. Raises InputError for options that cannot be used."""
     writing.image_size(config)
-    assets = _assets(config.assets)
+    assets = _assets(config.catalog, config.assets)
     if not assets.tracks and "streets" in config.families:
         log.warning("streets are of simple houses and without tracks: `make assets-streets` installs models of games")
     families = config.families
@@ -41,7 +42,8 @@ def check_config(config: WorldsConfig) -> WorldsConfig:
         if not families:
             raise InputError("--family creatures: there are no people and animals; `make assets` installs them")
         log.warning("creatures are left out: there are no people and animals; `make assets` installs them")
-    return replace(config, family=",".join(families))
+    catalog: Any = assets.catalog.name
+    return replace(config, family=",".join(families), catalog=catalog)
 
 
 def make_worlds(root: Path, config: WorldsConfig) -> writing.Made:
@@ -50,8 +52,8 @@ def make_worlds(root: Path, config: WorldsConfig) -> writing.Made:
 
 
 @functools.lru_cache(maxsize=1)
-def _assets(folder: Path | None) -> Assets:
-    return load_assets(folder)
+def _assets(catalog: str, folder: Path | None) -> Assets:
+    return load_assets(catalog, folder)
 
 
 def make_world(family: str, seed: int, assets: Assets, views: int, size: tuple[int, int]) -> tuple[Room, list[Shot]]:
@@ -64,7 +66,7 @@ def _write_world(folder: SceneFolder, config: WorldsConfig, number: int) -> None
     seed = functools.partial(writing.seed_of, config.seed, number)
     family = config.families[seed(_FAMILY) % len(config.families)]
     size = writing.image_size(config)
-    room, shots = make_world(family, seed(_WORLD), _assets(config.assets), config.views, size)
+    room, shots = make_world(family, seed(_WORLD), _assets(config.catalog, config.assets), config.views, size)
     renderer = RayCaster(room, config.samples, threads=1)
     look = None if room.sky is None else _OUTDOORS
     writing.write_place(folder, config, number, writing.Place(room, shots, renderer, {"family": family}, look, True))
