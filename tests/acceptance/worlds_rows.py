@@ -74,7 +74,7 @@ def scenes(root: Path) -> list[Path]:
 
 def tensor(values: NDArray[np.float64]) -> o3d.core.Tensor:
     """In double precision (any shape)."""
-    return o3d.core.Tensor(np.ascontiguousarray(values, np.float64))
+    return o3d.core.Tensor.from_numpy(np.ascontiguousarray(values, np.float64))
 
 
 def depth_errors(root: Path) -> Iterator[NDArray[np.float64]]:

@@ -67,7 +67,7 @@ def cloud_cover(seed: int) -> NDArray[np.float32]:
 
 
 def fractal_noise(random: np.random.Generator, side: int, falloff: float) -> NDArray[np.float32]:
-    """(side, side) repeating noise, evenly spread over 0 to 1; the higher ``falloff`` the smoother."""
+    """(N, N) repeating noise, N = ``side``, evenly spread over 0 to 1; the higher ``falloff`` the smoother."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side))
     frequency[0, 0] = np.inf
     waves = np.fft.ifft2(np.fft.fft2(random.standard_normal((side, side))) * frequency**-falloff).real

@@ -195,10 +195,13 @@ def make_rooms(root: Path, config: RoomsConfig | WorldsConfig, write: Write | No
     missing = [number for number in wanted if number not in there]
     log.info("%s: %d of %d rooms to make, %d photos each", root, len(missing), len(wanted), config.views)
     processes = min(config.workers or os.cpu_count() or 1, max(len(missing), 1))
+    job = functools.partial(make_scene, root, config)
+    if write is not None:
+        job = functools.partial(job, write=write)
     outcomes = []
     try:
         jobs = run_jobs(
-            functools.partial(make_scene, root, config, **({} if write is None else {"write": write})),
+            job,
             missing,
             processes,
         )

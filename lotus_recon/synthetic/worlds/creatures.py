@@ -57,7 +57,7 @@ def _aim(site: Site, fov: float) -> tuple[Vector, Vector]:
     """A portrait, a whole figure, or a group."""
     middle, height = site.subjects[int(site.random.integers(len(site.subjects)))]
     share = float(site.random.choice([0.35, 1.0, 2.2], p=[0.3, 0.45, 0.25]))  # of the height, across the picture
-    target = middle + [0, 0, 0.35 * height if share < 0.5 else site.uniform(-0.1, 0.2) * height]
+    target = middle + np.array([0, 0, 0.35 * height if share < 0.5 else site.uniform(-0.1, 0.2) * height])
     reach = max(share * height, 0.25) / (2 * np.tan(np.radians(fov) / 2)) * np.array([1.2, 2.2])
     near, far = np.clip(reach, 0.4, 12.0)
     return around(site.random, target, (near, far * 1.01), (-10, 35)), target
