@@ -27,7 +27,7 @@ def test_makes_worlds_and_a_sheet_and_goes_on(tmp_path: Path, capsys: pytest.Cap
     assert farthest > 20, "farther than rooms' unit of depth reaches"
     scene = json.loads((tmp_path / "scene_000000/scene.json").read_text())
     assert scene["family"] == "streets"
-    assert 0 < scene["views"][0]["depth_unit_m"] < 0.01
+    assert scene["depth"] == "log"
     sheet = tmp_path / "sheet.png"
     assert run([*arguments, "--sheet", str(sheet), "--sheet-views", "2"]) == 0
     assert "0 worlds made of streets, 2 existed" in capsys.readouterr().out

@@ -22,9 +22,9 @@ RENDERER_VERSION = 3
 DATASET_FILE = "dataset.json"
 ATTRIBUTION_FILE = "ATTRIBUTION.md"
 
-DEPTH_UNIT_M = 0.00025  # of 16 bits, where scene.json names no other: what is farther than 16.38 m is invalid
-_FARTHEST_M = 500.0
-_FINEST_UNIT_M = 0.00001
+DEPTH_UNIT_M = 0.00025  # of 16 bits: what is farther than 16.38 m is invalid
+FAR_DEPTH = "log"  # what scene.json says of depth where it reaches farther
+_FAR_M = (0.05, 500.0)
 
 _SCENE_NAME = re.compile(r"scene_(\d{6,})")
 
@@ -95,34 +95,39 @@ def finished_scenes(root: Path) -> list[SceneFolder]:
     return sorted(folders, key=lambda folder: folder.number)
 
 
-def depth_unit(depth: DepthMap) -> float:
-    """The unit in metres that 16 bits hold a map best with; what is farther than 500 m is left out."""
-    near = depth.values[depth.valid & (depth.values <= _FARTHEST_M)]
-    farthest = float(near.max()) if near.size else 0.0
-    return max(float(np.ceil(farthest / 65535 * 1e8) / 1e8), _FINEST_UNIT_M)
-
-
 @functools.lru_cache(maxsize=4096)
-def depth_units(metadata: Path) -> dict[str, float]:
-    """The units of depth that a scene.json names, by view; views without are in ``DEPTH_UNIT_M``."""
+def is_far(metadata: Path) -> bool:
+    """Whether scene.json says that the depth maps of a scene are those of ``encode_far_depth``."""
     try:
-        views = json.loads(metadata.read_text())["views"]
-        return {Path(view["file"]).stem: float(view["depth_unit_m"]) for view in views if "depth_unit_m" in view}
+        return json.loads(metadata.read_text()).get("depth") == FAR_DEPTH
     except FileNotFoundError:
-        return {}
-    except (ValueError, KeyError, TypeError) as error:
+        return False
+    except (ValueError, AttributeError) as error:
         raise InputError(f"{metadata} is not the description of a scene: {error!r}") from None
 
 
-def encode_depth(depth: DepthMap, unit_m: float = DEPTH_UNIT_M) -> NDArray[np.uint16]:
-    """(H, W) metric z-depth in units of ``unit_m``; 0 where invalid or too far."""
-    steps = np.round(np.where(depth.valid, depth.values, 0).astype(np.float64) / unit_m)
+def encode_far_depth(depth: DepthMap) -> NDArray[np.uint16]:
+    """(H, W) logarithms of z-depth, 1 for 5 cm to 65535 for 500 m; 0 where invalid, nearer or farther."""
+    values = np.where(depth.valid & (depth.values > 0), depth.values, _FAR_M[1] * 2).astype(np.float64)
+    steps = np.round(1 + 65534 * np.log(values / _FAR_M[0]) / np.log(_FAR_M[1] / _FAR_M[0]))
+    return np.where((steps >= 1) & (steps <= 65535), steps, 0).astype(np.uint16)
+
+
+def decode_far_depth(png: NDArray[np.uint16]) -> DepthMap:
+    """Inverse of ``encode_far_depth`` for pixels (H, W), exact to 0.007 %."""
+    values = _FAR_M[0] * (_FAR_M[1] / _FAR_M[0]) ** ((png.astype(np.float64) - 1) / 65534)
+    return DepthMap(np.where(png > 0, values, 0).astype(np.float32), png > 0, DepthKind.METRIC)
+
+
+def encode_depth(depth: DepthMap) -> NDArray[np.uint16]:
+    """(H, W) metric z-depth in units of 0.25 mm; 0 where invalid or too far."""
+    steps = np.round(np.where(depth.valid, depth.values, 0).astype(np.float64) / DEPTH_UNIT_M)
     return np.where(steps <= 65535, steps, 0).astype(np.uint16)
 
 
-def decode_depth(png: NDArray[np.uint16], unit_m: float = DEPTH_UNIT_M) -> DepthMap:
-    """Inverse of ``encode_depth`` for pixels (H, W), exact to half a unit."""
-    return DepthMap((png * unit_m).astype(np.float32), png > 0, DepthKind.METRIC)
+def decode_depth(png: NDArray[np.uint16]) -> DepthMap:
+    """Inverse of ``encode_depth`` for pixels (H, W), exact to 0.125 mm."""
+    return DepthMap((png * DEPTH_UNIT_M).astype(np.float32), png > 0, DepthKind.METRIC)
 
 
 def encode_sky(sky: BoolArray) -> NDArray[np.uint8]:

@@ -43,12 +43,13 @@ from lotus_recon.synthetic.rooms.config import RoomsConfig
 from lotus_recon.synthetic.rooms.files import (
     DATASET_FILE,
     DEPTH_UNIT_M,
+    FAR_DEPTH,
     GENERATOR_VERSION,
     LAYOUT_VERSION,
     RENDERER_VERSION,
     SceneFolder,
-    depth_unit,
     encode_depth,
+    encode_far_depth,
     encode_sky,
     finished_scenes,
     view_name,
@@ -93,7 +94,7 @@ class Place:
     renderer: RoomRenderer
     facts: dict[str, Any]  # what else scene.json says
     look: Look | None = None
-    far: bool = False  # each depth map has a unit of its own
+    far: bool = False  # depth is written as logarithms
 
 
 @dataclass(frozen=True)
@@ -280,18 +281,16 @@ def _write_scene(folder: SceneFolder, config: RoomsConfig, number: int) -> None:
 def write_place(folder: SceneFolder, config: RoomsConfig | WorldsConfig, number: int, place: Place) -> None:
     """Photos, truth, cameras, surface and scene.json of one place."""
     seed = functools.partial(seed_of, config.seed, number)
-    views = []
     for index, shot in enumerate(place.shots):
         view = place.renderer.render(shot, seed(_RENDER, index))
         rgb = develop(view.radiance, seed(_DEVELOP, index), place.look, view.depth)
-        unit = depth_unit(view.depth) if place.far else DEPTH_UNIT_M
-        _write_view(folder, view_name(index), view, rgb, jpeg_quality(config, seed(_JPEG, index)), unit)
-        views.append(_view_metadata(view_name(index), shot) | ({"depth_unit_m": unit} if place.far else {}))
+        depth = encode_far_depth(view.depth) if place.far else encode_depth(view.depth)
+        _write_view(folder, view_name(index), view, rgb, jpeg_quality(config, seed(_JPEG, index)), depth)
     _write_poses(folder, place.shots)
     if config.mesh:
         surface = place.room.mesh
         write_ply(folder.mesh, Mesh(surface.vertices, surface.triangles))
-    write_json(folder.metadata, _metadata(config, number, place, views))
+    write_json(folder.metadata, _metadata(config, number, place))
 
 
 def seed_of(*parts: int) -> int:
@@ -305,12 +304,12 @@ def jpeg_quality(config: RoomsConfig | WorldsConfig, seed: int) -> int:
 
 
 def _write_view(
-    folder: SceneFolder, name: str, view: RoomView, rgb: NDArray[np.uint8], quality: int, unit: float
+    folder: SceneFolder, name: str, view: RoomView, rgb: NDArray[np.uint8], quality: int, depth: NDArray[np.uint16]
 ) -> None:
     for path in (folder.photo(name), folder.depth(name), folder.normals(name)):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_jpeg(folder.photo(name), rgb, quality, subsampling="4:2:0")
-    write_png(folder.depth(name), encode_depth(view.depth, unit))
+    write_png(folder.depth(name), depth)
     write_normals_png(folder.normals(name), view.normals.values, view.normals.valid)
     if view.sky.any():
         write_png(folder.sky(name), encode_sky(view.sky))
@@ -323,9 +322,7 @@ def _write_poses(folder: SceneFolder, shots: Sequence[Shot]) -> None:
     write_transforms(folder.transforms, cameras, poses, photos_folder="images")
 
 
-def _metadata(
-    config: RoomsConfig | WorldsConfig, number: int, place: Place, views: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _metadata(config: RoomsConfig | WorldsConfig, number: int, place: Place) -> dict[str, Any]:
     return {
         "version": LAYOUT_VERSION,
         "made_by": _MADE_BY,
@@ -333,9 +330,10 @@ def _metadata(
         "number": number,
         "renderer": place.renderer.name,
         **place.facts,
+        **({"depth": FAR_DEPTH} if place.far else {}),
         "parts": len(place.room.parts),
         "triangles": sum(len(part.mesh.triangles) for part in place.room.parts),
-        "views": views,
+        "views": [_view_metadata(view_name(index), shot) for index, shot in enumerate(place.shots)],
         "credits": [dataclasses.asdict(credit) for credit in place.room.credits],
     }
 

@@ -71,14 +71,14 @@ def on_ground(ground: Mesh, x: float, y: float) -> float:
     return float(ground.vertices[np.argmin(np.hypot(ground.vertices[:, 0] - x, ground.vertices[:, 1] - y)), 2])
 
 
-def tree(random: np.random.Generator, leaves: int = 3000) -> list[ModelPart]:
+def tree(random: np.random.Generator, leaves: int = 4500) -> list[ModelPart]:
     """A tree about 1 m high, standing on z = 0: leafy, or a conifer. Leaves are shaded like the crown."""
     conifer = random.random() < 0.3
     trunk_height, radius = float(random.uniform(0.5, 0.75)), float(random.uniform(0.012, 0.03))
     profile = np.array([[1.4 * radius, 0.0], [radius, 0.2], [0.3 * radius, 0.95 if conifer else trunk_height + 0.15]])
     bark = Finish(Material("bark", (0.09, 0.065, 0.045))).on(lathe(profile, 10, 6))
     centers, outward = _cone(random, leaves) if conifer else _crown(random, leaves, trunk_height)
-    size = float(random.uniform(0.009, 0.018)) * (0.8 if conifer else 1.0)
+    size = float(random.uniform(0.007, 0.013)) * (0.8 if conifer else 1.0)
     hue = float(random.choice([random.uniform(0.2, 0.33), random.uniform(0.05, 0.15)], p=[0.85, 0.15]))
     return [bark, _foliage(random, centers, outward, size, hue)]
 

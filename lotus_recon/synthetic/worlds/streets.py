@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 _REACH_M = 420.0
 _TRACK_RADIUS_M = 450.0
 _TRACK_SHARE = 0.4
-_NEAREST_M = 0.35
+_NEAREST_M = 0.7
 _TREES_UNIQUE = 5
 _WALK_M = 45.0  # how far from the middle of a stretch of track photos are taken
 
@@ -148,7 +148,7 @@ def built_street(site: Site, houses: float) -> NDArray[np.float64]:
     for _ in range(int(random.integers(10, 45))):
         side = 1 if site.chance(0.5) else -1
         _stand_any(site, float(random.normal(0, 28)), side * site.uniform(half - 1.5, half + pavement + 3), 0.0)
-    count = int(random.integers(5, 120))
+    count = int(random.integers(5, 80))
     x, y = random.normal(0, 70, count), random.normal(0, 1, count) * 60
     outside = np.abs(y) > half + pavement + 1
     _plant(
@@ -209,8 +209,8 @@ def _plant(site: Site, spots: NDArray[np.float64]) -> None:
     shapes = [growing.tree(site.random) for _ in range(_TREES_UNIQUE)]
     for x, y, z in spots:
         if site.is_free(x, y, 0.8):
-            height = site.uniform(2.5, 14)
+            height = site.uniform(2.5, 10)
             kind = shapes[int(site.random.integers(len(shapes)))]
             site.parts += placed_parts("tree", kind, turned_pose(x, y, z - 0.05, site.uniform(0, 6.28)), height)
-            site.triangles += 6200
+            site.triangles += 9300
             site.taken.append((x, y, 0.5))
