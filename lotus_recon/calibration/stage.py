@@ -109,9 +109,14 @@ def _guessed(depth: DepthMap | None, source: str, estimated: SingleView | None) 
 
 
 def given_camera(inputs: Inputs, lens: CameraConfig) -> tuple[Camera, str]:
-    """The camera from options, EXIF or the default, at the size of the maps, and which of them it is."""
+    """The camera from options, EXIF, the program that made the maps, or the default, at the size of the maps, and
+    which of them it is."""
     height, width = inputs.prediction.shape
-    return camera_of_photo(inputs.info, _given(lens), width, height)
+    camera, source = camera_of_photo(inputs.info, _given(lens), width, height)
+    fov_deg = inputs.prediction.meta.get("fov_x_deg")
+    if source == DEFAULT_SOURCE and isinstance(fov_deg, float) and 0 < fov_deg < 180:
+        return Camera.from_fov_deg(fov_deg, width, height), f"{inputs.prediction.meta.get('model')} (fov.json)"
+    return camera, source
 
 
 def _given(lens: CameraConfig) -> GivenIntrinsics:

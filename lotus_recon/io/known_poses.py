@@ -23,9 +23,10 @@ _SHOWN = 5
 
 
 def read_known_poses(path: Path, photos: Sequence[Photo]) -> PosedPhotos:
-    """Cameras and poses of ``photos`` from a COLMAP model (folder, bin or txt) or a nerfstudio transforms.json.
+    """Cameras and poses of ``photos`` from a COLMAP model (folder, bin or txt), a nerfstudio transforms.json or a
+    cameras.json.
 
-    COLMAP names are relative to the image root; the paths of transforms.json are relative to that file, their suffix
+    COLMAP names are relative to the image root; the paths of the others are relative to that file, their suffix
     may be missing. Upper and lower case of suffixes need not agree. A camera of another size than its photo is scaled
     when the ratio of the sides agrees to a pixel. Photos without a pose are left out with a warning, poses of photos
     that lie beside ``photos`` and are not among them (--exclude) without one.
@@ -115,7 +116,9 @@ def masks_of_poses(path: Path, photos: Sequence[Photo]) -> dict[str, Path]:
 
 def _matched_frames(path: Path, photos: Sequence[Photo]) -> list[tuple[Photo, Frame]]:
     if not path.exists():
-        raise InputError(f"poses {path} do not exist; allowed: a folder with a COLMAP model, or a transforms.json")
+        raise InputError(
+            f"poses {path} do not exist; allowed: a folder with a COLMAP model, a transforms.json or a cameras.json"
+        )
     by_stem = {photo.path.resolve().with_suffix(""): photo for photo in photos}
     of_path = _lookup((str(photo.path.resolve()), photo) for photo in photos)
     frames, beside = read_transforms(path), _Beside(photos)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.pose import invert_rigid
 from lotus_recon.io.cameras import SourceCamera
-from lotus_recon.outside import matrix, number, read_json, text, whole
+from lotus_recon.outside import matrix, member, number, read_json, text, whole
 from lotus_recon.types import MAX_SIDE_PX, FloatArray, check_rigid
 from lotus_recon.workspace import write_json
 
@@ -129,11 +129,16 @@ class Frame:
 
 
 def read_transforms(path: Path) -> list[Frame]:
-    """All frames of a transforms.json. Raises InputError naming file, frame and key for what is missing or wrong."""
+    """All frames of a transforms.json or a cameras.json.
+
+    Raises InputError naming file, frame and key for what is missing or wrong.
+    """
     content = read_json(path, "poses")
     frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames:
         raise InputError(f"poses {path}: 'frames' is missing or empty; needed: a list of frames")
+    if all(isinstance(frame, dict) and {"file", "w2c"} <= frame.keys() for frame in frames):
+        return [_of_camera_list(path, index, frame) for index, frame in enumerate(frames)]
     top = {key: value for key, value in content.items() if key != "frames"}
     found = [_frame(path, index, frame, top) for index, frame in enumerate(frames)]
     unused = sorted({key for frame in found for key in frame.intrinsics} - _HARMLESS)
@@ -155,6 +160,20 @@ def _frame(path: Path, index: int, values: Any, top: Mapping[str, Any]) -> Frame
     pose = _cam_from_world(values["transform_matrix"], label)
     photo = _resolved(path, values["file_path"], f"{label}: file_path")
     return Frame(photo, {**top, **values}, pose, label, mask)
+
+
+def _of_camera_list(path: Path, index: int, values: Mapping[str, Any]) -> Frame:
+    """A frame of a cameras.json, half a pixel of whose convention is added here."""
+    label = f"{path}, frame {index} ({values['file']})"
+    photo = _resolved(path, values["file"], f"{label}: file")
+    K = matrix(member(values, "K", label), (3, 3), f"{label}: K")
+    if abs(K[0, 1]) > 1e-6 * abs(K[0, 0]):
+        raise InputError(f"{label}: K has the skew {K[0, 1]:g}; allowed: 0")
+    pose = matrix(values["w2c"], (4, 4), f"{label}: w2c")
+    check_rigid(pose, f"{label}: w2c")
+    intrinsics = {"fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2] + 0.5, "cy": K[1, 2] + 0.5}
+    sizes = {key[0]: values[key] for key in ("width", "height", "w", "h") if key in values}
+    return Frame(photo, {**{key: float(value) for key, value in intrinsics.items()}, **sizes}, pose, label)
 
 
 def _resolved(path: Path, named: Any, where: str) -> Path:

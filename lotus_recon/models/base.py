@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,9 @@ class ModelOptions(Options):
     processing_res: Edge | None = None  # longer edge in pixels; 0 = as is
     batch_size: BatchSize | None = None  # images per network call
     compile: CompileMode = "auto"  # the networks, by torch.compile
+    depth_kind: str | None = None  # of stored maps that do not say it, a DepthKind
+    depth_unit: str | None = None  # of metric stored maps that do not say it
+    normals_axes: Literal["opencv", "opengl", "lotus"] | None = None  # of stored normals that do not say it
 
 
 @dataclass(frozen=True)

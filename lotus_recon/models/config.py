@@ -24,8 +24,15 @@ class PredictionConfig(Options):
 
     # A name (an unknown one gets the list of them), a Hub id, a folder, DEPTH,NORMAL, or precomputed.
     model: str = "nano"
-    # Folder of <view>.npz files, for --model precomputed.
+    # Folder of maps, for --model precomputed: ours, or as Lotus, Marigold, Depth Anything or MoGe write them.
     predictions: Path | None = None
+    # What stored depth means where its files do not say it.
+    depth_kind: Literal["METRIC", "SCALE_FREE", "AFFINE", "AFFINE_DISPARITY"] | None = None
+    # Unit of metric stored depth where its files do not say it: m, cm, mm, or the metres in a unit.
+    depth_unit: str | None = None
+    # Axes of stored normals where their files do not say it: opencv is right, down, forward; opengl is
+    # right, up, to the camera; lotus is left, up, to the camera.
+    normals_axes: Literal["opencv", "opengl", "lotus"] | None = None
     # What a checkpoint of unknown name predicts.
     task: Literal["depth", "normal"] | None = None
     # What the depth of a checkpoint of unknown name is affine in.

@@ -1,12 +1,13 @@
 """Maps made elsewhere (another network, a sensor), read from a folder instead of predicted.
 
 ``<view>.npz`` in the folder belongs to the photo ``<view>.<suffix>`` as given: upright, at full size, not undistorted.
+So do the files of other programs, see ``layouts``, and a folder that single_view wrote.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,15 +19,38 @@ from lotus_recon.io.images import Photo, read_info
 from lotus_recon.io.maps import load_prediction
 from lotus_recon.io.npz import npz_shapes
 from lotus_recon.models.base import ModelInfo, ModelOptions, check_rgb
+from lotus_recon.models.layouts import (
+    DEPTH_ANYTHING_3,
+    Layout,
+    files_of,
+    has_depth,
+    has_normals,
+    map_files,
+    results_file,
+)
+from lotus_recon.models.stored_maps import (
+    SIDECAR,
+    UNSAID,
+    Meaning,
+    check_meaning,
+    check_ratio,
+    fitted,
+    is_own,
+    read_map_files,
+    read_plain_npz,
+    read_results,
+    read_sidecar_maps,
+)
 from lotus_recon.progress import track
 from lotus_recon.types import DepthKind, Prediction
 from lotus_recon.workspace import fingerprint as hash_of
 
 log = logging.getLogger(__name__)
 
-NAMES: Mapping[str, str] = {"precomputed": "maps stored in --predictions DIR, one <view>.npz per photo"}
+NAMES: Mapping[str, str] = {"precomputed": "maps stored in --predictions DIR, ours or those of other programs"}
 # SCENE is what alignment makes; nothing that is stored can be in the unit of poses that are not known yet.
 STORED_KINDS = frozenset(DepthKind) - {DepthKind.SCENE}
+_OF_PHOTO = "{view}/prediction.npz"  # what single_view writes
 _SHOWN = 5  # names or problems spelled out in a message
 
 
@@ -40,8 +64,8 @@ class PrecomputedModel:
     name = "precomputed"
     batch_size = 1
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, meaning: Meaning = UNSAID) -> None:
+        self.folder, self.meaning = folder, meaning
         self.tasks = _tasks(folder)
 
     def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
@@ -52,7 +76,7 @@ class PrecomputedModel:
         check_rgb(rgb)
         if view is None:
             raise InputError("precomputed maps are looked up by name: predict(rgb, view=NAME)")
-        return load_for_photo(self.folder, view, rgb.shape[1], rgb.shape[0])
+        return load_for_photo(self.folder, view, rgb.shape[1], rgb.shape[0], self.meaning)
 
     def predict_batch(
         self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
@@ -71,7 +95,8 @@ def accepts(name: str) -> bool:
 def check(name: str, options: ModelOptions) -> ModelInfo:
     """Name and tasks. Raises InputError when the folder is missing, empty, or options for networks were given."""
     if options.predictions is None:
-        raise InputError("--model precomputed needs --predictions DIR, the folder of <view>.npz files")
+        raise InputError("--model precomputed needs --predictions DIR, the folder of the maps")
+    meaning_of(options)
     for option in ("task", "depth_space", "revision", "processing_res"):
         if getattr(options, option) is not None:
             raise InputError(f"--{option.replace('_', '-')} applies to networks, not to --model precomputed")
@@ -81,7 +106,12 @@ def check(name: str, options: ModelOptions) -> ModelInfo:
 def load(name: str, options: ModelOptions, device: str, dtype: str) -> PrecomputedModel:
     """The model; device and dtype are ignored."""
     assert options.predictions is not None  # by check()
-    return PrecomputedModel(options.predictions)
+    return PrecomputedModel(options.predictions, meaning_of(options))
+
+
+def meaning_of(options: ModelOptions) -> Meaning:
+    """What the options say of stored maps. Raises InputError when they contradict each other."""
+    return Meaning(options.depth_kind, options.depth_unit, options.normals_axes)
 
 
 def fetch(name: str, options: ModelOptions) -> None:
@@ -92,30 +122,69 @@ def fingerprint(name: str, options: ModelOptions) -> str:
     """Changes when a stored map is added, removed or changed."""
     assert options.predictions is not None  # by check()
     folder = options.predictions
-    return hash_of([(path.relative_to(folder).as_posix(), content_of(path)) for path in sorted(folder.rglob("*.npz"))])
+    return hash_of([(path.relative_to(folder).as_posix(), content_of(path)) for path in map_files(folder)])
 
 
 def prediction_file(folder: Path, view: str) -> Path:
-    """Where the maps of a view are: its name with npz for its suffix."""
-    return folder / f"{PurePosixPath(view).with_suffix('')}.npz"
+    """Where the maps of a view are expected: its name with npz for its suffix."""
+    return _path(folder, "{view}.npz", view)
 
 
-def load_for_photo(folder: Path, view: str, width: int, height: int) -> Prediction:
-    """The stored maps of a photo of the given size in pixels, upright.
+def _path(folder: Path, pattern: str, view: str) -> Path:
+    return folder / pattern.replace("{view}", str(PurePosixPath(view).with_suffix("")))
+
+
+def load_for_photo(folder: Path, view: str, width: int, height: int, meaning: Meaning = UNSAID) -> Prediction:
+    """The stored maps of a photo of the given size in pixels, upright; ``meaning`` is what the files do not say.
 
     Raises MissingPredictionError when there are none, InputError naming the file when they do not fit.
     """
     path = prediction_file(folder, view)
-    if not path.is_file():
+    if path.is_file() and is_own(path):
+        return _own(path, width, height, meaning)
+    if path.is_file():  # before its data takes any memory
+        for shape in (shape for name, shape in npz_shapes(path).items() if name == "depth" and len(shape) >= 2):
+            check_ratio(path, (shape[-1], shape[-2]), (width, height), DEPTH_ANYTHING_3.step_px)
+    found = _foreign(folder, view, meaning)
+    if found is None:
         raise MissingPredictionError(f"no prediction for {view}: {path} does not exist")
+    prediction, path, step_px = found
+    return fitted(prediction, width, height, path, step_px)
+
+
+def _own(path: Path, width: int, height: int, meaning: Meaning) -> Prediction:
     for name, shape in npz_shapes(path).items():
         if name in ("depth", "normals") and len(shape) >= 2:
             _check_size(path, shape[1], shape[0], width, height)
+    prediction = _with_depth(path, meaning)
+    check_map_size(path, prediction, width, height)
+    return prediction
+
+
+def _with_depth(path: Path, meaning: Meaning) -> Prediction:
+    """Maps of ours, which say what they are: options may not say otherwise."""
     prediction = load_prediction(path)
     if prediction.depth is None:
         raise InputError(f"{path} has no 'depth'; needed: float32 (H, W)")
-    check_map_size(path, prediction, width, height)
+    check_meaning(Layout("", (), kinds=(prediction.depth.kind,), metres=1.0), path, None, meaning)
     return prediction
+
+
+def _foreign(folder: Path, view: str, meaning: Meaning) -> tuple[Prediction, Path, int] | None:
+    """Maps at their own size, the file of the depth, and the multiple that its sides are rounded to."""
+    of_photo, plain, sidecar = (_path(folder, name, view) for name in (_OF_PHOTO, "{view}.npz", SIDECAR))
+    if of_photo.is_file():
+        return _with_depth(of_photo, meaning), of_photo, 0
+    if plain.is_file():
+        return read_plain_npz(plain, meaning), plain, DEPTH_ANYTHING_3.step_px
+    if sidecar.is_file():
+        return read_sidecar_maps(sidecar), sidecar, 0
+    files = files_of(folder, view)
+    if files is not None:
+        return read_map_files(files, meaning), files.depth, files.layout.step_px
+    results = results_file(folder)
+    prediction = None if results is None else read_results(results, view, meaning)
+    return None if prediction is None or results is None else (prediction, results, DEPTH_ANYTHING_3.step_px)
 
 
 def check_map_size(path: Path, prediction: Prediction, width: int, height: int) -> None:
@@ -132,17 +201,57 @@ def _check_size(path: Path, map_width: int, map_height: int, width: int, height:
     raise InputError(message)
 
 
-def check_predictions(folder: Path, photos: Sequence[Photo], kinds: Collection[DepthKind] = STORED_KINDS) -> list[str]:
+def check_whose(folder: Path, photos: Sequence[Photo], meaning: Meaning = UNSAID) -> None:
+    """Raise InputError when files of other programs cannot be those of ``photos``, or leave their meaning open.
+
+    Programs that flatten folders write one file for two photos of one name, and some do not see that EXIF turns a
+    photo; neither shows in the size of a map. Reads no map.
+    """
+    of_file: dict[Path, str] = {}
+    results = results_file(folder)
+    for photo in photos:
+        path = prediction_file(folder, photo.name)
+        if path.is_file() or _path(folder, _OF_PHOTO, photo.name).is_file():
+            continue
+        files = files_of(folder, photo.name)
+        if files is not None:
+            check_meaning(files.layout, files.depth, files.normals, meaning)
+            other = of_file.setdefault(files.depth, photo.name)
+            if other != photo.name:
+                raise InputError(f"{files.depth} would be the depth of both {other} and {photo.name}: rename one photo")
+        elif results is not None:
+            check_meaning(DEPTH_ANYTHING_3, results, None, meaning)
+        layout = files.layout if files is not None else DEPTH_ANYTHING_3 if results is not None else None
+        if layout is not None and layout.ignores_exif:
+            _refuse_turned(photo, layout.program)
+
+
+def _refuse_turned(photo: Photo, program: str) -> None:
+    orientation = read_info(photo.path).orientation
+    if orientation != 1:
+        raise InputError(
+            f"EXIF turns or mirrors {photo.name} (orientation {orientation}), which {program} does not look at: its "
+            "maps are of the photo as stored. Store photos upright (mogrify -auto-orient PHOTO) and let it run again"
+        )
+
+
+def check_predictions(
+    folder: Path,
+    photos: Sequence[Photo],
+    kinds: Collection[DepthKind] = STORED_KINDS,
+    meaning: Meaning = UNSAID,
+) -> list[str]:
     """Names of the photos without stored maps; the maps of all others are read and checked.
 
     Raises one InputError that lists all errors (size, a kind other than ``kinds``, values, missing keys), or when there
     are no maps at all.
     """
+    check_whose(folder, photos, meaning)
     problems, missing = [], []
     for photo in track(photos, "checking predictions", len(photos)):
         try:
             info = read_info(photo.path)
-            check_kind(load_for_photo(folder, photo.name, info.width, info.height), photo.name, kinds)
+            check_kind(load_for_photo(folder, photo.name, info.width, info.height, meaning), photo.name, kinds)
         except MissingPredictionError:
             missing.append(photo.name)
         except InputError as error:
@@ -185,14 +294,15 @@ def shortened(names: Sequence[str]) -> str:
 
 
 def _tasks(folder: Path) -> tuple[str, ...]:
-    """The tasks of the first stored map. Raises InputError when the folder is missing or empty."""
+    """What the first stored map, or any file of another program, is of.
+
+    Raises InputError when the folder is missing or empty.
+    """
     if not folder.is_dir():
         raise InputError(f"--predictions {folder}: no such folder")
-    first = next(iter(_stored(folder)), None)
-    if first is None:
-        raise InputError(f"--predictions {folder} contains no .npz file")
-    return ("depth", "normal") if "normals" in npz_shapes(first) else ("depth",)
-
-
-def _stored(folder: Path) -> Iterable[Path]:
-    return sorted(folder.rglob("*.npz"))
+    stored = sorted(folder.rglob("*.npz"))
+    first = next((path for path in stored if path.name == Path(_OF_PHOTO).name), next(iter(stored), None))
+    if first is None and not has_depth(folder) and not any(folder.glob(SIDECAR.replace("{view}", "**/*"))):
+        raise InputError(f"--predictions {folder} contains no maps; docs/formats.md lists what is read")
+    in_npz = first is not None and "normals" in npz_shapes(first)
+    return ("depth", "normal") if in_npz or has_normals(folder) else ("depth",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol, cast
@@ -19,6 +20,7 @@ from lotus_recon.models.base import (
     check_dtype_name,
 )
 from lotus_recon.models.config import PredictionConfig
+from lotus_recon.models.layouts import Axes
 from lotus_recon.models.lotus import family as lotus
 from lotus_recon.models.nano import family as nano
 
@@ -87,6 +89,9 @@ def options_of(config: PredictionConfig, runtime: Runtime | None = None) -> Mode
         processing_res=config.processing_res,
         batch_size=config.advanced.images_per_batch,
         compile="auto" if runtime is None else _compile_of(runtime),
+        depth_kind=config.depth_kind,
+        depth_unit=config.depth_unit,
+        normals_axes=config.normals_axes,
     )
 
 
@@ -124,17 +129,23 @@ def load_model(
     processing_res: int | None = None,
     batch_size: int | None = None,
     compile: CompileMode = "auto",
+    depth_kind: str | None = None,
+    depth_unit: str | None = None,
+    normals_axes: Axes | None = None,
 ) -> Model:
     """A model ready to predict: a name of ``available_models``, a Hub id, a folder, ``DEPTH,NORMAL``, ``precomputed``.
 
     device: auto | cpu | cuda | mps. dtype: auto | float32 | float16 | bfloat16 (float16 on CUDA only).
-    predictions: folder of stored maps, for ``precomputed``. task (depth | normal), depth_space (disparity | depth):
-    for a checkpoint of unknown name. revision: of a Hub id. processing_res: longer edge in pixels, 0 = as is, None =
-    the checkpoint's own. batch_size: images per network call. compile: the networks, by torch.compile: auto | on | off.
+    predictions: folder of stored maps, for ``precomputed``; depth_kind (a DepthKind), depth_unit (m, cm, mm, or metres)
+    and normals_axes (opencv, opengl, lotus): what its files do not say. task (depth | normal), depth_space
+    (disparity | depth): for a checkpoint of unknown name. revision: of a Hub id. processing_res: longer edge in
+    pixels, 0 = as is, None = the checkpoint's own. batch_size: images per network call. compile: the networks, by
+    torch.compile: auto | on | off.
     Raises InputError for what ``check_model`` finds, ModelError when the weights are missing or broken.
     """
     folder = None if predictions is None else Path(predictions)
     options = ModelOptions(folder, task, depth_space, revision, processing_res, batch_size, compile)
+    options = replace(options, depth_kind=depth_kind, depth_unit=depth_unit, normals_axes=normals_axes)
     return make_model(name, options, device, dtype)
 
 

@@ -51,7 +51,7 @@ def _inputs(job: SceneJob) -> dict[str, str]:
 
 
 def _check(job: SceneJob) -> None:
-    from lotus_recon.models.precomputed import STORED_KINDS, check_predictions
+    from lotus_recon.models.precomputed import STORED_KINDS, check_predictions, meaning_of
     from lotus_recon.models.registry import fetch_model
     from lotus_recon.models.registry import options_of as model_options
     from lotus_recon.types import DepthKind
@@ -61,7 +61,8 @@ def _check(job: SceneJob) -> None:
         raise InputError(f"--model {config.model} predicts no depth; choose a model that does, or DEPTH,NORMAL")
     if config.predictions is not None and job.has_photos:
         as_it_is = options_of(job.config, AlignmentConfig).align == "none"
-        check_predictions(config.predictions, job.photos, {DepthKind.METRIC} if as_it_is else STORED_KINDS)
+        kinds = {DepthKind.METRIC} if as_it_is else STORED_KINDS
+        check_predictions(config.predictions, job.photos, kinds, meaning_of(model_options(config)))
     fetch_model(config.model, model_options(config))
 
 

@@ -183,7 +183,7 @@ def _resample_stored(inputs: Inputs, model: PrecomputedModel, out_dir: Path) -> 
             continue
         sampling = _sampling(inputs, view)
         try:
-            stored = load_for_photo(model.folder, view.name, sampling.shape[1], sampling.shape[0])
+            stored = load_for_photo(model.folder, view.name, sampling.shape[1], sampling.shape[0], model.meaning)
         except MissingPredictionError:
             missing.append(view.name)
             continue

@@ -11,6 +11,7 @@ from typing import Any
 
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
+from lotus_recon.fusion.spec import FUSION
 from lotus_recon.io.images import read_info
 from lotus_recon.io.photo_checks import refuse_broken
 from lotus_recon.models.base import resolve_device
@@ -39,6 +40,7 @@ def check_job(source: Path, config: MultiViewConfig, out: Path, only: str | None
         raise InputError(f"{source} {what}")
     job = scene_job(source, config, out)
     resolve_device(options_of(config, Runtime).device)
+    FUSION.check(job)  # of options alone: said before all photos are decoded
     if not job.is_video:
         refuse_broken(job.photos)
     check_stages(MULTI_VIEW, job, only)

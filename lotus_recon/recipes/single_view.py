@@ -22,7 +22,7 @@ from lotus_recon.io.photo_choice import chosen
 from lotus_recon.models.base import Model, expect_photos, resolve_device
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.photo_spec import PHOTO_PREDICTION
-from lotus_recon.models.precomputed import PrecomputedModel
+from lotus_recon.models.precomputed import PrecomputedModel, check_whose, meaning_of
 from lotus_recon.models.registry import check_model, fetch_model, make_model
 from lotus_recon.models.registry import options_of as model_options
 from lotus_recon.photo_job import PhotoJob
@@ -95,6 +95,8 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)  # refuses what cannot be
     check_model(prediction.model, runtime.device, runtime.dtype, options=model_options(prediction))
     longer_edge = 0 if prediction.model == PrecomputedModel.name else options_of(config, OutputConfig).max_size
+    if prediction.predictions is not None:
+        check_whose(prediction.predictions, photos, meaning_of(model_options(prediction)))
     masks = scene.masks
     if masks is not None and not masks.is_dir():
         raise InputError(f"masks folder {masks} does not exist")

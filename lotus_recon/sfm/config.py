@@ -72,7 +72,8 @@ class SfmConfig(Options):
     # cannot be done, reconstruction starts anew, with a warning that says why.
     add: bool = False
 
-    # Given poses: a folder with a COLMAP model (bin or txt) or a nerfstudio transforms.json. Never changed.
+    # Given poses: a folder with a COLMAP model (bin or txt), a nerfstudio transforms.json, or a cameras.json (per frame
+    # file, K, w2c). Never changed.
     poses: Path | None = None
     # Unit of the given poses; m: metres, which makes depth and mesh metric.
     pose_unit: Literal["unknown", "m"] = "unknown"

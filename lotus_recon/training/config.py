@@ -123,8 +123,9 @@ class DataConfig(Options):
     smallest_crop: Annotated[float, Interval(ge=0.1, le=1)] = 1.0
     # Strength of changes of colour, exposure, blur, noise; 0 = none, as in the paper.
     photometric: Annotated[float, Interval(ge=0, le=3)] = 0.0
-    # Keep decoded samples in memory: auto fills half of what is free, ram keeps all, off reads them in every epoch.
-    cache: Literal["auto", "ram", "off"] = "auto"
+    # Keep decoded samples: on the training device, which then augments them too; in RAM; off reads them in every epoch.
+    # auto: on a CUDA device if all fit in half of its free memory, else as many as fit in half of the free RAM.
+    cache: Literal["auto", "device", "ram", "off"] = "auto"
     # Threads that read ahead, per process.
     workers: Annotated[int, Interval(ge=1, le=256)] = 2
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
-from lotus_recon.datasets.samples import Sample, TrainingSet
+from lotus_recon.datasets.samples import TrainingSet
 from lotus_recon.datasets.training_sets import open_training_set
 from lotus_recon.errors import InputError
-from lotus_recon.training.augmentation import augmented
-from lotus_recon.training.cache import cached
+from lotus_recon.training.augmentation import draw
 from lotus_recon.training.config import DataConfig, ObjectiveConfig, SetConfig
-from lotus_recon.training.examples import Example, example, stacked
+from lotus_recon.training.making import make_maker
 from lotus_recon.training.reading import Ledger, Usable, first_usable, in_order
 from lotus_recon.training.sampler import MixtureSampler, SampleIndex
 from lotus_recon.training.targets import check_targets
 from lotus_recon.training.task_module import Batch
 
+_CPU = torch.device("cpu")
 VAE_SCALE_FACTOR = 8  # sizes to train at are multiples of it: the VAE of Stable Diffusion reduces by 8
 
 
@@ -41,22 +43,25 @@ class Batches:
         process_index: int = 0,
         process_count: int = 1,
         accumulation: int = 1,
+        device: torch.device = _CPU,
     ) -> None:
         """``total_batch`` samples per step over all processes and micro-batches. ``sets`` replace ``config.sets``.
+
+        ``device``: where samples are kept and examples made with ``data.cache`` device, or with auto if all fit there.
 
         Raises InputError for options that cannot be used and for folders that do not hold their data set.
         """
         check_data(config)
         check_targets(objective)
         _check_sharing(total_batch, process_index, process_count, accumulation)
-        self.config, self.objective = config, objective
+        self.config = config
         opened = list(sets) if sets is not None else open_sets(config.sets)
         _check_enough(opened, config.sets, process_count)
-        self.sets = cached(opened, config.cache, process_count)
+        self._maker = make_maker(opened, config.cache, objective, device, process_count)
         self._sampler = MixtureSampler(
-            seed, [len(s) for s in self.sets], [s.probability for s in config.sets], total_batch
+            seed, [len(s) for s in opened], [s.probability for s in config.sets], total_batch
         )
-        self._ledgers = [Ledger(str(o.root), len(s)) for o, s in zip(config.sets, self.sets, strict=True)]
+        self._ledgers = [Ledger(str(o.root), len(s)) for o, s in zip(config.sets, opened, strict=True)]
         self._process_index, self._process_count = process_index, process_count
         self._micro_batches, self._micro_batch = accumulation, total_batch // (process_count * accumulation)
 
@@ -84,26 +89,26 @@ class Batches:
         """What this process reads of a step."""
         return self._sampler.step(step)[self._process_index :: self._process_count]
 
-    def _read(self, index: SampleIndex) -> tuple[SampleIndex, Usable[Example]]:
+    def _read(self, index: SampleIndex) -> tuple[SampleIndex, Usable[Any]]:
         """The example at an index, or of the first usable sample after it. Several threads call this."""
-        options, dataset = self.config.sets[index.dataset], self.sets[index.dataset]
+        options, dataset = self.config.sets[index.dataset], self._maker.sets[index.dataset]
 
-        def prepare(sample: Sample) -> Example:
+        def prepare(sample: Any) -> Any:
             rng = np.random.default_rng(index.seed)
-            sample = augmented(sample, options.width, options.height, self.config, rng)
-            return example(sample, self.objective, index.seed)
+            drawn = draw(self._maker.shape(sample), options.width, options.height, self.config, rng)
+            return self._maker.example(sample, drawn, index.seed)
 
         indices = (
             self._sampler.sample_number(index.dataset, index.position + offset) for offset in range(len(dataset))
         )
         return index, first_usable(dataset, indices, prepare, str(options.root))
 
-    def _next_batch(self, reads: Iterator[tuple[SampleIndex, Usable[Example]]]) -> Batch:
+    def _next_batch(self, reads: Iterator[tuple[SampleIndex, Usable[Any]]]) -> Batch:
         examples = []
         for index, usable in islice(reads, self._micro_batch):
             self._ledgers[index.dataset].enter(usable)
             examples.append(usable.item)
-        return stacked(examples)
+        return self._maker.batch(examples)
 
 
 def open_sets(configured: Sequence[SetConfig]) -> list[TrainingSet]:

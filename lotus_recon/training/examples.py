@@ -31,7 +31,7 @@ class Example:
 
 def example(sample: Sample, objective: ObjectiveConfig, seed: int) -> Example:
     """The training example of a sample that has its final size. Raises InputError when it has no valid pixel."""
-    _check_any_truth(sample, objective.tasks)
+    check_any_truth(sample.name, sample.depth_valid, sample.normals_valid, objective.tasks)
     annotation, valid, depth = {}, {}, None
     if "depth" in objective.tasks:
         annotation["depth"], valid["depth"] = _depth_truth(sample, objective)
@@ -62,11 +62,11 @@ def _depth_or_zero(sample: Sample) -> NDArray[np.float32]:
     return np.where(sample.depth_valid, sample.depth, np.float32(0))
 
 
-def _check_any_truth(sample: Sample, tasks: Sequence[str]) -> None:
-    """Raise InputError unless at least one pixel of one of the tasks is valid."""
-    masks = {"depth": sample.depth_valid, "normal": sample.normals_valid}
+def check_any_truth(name: str, depth: BoolArray | None, normals: BoolArray | None, tasks: Sequence[str]) -> None:
+    """Raise InputError unless at least one pixel of one of the tasks is valid in its mask (H, W)."""
+    masks = {"depth": depth, "normal": normals}
     if not any(mask is not None and mask.any() for mask in (masks[task] for task in tasks)):
-        raise InputError(f"{sample.name}: no valid pixel of {' or '.join(tasks)}")
+        raise InputError(f"{name}: no valid pixel of {' or '.join(tasks)}")
 
 
 def stacked(examples: Sequence[Example]) -> Batch:

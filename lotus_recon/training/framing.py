@@ -13,8 +13,8 @@ from lotus_recon.datasets.samples import Sample
 from lotus_recon.types import BoolArray
 
 # Neighbouring pixels that differ by more are not blended: relative difference of disparity; of a normal's coordinate.
-_DISPARITY_BREAK = 0.05
-_NORMAL_BREAK = 0.3
+DISPARITY_BREAK = 0.05
+NORMAL_BREAK = 0.3
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,21 @@ def resized(sample: Sample, width: int, height: int) -> Sample:
     full_height, full_width = sample.rgb.shape[:2]
     if (full_width, full_height) == (width, height):
         return sample
-    grid = _Grid(_positions(full_width, width), _positions(full_height, height))
+    grid = _Grid(positions(full_width, width), positions(full_height, height))
     smaller = width * height < full_width * full_height
     rgb = cv2.resize(sample.rgb, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     result = replace(_mapped(sample, grid.nearest), rgb=np.asarray(rgb, np.uint8))
     return result if smaller else _smoothed(result, sample, grid)
 
 
-def _positions(source: int, target: int) -> NDArray[np.float64]:
-    """(target,) positions of the new pixel centres among ``source`` pixels, in pixels."""
+def cropped_nearest(map_: NDArray, box: Box, width: int, height: int) -> NDArray:
+    """The part ``box`` of a map (H, W, ...) at another size: the nearest pixels."""
+    part = map_[box.top : box.top + box.height, box.left : box.left + box.width]
+    return _Grid(positions(box.width, width), positions(box.height, height)).nearest(part)
+
+
+def positions(source: int, target: int) -> NDArray[np.float64]:
+    """(N,) positions of the N = ``target`` new pixel centres among ``source`` pixels, in pixels."""
     return (np.arange(target) + 0.5) * source / target
 
 
@@ -99,7 +105,7 @@ def _linear_disparity(
     """1 / depth between pixels, and where these are valid and on one surface."""
     disparity = np.where(valid, 1 / np.where(valid, depth, 1), np.float32(0))
     low, high = _extremes(disparity)
-    return grid.linear(disparity), grid.of_cell((low > 0) & (high <= low * (1 + _DISPARITY_BREAK)))
+    return grid.linear(disparity), grid.of_cell((low > 0) & (high <= low * (1 + DISPARITY_BREAK)))
 
 
 def _linear_normals(
@@ -108,7 +114,7 @@ def _linear_normals(
     """Unit normals between pixels, and where these are valid and on one surface."""
     normals = np.where(valid[..., None], normals, np.float32(0))  # 0 x NaN would be NaN
     low, high = _extremes(normals)
-    x, y, z = np.moveaxis(high - low < _NORMAL_BREAK, -1, 0)
+    x, y, z = np.moveaxis(high - low < NORMAL_BREAK, -1, 0)
     all_valid, _ = _extremes(valid.astype(np.uint8))
     blended = grid.linear(normals)
     length = np.sqrt(np.einsum("ijk,ijk->ij", blended, blended))

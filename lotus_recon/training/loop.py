@@ -62,7 +62,7 @@ class Parts:
     """What a run is made of."""
 
     make_task_module: Callable[[TrainConfig, torch.device], TaskModule]
-    open_batches: Callable[[TrainConfig, int, int], BatchSource]  # config, process index, process count
+    open_batches: Callable[[TrainConfig, int, int, torch.device], BatchSource]  # config, process index, process count
     open_validation: Callable[[TrainConfig], Sequence[TrainingSet]]
 
 
@@ -71,7 +71,7 @@ def configured_parts() -> Parts:
     return Parts(make_task_module, _open_batches, _open_validation)
 
 
-def _open_batches(config: TrainConfig, process_index: int, process_count: int) -> Batches:
+def _open_batches(config: TrainConfig, process_index: int, process_count: int, device: torch.device) -> Batches:
     return Batches(
         config.data,
         config.objective,
@@ -80,6 +80,7 @@ def _open_batches(config: TrainConfig, process_index: int, process_count: int) -
         process_index=process_index,
         process_count=process_count,
         accumulation=config.loop.accumulation,
+        device=device,
     )
 
 
@@ -106,7 +107,7 @@ def prepare(config: TrainConfig, out: Path, parts: Parts) -> Run:
     folder = RunFolder(out)
     folder.check(config)
     accelerator = _accelerator(config.loop)
-    batches = parts.open_batches(config, accelerator.process_index, accelerator.num_processes)
+    batches = parts.open_batches(config, accelerator.process_index, accelerator.num_processes, accelerator.device)
     choices = choose_samples(parts.open_validation(config), config.data.validation_samples)
     torch.manual_seed(config.seed)
     trainer = Trainer(config, parts.make_task_module(config, accelerator.device), accelerator)

@@ -9,9 +9,8 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from lotus_recon.datasets.samples import Sample, TrainingSet
 from lotus_recon.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -23,8 +22,26 @@ _MOST_UNUSABLE_IN_A_ROW = 16
 _NAMES_SHOWN = 5
 
 Item = TypeVar("Item")
+Read = TypeVar("Read")
+ReadCo = TypeVar("ReadCo", covariant=True)
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+class Readable(Protocol[ReadCo]):
+    """What samples are read from: a training set, or one whose samples are kept."""
+
+    def __len__(self) -> int:
+        """See ``TrainingSet``."""
+        ...
+
+    def name(self, index: int) -> str:
+        """See ``TrainingSet``."""
+        ...
+
+    def load(self, index: int) -> ReadCo:
+        """See ``TrainingSet``."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +54,7 @@ class Usable(Generic[Item]):
 
 
 def first_usable(
-    dataset: TrainingSet, indices: Iterable[int], prepare: Callable[[Sample], Item], where: str
+    dataset: Readable[Read], indices: Iterable[int], prepare: Callable[[Read], Item], where: str
 ) -> Usable[Item]:
     """The first of the samples that can be loaded and prepared. Raises InputError after 16 unusable ones."""
     unusable: dict[int, tuple[str, str]] = {}

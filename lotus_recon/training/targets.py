@@ -22,9 +22,9 @@ DEPTH_SPACES: dict[str, Literal["disparity", "depth"]] = {
     "truncnorm": "depth",
     "instnorm": "depth",
 }
-_CUT_PERCENT = {"trunc_disparity": 2.0, "disparity": 0.0, "truncnorm": 2.0, "instnorm": 0.0}
+CUT_PERCENT = {"trunc_disparity": 2.0, "disparity": 0.0, "truncnorm": 2.0, "instnorm": 0.0}
 # A narrower range, as a share of the largest value, is the rounding of a map that has only one depth.
-_NARROWEST_RANGE = 1e-5
+NARROWEST_RANGE = 1e-5
 
 
 def check_targets(objective: ObjectiveConfig) -> None:
@@ -54,7 +54,7 @@ def depth_annotation(
     values = np.where(valid, depth, np.float32(1))
     if in_disparity:
         values = 1 / values
-    result = np.where(valid, _normalized(values, values[valid], _CUT_PERCENT[normalization]), np.float32(0))
+    result = np.where(valid, _normalized(values, values[valid], CUT_PERCENT[normalization]), np.float32(0))
     if sky is None:
         return result, valid
     far = np.float32(-1 if in_disparity else 1)
@@ -68,7 +68,7 @@ def _normalized(
     if valid_values.size == 0:
         return np.zeros_like(values)
     low, high = (float(value) for value in np.percentile(valid_values, [cut_percent, 100 - cut_percent]))
-    if high - low <= _NARROWEST_RANGE * high:
+    if high - low <= NARROWEST_RANGE * high:
         return np.zeros_like(values)
     return np.clip((values - np.float32(low)) * np.float32(2 / (high - low)) - 1, -1, 1)
 

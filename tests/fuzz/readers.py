@@ -18,6 +18,7 @@ from lotus_recon.io.maps import save_prediction
 from lotus_recon.types import Camera, DepthKind, DepthMap, Mesh, NormalMap, Prediction, Scene, SparsePoints, View
 from tests.fuzz.data_readers import DATA_READERS
 from tests.fuzz.kept_readers import read_kept, write_kept
+from tests.fuzz.map_readers import MAP_READERS
 from tests.fuzz.mutations import WHOLE
 from tests.fuzz.reader import Reader, only
 from tests.test_outside import FILES, NAMES
@@ -432,4 +433,5 @@ READERS: Mapping[str, Reader] = {
     "bookkeeping": Reader(_write_run_folder, _read_run_folder),
     "kept": Reader(write_kept, read_kept),
     **DATA_READERS,
+    **MAP_READERS,
 }

@@ -212,3 +212,37 @@ def test_names_with_spaces_in_a_text_model(tmp_path: Path, with_points: bool, en
     if with_points:
         assert [known.names[view] for view in known.points.obs_view] == names[2:]
         np.testing.assert_array_equal(known.points.obs_xy, [[10.5, 20.5]] * 2)
+
+
+def test_a_camera_list_is_the_same_cameras_half_a_pixel_aside(photos: list[Photo], tmp_path: Path) -> None:
+    """cameras.json: K counts from the centre of the first pixel, w2c is ours already."""
+    poses = [random_pose(i) for i in range(len(photos))]
+    K = [[70.0, 0, 31.5], [0, 71.0, 22.5], [0, 0, 1]]
+    frames = [{"file": str(p.path), "K": K, "w2c": pose.tolist()} for p, pose in zip(photos, poses, strict=True)]
+    path = tmp_path / "cameras.json"
+    path.write_text(json.dumps({"unit": "millimetre", "frames": frames}))
+    given = read_known_poses(path, photos)
+    for one, pose in zip(photos, poses, strict=True):
+        camera = given.cameras[one.name]
+        assert (camera.width, camera.height) == SIZE
+        assert camera.params == pytest.approx((70, 71, 32, 23))
+        np.testing.assert_allclose(given.cam_from_world[one.name], pose)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda frame: frame.pop("K"), r"frame 0 .*: 'K' is missing"),
+        (lambda frame: frame["K"][0].__setitem__(1, 3.0), "K has the skew 3"),
+        (lambda frame: frame["w2c"][0].__setitem__(0, 5.0), "not a rotation"),
+        (lambda frame: frame.update(width=4000, height=10), "the ratio of the sides must agree"),
+    ],
+)
+def test_a_camera_list_that_cannot_be_used(photos: list[Photo], tmp_path: Path, spoil: Any, said: str) -> None:
+    K = [[70.0, 0, 31.5], [0, 71.0, 22.5], [0, 0, 1]]
+    frame = {"file": str(photos[0].path), "K": K, "w2c": np.eye(4).tolist()}
+    spoil(frame)
+    path = tmp_path / "cameras.json"
+    path.write_text(json.dumps({"frames": [frame]}))
+    with pytest.raises(InputError, match=said):
+        read_known_poses(path, photos)

@@ -228,7 +228,7 @@ def _spoil(path: Path, how: str) -> None:
         ("rotated", "EXIF rotation"),
         ("kind", "unknown depth kind 'INVERSE'; allowed: METRIC"),
         ("no kind", "'meta' has no 'kind'"),
-        ("no meta", "has no 'meta'"),
+        ("no meta", "does not say what its numbers mean: give --depth-unit"),
         ("all nan", "no valid pixel"),
         ("nan", "NaN or infinite values at pixels marked valid"),
         ("no depth", "has no 'depth'"),

@@ -368,3 +368,29 @@ def test_stages_of_a_photo_run_while_the_network_predicts_the_next(
     monkeypatch.setattr(single_view, "_outcome", outcome_later)
     assert folder.run() == 1
     assert [(folder.out / str(i) / "mesh.ply").exists() for i in (1, 2, 3)] == [True, False, True]
+
+
+def test_maps_of_another_program_bring_its_field_of_view(folder: Folder) -> None:
+    """A photo without a lens in its EXIF, depth in metres and a field of view as MoGe writes them."""
+    OpenEXR = pytest.importorskip("OpenEXR")
+    folder.add("1.png")
+    (folder.predictions / "1.npz").unlink()
+    stored, (height, width) = folder.predictions / "1", plane_prediction(DepthKind.METRIC).shape
+    stored.mkdir()
+    with OpenEXR.File({"type": OpenEXR.scanlineimage}, {"Y": np.full((height, width), 2, np.float32)}) as file:
+        file.write(str(stored / "depth.exr"))
+    (stored / "fov.json").write_text('{"fov_x": 71.5, "fov_y": 50.0}')
+    plain = [str(folder.photos), "--out", str(folder.out)]
+    plain += ["--model", "precomputed", "--predictions", str(folder.predictions)]
+    with pytest.raises(InputError, match="only METRIC depth has a unit"):
+        run([*plain, "--depth-kind", "SCALE_FREE", "--depth-unit", "m"])
+    with pytest.raises(InputError, match=r"\(MoGe\) does not say what its numbers mean"):
+        run(plain)
+    assert not folder.out.exists()
+    assert run([*plain, "--depth-unit", "m"]) == 0
+    camera = json.loads((folder.out / "1" / "camera.json").read_text())
+    assert camera["source"] == "MoGe (fov.json)"
+    assert camera["guessed"] == []
+    assert camera["fov_deg"][0] == pytest.approx(71.5)
+    assert folder.run("--depth-unit", "m") == 0
+    assert json.loads((folder.out / "1" / "camera.json").read_text())["fov_deg"][0] == pytest.approx(FOV_DEG)

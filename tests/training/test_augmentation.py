@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.datasets.samples import Sample
-from lotus_recon.training.augmentation import augmented, random_box, recoloured
+from lotus_recon.training.augmentation import augmented, draw, drawn_colours, random_box, recoloured
 from lotus_recon.training.config import DataConfig
 from lotus_recon.training.framing import Box
 from tests.training.samples import numbered
@@ -23,9 +23,12 @@ def photo(height: int = 96, width: int = 128) -> NDArray[np.uint8]:
     return rgb
 
 
+def changed(sample: Sample, width: int, height: int, config: DataConfig, rng: np.random.Generator) -> Sample:
+    return augmented(sample, draw(sample.rgb.shape, width, height, config, rng))
+
+
 def test_boxes_lie_inside_have_the_proportions_and_the_share() -> None:
-    sample = Sample("wide", np.zeros((100, 300, 3), np.uint8), None, None, None, None, None)
-    boxes = [random_box(sample, 64, 48, 0.5, np.random.default_rng(seed)) for seed in range(300)]
+    boxes = [random_box((100, 300), 64, 48, 0.5, np.random.default_rng(seed)) for seed in range(300)]
     for box in boxes:
         assert box.left >= 0
         assert box.top >= 0
@@ -40,28 +43,27 @@ def test_boxes_lie_inside_have_the_proportions_and_the_share() -> None:
 
 
 def test_without_cropping_it_is_the_largest_part_in_the_middle() -> None:
-    sample = Sample("wide", np.zeros((100, 300, 3), np.uint8), None, None, None, None, None)
-    assert random_box(sample, 64, 32, 1, np.random.default_rng(0)) == Box(50, 0, 200, 100)
-    assert random_box(sample, 600, 200, 1, np.random.default_rng(0)) == Box(0, 0, 300, 100)
+    assert random_box((100, 300), 64, 32, 1, np.random.default_rng(0)) == Box(50, 0, 200, 100)
+    assert random_box((100, 300), 600, 200, 1, np.random.default_rng(0)) == Box(0, 0, 300, 100)
 
 
 def test_with_all_switched_off_nothing_changes() -> None:
     sample = replace(numbered(96, 128), rgb=photo())
-    same = augmented(sample, 128, 96, DataConfig(flip=False), np.random.default_rng(0))
+    same = changed(sample, 128, 96, DataConfig(flip=False), np.random.default_rng(0))
     np.testing.assert_array_equal(same.rgb, sample.rgb)
     np.testing.assert_array_equal(same.depth, sample.depth)
 
 
 def test_every_other_sample_is_mirrored() -> None:
     sample = numbered()
-    results = [augmented(sample, 16, 12, DataConfig(), np.random.default_rng(seed)).rgb for seed in range(400)]
+    results = [changed(sample, 16, 12, DataConfig(), np.random.default_rng(seed)).rgb for seed in range(400)]
     unchanged = sum(np.array_equal(rgb, sample.rgb) for rgb in results)
     assert 160 < unchanged < 240  # four standard deviations
 
 
 def test_a_seed_decides_everything() -> None:
     sample, config = replace(numbered(96, 128), rgb=photo()), DataConfig(smallest_crop=0.6, photometric=1)
-    first, again, other = (augmented(sample, 64, 48, config, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (changed(sample, 64, 48, config, np.random.default_rng(seed)) for seed in (1, 1, 2))
     for field in ("rgb", "depth", "depth_valid", "sky", "normals", "normals_valid"):
         np.testing.assert_array_equal(getattr(first, field), getattr(again, field))
     assert (first.rgb != other.rgb).mean() > 0.5
@@ -69,8 +71,8 @@ def test_a_seed_decides_everything() -> None:
 
 def test_colours_do_not_move_geometry() -> None:
     sample = replace(numbered(96, 128), rgb=photo())
-    plain = augmented(sample, 64, 48, DataConfig(smallest_crop=0.6), np.random.default_rng(5))
-    strong = augmented(sample, 64, 48, DataConfig(smallest_crop=0.6, photometric=1), np.random.default_rng(5))
+    plain = changed(sample, 64, 48, DataConfig(smallest_crop=0.6), np.random.default_rng(5))
+    strong = changed(sample, 64, 48, DataConfig(smallest_crop=0.6, photometric=1), np.random.default_rng(5))
     np.testing.assert_array_equal(plain.depth, strong.depth)
     np.testing.assert_array_equal(plain.normals, strong.normals)
 
@@ -79,7 +81,7 @@ def test_strength_is_how_far_colours_go() -> None:
     rgb = photo()
 
     def changes(strength: float) -> NDArray[np.float64]:
-        made = [recoloured(rgb, strength, np.random.default_rng(seed)) for seed in range(60)]
+        made = [recoloured(rgb, drawn_colours(rgb.shape, strength, np.random.default_rng(seed))) for seed in range(60)]
         return np.array([np.abs(m.astype(float) - rgb).mean() for m in made])
 
     almost_none, weak, strong = changes(1e-6), changes(0.3), changes(1)
@@ -91,7 +93,7 @@ def test_strength_is_how_far_colours_go() -> None:
 def test_a_strongly_changed_photo_still_shows_the_same_things() -> None:
     rgb = photo()
     for seed in range(100):
-        grey = recoloured(rgb, 1, np.random.default_rng(seed)).astype(float).mean(-1)
+        grey = recoloured(rgb, drawn_colours(rgb.shape, 1, np.random.default_rng(seed))).astype(float).mean(-1)
         inside, around = grey[32:58, 42:68].mean(), np.median([grey[20:28, 42:68].mean(), grey[62:70, 42:68].mean()])
         assert inside < 0.95 * around, f"seed {seed}: the dark square is gone"
 
@@ -99,6 +101,6 @@ def test_a_strongly_changed_photo_still_shows_the_same_things() -> None:
 @pytest.mark.parametrize("rgb", [np.zeros((16, 24, 3), np.uint8), np.full((16, 24, 3), 255, np.uint8)])
 def test_black_and_white_photos_are_no_trouble(rgb: NDArray[np.uint8]) -> None:
     for seed in range(20):
-        result = recoloured(rgb, 3, np.random.default_rng(seed))
+        result = recoloured(rgb, drawn_colours(rgb.shape, 3, np.random.default_rng(seed)))
         assert result.shape == rgb.shape
         assert result.dtype == np.uint8

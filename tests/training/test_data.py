@@ -16,7 +16,7 @@ import torch
 
 from lotus_recon.datasets.samples import Sample, TrainingSet
 from lotus_recon.errors import InputError
-from lotus_recon.training.cache import Budget, CachedSet
+from lotus_recon.training.cache import Budget, CachedSet, is_on_device, read_only
 from lotus_recon.training.config import DataConfig, ObjectiveConfig, SetConfig
 from lotus_recon.training.data import Batches, check_data
 from lotus_recon.training.sampler import MixtureSampler
@@ -126,11 +126,15 @@ def test_a_task_that_a_set_lacks_is_masked_out() -> None:
     assert (batch.annotation["normal"] == 0).all()
 
 
+@pytest.mark.parametrize("cache", ["ram", "device"])
 @pytest.mark.parametrize(("processes", "accumulation"), [(2, 1), (1, 2), (2, 2), (4, 1), (1, 8)])
-def test_processes_and_accumulation_share_out_the_same_samples(processes: int, accumulation: int) -> None:
-    whole = [rows(step) for step in Batches(TWO, BOTH, 3, 8, toys(10, 5)).run(0, 6)]
+def test_processes_and_accumulation_share_out_the_same_samples(
+    processes: int, accumulation: int, cache: Literal["ram", "device"]
+) -> None:
+    config = replace(TWO, cache=cache)
+    whole = [rows(step) for step in Batches(config, BOTH, 3, 8, toys(10, 5)).run(0, 6)]
     shares = [
-        list(Batches(TWO, BOTH, 3, 8, toys(10, 5), index, processes, accumulation).run(0, 6))
+        list(Batches(config, BOTH, 3, 8, toys(10, 5), index, processes, accumulation).run(0, 6))
         for index in range(processes)
     ]
     assert all(len(step) == accumulation for share in shares for step in share)
@@ -311,10 +315,35 @@ def test_kept_samples_give_the_same_batches_and_are_read_once(cache: Literal["au
 def test_no_more_samples_are_kept_than_the_memory_holds() -> None:
     toy = Toy("a", 10)
     size = sum(value.nbytes for value in vars(toy.load(0)).values() if isinstance(value, np.ndarray))
-    few = CachedSet(toy, Budget(2.5 * size))
+    few = CachedSet(toy, Budget(2.5 * size), read_only)
     toy.loaded.clear()
     for index in (0, 1, 2, 0, 1, 2, 2):
         assert few.load(index).name == f"a{index}"
     assert toy.loaded == [0, 1, 2, 2, 2]
     with pytest.raises(ValueError, match="read-only"):
         few.load(0).rgb[:] = 0
+
+
+def test_samples_on_the_training_device_are_read_once_and_give_the_batches_of_the_others() -> None:
+    kept = [Toy("a", 10), Toy("b", 5)]
+    config = replace(TWO, photometric=0, workers=1)
+    expected = [step[0] for step in Batches(replace(config, cache="off"), BOTH, 1, 4, toys(10, 5)).run(0, 9)]
+    batches = [step[0] for step in Batches(replace(config, cache="device"), BOTH, 1, 4, kept).run(0, 9)]
+    for ours, theirs in zip(batches, expected, strict=True):
+        assert (ours.names, ours.seeds) == (theirs.names, theirs.seeds)
+        torch.testing.assert_close(ours.image, theirs.image, rtol=0, atol=1.01 / 127.5)
+        torch.testing.assert_close(ours.annotation["depth"], theirs.annotation["depth"], rtol=0, atol=1e-5)
+    assert all(sorted(set(toy.loaded)) == sorted(toy.loaded) for toy in kept)
+
+
+def test_auto_keeps_samples_on_a_device_only_where_all_of_them_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy, cuda = Toy("a", 10), torch.device("cuda")
+    size = 10 * sum(value.nbytes for value in vars(toy.load(0)).values() if isinstance(value, np.ndarray))
+    free = {"cuda": 2 * size}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device.type], 0))
+    assert is_on_device([toy], "auto", cuda)
+    free["cuda"] -= 1
+    assert not is_on_device([toy], "auto", cuda)
+    assert is_on_device([toy], "device", cuda)
+    assert not is_on_device([toy], "auto", torch.device("cpu"))
+    assert not is_on_device([Toy("a", 10, broken=frozenset({0}))], "auto", cuda)

@@ -86,7 +86,7 @@ class FailingTaskModule(ToyTaskModule):
 class ToyBatches:
     """Batches as a function of the step, shared out as ``training.data`` does. Few pixels of odd samples count."""
 
-    def __init__(self, config: TrainConfig, process_index: int, process_count: int) -> None:
+    def __init__(self, config: TrainConfig, process_index: int, process_count: int, device: torch.device) -> None:
         self._loop = config.loop
         self._mine = slice(process_index, None, process_count)
         self.unusable = [f"broken-{process_index}", "broken"]
