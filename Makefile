@@ -8,7 +8,7 @@ PARALLEL := -n auto --dist loadfile --max-worker-restart 100 --continue-on-colle
 
 .DEFAULT_GOAL := help
 FUZZ_INPUTS ?= 1000
-.PHONY: help demo test test-all fuzz check lint types bench acceptance docs sample assets clean
+.PHONY: help demo test test-all fuzz check lint types bench acceptance docs sample assets assets-streets assets-objects assets-creatures clean
 
 help:
 	@echo "make demo        reconstruct the sample scene in data/"
@@ -21,6 +21,7 @@ help:
 	@echo "make docs        print the tables in docs/ anew"
 	@echo "make sample      render the sample scene in data/ again"
 	@echo "make assets      install the furniture and textures that rooms are made of (apt)"
+	@echo "make assets-streets, assets-objects, assets-creatures   what worlds are made of, by family (apt)"
 
 $(READY): pyproject.toml constraints.txt scripts/setup.sh scripts/apt.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) bash scripts/setup.sh
@@ -62,6 +63,12 @@ sample: $(READY)
 
 assets:
 	bash scripts/assets.sh
+
+# People, animals and small things are Sweet Home 3D's, as the furniture of rooms.
+assets-objects assets-creatures: assets
+
+assets-streets:
+	bash scripts/assets_streets.sh
 
 clean:
 	rm -rf $(VENV) out

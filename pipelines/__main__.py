@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("train", "train or fine-tune a network"),
     "data": ("prepare_data", "prepare and check a data set for training"),
     "rooms": ("make_rooms", "render rooms with exact depth and normals to train on"),
+    "worlds": ("make_worlds", "render streets, objects, people and animals with exact depth and normals"),
     "doctor": ("doctor", "what is installed here, what is missing, and how to install it"),
     "completion": ("completion", "a script that completes commands and options in bash, fish, tcsh or zsh"),
 }

@@ -8,7 +8,19 @@ from pathlib import Path
 from lotus_recon.recipes.table import multi_view_config
 from lotus_recon.renamed import RENAMED, RENAMED_VALUES
 from lotus_recon.training.config import UNetSize, VaeSize
-from pipelines import app, batch, evaluate, export, make_rooms, multi_view, prepare_data, single_view, train, view
+from pipelines import (
+    app,
+    batch,
+    evaluate,
+    export,
+    make_rooms,
+    make_worlds,
+    multi_view,
+    prepare_data,
+    single_view,
+    train,
+    view,
+)
 from pipelines.option_help import Entry, entries_of, markdown_tables
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/options.md"
@@ -44,6 +56,7 @@ def pipelines() -> Iterator[tuple[str, list[Entry]]]:
     for task, (arguments, _, _) in evaluate._TASKS.items():
         yield f"evaluate {task}", entries_of(arguments())
     yield "make_rooms", entries_of(make_rooms.Arguments())
+    yield "make_worlds", entries_of(make_worlds.Arguments())
     yield "prepare_data", entries_of(prepare_data.Arguments(workers=1))
     yield "view", entries_of(view.Arguments())
     yield "app", entries_of(app.Arguments())

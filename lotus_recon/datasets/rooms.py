@@ -18,7 +18,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.io import transforms
 from lotus_recon.io.images import read_mask, read_png16, read_rgb
 from lotus_recon.io.normal_maps import read_normals_png
-from lotus_recon.synthetic.rooms.files import SceneFolder, decode_depth, finished_scenes
+from lotus_recon.synthetic.rooms.files import SceneFolder, decode_depth, decode_far_depth, finished_scenes, is_far
 from lotus_recon.types import BoolArray, Camera, View
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,8 @@ class RoomsSet:
             require_file(path)
         room, view = self._views[index]
         rgb = read_rgb(room.photo(view))
-        depth = decode_depth(read_png16(room.depth(view)))
+        decode = decode_far_depth if is_far(room.metadata) else decode_depth
+        depth = decode(read_png16(room.depth(view)))
         normals, normals_valid = read_normals_png(room.normals(view))
         require_valid(depth.valid, room.depth(view), "depth")
         sky = _read_sky(room.sky(view), *depth.shape)

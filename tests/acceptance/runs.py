@@ -35,6 +35,7 @@ from tests.acceptance import (
     reliability_limits,
     reliability_rows,
     soak_rows,
+    worlds_rows,
 )
 from tests.acceptance.command import ROOT, multi_view
 from tests.acceptance.evaluated import evaluate
@@ -263,6 +264,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "hololens": ("hololens_a", hololens_a),
     "redkitchen": ("redkitchen_7scenes", redkitchen),
     "nano": (".", nano),
+    "worlds": (".", lambda place: worlds_rows.worlds(place.work)),
     "camera": (".", lambda place: camera_rows.camera(place.data, place.work.parent)),
     "batch": (".", lambda place: batch_rows.batch_of_real_sets(place.data, place.work)),
     "dtu-normals": ("dtu_scan24_omnidata", lambda place: normal_surface_rows.dtu_normals(place.data, place.work)),

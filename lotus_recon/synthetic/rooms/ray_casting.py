@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.synthetic.rooms.denoising import load_denoiser
 from lotus_recon.synthetic.rooms.scene import Part, Room, Shot
+from lotus_recon.synthetic.rooms.sky_light import Sky, with_haze
 from lotus_recon.synthetic.rooms.solids import triangle_areas
 from lotus_recon.synthetic.rooms.texture_atlas import TextureAtlas
 from lotus_recon.synthetic.rooms.truth import room_surfaces, true_geometry
@@ -23,6 +24,8 @@ _SAMPLES, _SAMPLES_UNDENOISED = 2, 6
 _OFFSET_M = 2e-3  # shadow rays start this far above the surface: flat facets of round shapes shade themselves
 _OCCLUSION_M = 0.7  # how near a surface takes ambient light away
 _OCCLUDED_SHARE = 0.35  # of the ambient light, where a surface is that near
+_SUN_RADIUS = 0.02  # of its disc, as the tangent of an angle: the softness of shadows outdoors
+_BOUNCED = 0.45  # share of the light of sun and sky that a surface outdoors is taken to receive, before it bounces
 _SMALLEST_DISTANCE_M = 0.05  # light does not grow further when a surface is nearer
 
 
@@ -41,6 +44,8 @@ class RayCaster:
         self._atlas = TextureAtlas([part.material for part in room.parts])
         self._uv = np.concatenate([_uv(part) for part in room.parts])
         self._uv_density = np.concatenate([_uv_density(part) for part in room.parts])
+        whole = np.zeros((len(room.parts), 2))
+        self._mean_color = self._atlas.colors(np.arange(len(room.parts)), whole, np.ones(len(room.parts)))
         self._shines = np.array([part.material.shines for part in room.parts])
         self._centers = np.array([lamp.center for lamp in room.lamps], np.float32).reshape(-1, 3)
         self._radii = np.array([lamp.radius for lamp in room.lamps], np.float32)
@@ -58,22 +63,62 @@ class RayCaster:
             albedo += layers[1].reshape(shape) / np.float32(self._samples)
         if self._denoise is not None:
             radiance = self._denoise(radiance, np.minimum(albedo, 1), truth.normals.values)
+        if self._room.sky is not None:
+            depth = truth.depth
+            radiance = with_haze(self._room.sky, radiance, depth.values, depth.valid, shot.camera)
         return RoomView(radiance, truth.depth, truth.normals, truth.sky)
 
     def _layers(
         self, camera: Camera, cam_from_world: NDArray[np.float64], random: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Radiance and albedo (H*W, 3), linear; black where a ray leaves the room."""
-        hits = self._surfaces.cast(*world_rays(camera, cam_from_world))
+        origins, directions = world_rays(camera, cam_from_world)
+        hits = self._surfaces.cast(origins, directions)
         color = self._color(hits, camera)
         matte = ~self._shines[hits.mesh]
         points, normals = hits.points[matte].astype(np.float32), hits.normals[matte].astype(np.float32)
         start = points + _OFFSET_M * normals
         light = np.ones_like(color)
-        light[matte] = self._direct(start, normals, random) + self._ambient(start, normals, random)
+        light[matte] = self._light(start, normals, random)
         radiance, albedo = np.zeros((2, len(hits.hit), 3), np.float32)
         radiance[hits.hit], albedo[hits.hit] = color * light, color
+        if self._room.sky is not None:
+            missed = ~hits.hit
+            radiance[missed] = self._room.sky.radiance(directions[missed])
+            albedo[missed] = 1.0
         return radiance, albedo
+
+    def _light(
+        self, points: NDArray[np.float32], normals: NDArray[np.float32], random: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """(M, 3) irradiance / pi."""
+        sky = self._room.sky
+        if sky is None:
+            return self._direct(points, normals, random) + self._ambient(points, normals, random)
+        light = self._sunlight(sky, points, normals, random) + self._skylight(sky, points, normals, random)
+        return light + self._direct(points, normals, random)
+
+    def _sunlight(
+        self, sky: Sky, points: NDArray[np.float32], normals: NDArray[np.float32], random: np.random.Generator
+    ) -> NDArray[np.float32]:
+        to_sun = normalized(sky.direction + _SUN_RADIUS * _unit_vectors(len(points), random))
+        cosine = np.maximum(np.einsum("mc,mc->m", normals, to_sun), 0)
+        lit = (cosine > 0) & (max(sky.sun) > 0)
+        lit[lit] = ~self._blockers.occluded(points[lit], to_sun[lit])
+        return np.asarray((lit * cosine)[:, None] * np.array(sky.sun), np.float32)
+
+    def _skylight(
+        self, sky: Sky, points: NDArray[np.float32], normals: NDArray[np.float32], random: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """The sky or what bounces off a surface; one cosine-weighted ray per point."""
+        direction = normalized(normals + 0.999 * _unit_vectors(len(points), random))
+        hits = self._surfaces.cast(points, direction)
+        light = np.empty((len(points), 3), np.float32)
+        light[~hits.hit] = sky.radiance(direction[~hits.hit])
+        cosine = np.maximum(hits.normals @ sky.direction, 0)[:, None]
+        received = _BOUNCED * (sky.mean + cosine * np.array(sky.sun))
+        light[hits.hit] = received * self._mean_color[hits.mesh]
+        return light
 
     def _color(self, hits: Hits, camera: Camera) -> NDArray[np.float32]:
         """(M, 3) albedo, or what a source of light emits."""

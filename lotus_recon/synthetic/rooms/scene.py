@@ -1,4 +1,4 @@
-"""What a room is, whoever renders it: surfaces with materials, lamps, and where photos are taken.
+"""What a room or an outdoor place is, whoever renders it: surfaces with materials, light, where photos are taken.
 
 World: metres, z up, the floor at z = 0.
 """
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
+from lotus_recon.synthetic.rooms.sky_light import Sky
 from lotus_recon.synthetic.shapes import joined
 from lotus_recon.types import Camera, Mesh
 
@@ -28,6 +29,9 @@ class Material:
     roughness: float = 0.3  # of the coat or the metal: 0 mirror, 1 dull
     metal: bool = False  # reflects in its own colour and nothing else
     emission: Rgb = (0.0, 0.0, 0.0)  # radiance, linear; with a texture: a factor on the (linear) texture
+
+    # Leaves, or a picture cut out: the truth has its depth, and no normals, since a photo shows something finer.
+    fine: bool = False
 
     @property
     def shines(self) -> bool:
@@ -72,13 +76,14 @@ class Credit:
 
 @dataclass(frozen=True, eq=False)
 class Room:
-    """A furnished, lit room."""
+    """A furnished, lit room, or a lit place under a sky."""
 
     parts: tuple[Part, ...]
     lamps: tuple[Lamp, ...]
     size: tuple[float, float, float]  # of the free box inside the walls, corner at the origin
     ambient: Rgb = (0.1, 0.1, 0.1)  # light from everywhere: what bounces, for renderers that do not trace bounces
     credits: tuple[Credit, ...] = field(default=())
+    sky: Sky | None = None  # what rays see that leave the place; of the renderers only ray casting shows it
 
     @property
     def mesh(self) -> Mesh:

@@ -11,7 +11,8 @@ from scipy.ndimage import gaussian_filter
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import pixel_centers
 from lotus_recon.io.srgb import srgb_of_linear
-from lotus_recon.types import FloatArray
+from lotus_recon.synthetic.rooms.lens import through_lens
+from lotus_recon.types import DepthMap, FloatArray
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # of linear sRGB (ITU-R BT.709)
 # Automatic exposure: a compromise between mid grey for the median and just below white for the highlights. Bright
@@ -36,23 +37,40 @@ class Look:
     contrast: float = 0.15  # largest change of the slope at mid grey
     saturation: float = 0.3  # largest change
     sharpening: float = 0.6  # largest amount of the unsharp mask
+    defocus: float = 0.3  # share of photos that are sharp at one distance only
+    aperture: float = 0.004  # largest radius of the blur of what is at infinity, as a share of the width per 1/m
+    motion: float = 0.15  # share of photos that a hand shook
+    motion_px: float = 4.0  # largest length of that blur
+    distortion_px: float = 0.8  # largest shift, in the corners, of what is left of the lens's distortion
+    fringe_px: float = 0.6  # largest shift, in the corners, of red against blue
 
     def __post_init__(self) -> None:
         wrong = [name for name, value in vars(self).items() if not 0 <= value < np.inf]
-        if wrong or max(self.grey_world, self.vignetting, self.filmic) > 1 or max(self.contrast, self.saturation) >= 1:
+        if (
+            wrong
+            or max(self.grey_world, self.vignetting, self.filmic, self.defocus, self.motion) > 1
+            or max(self.contrast, self.saturation) >= 1
+        ):
             raise InputError(f"{self}: nothing may be negative, shares are at most 1, contrast and saturation below 1")
 
 
-NEUTRAL = Look(*[0.0] * 11)
+NEUTRAL = Look(*[0.0] * 17)
 
 
-def develop(radiance: FloatArray, seed: int, look: Look | None = None) -> NDArray[np.uint8]:
-    """The photo (H, W, 3) that a camera takes of linear radiance (H, W, 3); the same seed gives the same photo."""
+def develop(
+    radiance: FloatArray, seed: int, look: Look | None = None, depth: DepthMap | None = None
+) -> NDArray[np.uint8]:
+    """The photo (H, W, 3) that a camera takes of linear radiance (H, W, 3); the same seed gives the same photo.
+
+    With the ``depth`` (metric, (H, W)) some photos are out of focus in parts. What the truth says stays right to within
+    a pixel.
+    """
     look, random = look or Look(), np.random.default_rng(seed)
     image = np.asarray(radiance, np.float64)
     if image.ndim != 3 or image.shape[2] != 3 or not np.isfinite(image).all():
         raise InputError(f"radiance of shape {image.shape}; allowed: (H, W, 3), all values finite")
     image = image * (_exposure(image) * 2 ** (look.exposure_stops * random.standard_normal()))
+    image = through_lens(image, look, np.random.default_rng([seed, 1]), depth)
     image = _white_balanced(image, look, random)
     image = image * _vignette(image.shape[:2], look.vignetting * random.random())
     image = _blurred(image, look.blur_px * random.random())

@@ -17,7 +17,9 @@ class Truth:
     """Exact geometry of a shot."""
 
     depth: DepthMap  # METRIC z-depth; invalid in the sky and where a ray leaves the room
-    normals: NormalMap  # smooth shading normals, camera axes, facing the camera; valid where depth is
+    normals: (
+        NormalMap  # smooth shading normals, camera axes, facing the camera; valid where depth is, but on what is fine
+    )
     sky: NDArray[np.bool_]  # (H, W)
 
 
@@ -34,4 +36,8 @@ def true_geometry(room: Room, surfaces: Surfaces, shot: Shot) -> Truth:
     sky = np.zeros(depth.shape, bool)
     sky[depth.valid] = is_sky[hits.mesh]
     solid = depth.valid & ~sky
-    return Truth(DepthMap(depth.values, solid, DepthKind.METRIC), NormalMap(normals.values, solid), sky)
+    smooth = solid.copy()
+    smooth[depth.valid] &= ~np.array([part.material.fine for part in room.parts])[hits.mesh]
+    if room.sky is not None:
+        sky |= ~depth.valid
+    return Truth(DepthMap(depth.values, solid, DepthKind.METRIC), NormalMap(normals.values, smooth), sky)

@@ -16,7 +16,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,11 +43,13 @@ from lotus_recon.synthetic.rooms.config import RoomsConfig
 from lotus_recon.synthetic.rooms.files import (
     DATASET_FILE,
     DEPTH_UNIT_M,
+    FAR_DEPTH,
     GENERATOR_VERSION,
     LAYOUT_VERSION,
     RENDERER_VERSION,
     SceneFolder,
     encode_depth,
+    encode_far_depth,
     encode_sky,
     finished_scenes,
     view_name,
@@ -61,10 +63,11 @@ from lotus_recon.synthetic.rooms.renderers import (
     warn_of_slow_renderer,
 )
 from lotus_recon.synthetic.rooms.scene import Room, Shot
-from lotus_recon.synthetic.rooms.sensor import develop
+from lotus_recon.synthetic.rooms.sensor import Look, develop
 from lotus_recon.synthetic.rooms.shots import make_shots
 from lotus_recon.synthetic.rooms.view import RoomView
 from lotus_recon.synthetic.rooms.workers import End, StopError, run_jobs
+from lotus_recon.synthetic.worlds.config import WorldsConfig
 from lotus_recon.types import Mesh
 from lotus_recon.workspace import to_plain, write_json
 
@@ -73,9 +76,25 @@ log = logging.getLogger(__name__)
 MAX_SIDE_PX = 8192
 _SCRATCH = ".part-"
 # Options that say how much is made, where from and by how many, but not what a room looks like.
-_NOT_SETTINGS = ("scenes", "first", "assets", "workers")
+_NOT_SETTINGS = ("scenes", "count", "first", "assets", "workers")
 _MADE_BY = f"lotus_recon {__version__}"
 _ROOM, _SHOTS, _RENDER, _DEVELOP, _JPEG = range(5)  # what a seed is for
+
+
+# Writes the scene of a number into a folder.
+Write = Callable[[SceneFolder, Any, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A room or a world, and how photos are taken of it."""
+
+    room: Room
+    shots: Sequence[Shot]
+    renderer: RoomRenderer
+    facts: dict[str, Any]  # what else scene.json says
+    look: Look | None = None
+    far: bool = False  # depth is written as logarithms
 
 
 @dataclass(frozen=True)
@@ -99,7 +118,7 @@ def check_config(config: RoomsConfig) -> RoomsConfig:
     return replace(config, **resolved)
 
 
-def image_size(config: RoomsConfig) -> tuple[int, int]:
+def image_size(config: RoomsConfig | WorldsConfig) -> tuple[int, int]:
     """(width, height) of the photos in pixels. Raises InputError when ``--size`` does not give them."""
     match = re.fullmatch(r"(\d+)x(\d+)", config.size)
     size = (int(match[1]), int(match[2])) if match else (0, 0)
@@ -130,7 +149,7 @@ def check_folder(root: Path) -> None:
         raise InputError(f"{root} holds {listed} and no {DATASET_FILE}: it is no folder of rooms; choose another --out")
 
 
-def claim(root: Path, config: RoomsConfig) -> None:
+def claim(root: Path, config: RoomsConfig | WorldsConfig) -> None:
     """Record the settings of the rooms in ``root``; ``config`` comes from ``check_config``.
 
     Raises InputError as ``check_folder`` does, and when rooms exist that were generated with other settings or by
@@ -165,8 +184,8 @@ def _described(path: Path) -> dict[str, Any] | None:
         raise InputError(f"{path} is not the description of a data set: {error!r}") from None
 
 
-def make_rooms(root: Path, config: RoomsConfig) -> Made:
-    """Make the rooms that are missing in the claimed folder ``root``.
+def make_rooms(root: Path, config: RoomsConfig | WorldsConfig, write: Write | None = None) -> Made:
+    """Make the rooms, or what ``write`` writes, that are missing in the claimed folder ``root``.
 
     ``config`` comes from ``check_config``. A room that cannot be (InputError) or fails twice is left out. Raises
     StopError when the disk is full.
@@ -177,9 +196,16 @@ def make_rooms(root: Path, config: RoomsConfig) -> Made:
     missing = [number for number in wanted if number not in there]
     log.info("%s: %d of %d rooms to make, %d photos each", root, len(missing), len(wanted), config.views)
     processes = min(config.workers or os.cpu_count() or 1, max(len(missing), 1))
+    job = functools.partial(make_scene, root, config)
+    if write is not None:
+        job = functools.partial(job, write=write)
     outcomes = []
     try:
-        jobs = run_jobs(functools.partial(make_scene, root, config), missing, processes)
+        jobs = run_jobs(
+            job,
+            missing,
+            processes,
+        )
         with doing("the rooms in work are given up", "they are made again, finished rooms are kept"):
             for outcome in track(jobs, "rooms", len(missing)):
                 outcomes.append(outcome)
@@ -207,12 +233,16 @@ def remove_scratch(root: Path) -> None:
         shutil.rmtree(taken)
 
 
-def make_scene(root: Path, config: RoomsConfig, number: int) -> str:
+def make_scene(root: Path, config: RoomsConfig | WorldsConfig, number: int, write: Write | None = None) -> str:
     """Generate the room ``number``; returns its timing. Raises StopError when the disk is full."""
     start = time.monotonic()
     try:
         with _committed(SceneFolder.of_number(root, number)) as folder:
-            _write_scene(folder, config, number)
+            if write is not None:
+                write(folder, config, number)
+            else:
+                assert isinstance(config, RoomsConfig)  # as ``Write`` is given for all others
+                _write_scene(folder, config, number)
     except OSError as error:
         if is_disk_full(error):
             message = f"no space left for room {number} in {root}; free some space, and the same command resumes"
@@ -244,15 +274,23 @@ def _write_scene(folder: SceneFolder, config: RoomsConfig, number: int) -> None:
     room = make_room(seed(_ROOM), _catalog(config.catalog, config.assets))
     shots = make_shots(room, seed(_SHOTS), config.views, *image_size(config))
     renderer = make_renderer(config.renderer, room, config.samples, threads=1)
-    for index, shot in enumerate(shots):
-        view = renderer.render(shot, seed(_RENDER, index))
-        rgb = develop(view.radiance, seed(_DEVELOP, index))
-        _write_view(folder, view_name(index), view, rgb, jpeg_quality(config, seed(_JPEG, index)))
-    _write_poses(folder, shots)
+    facts = {"catalog": config.catalog, "room_size_m": [round(float(side), 4) for side in room.size]}
+    write_place(folder, config, number, Place(room, shots, renderer, facts))
+
+
+def write_place(folder: SceneFolder, config: RoomsConfig | WorldsConfig, number: int, place: Place) -> None:
+    """Photos, truth, cameras, surface and scene.json of one place."""
+    seed = functools.partial(seed_of, config.seed, number)
+    for index, shot in enumerate(place.shots):
+        view = place.renderer.render(shot, seed(_RENDER, index))
+        rgb = develop(view.radiance, seed(_DEVELOP, index), place.look, view.depth)
+        depth = encode_far_depth(view.depth) if place.far else encode_depth(view.depth)
+        _write_view(folder, view_name(index), view, rgb, jpeg_quality(config, seed(_JPEG, index)), depth)
+    _write_poses(folder, place.shots)
     if config.mesh:
-        surface = room.mesh
+        surface = place.room.mesh
         write_ply(folder.mesh, Mesh(surface.vertices, surface.triangles))
-    write_json(folder.metadata, _metadata(config, number, room, shots, renderer))
+    write_json(folder.metadata, _metadata(config, number, place))
 
 
 def seed_of(*parts: int) -> int:
@@ -260,16 +298,18 @@ def seed_of(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-def jpeg_quality(config: RoomsConfig, seed: int) -> int:
+def jpeg_quality(config: RoomsConfig | WorldsConfig, seed: int) -> int:
     """Quality of one photo."""
     return int(np.random.default_rng(seed).integers(config.jpeg_lowest, config.jpeg_highest + 1))
 
 
-def _write_view(folder: SceneFolder, name: str, view: RoomView, rgb: NDArray[np.uint8], quality: int) -> None:
+def _write_view(
+    folder: SceneFolder, name: str, view: RoomView, rgb: NDArray[np.uint8], quality: int, depth: NDArray[np.uint16]
+) -> None:
     for path in (folder.photo(name), folder.depth(name), folder.normals(name)):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_jpeg(folder.photo(name), rgb, quality, subsampling="4:2:0")
-    write_png(folder.depth(name), encode_depth(view.depth))
+    write_png(folder.depth(name), depth)
     write_normals_png(folder.normals(name), view.normals.values, view.normals.valid)
     if view.sky.any():
         write_png(folder.sky(name), encode_sky(view.sky))
@@ -282,21 +322,19 @@ def _write_poses(folder: SceneFolder, shots: Sequence[Shot]) -> None:
     write_transforms(folder.transforms, cameras, poses, photos_folder="images")
 
 
-def _metadata(
-    config: RoomsConfig, number: int, room: Room, shots: Iterable[Shot], renderer: RoomRenderer
-) -> dict[str, Any]:
+def _metadata(config: RoomsConfig | WorldsConfig, number: int, place: Place) -> dict[str, Any]:
     return {
         "version": LAYOUT_VERSION,
         "made_by": _MADE_BY,
         "seed": config.seed,
         "number": number,
-        "renderer": renderer.name,
-        "catalog": config.catalog,
-        "room_size_m": [round(float(side), 4) for side in room.size],
-        "parts": len(room.parts),
-        "triangles": sum(len(part.mesh.triangles) for part in room.parts),
-        "views": [_view_metadata(view_name(index), shot) for index, shot in enumerate(shots)],
-        "credits": [dataclasses.asdict(credit) for credit in room.credits],
+        "renderer": place.renderer.name,
+        **place.facts,
+        **({"depth": FAR_DEPTH} if place.far else {}),
+        "parts": len(place.room.parts),
+        "triangles": sum(len(part.mesh.triangles) for part in place.room.parts),
+        "views": [_view_metadata(view_name(index), shot) for index, shot in enumerate(place.shots)],
+        "credits": [dataclasses.asdict(credit) for credit in place.room.credits],
     }
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from lotus_recon.errors import InputError
 from lotus_recon.io.images import read_png16, write_png
 from lotus_recon.synthetic.rooms.files import (
     DEPTH_UNIT_M,
     SceneFolder,
     decode_depth,
+    decode_far_depth,
     encode_depth,
+    encode_far_depth,
     finished_scenes,
+    is_far,
 )
 from lotus_recon.types import DepthKind, DepthMap
 
@@ -34,3 +39,24 @@ def test_only_whole_rooms_count(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     assert [folder.number for folder in finished_scenes(tmp_path)] == [2, 12, 1000000]
     assert SceneFolder.of_number(tmp_path, 12).path == tmp_path / "scene_000012"
+
+
+def test_far_depth_is_exact_to_a_share_from_near_to_far() -> None:
+    values = np.array([[0.04, 0.05, 0.3, 2.0], [16.5, 200.0, 500.0, 501.0]], np.float32)
+    valid = np.array([[True, True, True, True], [True, True, True, True]])
+    valid[0, 3] = False
+    again = decode_far_depth(encode_far_depth(DepthMap(values, valid, DepthKind.METRIC)))
+    assert (again.valid == [[False, True, True, False], [True, True, True, False]]).all()
+    assert np.allclose(again.values[again.valid], values[again.valid], rtol=7.1e-5)
+
+
+def test_a_scene_says_how_its_depth_is_written(tmp_path: Path) -> None:
+    texts = {"far": '{"depth": "log"}', "near": "{}", "broken": "[", "odd": "[]"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    assert is_far(tmp_path / "far")
+    assert not is_far(tmp_path / "near")
+    assert not is_far(tmp_path / "none")
+    for name in ("broken", "odd"):
+        with pytest.raises(InputError, match=f"{name} is not the description"):
+            is_far(tmp_path / name)
