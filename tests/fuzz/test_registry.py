@@ -28,6 +28,7 @@ OPENS = re.compile(
 
 _OURS = "a result of a stage: its files and their sizes are checked against stage.json before it is read"
 _WRITES = "it writes"
+_CHILD = "models of Debian's packages: assimp and trimesh read them in children with limits; what fails is left out"
 _SYSTEM = "of the kernel or of this package"
 _HUB = "weights: read by diffusers, transformers and safetensors, whose errors are caught in one place (LOAD_ERRORS)"
 _ASKED = "what a process of ours said"
@@ -77,7 +78,7 @@ EXEMPT: dict[str, str] = {
             "lotus_recon.sfm.bundle_adjustment:_copy",
             "lotus_recon.sfm.triangulation:triangulate",
             "lotus_recon.synthetic.rooms.attribution:credits_of",
-            "lotus_recon.training.augmentation:_compressed",
+            "lotus_recon.training.augmentation:recoloured",
         ),
         _SCRATCH,
     ),
@@ -110,6 +111,13 @@ EXEMPT: dict[str, str] = {
             "lotus_recon.training.imagenet:load_imagenet",
         ),
         _SYSTEM,
+    ),
+    **dict.fromkeys(
+        [
+            f"lotus_recon.synthetic.worlds.model_files:{name}"
+            for name in ("read_model", "_converted", "_picture", "_read_glb")
+        ],
+        _CHILD,
     ),
     **dict.fromkeys(
         (
