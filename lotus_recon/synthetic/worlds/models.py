@@ -15,6 +15,7 @@ from lotus_recon.synthetic.worlds.cutting_out import cut_out, is_cut_out
 from lotus_recon.synthetic.worlds.model_files import ModelFile, Surface
 
 _SMOOTH_BELOW_DEG = 35.0
+_LEVEL = 0.9  # cosine of the slope
 _GLASS = 0.6  # opacity below which a surface without a picture is glass: dark here
 _GLASS_COLOR = (0.02, 0.025, 0.03)
 
@@ -47,7 +48,7 @@ def _part(
         material = Material("painted", texture=np.ascontiguousarray(picture[..., :3]))
         if is_cut_out(picture):
             material = Material("cut-out", texture=_spread(picture), fine=True)
-            points, uv = cut_out(points, uv, picture[..., 3])
+            points, uv = _cut_out_upright(points, uv, picture[..., 3])
     size = np.linalg.norm(np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]), axis=-1)
     points, uv = points[size > 1e-10], uv[size > 1e-10]
     if not len(points):
@@ -55,6 +56,16 @@ def _part(
     normals = corner_normals(points.astype(np.float64), _SMOOTH_BELOW_DEG)
     mesh, corner_uv = without_repeats(points, normals, uv if material.texture is not None else None)
     return ModelPart(mesh, material, corner_uv)
+
+
+def _cut_out_upright(
+    points: NDArray[np.float32], uv: NDArray[np.float32], opacity: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What is left of triangles; level ones stay whole: in the opacity of roads and lawns games keep something else."""
+    across = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
+    level = np.abs(across[:, 2]) > _LEVEL * np.linalg.norm(across, axis=-1)
+    left, left_uv = cut_out(points[~level], uv[~level], opacity)
+    return np.concatenate([points[level], left]), np.concatenate([uv[level], left_uv])
 
 
 def _spread(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

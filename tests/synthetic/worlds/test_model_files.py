@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from lotus_recon.errors import InputError
+from lotus_recon.synthetic.rooms.solids import triangle_areas
 from lotus_recon.synthetic.worlds import model_files
-from lotus_recon.synthetic.worlds.model_files import has_assimp, read_model
+from lotus_recon.synthetic.worlds.model_files import ModelFile, Surface, has_assimp, read_model
 from lotus_recon.synthetic.worlds.models import parts_of
-from tests.synthetic.worlds.plain_worlds import disc_picture
+from tests.synthetic.worlds.plain_worlds import disc_picture, square
 
 needs_assimp = pytest.mark.skipif(not has_assimp(), reason="assimp is not installed")
 
@@ -78,6 +79,18 @@ def test_axes_picture_and_colour_arrive(layers: tuple[str, str, str], tmp_path: 
     picture = model.textures[board.texture]
     assert tuple(picture[40, 64]) == (0, 0, 255, 255), "SGI pictures are not upside down"
     assert picture[2, 2, 3] == 0
+
+
+def test_level_ground_is_not_cut_out() -> None:
+    points, uv = square(side=2.0)
+    standing = points[..., [0, 2, 1]]
+    surfaces = [Surface(corners, uv, (1, 1, 1), 1.0, 0) for corners in (points, standing)]
+    areas = []
+    for surface in surfaces:
+        (part,) = parts_of(ModelFile((surface,), (disc_picture(),)))
+        areas.append(triangle_areas(part.mesh).sum())
+    assert np.isclose(areas[0], 4.0)
+    assert areas[1] < 1.3
 
 
 @needs_assimp
