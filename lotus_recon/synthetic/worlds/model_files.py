@@ -30,6 +30,7 @@ from lotus_recon.workspace import write_atomically
 log = logging.getLogger(__name__)
 
 PROGRAM = "assimp"
+_VERSION = 2  # to be raised when the same file gives other surfaces: what was converted is kept
 _SECONDS = 60
 _MEMORY_MB = 4000
 _TEXTURE_SIDE = 512  # pixels; larger pictures are reduced
@@ -37,7 +38,6 @@ _LARGEST_TEXTURE_PX = 8192 * 8192
 _WORLD_FROM_GLTF = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # glTF: y up, z to the front
 # Torcs adds layers of textures (shadows, skid marks) to AC3D's one; of several assimp would take the last.
 _FURTHER_LAYER = re.compile(rb"^texture \S+ (tiled|skids|shad)\s*?$", re.MULTILINE)
-_LEVEL_OF_DETAIL = re.compile(r"^(.*_gl)(\d+)$")  # how tracks of torcs name the versions of a tile, 0 the coarsest
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def read_model(path: Path, cache: Path) -> ModelFile:
     ``cache`` is a folder for what was converted. Raises InputError when the file cannot be read or has no triangles.
     """
     facts = path.stat()
-    key = hashlib.sha256(f"{path.absolute()} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[:24]
+    key = hashlib.sha256(f"{_VERSION} {path.absolute()} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[:24]
     kept = cache / f"{path.stem}-{key}.npz"
     if not kept.is_file():
         arrays = _converted(path)
@@ -171,7 +171,7 @@ def _read_glb(path: Path) -> dict[str, NDArray[Any]]:
     scene = trimesh.load_scene(io.BytesIO(data), file_type="glb", resolver=cast(Any, _Pictures(folder)), process=False)
     points, uvs, facts = [], [], []
     pictures: dict[bytes, tuple[int, NDArray[np.uint8]]] = {}  # by content: trimesh copies them
-    for node in _finest(scene):
+    for node in scene.graph.nodes_geometry:
         transform, name = scene.graph[node]
         mesh = scene.geometry[name]
         if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
@@ -191,28 +191,6 @@ def _read_glb(path: Path) -> dict[str, NDArray[Any]]:
     images = {f"texture{i}": pixels for i, pixels in pictures.values()}
     facts_ = np.array(facts, np.float64)
     return {"points": np.concatenate(points), "uv": np.concatenate(uvs), "facts": facts_, **images}
-
-
-def _finest(scene: Any) -> list[str]:
-    """The nodes with geometry, without the coarser versions of what is there in a finer one."""
-    parents: dict[str, str] = scene.graph.transforms.parents
-    finest: dict[tuple[str | None, str], int] = {}
-    for node in parents:
-        match = _LEVEL_OF_DETAIL.match(node)
-        if match:
-            key = parents.get(node), match[1]
-            finest[key] = max(finest.get(key, 0), int(match[2]))
-
-    def is_shown(node: str) -> bool:
-        up: str | None = node
-        while up is not None:
-            match = _LEVEL_OF_DETAIL.match(up)
-            if match and int(match[2]) < finest[parents.get(up), match[1]]:
-                return False
-            up = parents.get(up)
-        return True
-
-    return [node for node in scene.graph.nodes_geometry if is_shown(node)]
 
 
 def _material(mesh: Any) -> tuple[tuple[float, ...], Image.Image | None]:
