@@ -47,6 +47,11 @@ class DepthKind(str, Enum):
         except ValueError:
             raise InputError(f"unknown depth kind {text!r}; allowed: {', '.join(k.value for k in cls)}") from None
 
+    @property
+    def has_shift(self) -> bool:
+        """Whether maps of this kind have an unknown shift beside the unknown scale."""
+        return self in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY)
+
 
 def _check(condition: bool, message: str) -> None:
     if not condition:

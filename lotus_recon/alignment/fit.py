@@ -48,11 +48,6 @@ def target_of(kind: DepthKind, depth: FloatArray) -> NDArray[np.float64]:
     return np.asarray(1.0 / depth if kind is DepthKind.AFFINE_DISPARITY else depth, np.float64)
 
 
-def has_shift(kind: DepthKind) -> bool:
-    """Whether maps of this kind have an unknown shift beside the unknown scale."""
-    return kind in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY)
-
-
 @dataclass(frozen=True, eq=False)
 class Limits:
     """What a fit must keep: depth of a view's predicted values within (nearest, farthest), unit of the scene."""
@@ -88,9 +83,7 @@ def fit_view(
         return FitOutcome(None, reason=f"too few sparse points: {len(points)} where depth is predicted")
     x, target = points.value, target_of(kind, points.depth)
     spread = np.subtract(*np.percentile(np.log(points.depth), [90, 10]))
-    affine = (
-        has_shift(kind) and len(points) >= config.advanced.min_points and spread >= config.advanced.min_depth_spread
-    )
+    affine = kind.has_shift and len(points) >= config.advanced.min_points and spread >= config.advanced.min_depth_spread
     if affine:
         start = _ransac(x, target, limits, kind, config, rng)
         if start is None:
@@ -105,7 +98,7 @@ def fit_view(
                 reason="no shift: too few or too flat sparse points, and the predicted values there are not positive",
             )
         scale, shift = _refine_scale(x, target, points.sigma, config), 0.0
-    fit, scale_only = DepthFit(kind, scale, shift), not affine and has_shift(kind)
+    fit, scale_only = DepthFit(kind, scale, shift), not affine and kind.has_shift
     inliers = int((relative_error(fit, points) < config.inlier_threshold).sum())
     if inliers == 0 or not np.isfinite([scale, shift]).all():
         return FitOutcome(None, inliers, scale_only, "sparse points disagree: none is near the map at any scale")

@@ -19,7 +19,7 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from lotus_recon.alignment.config import AlignmentConfig
-from lotus_recon.alignment.fit import DepthFit, has_shift, robust_sigma, robust_weights
+from lotus_recon.alignment.fit import DepthFit, robust_sigma, robust_weights
 from lotus_recon.alignment.overlap import Reprojected, image_cell, sources_of
 from lotus_recon.alignment.sampling import sample_without_jumps
 from lotus_recon.alignment.views import AlignedView
@@ -68,7 +68,7 @@ class _Unknowns:
         slope = float(np.exp(self.log_slope[index]))
         shift = float(np.exp(self.log_level[index])) - slope * float(self.reference[index])
         kind = self.kinds[index]
-        return DepthFit(kind, slope, shift if has_shift(kind) else 0.0)
+        return DepthFit(kind, slope, shift if kind.has_shift else 0.0)
 
     def log_depth(self, index: int, value: FloatArray) -> NDArray[np.float64]:
         return self.fit(index).log_depth(value)
@@ -76,7 +76,7 @@ class _Unknowns:
     def derivatives(self, index: int, value: FloatArray) -> NDArray[np.float64]:
         """(N, 2) derivative of log depth by log slope and log level."""
         fit = self.fit(index)
-        if not has_shift(fit.kind):
+        if not fit.kind.has_shift:
             return np.tile([1.0, 0.0], (len(value), 1))
         sign = -1.0 if fit.inverse else 1.0
         slope, level = np.exp(self.log_slope[index]), np.exp(self.log_level[index])

@@ -119,7 +119,7 @@ def _fitted(
 
 def _prior(depth: DepthMap, camera: Camera, focal_known: bool, depth_range_ratio: float) -> Prior:
     """What is known before the maps are compared. The offset is 1 / (far over near - 1) of the range."""
-    affine = depth.kind in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY)
+    affine = depth.kind.has_shift
     if not affine and depth.valid.any():
         low, high = np.percentile(depth.values[depth.valid], RANGE_PERCENTILES)
         depth_range_ratio = float(high / low)

@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 
 CAMERA_FILE, DEPTH_FILE, PREDICTION_FILE = "camera.json", "calibrated.npz", "prediction.npz"
 DEPTH_RANGE, FOCAL_LENGTH = "depth range", "focal length"  # what may be guessed
-AFFINE_KINDS = (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY)
 # Least depth, where the nearest pixels (2nd percentile) are at 1 and the normals show the shift.
 NEAREST_OF_SHOWN = 0.05
 
@@ -102,7 +101,7 @@ def run(inputs: Inputs, lens: CameraConfig, output: OutputConfig, out_dir: Path)
 
 def _guessed(depth: DepthMap | None, source: str, estimated: SingleView | None) -> tuple[str, ...]:
     """What neither the user, EXIF, the kind of the depth nor the normals tell."""
-    shift_is_open = depth is not None and depth.kind in AFFINE_KINDS
+    shift_is_open = depth is not None and depth.kind.has_shift
     is_shown = estimated is not None and estimated.estimate.shift_from == "normals"
     guesses = {DEPTH_RANGE: shift_is_open and not is_shown, FOCAL_LENGTH: source == DEFAULT_SOURCE}
     return tuple(name for name, is_guess in guesses.items() if is_guess)
@@ -148,7 +147,7 @@ def depth_as_written(prediction: Prediction, output: OutputConfig) -> DepthMap:
     """
     if prediction.depth is None:
         raise InputError("the prediction has no depth")
-    if prediction.depth.kind not in AFFINE_KINDS:
+    if not prediction.depth.kind.has_shift:
         return prediction.depth
     height, width = prediction.shape
     estimated = None
@@ -160,7 +159,7 @@ def depth_as_written(prediction: Prediction, output: OutputConfig) -> DepthMap:
 
 def _positive(depth: DepthMap, estimated: SingleView | None, depth_range_ratio: float) -> DepthMap:
     """Depth that can be unprojected: as it is, with the shift that the normals show, or with that of the rule."""
-    if depth.kind not in AFFINE_KINDS:
+    if not depth.kind.has_shift:
         return depth
     disparity = depth.kind is DepthKind.AFFINE_DISPARITY
     if estimated is not None and estimated.estimate.shift_from == "normals":

@@ -51,7 +51,7 @@ def coded_depth(depth: DepthMap) -> tuple[NDArray[np.uint16], dict[str, Any]]:
     """
     known = depth.values[depth.valid].astype(np.float64)
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    if depth.kind in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY):
+    if depth.kind.has_shift:
         scale = max(high - low, 1e-12) / (_LARGEST - 1)
         offset = low - scale  # the lowest value is 1
     else:

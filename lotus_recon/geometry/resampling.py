@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.geometry.normals import normalized
-from lotus_recon.types import BoolArray, DepthKind, DepthMap, FloatArray, IntArray, NormalMap
+from lotus_recon.types import BoolArray, DepthMap, FloatArray, IntArray, NormalMap
 
 # Positions nearer to a pixel centre than this are on it: half a float32 step at 8,000 pixels, times two.
 _SNAP_PX = 1e-3
@@ -104,7 +104,7 @@ def _depth_breaks(depth: DepthMap) -> BoolArray:
     counts by its share of the map's range, without the outermost 2 % of the values at either end.
     """
     known = depth.values[depth.valid]
-    if depth.kind in (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY):
+    if depth.kind.has_shift:
         low, high = np.percentile(known, [2, 98]) if known.size else (0.0, 1.0)
         scaled = np.where(depth.valid, depth.values, 0.0) / max(float(high - low), 1e-12)
         return _cell_breaks(scaled[..., None], depth.valid, _MAX_AFFINE_JUMP)

@@ -11,9 +11,7 @@ from lotus_recon.geometry.depth import depth_edges
 from lotus_recon.geometry.triangles import triangle_area_vectors, vertex_normals, without_unused
 from lotus_recon.io.meshes import PointCloud
 from lotus_recon.meshing.config import SurfaceConfig
-from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, FloatArray, IntArray, Mesh, NormalMap
-
-_UNUSABLE = (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY)
+from lotus_recon.types import BoolArray, Camera, DepthMap, FloatArray, IntArray, Mesh, NormalMap
 
 
 def surface_from_depth(
@@ -42,7 +40,7 @@ def surface_from_depth(
 
 
 def _check(depth: DepthMap, rgb: NDArray[np.uint8], camera: Camera, normals: NormalMap | None) -> None:
-    if depth.kind in _UNUSABLE:
+    if depth.kind.has_shift:
         raise FusionError(f"depth is {depth.kind.value}: a surface needs METRIC, SCENE or SCALE_FREE depth")
     sizes = {"photo": rgb.shape[:2], "camera": (camera.height, camera.width)}
     if normals is not None:

@@ -16,8 +16,9 @@ SIGNS: dict[Axes, tuple[int, int, int]] = {
     "opengl": (1, -1, -1),  # x right, y up, z to the camera
     "lotus": (-1, -1, -1),  # x left, y up, z to the camera
 }
-_AFFINE_KINDS = (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY)
-_ANY = (DepthKind.METRIC, DepthKind.SCALE_FREE, *_AFFINE_KINDS)
+_AFFINE_KINDS = tuple(kind for kind in DepthKind if kind.has_shift)
+_NOT_AFFINE = (DepthKind.METRIC, DepthKind.SCALE_FREE)
+_ANY = (*_NOT_AFFINE, *_AFFINE_KINDS)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ _PLAIN_NORMALS = tuple(
 RESULTS_FILES = ("results.npz", "exports/mini_npz/results.npz", "exports/npz/results.npz")  # maps of all photos
 NAMES_FILE = "names.txt"  # whose maps those are, in order
 
-DEPTH_ANYTHING_3 = Layout("Depth Anything 3", RESULTS_FILES, kinds=_ANY[:2], ignores_exif=True, step_px=14)
+DEPTH_ANYTHING_3 = Layout("Depth Anything 3", RESULTS_FILES, kinds=_NOT_AFFINE, ignores_exif=True, step_px=14)
 # In this order they are tried; what says more of itself stands before what says less.
 LAYOUTS = (
     Layout(
@@ -59,7 +60,7 @@ LAYOUTS = (
         ("{view}/normal.exr", "{view}/normal.png"),
         mask="{view}/mask.png",
         marker="{view}/fov.json",
-        kinds=_ANY[:2],
+        kinds=_NOT_AFFINE,
         kind_with_normals=DepthKind.METRIC,
         metres=1.0,
         axes="opengl",

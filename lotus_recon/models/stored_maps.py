@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 SIDECAR = "{view}/maps.json"  # of --maps: says all of the files beside it
 _UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-_AFFINE = (DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY)
 _MAX_LENGTH_ERROR = 0.5  # of a normal: resized maps are shorter at creases
 
 
@@ -142,7 +141,7 @@ def _choices(kinds: Sequence[DepthKind]) -> str:
 
 def _depth(values: NDArray[np.float32], kind: DepthKind, known: BoolArray | None, path: Path) -> DepthMap:
     valid = np.isfinite(values) if known is None else np.isfinite(values) & known
-    if kind not in _AFFINE:
+    if not kind.has_shift:
         valid &= values > 0
     if not valid.any():
         raise InputError(f"{path}: depth has no valid pixel (all zero, NaN or infinite)")
