@@ -1,4 +1,4 @@
-"""Options of a data set of rooms."""
+"""Options of a data set of rooms, and those that it shares with other data sets that are rendered."""
 
 from __future__ import annotations
 
@@ -15,28 +15,20 @@ JpegQuality = Annotated[int, Interval(ge=1, le=100), Unit("percent")]
 
 
 @dataclass(frozen=True)
-class RoomsConfig(Options):
-    """Options of ``pipelines.make_rooms``."""
+class RenderingConfig(Options):
+    """Options of the pipelines that render data sets."""
 
-    # Rooms in the data set. More than there are: the missing ones are added.
-    scenes: Many = 100
-    # Photos of each room.
+    # Photos of each scene.
     views: Annotated[int, Interval(ge=1, le=10_000)] = 8
     # Size of a photo in pixels, WIDTHxHEIGHT.
     size: str = "256x192"
-    # Of everything random. A room depends on this and on its number only.
+    # Of everything random. A scene depends on this, on its number and on the assets that are installed.
     seed: Seed = 0
-    # Number of the first room, to share the work between machines.
+    # Number of the first scene, to share the work between machines.
     first: Annotated[int, Interval(ge=0, le=LARGEST_INT)] = 0
-    # mitsuba: path tracing; raycast: one bounce, needs nothing installed; auto: mitsuba where it is installed.
-    renderer: Literal["auto", "mitsuba", "raycast"] = "auto"
     # Samples per pixel, before the denoiser where there is one. None: the renderer's own choice.
     samples: Annotated[int | None, Interval(ge=1, le=1_000_000)] = None
-    # sweethome3d: its furniture and textures; procedural: simple shapes; auto: sweethome3d where it is installed.
-    catalog: Literal["auto", "sweethome3d", "procedural"] = "auto"
-    # Folder of Sweet Home 3D's furniture and textures. None: where `make assets` or apt puts them.
-    assets: Path | None = None
-    # Write the true surface of each room as mesh.ply.
+    # Write the true surface of each scene as mesh.ply.
     mesh: bool = True
     # Lowest JPEG quality of a photo, which is random.
     jpeg_lowest: JpegQuality = 70
@@ -49,3 +41,17 @@ class RoomsConfig(Options):
         super().__post_init__()
         if self.jpeg_lowest > self.jpeg_highest:
             self.refuse("jpeg_lowest", f"at most jpeg_highest, {self.jpeg_highest}")
+
+
+@dataclass(frozen=True)
+class RoomsConfig(RenderingConfig):
+    """Options of ``pipelines.make_rooms``."""
+
+    # Rooms in the data set. More than there are: the missing ones are added.
+    scenes: Many = 100
+    # mitsuba: path tracing; raycast: one bounce, needs nothing installed; auto: mitsuba where it is installed.
+    renderer: Literal["auto", "mitsuba", "raycast"] = "auto"
+    # sweethome3d: its furniture and textures; procedural: simple shapes; auto: sweethome3d where it is installed.
+    catalog: Literal["auto", "sweethome3d", "procedural"] = "auto"
+    # Folder of Sweet Home 3D's furniture and textures. None: where `make assets` or apt puts them.
+    assets: Path | None = None

@@ -39,7 +39,7 @@ from lotus_recon.measuring import peak_memory_mb
 from lotus_recon.progress import track
 from lotus_recon.synthetic.rooms.assets import Catalog, load_catalog
 from lotus_recon.synthetic.rooms.attribution import write_attribution
-from lotus_recon.synthetic.rooms.config import RoomsConfig
+from lotus_recon.synthetic.rooms.config import RenderingConfig, RoomsConfig
 from lotus_recon.synthetic.rooms.files import (
     DATASET_FILE,
     DEPTH_UNIT_M,
@@ -67,7 +67,6 @@ from lotus_recon.synthetic.rooms.sensor import Look, develop
 from lotus_recon.synthetic.rooms.shots import make_shots
 from lotus_recon.synthetic.rooms.view import RoomView
 from lotus_recon.synthetic.rooms.workers import End, StopError, run_jobs
-from lotus_recon.synthetic.worlds.config import WorldsConfig
 from lotus_recon.types import Mesh
 from lotus_recon.workspace import to_plain, write_json
 
@@ -79,10 +78,6 @@ _SCRATCH = ".part-"
 _NOT_SETTINGS = ("scenes", "count", "first", "assets", "workers")
 _MADE_BY = f"lotus_recon {__version__}"
 _ROOM, _SHOTS, _RENDER, _DEVELOP, _JPEG = range(5)  # what a seed is for
-
-
-# Writes the scene of a number into a folder.
-Write = Callable[[SceneFolder, Any, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +113,7 @@ def check_config(config: RoomsConfig) -> RoomsConfig:
     return replace(config, **resolved)
 
 
-def image_size(config: RoomsConfig | WorldsConfig) -> tuple[int, int]:
+def image_size(config: RenderingConfig) -> tuple[int, int]:
     """(width, height) of the photos in pixels. Raises InputError when ``--size`` does not give them."""
     match = re.fullmatch(r"(\d+)x(\d+)", config.size)
     size = (int(match[1]), int(match[2])) if match else (0, 0)
@@ -149,7 +144,7 @@ def check_folder(root: Path) -> None:
         raise InputError(f"{root} holds {listed} and no {DATASET_FILE}: it is no folder of rooms; choose another --out")
 
 
-def claim(root: Path, config: RoomsConfig | WorldsConfig) -> None:
+def claim(root: Path, config: RenderingConfig) -> None:
     """Record the settings of the rooms in ``root``; ``config`` comes from ``check_config``.
 
     Raises InputError as ``check_folder`` does, and when rooms exist that were generated with other settings or by
@@ -184,28 +179,26 @@ def _described(path: Path) -> dict[str, Any] | None:
         raise InputError(f"{path} is not the description of a data set: {error!r}") from None
 
 
-def make_rooms(root: Path, config: RoomsConfig | WorldsConfig, write: Write | None = None) -> Made:
-    """Make the rooms, or what ``write`` writes, that are missing in the claimed folder ``root``.
+def make_rooms(root: Path, config: RoomsConfig) -> Made:
+    """Make the rooms that are missing in the claimed folder ``root``; ``config`` comes from ``check_config``."""
+    return make_missing(root, config, config.scenes, functools.partial(make_scene, root, config))
 
-    ``config`` comes from ``check_config``. A room that cannot be (InputError) or fails twice is left out. Raises
-    StopError when the disk is full.
+
+def make_missing(root: Path, config: RenderingConfig, count: int, make: Callable[[int], str]) -> Made:
+    """Make those of ``count`` scenes that are missing in the claimed folder ``root``, in several processes.
+
+    ``make`` makes the scene of a number and tells its timing. A scene that cannot be (InputError) or fails twice is
+    left out. Raises StopError when the disk is full.
     """
     remove_scratch(root)
-    wanted = range(config.first, config.first + config.scenes)
+    wanted = range(config.first, config.first + count)
     there = {folder.number for folder in finished_scenes(root)}
     missing = [number for number in wanted if number not in there]
     log.info("%s: %d of %d rooms to make, %d photos each", root, len(missing), len(wanted), config.views)
     processes = min(config.workers or os.cpu_count() or 1, max(len(missing), 1))
-    job = functools.partial(make_scene, root, config)
-    if write is not None:
-        job = functools.partial(job, write=write)
     outcomes = []
     try:
-        jobs = run_jobs(
-            job,
-            missing,
-            processes,
-        )
+        jobs = run_jobs(make, missing, processes)
         with doing("the rooms in work are given up", "they are made again, finished rooms are kept"):
             for outcome in track(jobs, "rooms", len(missing)):
                 outcomes.append(outcome)
@@ -233,16 +226,20 @@ def remove_scratch(root: Path) -> None:
         shutil.rmtree(taken)
 
 
-def make_scene(root: Path, config: RoomsConfig | WorldsConfig, number: int, write: Write | None = None) -> str:
+def make_scene(root: Path, config: RoomsConfig, number: int) -> str:
     """Generate the room ``number``; returns its timing. Raises StopError when the disk is full."""
+    return write_whole(root, config, number, lambda folder: _write_scene(folder, config, number))
+
+
+def write_whole(root: Path, config: RenderingConfig, number: int, write: Callable[[SceneFolder], object]) -> str:
+    """Let ``write`` fill the folder of a scene, which is there once all of it is; returns its timing.
+
+    Raises StopError when the disk is full.
+    """
     start = time.monotonic()
     try:
         with _committed(SceneFolder.of_number(root, number)) as folder:
-            if write is not None:
-                write(folder, config, number)
-            else:
-                assert isinstance(config, RoomsConfig)  # as ``Write`` is given for all others
-                _write_scene(folder, config, number)
+            write(folder)
     except OSError as error:
         if is_disk_full(error):
             message = f"no space left for room {number} in {root}; free some space, and the same command resumes"
@@ -278,7 +275,7 @@ def _write_scene(folder: SceneFolder, config: RoomsConfig, number: int) -> None:
     write_place(folder, config, number, Place(room, shots, renderer, facts))
 
 
-def write_place(folder: SceneFolder, config: RoomsConfig | WorldsConfig, number: int, place: Place) -> None:
+def write_place(folder: SceneFolder, config: RenderingConfig, number: int, place: Place) -> None:
     """Photos, truth, cameras, surface and scene.json of one place."""
     seed = functools.partial(seed_of, config.seed, number)
     for index, shot in enumerate(place.shots):
@@ -298,7 +295,7 @@ def seed_of(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-def jpeg_quality(config: RoomsConfig | WorldsConfig, seed: int) -> int:
+def jpeg_quality(config: RenderingConfig, seed: int) -> int:
     """Quality of one photo."""
     return int(np.random.default_rng(seed).integers(config.jpeg_lowest, config.jpeg_highest + 1))
 
@@ -322,7 +319,7 @@ def _write_poses(folder: SceneFolder, shots: Sequence[Shot]) -> None:
     write_transforms(folder.transforms, cameras, poses, photos_folder="images")
 
 
-def _metadata(config: RoomsConfig | WorldsConfig, number: int, place: Place) -> dict[str, Any]:
+def _metadata(config: RenderingConfig, number: int, place: Place) -> dict[str, Any]:
     return {
         "version": LAYOUT_VERSION,
         "made_by": _MADE_BY,

@@ -47,8 +47,12 @@ def check_config(config: WorldsConfig) -> WorldsConfig:
 
 
 def make_worlds(root: Path, config: WorldsConfig) -> writing.Made:
-    """Make the worlds that are missing in the claimed folder ``root``; as ``make_rooms`` does."""
-    return writing.make_rooms(root, config, _write_world)
+    """Make the worlds that are missing in the claimed folder ``root``; see ``make_missing``."""
+    return writing.make_missing(root, config, config.count, functools.partial(_make_scene, root, config))
+
+
+def _make_scene(root: Path, config: WorldsConfig, number: int) -> str:
+    return writing.write_whole(root, config, number, lambda folder: _write_world(folder, config, number))
 
 
 @functools.lru_cache(maxsize=1)
