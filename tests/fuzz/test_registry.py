@@ -113,10 +113,7 @@ EXEMPT: dict[str, str] = {
         _SYSTEM,
     ),
     **dict.fromkeys(
-        [
-            f"lotus_recon.synthetic.worlds.model_files:{name}"
-            for name in ("read_model", "_converted", "_picture", "_read_glb")
-        ],
+        [f"lotus_recon.synthetic.worlds.model_files:{name}" for name in ("_converted", "_picture", "_read_glb")],
         _CHILD,
     ),
     **dict.fromkeys(

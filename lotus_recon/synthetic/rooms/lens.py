@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from lotus_recon.geometry.camera import pixel_centers
+from lotus_recon.synthetic.rooms.look import Look
 from lotus_recon.types import DepthMap
 
 _LEVELS = 5  # blurred copies that the image is put together from
 _LARGEST_BLUR_PX = 6.0
 
 
-class LensLook(Protocol):
-    """How much of it there is; see ``sensor.Look``."""
-
-    @property
-    def defocus(self) -> float: ...
-    @property
-    def aperture(self) -> float: ...
-    @property
-    def motion(self) -> float: ...
-    @property
-    def motion_px(self) -> float: ...
-    @property
-    def distortion_px(self) -> float: ...
-    @property
-    def fringe_px(self) -> float: ...
-
-
 def through_lens(
-    image: NDArray[np.float64], look: LensLook, random: np.random.Generator, depth: DepthMap | None
+    image: NDArray[np.float64], look: Look, random: np.random.Generator, depth: DepthMap | None
 ) -> NDArray[np.float64]:
     """The image (H, W, 3) as it falls on the sensor; ``depth`` is metric."""
     out_of_focus, shaken = random.random(2)

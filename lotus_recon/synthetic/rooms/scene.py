@@ -29,7 +29,6 @@ class Material:
     roughness: float = 0.3  # of the coat or the metal: 0 mirror, 1 dull
     metal: bool = False  # reflects in its own colour and nothing else
     emission: Rgb = (0.0, 0.0, 0.0)  # radiance, linear; with a texture: a factor on the (linear) texture
-
     # Leaves, or a picture cut out: the truth has its depth, and no normals, since a photo shows something finer.
     fine: bool = False
 

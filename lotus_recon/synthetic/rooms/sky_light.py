@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.types import Camera, FloatArray
 
@@ -82,8 +83,7 @@ def with_haze(
     """The image (H, W, 3) with the light that haze scatters in; z-depth (H, W) in metres, sky where not ``valid``."""
     if not np.isfinite(sky.visibility_m):
         return radiance
-    x, y = np.arange(camera.width) + 0.5 - camera.cx, np.arange(camera.height) + 0.5 - camera.cy
-    length = np.sqrt(1 + (x / camera.fx) ** 2 + (y[:, None] / camera.fy) ** 2)
+    length = np.linalg.norm(rays_in_cam(camera), axis=-1)
     kept = np.where(valid, np.exp(-depth * length / sky.visibility_m), 1.0)[..., None]
     return np.asarray(kept * radiance + (1 - kept) * np.array(sky.horizon), np.float32)
 

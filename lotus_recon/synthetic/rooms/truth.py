@@ -18,7 +18,7 @@ class Truth:
 
     depth: DepthMap  # METRIC z-depth; invalid in the sky and where a ray leaves the room
     normals: (
-        NormalMap  # smooth shading normals, camera axes, facing the camera; valid where depth is, but on what is fine
+        NormalMap  # smooth shading normals, camera axes, facing the camera; valid as depth, but not on what is fine
     )
     sky: NDArray[np.bool_]  # (H, W)
 

@@ -55,6 +55,7 @@ from lotus_recon.synthetic.rooms.files import (
     view_name,
 )
 from lotus_recon.synthetic.rooms.layout import make_room
+from lotus_recon.synthetic.rooms.look import Look
 from lotus_recon.synthetic.rooms.procedural import ProceduralCatalog
 from lotus_recon.synthetic.rooms.renderers import (
     RoomRenderer,
@@ -63,7 +64,7 @@ from lotus_recon.synthetic.rooms.renderers import (
     warn_of_slow_renderer,
 )
 from lotus_recon.synthetic.rooms.scene import Room, Shot
-from lotus_recon.synthetic.rooms.sensor import Look, develop
+from lotus_recon.synthetic.rooms.sensor import develop
 from lotus_recon.synthetic.rooms.shots import make_shots
 from lotus_recon.synthetic.rooms.view import RoomView
 from lotus_recon.synthetic.rooms.workers import End, StopError, run_jobs

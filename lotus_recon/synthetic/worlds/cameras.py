@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
+from lotus_recon.geometry.pose import invert_rigid
 from lotus_recon.synthetic.arrangement import look_at
 from lotus_recon.synthetic.rooms.scene import Room, Shot
 from lotus_recon.synthetic.rooms.solids import turned_pose
@@ -74,7 +75,7 @@ def _interest(surfaces: Surfaces, shot: Shot, nearest: float, outdoors: bool) ->
     if high / low < 1.15:  # a wall and nothing else
         return None
     # Inside a solid there is a surface close above.
-    center = -shot.cam_from_world[:3, :3].T @ shot.cam_from_world[:3, 3]
+    center = invert_rigid(shot.cam_from_world)[:3, 3]
     if outdoors and surfaces.occluded(np.tile(center, (3, 1)), _UPSIDE, far=60.0).all():
         return None
     logs = np.full(len(hits.hit), np.log(500.0))

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lotus_recon.errors import InputError
+from lotus_recon.io.maps import load_arrays, save_arrays
 from lotus_recon.sandbox import arrays_in_child
-from lotus_recon.workspace import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -75,14 +75,8 @@ def read_model(path: Path, cache: Path) -> ModelFile:
     if not kept.is_file():
         arrays = _converted(path)
         cache.mkdir(parents=True, exist_ok=True)
-        write_atomically(kept, lambda part: _save(part, arrays))
-    with np.load(kept, allow_pickle=False) as archive:
-        return _unpacked(dict(archive))
-
-
-def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the arrays for a flag
+        save_arrays(kept, **arrays)
+    return _unpacked(load_arrays(kept))
 
 
 def _converted(path: Path) -> dict[str, NDArray[Any]]:

@@ -12,7 +12,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.synthetic.rooms.materials import Finishes
 from lotus_recon.synthetic.rooms.scene import Material, Room, Shot
 from lotus_recon.synthetic.rooms.sky_light import draw_sky
-from lotus_recon.synthetic.rooms.solids import Finish, box_between, placed_parts, turned_pose
+from lotus_recon.synthetic.rooms.solids import Finish, box_between, turned_pose
 from lotus_recon.synthetic.surfaces import Surfaces
 from lotus_recon.synthetic.worlds import growing
 from lotus_recon.synthetic.worlds.assets import (
@@ -211,6 +211,5 @@ def _plant(site: Site, spots: NDArray[np.float64]) -> None:
         if site.is_free(x, y, 0.8):
             height = site.uniform(2.5, 10)
             kind = shapes[int(site.random.integers(len(shapes)))]
-            site.parts += placed_parts("tree", kind, turned_pose(x, y, z - 0.05, site.uniform(0, 6.28)), height)
-            site.triangles += 9300
+            site.put("tree", kind, turned_pose(x, y, z - 0.05, site.uniform(0, 6.28)), height)
             site.taken.append((x, y, 0.5))

@@ -13,9 +13,9 @@ import numpy as np
 from lotus_recon.errors import InputError
 from lotus_recon.synthetic.rooms import writing
 from lotus_recon.synthetic.rooms.files import SceneFolder
+from lotus_recon.synthetic.rooms.look import Look
 from lotus_recon.synthetic.rooms.ray_casting import RayCaster
 from lotus_recon.synthetic.rooms.scene import Room, Shot
-from lotus_recon.synthetic.rooms.sensor import Look
 from lotus_recon.synthetic.worlds.assets import Assets, load_assets
 from lotus_recon.synthetic.worlds.config import WorldsConfig
 from lotus_recon.synthetic.worlds.creatures import has_creatures, make_creatures

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from lotus_recon.synthetic.rooms.lens import through_lens
-from lotus_recon.synthetic.rooms.sensor import NEUTRAL
+from lotus_recon.synthetic.rooms.look import NEUTRAL
 from lotus_recon.types import DepthKind, DepthMap
 
 STRIPES = np.repeat((np.indices((60, 80)).sum(0) % 2).astype(np.float64)[..., None], 3, axis=2)

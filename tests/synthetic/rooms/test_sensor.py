@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
-from lotus_recon.synthetic.rooms.sensor import NEUTRAL, Look, develop
+from lotus_recon.synthetic.rooms.look import NEUTRAL, Look
+from lotus_recon.synthetic.rooms.sensor import develop
 
 
 def ramp() -> NDArray[np.float64]:
