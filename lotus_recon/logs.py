@@ -10,19 +10,18 @@ from pathlib import Path
 
 
 class _LogFile(logging.FileHandler):
-    """Made for the first message. Where the disk has no room for it, the run goes on without."""
+    """Made for the first message. Where it cannot be opened, written or closed, the run goes on without a word."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError):  # of opening it
+        with contextlib.suppress(OSError):
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        # of writing it
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # of writing what is left
+        with contextlib.suppress(OSError):
             super().close()
 
 

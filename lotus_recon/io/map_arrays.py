@@ -60,8 +60,11 @@ def read_normals_array(path: Path, is_coded: bool) -> NDArray[np.float32]:
     return (values * 2 - 1 if is_coded else values).astype(np.float32)
 
 
-def read_exr(path: Path) -> dict[str, NDArray[np.float32]]:
-    """The channels (H, W) of an OpenEXR file by name. Raises InputError when it is none, or the library is missing."""
+def read_exr(path: Path, shown: str = "") -> dict[str, NDArray[np.float32]]:
+    """The channels (H, W) of an OpenEXR file by name.
+
+    Raises InputError, which calls the file ``shown``, when it is none, or the library is missing.
+    """
     native.require(("OpenEXR",))
     import OpenEXR
 
@@ -74,7 +77,7 @@ def read_exr(path: Path) -> dict[str, NDArray[np.float32]]:
         with OpenEXR.File(str(path), separate_channels=True) as image:
             return {name: np.asarray(one.pixels, np.float32) for name, one in image.channels().items()}
     except (RuntimeError, ValueError, KeyError, TypeError, OSError, MemoryError) as error:
-        raise InputError(f"{path} cannot be read as OpenEXR: {error}") from None
+        raise InputError(f"{shown or path} cannot be read as OpenEXR: {error}") from None
 
 
 def _array(path: Path) -> NDArray[Any]:

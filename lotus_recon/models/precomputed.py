@@ -140,10 +140,11 @@ def load_for_photo(folder: Path, view: str, width: int, height: int, meaning: Me
     Raises MissingPredictionError when there are none, InputError naming the file when they do not fit.
     """
     path = prediction_file(folder, view)
-    if path.is_file() and is_own(path):
-        return _own(path, width, height, meaning)
-    if path.is_file():  # before its data takes any memory
-        for shape in (shape for name, shape in npz_shapes(path).items() if name == "depth" and len(shape) >= 2):
+    if path.is_file():
+        if is_own(path):
+            return _own(path, width, height, meaning)
+        shape = npz_shapes(path).get("depth", ())
+        if len(shape) >= 2:  # before its data takes any memory
             check_ratio(path, (shape[-1], shape[-2]), (width, height), DEPTH_ANYTHING_3.step_px)
     found = _foreign(folder, view, meaning)
     if found is None:
@@ -215,14 +216,17 @@ def check_whose(folder: Path, photos: Sequence[Photo], meaning: Meaning = UNSAID
             continue
         files = files_of(folder, photo.name)
         if files is not None:
-            check_meaning(files.layout, files.depth, files.normals, meaning)
+            layout = files.layout
+            check_meaning(layout, files.depth, files.normals, meaning)
             other = of_file.setdefault(files.depth, photo.name)
             if other != photo.name:
                 raise InputError(f"{files.depth} would be the depth of both {other} and {photo.name}: rename one photo")
         elif results is not None:
-            check_meaning(DEPTH_ANYTHING_3, results, None, meaning)
-        layout = files.layout if files is not None else DEPTH_ANYTHING_3 if results is not None else None
-        if layout is not None and layout.ignores_exif:
+            layout = DEPTH_ANYTHING_3
+            check_meaning(layout, results, None, meaning)
+        else:
+            continue
+        if layout.ignores_exif:
             _refuse_turned(photo, layout.program)
 
 

@@ -287,14 +287,13 @@ def read_plain_npz(path: Path, meaning: Meaning) -> Prediction:
     Raises InputError as ``read_map_files`` does.
     """
     arrays = read_npz(path)
-    names = [name for name in ("depth", *arrays) if name in arrays and (name == "depth" or len(arrays) == 1)]
-    if not names:
+    name = "depth" if "depth" in arrays or len(arrays) != 1 else next(iter(arrays))
+    if name not in arrays:
         raise InputError(f"{path} has the arrays {', '.join(arrays)}; needed: 'depth' (H, W)")
-    values = arrays[names[0]].squeeze()
+    values = arrays[name].squeeze()
     if values.ndim != 2 or values.dtype.kind not in "fiu":
-        raise InputError(f"{path}: {names[0]} has shape {values.shape} and type {values.dtype}; allowed: (H, W)")
-    plain = Layout("", ())
-    kind, metres = _depth_meaning(plain, False, meaning, path)
+        raise InputError(f"{path}: {name} has shape {values.shape} and type {values.dtype}; allowed: (H, W)")
+    kind, metres = _depth_meaning(Layout("", ()), False, meaning, path)
     known = values != 0 if values.dtype.kind in "iu" else None
     depth = _depth(values.astype(np.float32) * np.float32(metres), kind, known, path)
     normals = None

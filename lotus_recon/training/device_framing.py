@@ -42,11 +42,6 @@ class DeviceSample:
         }
         return cls(sample.name, {name: _channels_first(map_).to(device) for name, map_ in maps.items()}, masks)
 
-    @property
-    def nbytes(self) -> int:
-        """What it takes on the device."""
-        return sum(map_.nbytes for map_ in self.maps.values())
-
 
 def _cleaned(map_: NDArray[np.float32] | None, valid: BoolArray | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """The map (H, W, ...), 0 where it is not valid or not there at all."""
@@ -78,7 +73,8 @@ def _resized(maps: Maps, box: Box, width: int, height: int) -> dict[str, Tensor]
     y, x = (torch.from_numpy(positions(*sizes)).to(device) for sizes in ((box.height, height), (box.width, width)))
     weights = _area_weights if smaller else _linear_weights
     down, right = weights(y, box.height), weights(x, box.width)
-    result = {name: map_[:, y.long()][:, :, x.long()] for name, map_ in maps.items() if name != "image"}
+    nearest = _at(y.long(), x.long())
+    result = {name: nearest(map_) for name, map_ in maps.items() if name != "image"}
     result["image"] = (down @ maps["image"].float() @ right.T).round().clamp(0, 255).to(torch.uint8)
     if not smaller:
         cell = _at((y - 0.5).clamp(min=0).long(), (x - 0.5).clamp(min=0).long())

@@ -15,7 +15,7 @@ import torch
 from tests.benchmarks.bench_alignment import VIEWS, alignment_seconds
 from tests.benchmarks.bench_integration import four_megapixels
 from tests.benchmarks.bench_lotus import lotus_cost
-from tests.benchmarks.bench_training import samples_a_second, training_speeds
+from tests.benchmarks.bench_training import samples_a_second_on_cuda, training_speeds
 from tests.conftest import SHARED
 
 _NANO = """
@@ -68,7 +68,7 @@ def _rows(shared: Path, has_card: bool) -> list[SpeedRow]:
     card = lotus_cost("ours", "cuda", "float16")[0] if has_card else 0.0
     card_pair = lotus_cost("pair", "cuda", "float16")[0] if has_card else 0.0
     nano = f"{_nano('cuda'):.1f} ms" if has_card else ""
-    training = f"{samples_a_second('device'):.0f} samples/s" if has_card else ""
+    training = f"{samples_a_second_on_cuda():.0f} samples/s" if has_card else ""
     return [
         SpeedRow(f"alignment, {few} views", f"{wall:.1f} s", "<= 6 s", "", "<= 3 s"),
         SpeedRow(f"a view of {many} to a view of {few}, CPU time", f"{growth:.2f}", "linear: 1"),

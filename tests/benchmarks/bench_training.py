@@ -59,7 +59,7 @@ with tempfile.TemporaryDirectory() as folder:
 def training_lines() -> list[str]:
     """The table that ``bench`` prints: samples by seconds of one core, after the first epoch."""
     lines = ["training nano at 256x192 on photos of 640x480, samples by CPU second (asked: 1.5 times)"]
-    device = _run("device", "fused", "read", "cpu", "8", "1")
+    device = _speed("device", "fused", "read")
     lines.append(f"  made by torch, as on a device (data.cache device, here on the CPU): read {device:6.1f}")
     for what in ("read", "learn"):
         before, now = training_speeds(what)
@@ -73,17 +73,13 @@ def training_speeds(what: str) -> tuple[float, float]:
     return _speed("off", "plain", what), _speed("auto", "fused", what)
 
 
-def samples_a_second(cache: str, device: str = "cuda", what: str = "learn") -> float:
-    """Samples of batches of 128 that are learnt from in a second of the clock, kept as ``data.cache`` says."""
-    return _run(cache, "fused", what, device, "128", "4")
+def samples_a_second_on_cuda() -> float:
+    """Samples of batches of 128 that are learnt from in a second of the clock, kept on the device."""
+    return _speed("device", "fused", "learn", "cuda", batch=128, workers=4)
 
 
-def _speed(*arguments: str) -> float:
-    return _run(*arguments, "cpu", "8", "1")
-
-
-def _run(*arguments: str) -> float:
-    command = [sys.executable, "-c", _RUN, *arguments]
+def _speed(cache: str, optimizer: str, what: str, device: str = "cpu", batch: int = 8, workers: int = 1) -> float:
+    command = [sys.executable, "-c", _RUN, cache, optimizer, what, device, str(batch), str(workers)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from lotus_recon.datasets.benchmarks.base import BenchmarkSpec, Truth
 from lotus_recon.datasets.benchmarks.source import Source, read_list, refuse_shared_names
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.normals import normalized
+from lotus_recon.io.map_arrays import read_exr
 from lotus_recon.types import BoolArray
 
 _CV_FROM_LEFT_UP_BACK = np.float32(-1)  # the same factor on all three axes
@@ -41,7 +43,7 @@ def _png(source: Source, path: str, size: tuple[int, int]) -> Maps:
 
 
 def _exr(source: Source, path: str, size: tuple[int, int]) -> Maps:
-    raw = read_exr(source, path)
+    raw = _channels(source, path)
     return raw * _CV_FROM_LEFT_UP_BACK, np.linalg.norm(raw, axis=-1) > 0.5
 
 
@@ -130,26 +132,16 @@ class DsineSet:
         return f"{self._prefix}{self.name(index)}_normal{self._layout.suffix}"
 
 
-def read_exr(source: Source, path: str) -> NDArray[np.float32]:
+def _channels(source: Source, path: str) -> NDArray[np.float32]:
     """(H, W, 3) the red, green and blue of an OpenEXR file. Raises InputError when it is none."""
-    try:
-        import OpenEXR
-    except ImportError:
-        raise InputError("normals in OpenEXR files need the package OpenEXR: pip install 'lotus-recon[eval]'") from None
-    import tempfile
-
-    content = source.read(path)
+    where = source.where(path)
     with tempfile.NamedTemporaryFile(suffix=".exr") as file:  # the library reads files only
-        file.write(content)
+        file.write(source.read(path))
         file.flush()
-        try:
-            with OpenEXR.File(file.name) as image:
-                channels = image.channels()
-                if "RGB" in channels:
-                    return np.array(channels["RGB"].pixels, np.float32)
-                return np.stack([channels[name].pixels for name in "RGB"], axis=-1).astype(np.float32)
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{source.where(path)} cannot be read as OpenEXR with R, G and B: {error}") from None
+        channels = read_exr(Path(file.name), where)
+    if not set("RGB") <= set(channels):
+        raise InputError(f"{where} has the channels {', '.join(channels)}; needed: R, G and B")
+    return np.stack([channels[name] for name in "RGB"], axis=-1)
 
 
 class _ArraysOnly(pickle.Unpickler):
