@@ -20,6 +20,7 @@ from tests.runners.scenes import ROOT, contents, write_textured
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ANSWER_SECONDS = 1.0
+PLACE = r" \(\d+ of \d+(?:, about [\w. ]+ left)?\)"  # of a stage in a run, behind its name in the log
 
 HOLDING = "sum(range(10**12))"  # C code that gives the interpreter to nobody, for an hour
 WAITING = "time.sleep(600)"
@@ -184,7 +185,7 @@ def test_a_real_run_ends_in_every_stage_and_says_truly_what_runs_again(tmp_path:
     arguments = _arguments(tmp_path)
     undisturbed = Run("-m", "pipelines.multi_view", *arguments, "--out", str(tmp_path / "whole" / "scene"))
     assert undisturbed.end(600) == 0, undisturbed.text
-    stages = re.findall(r"^([\w-]+)\b.*: running$", undisturbed.text, re.MULTILINE)
+    stages = re.findall(rf"^([\w-]+){PLACE}: running$", undisturbed.text, re.MULTILINE)
     assert set(stages) == {stage.name for stage in MULTI_VIEW} - {"frames", "adaptation", "maps", "export"}
     out = tmp_path / "cut" / "scene"
     named: list[str] = []
@@ -192,7 +193,7 @@ def test_a_real_run_ends_in_every_stage_and_says_truly_what_runs_again(tmp_path:
         number = ENDING[i % len(ENDING)]
         run = Run("-m", "pipelines.multi_view", *arguments, "--out", str(out))
         runs.append(run)
-        run.wait_for(rf"^{stage}\b.*: (running|up to date)$")
+        run.wait_for(rf"^{stage}{PLACE}: (running|up to date)$")
         sent = run.send(number)
         status = run.end(120)
         _check_before(run, named)
@@ -225,6 +226,6 @@ def _check_before(run: Run, named: list[str]) -> None:
         return
     match = re.search(r"step of ([\w-]+);", named[-1])
     assert match, named[-1]
-    ran = re.findall(r"^([\w-]+)\b.*: running$", run.text, re.MULTILINE)
+    ran = re.findall(rf"^([\w-]+){PLACE}: running$", run.text, re.MULTILINE)
     if ran:  # else this one was interrupted before any
         assert ran[0] == match[1], run.text
