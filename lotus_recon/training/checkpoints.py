@@ -1,7 +1,7 @@
 """Checkpoints of a run: each is complete or absent, whatever happens while it is written.
 
-A checkpoint is a folder ``step_00000500`` that holds the state and, beside it, how many bytes that has. It is written
-under another name, brought to the disk, and renamed.
+A checkpoint is a folder ``step_00000500`` that holds the state and, beside it, how many bytes that has and how many the
+other files of the run had then. It is written under another name, brought to the disk, and renamed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import pickle
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import torch
 
 from lotus_recon.durable import is_disk_full, to_disk
 from lotus_recon.errors import TrainingError
+from lotus_recon.stage_file import damaged
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +53,18 @@ def list_checkpoints(root: Path) -> list[Checkpoint]:
     return sorted((Checkpoint(int(match[1]), folder) for match, folder in matches), key=lambda c: -c.step)
 
 
-def save_checkpoint(root: Path, step: int, state: dict[str, Any], limit: int) -> Checkpoint:
+def save_checkpoint(
+    root: Path, step: int, state: dict[str, Any], limit: int, files: Mapping[str, int] | None = None
+) -> Checkpoint:
     """Write the state after ``step`` steps and keep the latest ``limit`` checkpoints up to this one.
 
-    Later ones are removed: a run that resumed from an earlier step found them unusable. Raises TrainingError, with all
-    earlier checkpoints unchanged, when the state cannot be written.
+    ``files``: size in bytes of each file that the run has written beside its checkpoints, by its path in the run. Later
+    checkpoints are removed: a run that resumed from an earlier step found them unusable. Raises TrainingError, with all
+    earlier ones unchanged, when the state cannot be written.
     """
     checkpoint = Checkpoint(step, checkpoint_folder(root, step))
     try:
-        commit_folder(checkpoint.folder, lambda scratch: _write(scratch, step, state))
+        commit_folder(checkpoint.folder, lambda scratch: _write(scratch, step, state, files or {}))
     except OSError as error:
         kept = list_checkpoints(root)
         earlier = f"the latest one is still {kept[0].folder}" if kept else "there is no earlier one"
@@ -79,7 +83,7 @@ def _reason(error: OSError) -> str:
     return f"{error.strerror or error}{'; free some space and run the same command again' if full else ''}"
 
 
-def _write(folder: Path, step: int, state: dict[str, Any]) -> None:
+def _write(folder: Path, step: int, state: dict[str, Any], files: Mapping[str, int]) -> None:
     path = folder / _STATE_FILE
     with open(path, "wb") as handle:
         try:
@@ -88,7 +92,8 @@ def _write(folder: Path, step: int, state: dict[str, Any]) -> None:
             if isinstance(error.__context__, OSError):  # a full disk, of which torch says "unexpected pos 704 vs 598"
                 raise error.__context__ from None
             raise
-    (folder / _METADATA_FILE).write_text(json.dumps({"step": step, "bytes": path.stat().st_size}) + "\n")
+    metadata = {"step": step, "bytes": path.stat().st_size, "files": files}
+    (folder / _METADATA_FILE).write_text(json.dumps(metadata) + "\n")
 
 
 def commit_folder(final: Path, write: Callable[[Path], object]) -> None:
@@ -148,13 +153,34 @@ def load_latest(root: Path) -> tuple[Checkpoint, dict[str, Any]] | None:
     return None
 
 
+def lost_files(latest: Checkpoint) -> list[Path]:
+    """Files of a run that are gone or of another size, and that nothing makes again. ``latest`` is a readable one."""
+    run = latest.folder.parent.parent
+    written = json.loads((latest.folder / _METADATA_FILE).read_text()).get("files", {})
+    earlier = [c for c in list_checkpoints(latest.folder.parent) if c.step < latest.step]
+    return [run / name for name in damaged(run, written)] + [c.folder for c in earlier if not _has_its_size(c)]
+
+
+def _has_its_size(checkpoint: Checkpoint) -> bool:
+    try:
+        _check_size(checkpoint)
+    except (TrainingError, OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
+def _check_size(checkpoint: Checkpoint) -> None:
+    path = checkpoint.folder / _STATE_FILE
+    metadata = json.loads((checkpoint.folder / _METADATA_FILE).read_text())
+    if path.stat().st_size != metadata["bytes"]:
+        raise TrainingError(f"checkpoint {path} has {path.stat().st_size} bytes of {metadata['bytes']}")
+
+
 def read_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     """The state in a checkpoint, on the CPU. Raises TrainingError when it is damaged."""
     path = checkpoint.folder / _STATE_FILE
     try:
-        metadata = json.loads((checkpoint.folder / _METADATA_FILE).read_text())
-        if path.stat().st_size != metadata["bytes"]:
-            raise TrainingError(f"checkpoint {path} has {path.stat().st_size} bytes of {metadata['bytes']}")
+        _check_size(checkpoint)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:

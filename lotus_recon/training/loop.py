@@ -21,10 +21,12 @@ from lotus_recon.errors import InputError, ModelError, TrainingError
 from lotus_recon.interruption import doing, end_if_asked
 from lotus_recon.io.images import write_png
 from lotus_recon.training.checkpoints import (
+    Checkpoint,
     checkpoint_folder,
     commit_folder,
     list_checkpoints,
     load_latest,
+    lost_files,
     remove_leftovers,
     save_checkpoint,
 )
@@ -171,6 +173,8 @@ class Run:
             remove_leftovers(root)
         self.folder.forget_metrics_after(self.first)
         if self.first:
+            for path in lost_files(Checkpoint(self.first, checkpoint_folder(self.folder.checkpoints, self.first))):
+                log.warning("%s is missing or damaged, and is not made again", path)
             log.info("resuming after step %d of %d", self.first, self.config.loop.steps)
             self._save_model()  # a run may have been killed between checkpoint and model
 
@@ -243,7 +247,8 @@ class Run:
 
     def _save(self, done: int) -> None:
         if self.is_main:
-            save_checkpoint(self.folder.checkpoints, done, self.trainer.state(), self.config.loop.checkpoint_limit)
+            limit = self.config.loop.checkpoint_limit
+            save_checkpoint(self.folder.checkpoints, done, self.trainer.state(), limit, self.folder.sizes())
             self._save_model()
             log.debug("saved %s", checkpoint_folder(self.folder.checkpoints, done))
         self.trainer.accelerator.wait_for_everyone()

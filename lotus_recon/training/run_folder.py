@@ -4,7 +4,7 @@ config.yaml                 every option
 checkpoints/step_00000500/  all that is needed to resume
 model/                      the trained network, as load_model takes it
 metrics.jsonl               losses and validation scores, one JSON object per line
-images/step_00000500.png  validation samples
+images/step_00000500.png    validation samples
 tensorboard/, log.txt
 """
 
@@ -73,6 +73,14 @@ class RunFolder:
         """Append a line to metrics.jsonl."""
         with open(self.metrics, "a") as handle:
             handle.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
+
+    def sizes(self) -> dict[str, int]:
+        """Size in bytes of the pictures and the metrics, by their path in the folder."""
+        return {
+            path.relative_to(self.root).as_posix(): path.stat().st_size
+            for path in (*sorted(self.images.glob("*")), self.metrics)
+            if path.is_file()
+        }
 
     def forget_metrics_after(self, step: int) -> None:
         """Remove the lines of later steps, which are about to be computed again, and half a line of a killed run."""

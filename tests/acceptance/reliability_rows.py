@@ -199,6 +199,9 @@ def _after_damage(whole: Undisturbed, out: Path, name: str) -> str:
         return f"status {run.status}: {last_line(run.text)}"
     if run.status:
         return "named" if str(out) in run.text else f"not named: {last_line(run.text)}"
+    path = out / name
+    if any(f"{lost} is missing or damaged" in run.text for lost in (path, path.parent)):
+        return "named"  # what nothing makes again: pictures, metrics and earlier checkpoints of a training
     try:
         wrong = differing(files(whole.case, out), whole.files)
     except ValueError as error:  # a JSON file is still as it was damaged

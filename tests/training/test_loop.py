@@ -282,6 +282,20 @@ def test_a_finished_run_goes_on_when_steps_are_added(tmp_path: Path) -> None:
     assert_same(saved_model(tmp_path / "longer"), saved_model(tmp_path / "through"))
 
 
+def test_what_a_finished_run_lost_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(toy_config(checkpoint_limit=2), tmp_path, toy_parts())
+    train(toy_config(checkpoint_limit=2), tmp_path, toy_parts())
+    assert "missing or damaged" not in caplog.text
+    picture, metrics = tmp_path / "images/step_00000008.png", tmp_path / "metrics.jsonl"
+    earlier = list_checkpoints(tmp_path / "checkpoints")[1].folder
+    picture.unlink()
+    metrics.write_text(metrics.read_text()[:-20])
+    (earlier / "state.pt").write_bytes(b"half")
+    train(toy_config(checkpoint_limit=2), tmp_path, toy_parts())
+    for lost in (picture, metrics, earlier):
+        assert f"{lost} is missing or damaged" in caplog.text
+
+
 def test_checkpoint_of_another_architecture(tmp_path: Path) -> None:
     train(toy_config(), tmp_path, toy_parts())
     with pytest.raises(InputError, match=r"step_00000008 is of another architecture: .*0.weight"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,11 +28,13 @@ from lotus_recon.types import BoolArray
 
 _CV_FROM_LEFT_UP_BACK = np.float32(-1)  # the same factor on all three axes
 _CV_FROM_RIGHT_DOWN_BACK = np.array([1, 1, -1], np.float32)
-_PICKLED = {  # all that a pickle of arrays needs
-    ("builtins", "dict"), ("_codecs", "encode"), ("numpy", "ndarray"), ("numpy", "dtype"),
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+_CORES = ("core", "_core")  # where numpy 1 and 2 keep the same functions
+_PICKLED = {  # all that a pickle of arrays needs, beside what is below
+    ("builtins", "dict"), ("_codecs", "encode"), ("numpy", "dtype"),
+    *((f"numpy.{core}.multiarray", "scalar") for core in _CORES),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in _CORES),
 }  # fmt: skip
+_RECONSTRUCT = {(f"numpy.{core}.multiarray", "_reconstruct") for core in _CORES}
 
 Maps = tuple[NDArray[np.float32], BoolArray]
 
@@ -149,15 +152,36 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """The object, if arrays consist of it."""
+        if (module, name) in _RECONSTRUCT:
+            return _empty_array
+        if (module, name) == ("numpy", "ndarray"):
+            return None  # only what _empty_array is called with: called itself it would take any memory
         if (module, name) not in _PICKLED:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which arrays have no use for")
         return super().find_class(module, name)
 
 
+def _empty_array(kind: None, shape: tuple[int, ...], code: bytes) -> NDArray[Any]:
+    """What a pickle of an array begins with; its state, which brings the shape, is checked against its data."""
+    if shape != (0,):
+        raise pickle.UnpicklingError(f"an array begins with the shape {shape}, not (0,)")
+    return np.empty(shape, np.int8)
+
+
+def _check_sizes(data: bytes) -> None:
+    """Refuses lengths beyond the end and memo indices beyond the number of bytes: Unpickler allocates them at once."""
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name.endswith("PUT") and argument > len(data):
+            raise pickle.UnpicklingError(f"the memo index {argument} in {len(data)} bytes")
+
+
 def _unpickled(source: Source, path: str) -> Mapping[str, Any]:
+    data = source.read(path)
     try:
-        stored = _ArraysOnly(io.BytesIO(source.read(path)), encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, AttributeError, ImportError, IndexError) as error:
+        _check_sizes(data)
+        stored = _ArraysOnly(io.BytesIO(data), encoding="latin1").load()
+    except (pickle.UnpicklingError, EOFError, ArithmeticError, AttributeError, ImportError, LookupError, TypeError,
+            ValueError) as error:  # fmt: skip
         raise InputError(f"{source.where(path)} is not a pickle of arrays: {error}") from None
     if not isinstance(stored, dict):
         raise InputError(f"{source.where(path)} holds {type(stored).__name__}; needed: a dictionary")

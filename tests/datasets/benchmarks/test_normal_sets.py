@@ -58,6 +58,33 @@ def test_a_pickle_cannot_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not (tmp_path / "made_by_a_pickle").exists()
 
 
+class _AnyShape:
+    def __reduce__(self) -> tuple:
+        return np.zeros(0).__reduce__()[0], (np.ndarray, (1 << 40,), b"b")
+
+
+class _Constructed:
+    def __reduce__(self) -> tuple:
+        return np.ndarray, ((1 << 40,),)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pickle.dumps(_AnyShape()),
+        pickle.dumps(_Constructed()),
+        b"\x80\x02}r\xff\xff\xff\x7f.",
+        b"\x80\x04\x8e" + b"\x40" * 9,
+    ],
+    ids=["shape", "constructor", "memo index", "length"],
+)
+def test_a_pickle_cannot_take_memory(tmp_path: Path, data: bytes) -> None:
+    files = layouts.write_dsine(tmp_path / "dsine_eval", "oasis", some_normals(), ".pkl")
+    (tmp_path / "dsine_eval/oasis/scene/000000_normal.pkl").write_bytes(data)
+    with pytest.raises(InputError, match="is not a pickle of arrays"):
+        open_benchmark("oasis_normals", tmp_path / "dsine_eval", files).truth(0)
+
+
 def test_a_list_of_other_names_is_refused(tmp_path: Path) -> None:
     (tmp_path / "files.txt").write_text("scene/0.png\n")
     with pytest.raises(InputError, match="_img"):
