@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +111,18 @@ def contents(out: Path) -> dict[str, Any]:
             found[name] = _timeless(json.loads(path.read_text()), str(out))
         elif path.name == "config.yaml":
             found[name] = path.read_text()
+        elif path.suffix == ".db":
+            found[name] = _rows(path)
         else:
             found[name] = file_fingerprint(path)
     return found
+
+
+def _rows(database: Path) -> str:
+    """What the tables of a SQLite database hold: its pages lie in another order after an interruption."""
+    # immutable: nothing is made beside it, on a disk that may be full
+    with closing(sqlite3.connect(f"file:{database}?immutable=1", uri=True)) as connection:
+        return hashlib.sha256("".join(connection.iterdump()).encode()).hexdigest()
 
 
 def _timeless(value: Any, out: str) -> Any:
