@@ -67,6 +67,8 @@ class NanoConfig(Options):
     gradient_weight: NotNegative = 0.5
     # Normals: angle in radians.
     normal_weight: NotNegative = 1.0
+    # Sky or not: cross entropy.
+    sky_weight: NotNegative = 0.2
     # The image itself: distance in [-1, 1].
     reconstruction_weight: NotNegative = 0.2
 

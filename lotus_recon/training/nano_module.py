@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 from lotus_recon.errors import InputError
 from lotus_recon.models.losses import angle, gradient_error, masked_mean, relative_error, usable_depth
 from lotus_recon.models.lotus.checkpoints import Metadata
 from lotus_recon.models.nano.model import NanoModel, load_network, save_network
-from lotus_recon.models.nano.network import NanoNetwork, NanoSize
+from lotus_recon.models.nano.network import SKY, NanoNetwork, NanoSize
 from lotus_recon.training.config import NanoConfig, OptimizerConfig, TrainConfig
 from lotus_recon.training.imagenet import load_imagenet
 from lotus_recon.training.objective import IMAGE, task_switchers
@@ -78,6 +79,7 @@ class NanoTaskModule:
         counts: dict[str, float] = {}
         if "depth" in self.switchers:
             counts["depth"] = float(usable_depth(_depth_mask(batch)).sum())
+            counts[SKY] = float(batch.valid["depth"].sum())
         if "normal" in self.switchers:
             counts["normal"] = float(batch.valid["normal"].sum())
         if IMAGE in self.switchers:
@@ -91,6 +93,7 @@ class NanoTaskModule:
         terms = {}
         if "depth" in self.switchers:
             terms["depth"] = Term(self._depth_loss(maps["depth"].mean(1), batch))
+            terms[SKY] = Term(_sky_loss(maps[SKY][:, 0], batch), self.config.sky_weight)
         if "normal" in self.switchers:
             error = angle(maps["normal"], batch.annotation["normal"])
             total = torch.where(batch.valid["normal"][:, 0], error, 0).sum()
@@ -130,6 +133,13 @@ class NanoTaskModule:
         save_network(network, self.metadata, folder)
 
 
+def _sky_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Cross entropy of ``logits`` (B, H, W), summed over the pixels that are known to be sky or not."""
+    known = batch.valid["depth"][:, 0]
+    is_sky = known & ~_depth_mask(batch)
+    return functional.binary_cross_entropy_with_logits(logits[known], is_sky[known].float(), reduction="sum")
+
+
 def _depth_mask(batch: Batch) -> torch.Tensor:
     """(B, H, W) bool: pixels with depth, without the sky."""
     if batch.depth is None:
@@ -138,11 +148,14 @@ def _depth_mask(batch: Batch) -> torch.Tensor:
 
 
 def _start(config: TrainConfig, switcher_size: int) -> NanoNetwork:
-    if config.start.checkpoint is not None:
-        return load_network(config.start.checkpoint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = NanoNetwork(switcher_size, NanoSize(attention_layers=config.nano.attention_layers))
+        if config.start.checkpoint is not None:
+            network = load_network(config.start.checkpoint)
+            if network.sky is None:  # of before nano told the sky apart
+                network.add_sky()
+            return network
+        network = NanoNetwork(switcher_size, NanoSize(attention_layers=config.nano.attention_layers, sky=True))
     if config.nano.imagenet:
         load_imagenet(network.encoder)
     return network

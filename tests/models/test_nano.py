@@ -110,7 +110,8 @@ def test_a_prediction_does_not_depend_on_its_batch(folder: Path) -> None:
         alone = model.predict(image)
         assert alone.depth is not None
         assert prediction.depth is not None
-        np.testing.assert_allclose(prediction.depth.values, alone.depth.values, atol=1e-5)
+        # Kernels for two photos round in another order than those for one.
+        np.testing.assert_allclose(prediction.depth.values, alone.depth.values, atol=1e-4)
 
 
 def test_normals_have_the_convention_of_the_released_checkpoints(network: NanoNetwork) -> None:

@@ -201,3 +201,46 @@ def test_the_imagenet_weights_see_a_crossword_puzzle() -> None:
         x = torch.nn.functional.relu6(x).mean((2, 3))
         scores = torch.nn.functional.linear(x, stored["_fc.weight"], stored["_fc.bias"])[0]
     assert int(scores.argmax()) == 918  # crossword puzzle
+
+
+def with_sky(batch: Batch) -> Batch:
+    """The upper third is sky, and brighter."""
+    rows = torch.arange(64)[:, None].expand(64, 64) < 21
+    assert batch.depth is not None
+    annotation = {**batch.annotation, "depth": torch.where(rows, -1.0, batch.annotation["depth"])}
+    valid = {**batch.valid, "normal": batch.valid["normal"] & ~rows}
+    image = torch.where(rows, torch.tensor([-1.0, 0.2, 1.0])[:, None, None], batch.image)
+    return replace(batch, image=image, annotation=annotation, valid=valid, depth=torch.where(rows, 0.0, batch.depth))
+
+
+def test_nano_learns_the_sky_where_depth_and_normals_are_not_valid(tmp_path: Path) -> None:
+    module, batch = NanoTaskModule.from_config(CONFIG, CPU), with_sky(a_batch())
+    optimizer = torch.optim.AdamW(module.parameter_groups(OptimizerConfig(learning_rate=2e-3)))
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss_of(module, batch).backward()
+        optimizer.step()
+    module.save(tmp_path)
+    photo = ((batch.image[0].permute(1, 2, 0) + 1) * 127.5).numpy().astype(np.uint8)
+    prediction = NanoModel.from_folder(tmp_path, "cpu").predict(photo)
+    assert prediction.depth is not None
+    assert prediction.normals is not None
+    expected = np.arange(64)[:, None].repeat(64, 1) >= 21
+    assert (prediction.depth.valid == expected).mean() > 0.9  # 0.67 if all were valid
+    assert not prediction.normals.valid[:18].any()
+
+
+def test_a_network_of_before_learns_the_sky_too(tmp_path: Path) -> None:
+    old = NanoTaskModule.from_config(CONFIG, CPU)
+    old.network.sky, old.network.size = None, replace(old.network.size, sky=False)
+    old.save(tmp_path)
+    module = NanoTaskModule.from_config(replace(CONFIG, start=StartConfig("nano", tmp_path)), CPU)
+    photo = np.full((64, 64, 3), 200, np.uint8)
+    before, after = NanoModel.from_folder(tmp_path, "cpu").predict(photo), module.predict([photo])[0]
+    assert before.depth is not None
+    assert after.depth is not None
+    assert before.depth.valid.all()
+    np.testing.assert_allclose(
+        after.depth.values, before.depth.values, atol=1e-2
+    )  # weights were kept in half precision
+    assert "sky" in module.terms(module.network, with_sky(a_batch()))

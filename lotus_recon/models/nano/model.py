@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from lotus_recon.models.cpu import lay_out
 from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, METADATA_FILE, Metadata, write_metadata
 from lotus_recon.models.lotus.convert import to_depth, to_normals
 from lotus_recon.models.nano import files
-from lotus_recon.models.nano.network import SIZE_DIVISOR, NanoNetwork, NanoSize
+from lotus_recon.models.nano.network import SIZE_DIVISOR, SKY, NanoNetwork, NanoSize
 from lotus_recon.types import DepthMap, NormalMap, Prediction
 
 Image = NDArray[np.uint8]
 
 _WIDEST, _MOST_LAYERS = 4096, 1000  # channels of a layer, and layers, that a config.json may ask for
+_RANGES = {"attention_layers": (0, _MOST_LAYERS), "sky": (0, 1)}
 
 
 class NanoModel:
@@ -64,6 +66,8 @@ class NanoModel:
     def predict(self, rgb: Image, seed: int | None = None, view: str | None = None) -> Prediction:
         """Depth (affine disparity) and normals at the size of ``rgb`` uint8 (H, W, 3). It is deterministic.
 
+        Neither is valid in the sky, where the network has learnt to tell it.
+
         Raises InputError for a bad image, ModelError when it runs out of memory.
         """
         return self.predict_batch([rgb])[0]
@@ -94,6 +98,7 @@ class NanoModel:
         size = network_size(height, width, self.processing_res)
         pixels = tensors.resize(tensors.to_tensor(images, self.device), *size)  # B 3 h w
         maps = self.network(pixels.to(self.dtype), self.metadata.tasks)
+        sky = maps.pop(SKY, None)
         raw = {task: tensors.resize(map_.float() / 2 + 0.5, height, width) for task, map_ in maps.items()}
         nothing: list[None] = [None] * len(images)
         depth: Sequence[DepthMap | None] = nothing
@@ -102,6 +107,10 @@ class NanoModel:
             depth = to_depth(raw["depth"].clamp(0, 1), DEPTH_KINDS[str(self.metadata.depth_space)])
         if "normal" in raw:
             normals = to_normals(raw["normal"])
+        if sky is not None:
+            ground = (tensors.resize(sky.float(), height, width)[:, 0] <= 0).cpu().numpy()
+            depth = [map_ and replace(map_, valid=map_.valid & mask) for map_, mask in zip(depth, ground, strict=True)]
+            normals = [n and replace(n, valid=n.valid & mask) for n, mask in zip(normals, ground, strict=True)]
         meta = self._meta(images[0].shape, size)
         return [Prediction(d, n, dict(meta)) for d, n in zip(depth, normals, strict=True)]
 
@@ -151,7 +160,7 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
     """Raise ValueError for widths and counts that no network has: to build it would take minutes, or all memory."""
     for name, value in config.items():
         sizes = value if isinstance(value, list) else [value]
-        least, most = (0, _MOST_LAYERS) if name == "attention_layers" else (1, _WIDEST)
+        least, most = _RANGES.get(name, (1, _WIDEST))
         if len(sizes) > _MOST_LAYERS or not all(isinstance(size, int) and least <= size <= most for size in sizes):
             raise ValueError(f"{name} must be {least} to {most}")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 SIZE_DIVISOR = 32  # both sides of an image must be multiples of this
+SKY = "sky"  # among the maps: logits of sky
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class NanoSize:
     attention_layers: int = 2  # at 1/32: global context
     attention_heads: int = 4
     embedding: int = 128  # of the task switcher
+    sky: bool = False  # tells the sky apart, from what it decodes for depth
 
 
 # EfficientNet-Lite0 (Tan and Le, ICML 2019; the Lite variant of TensorFlow's TPU models: ReLU6, no squeeze-and-excite):
@@ -109,6 +111,14 @@ def _filter(inside: int, outside: int) -> nn.Conv2d:
     return nn.Conv2d(inside, outside, 3, padding=1, padding_mode="replicate")
 
 
+def _with_equal_cells(head: nn.Conv2d) -> nn.Conv2d:
+    """A head whose 2x2 pixels of a cell start out equal: no checkerboard (Aitken et al., 2017)."""
+    with torch.no_grad():
+        for values in head.parameters():
+            values.copy_(values[::4].repeat_interleave(4, dim=0))
+    return head
+
+
 class _Up(nn.Module):
     """To the next finer features: narrow, double the size, join with the skip, two convolutions with a bypass.
 
@@ -175,24 +185,35 @@ class NanoNetwork(nn.Module):
             [_Up(fine, FEATURES[1], quarter, size.embedding), _Up(quarter, FEATURES[0], half, size.embedding)]
         )
         self.head = _filter(half, 12)
-        with torch.no_grad():  # the 2x2 pixels of a cell start out equal: no checkerboard (Aitken et al., 2017)
-            for values in self.head.parameters():
-                values.copy_(values[::4].repeat_interleave(4, dim=0))
+        _with_equal_cells(self.head)
+        self.sky: nn.Conv2d | None = None
+        if size.sky:
+            self.add_sky()
+
+    def add_sky(self) -> None:
+        """Let it tell the sky too: a head of its own, untrained."""
+        self.size = replace(self.size, sky=True)
+        self.sky = _with_equal_cells(_filter(self.size.decoder[1], 4)).to(self.head.weight)
 
     def forward(self, image: torch.Tensor, switchers: Mapping[str, Sequence[float]]) -> dict[str, torch.Tensor]:
         """A map (B, 3, H, W), about [-1, 1], per task of an image (B, 3, H, W) in [-1, 1]; all from one encoding.
 
-        switchers: task -> task switcher; the decoder gets its sines and cosines, as in Lotus.
+        switchers: task -> task switcher; the decoder gets its sines and cosines, as in Lotus. With depth comes ``SKY``
+        (B, 1, H, W), above 0 where it is more likely than not, from a network that has learnt it.
         """
         half, quarter, eighth, sixteenth, last = self.encoder(image)
         x = self.attention(self.narrow(last))
         x = self.neck[1](self.neck[0](x, sixteenth), eighth)
-        return {task: self._decode(x, quarter, half, switcher) for task, switcher in switchers.items()}
+        decoded = {task: self._decode(x, quarter, half, switcher) for task, switcher in switchers.items()}
+        maps = {task: functional.pixel_shuffle(self.head(features), 2) for task, features in decoded.items()}
+        if self.sky is not None and "depth" in decoded:
+            maps[SKY] = functional.pixel_shuffle(self.sky(decoded["depth"]), 2)
+        return maps
 
     def _decode(
         self, x: torch.Tensor, quarter: torch.Tensor, half: torch.Tensor, switcher: Sequence[float]
     ) -> torch.Tensor:
         values = torch.tensor([switcher], dtype=torch.float32, device=x.device)
         embedding = self.embed(torch.cat([values.sin(), values.cos()], dim=1).to(x.dtype))
-        x = self.decoder[1](self.decoder[0](x, quarter, embedding), half, embedding)
-        return functional.pixel_shuffle(self.head(x), 2)
+        features: torch.Tensor = self.decoder[1](self.decoder[0](x, quarter, embedding), half, embedding)
+        return features
