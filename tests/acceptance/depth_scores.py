@@ -37,5 +37,5 @@ def trivial_disparities(photo: MeasuredPhoto) -> dict[str, NDArray[np.float32]]:
 
 
 def mean_of(scores: Sequence[dict[str, float]], name: str) -> float:
-    """Mean of one score over photos."""
-    return float(np.mean([score[name] for score in scores]))
+    """Mean of one score over the photos that have it."""
+    return float(np.nanmean([score[name] for score in scores]))

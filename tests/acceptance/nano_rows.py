@@ -1,4 +1,4 @@
-"""Acceptance of nano: photos of rooms it never saw, real photos with measured depth, time and memory."""
+"""Acceptance of nano: rooms and worlds it never saw, real photos with measured depth, time and memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from lotus_recon.datasets import hololens, single_images
 from lotus_recon.datasets.rooms import RoomsSet
+from lotus_recon.datasets.samples import Sample
 from lotus_recon.datasets.single_images import MeasuredPhoto
-from lotus_recon.evaluation.metrics import depth_metrics, normal_metrics
+from lotus_recon.evaluation.boundaries import boundary_f1
+from lotus_recon.evaluation.metrics import aligned_depth, depth_errors, normal_metrics
 from lotus_recon.io.images import read_rgb
 from lotus_recon.models import load_model
 from lotus_recon.models.base import Model
@@ -21,8 +25,11 @@ from tests.acceptance.rows import Row
 
 RUN = "nano"
 UNSEEN_SEED = 987654  # no training set has it
-UNSEEN_ROOMS, UNSEEN_VIEWS = 25, 8
-_MAX_DEPTH = 10.0  # metres, no room is deeper: predictions are clipped there, as NYUv2's protocol and the prototype do
+UNSEEN_SCENES, UNSEEN_VIEWS = 25, 8
+SHARPER = 0.15
+_ROOM_DEPTH_M = 10.0  # no room is deeper: predictions are clipped there, as in NYUv2's protocol
+_WORLD_DEPTH_M = 200.0
+_LEAST_SHARE = 0.05  # of a photo that has depth: less is no map to align
 _TRIVIAL = ("nyu_00000", "motorcycle", "arc2017")  # indoors or near: what nano was made for
 _SPEED = """
 import sys, time
@@ -48,44 +55,77 @@ def nano(data: Path, work: Path, name: str = "nano") -> list[Row]:
     shutil.rmtree(work / "evaluated", ignore_errors=True)  # maps of an older nano
     return [
         *unseen_rooms(model, work / "unseen_rooms"),
+        *unseen_worlds(model, work / "unseen_worlds"),
         *hololens_photos(name, data, work / "evaluated"),
         *measured_photos(name, data, work / "evaluated"),
         *speed(name),
     ]
 
 
-def render_unseen_rooms(root: Path) -> Path:
-    """``root`` with the rooms; those that are there stay."""
-    options = f"--scenes {UNSEEN_ROOMS} --views {UNSEEN_VIEWS} --size 256x192 --seed {UNSEEN_SEED} --no-mesh --quiet"
-    subprocess.run([sys.executable, "-m", "pipelines.make_rooms", "--out", str(root), *options.split()], check=True)
+def render_unseen(module: str, root: Path, *options: str) -> Path:
+    """``root`` with 200 photos of another seed than any training set's; those that are there stay."""
+    shared = ("--views", str(UNSEEN_VIEWS), "--size", "256x192", "--seed", str(UNSEEN_SEED), "--quiet")
+    subprocess.run([sys.executable, "-m", module, "--out", str(root), *shared, *options], check=True)
     return root
 
 
+def render_unseen_rooms(root: Path) -> Path:
+    """200 photos of rooms in ``root``."""
+    return render_unseen("pipelines.make_rooms", root, "--scenes", str(UNSEEN_SCENES), "--no-mesh")
+
+
 def unseen_rooms(model: Model, root: Path) -> list[Row]:
-    """200 photos of rooms of another seed than any training set's."""
-    rooms = RoomsSet(render_unseen_rooms(root), "all")
-    depth, normals = [], []
-    for index in range(len(rooms)):
-        sample = rooms.load(index)
-        prediction = model.predict(sample.rgb)
-        assert prediction.depth is not None
-        assert prediction.normals is not None
-        assert sample.depth is not None
-        assert sample.depth_valid is not None
-        assert sample.normals is not None
-        assert sample.normals_valid is not None
-        disparity = prediction.depth.values
-        depth.append(
-            depth_metrics(disparity, sample.depth, sample.depth_valid, "affine_disparity", max_depth=_MAX_DEPTH)
-        )
-        normals.append(normal_metrics(prediction.normals.values, sample.normals, sample.normals_valid))
-    error, angle = mean_of(depth, "abs_rel"), mean_of(normals, "mean")
+    """Depth, normals and boundaries of rooms."""
+    scores = unseen_scores(model, render_unseen_rooms(root), _ROOM_DEPTH_M)
+    error, angle, sharp = (mean_of(scores, name) for name in ("abs_rel", "normals", "boundary_f1"))
+    of = f"{len(scores)} unseen rooms"
     return [
-        Row(
-            RUN, f"{len(rooms)} unseen renders: AbsRel after scale and shift", f"{error:.3f}", "<= 0.06", error <= 0.06
-        ),
-        Row(RUN, "the same: normals, mean angle", f"{angle:.1f} deg", "<= 14 deg", angle <= 14),
+        Row(RUN, f"{of}: AbsRel after scale and shift", f"{error:.3f}", "<= 0.11", error <= 0.11),
+        Row(RUN, f"{of}: normals, mean angle", f"{angle:.1f} deg", "<= 12.5 deg", angle <= 12.5),
+        Row(RUN, f"{of}: boundary F-score", f"{sharp:.3f}", f">= {SHARPER}", sharp >= SHARPER),
     ]
+
+
+def unseen_worlds(model: Model, root: Path) -> list[Row]:
+    """Depth, normals, boundaries and the sky of streets and of objects close by."""
+    render_unseen("pipelines.make_worlds", root, "--count", str(UNSEEN_SCENES), "--family", "streets,objects")
+    scores = unseen_scores(model, root, _WORLD_DEPTH_M)
+    error, angle, sharp = (mean_of(scores, name) for name in ("abs_rel", "normals", "boundary_f1"))
+    of = f"{len(scores)} unseen worlds"
+    return [
+        Row(RUN, f"{of}: AbsRel after scale and shift", f"{error:.3f}", "<= 0.16", error <= 0.16),
+        Row(RUN, f"{of}: normals, mean angle", f"{angle:.1f} deg", "<= 20 deg", angle <= 20),
+        Row(RUN, f"{of}: boundary F-score", f"{sharp:.3f}", "", None),
+        Row(RUN, f"{of}: pixels whose sky is told right", f"{mean_of(scores, 'sky'):.1%}", "", None),
+    ]
+
+
+def unseen_scores(model: Model, root: Path, max_depth_m: float) -> list[dict[str, float]]:
+    """Scores of each photo of a rendered set."""
+    photos = RoomsSet(root, "all")
+    return [scores for index in range(len(photos)) if (scores := _scores(model, photos.load(index), max_depth_m))]
+
+
+def _scores(model: Model, sample: Sample, max_depth_m: float) -> dict[str, float]:
+    """Nothing for a photo without normals or of the sky alone."""
+    prediction = model.predict(sample.rgb)
+    assert prediction.depth is not None
+    assert prediction.normals is not None
+    assert sample.depth is not None
+    assert sample.depth_valid is not None
+    assert sample.normals is not None
+    assert sample.normals_valid is not None
+    assert sample.sky is not None
+    valid = sample.depth_valid & (sample.depth <= max_depth_m)
+    if valid.mean() < _LEAST_SHARE or not sample.normals_valid.any():
+        return {}
+    depth = aligned_depth(prediction.depth.values, sample.depth, valid, "affine_disparity", max_depth=max_depth_m)
+    return {
+        **depth_errors(depth[valid], sample.depth[valid].astype(np.float64)),
+        "normals": normal_metrics(prediction.normals.values, sample.normals, sample.normals_valid)["mean"],
+        "boundary_f1": boundary_f1(np.nan_to_num(depth, nan=1.0), np.where(valid, sample.depth, 1), valid),
+        "sky": float(((~prediction.depth.valid) == sample.sky)[valid | sample.sky].mean()),
+    }
 
 
 def hololens_photos(name: str, data: Path, work: Path) -> list[Row]:

@@ -11,7 +11,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.evaluation.metrics import depth_metrics, normal_metrics
 from lotus_recon.models import losses
 from lotus_recon.models.nano.model import NanoModel
-from lotus_recon.models.nano.network import Encoder
+from lotus_recon.models.nano.network import Encoder, NanoNetwork
 from lotus_recon.training.config import NanoConfig, ObjectiveConfig, OptimizerConfig, StartConfig, TrainConfig
 from lotus_recon.training.imagenet import load_imagenet
 from lotus_recon.training.nano_module import NanoTaskModule
@@ -232,6 +232,7 @@ def test_nano_learns_the_sky_where_depth_and_normals_are_not_valid(tmp_path: Pat
 
 def test_a_network_of_before_learns_the_sky_too(tmp_path: Path) -> None:
     old = NanoTaskModule.from_config(CONFIG, CPU)
+    assert isinstance(old.network, NanoNetwork)
     old.network.sky, old.network.size = None, replace(old.network.size, sky=False)
     old.save(tmp_path)
     module = NanoTaskModule.from_config(replace(CONFIG, start=StartConfig("nano", tmp_path)), CPU)

@@ -171,7 +171,7 @@ def _empty_array(kind: None, shape: tuple[int, ...], code: bytes) -> NDArray[Any
 def _check_sizes(data: bytes) -> None:
     """Refuses lengths beyond the end and memo indices beyond the number of bytes: Unpickler allocates them at once."""
     for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name.endswith("PUT") and argument > len(data):
+        if opcode.name.endswith("PUT") and argument is not None and argument > len(data):
             raise pickle.UnpicklingError(f"the memo index {argument} in {len(data)} bytes")
 
 
