@@ -37,21 +37,24 @@ class StageInfo:
             return None
         if not isinstance(content, dict) or any(not isinstance(content.get(key), t) for key, t in _NEEDED.items()):
             return None
-        files = _files_in(content.get("files"))
-        return None if files is None or not all(map(_is_inside, files)) else cls(content, files)
+        files = listed_files(content.get("files"))
+        return None if files is None else cls(content, files)
 
 
-def _files_in(listed: Any) -> Mapping[str, int | None] | None:
-    if isinstance(listed, dict) and all(isinstance(size, int) for size in listed.values()):
-        return listed
+def listed_files(listed: Any) -> Mapping[str, int | None] | None:
+    """Sizes by path, of a JSON value that should hold them or paths alone; None where it does not."""
     if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
-        return dict.fromkeys(listed)
-    return None
+        sizes: dict[str, int | None] = dict.fromkeys(listed)
+    elif isinstance(listed, dict) and all(isinstance(size, int) for size in listed.values()):
+        sizes = listed
+    else:
+        return None
+    return sizes if all(map(_is_inside, sizes)) else None
 
 
 def _is_inside(name: str) -> bool:
     """Whether a listed file is one below the folder: what is listed is also removed."""
-    return not name.startswith("/") and not {"", ".", ".."} & {*name.split("/")}
+    return not name.startswith("/") and not {"", ".", ".."} & {*name.split("/")} and "\0" not in name
 
 
 def sizes_below(folder: Path) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""python -m pipelines.single_view PHOTO|FOLDER|PATTERN ... --out DIR --model NAME"""
+"""python -m pipelines.single_view PHOTO|FOLDER|PATTERN|VIDEO ... --out DIR --model NAME"""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from pipelines.command_line import (
 
 if TYPE_CHECKING:
     from lotus_recon.recipes.single_view import Outcome
+    from lotus_recon.workspace import Workspace
 
 
 _STAGES = ", ".join(stage.name for stage in SINGLE_VIEW)
@@ -42,7 +43,7 @@ class Arguments(PhotoArguments):
     )  # fmt: skip
 
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")] = ()
-    """Photos, folders of photos, or patterns in quotes."""
+    """Photos, folders of photos, or patterns in quotes; or one video, whose sharp frames are the photos."""
     only: Annotated[str | None, tyro.conf.arg(metavar="STAGE", help=f"Run this stage alone: {_STAGES}.")] = None
     from_stage: Annotated[str | None, tyro.conf.arg(name="from", metavar="STAGE")] = None
     """Run this stage and those after it again, even if nothing changed."""
@@ -56,24 +57,49 @@ def run(argv: Sequence[str]) -> int:
     base = preset(SingleViewConfig, "single_view", argv)
     arguments = parse(lambda options: Arguments(options=options), base, "single_view", argv)
     from lotus_recon.recipes.engine import check_stage_names
-    from lotus_recon.recipes.single_view import PhotoSelection, check_job, check_only_photos, claim_photos, run_job
+    from lotus_recon.recipes.estimates import lines_of_estimates
+    from lotus_recon.recipes.single_view import check_video, estimates_of_video
+    from lotus_recon.recipes.videos import frames_of, video_among
     from lotus_recon.workspace import Workspace
 
     check_stage_names(SINGLE_VIEW, arguments.only, arguments.from_stage)
-    selection = PhotoSelection(arguments.only, arguments.from_stage)
     workspace = Workspace(arguments.out)
     with on_screen(arguments.quiet, arguments.verbose):
-        job = check_job(arguments.photos, arguments.options, arguments.out)
-        check_only_photos(job, workspace, arguments.only)
+        video = video_among(arguments.photos)
+        if video is None:
+            return _photos(arguments, workspace, arguments.photos)
+        frames = check_video(video, arguments.options, arguments.out)
         if arguments.dry_run:
-            from lotus_recon.recipes.estimates import lines_of_estimates
-            from lotus_recon.recipes.single_view import estimates_of
+            if found := estimates_of_video(frames, workspace):
+                print("\n".join(lines_of_estimates(found, arguments.out)))
+                return DONE
+        else:
+            with workspace.locked(), log_file(arguments.out):
+                frames_of(frames, workspace, arguments.force)
+        return _photos(arguments, workspace, (str(frames.root),))
 
-            print("\n".join(lines_of_estimates(estimates_of(job, workspace, selection), arguments.out)))
-            return DONE
-        with workspace.locked(), log_file(arguments.out):
-            claim_photos(job, workspace, arguments.force)
-            return status_of(lambda: _report(run_job(job, workspace, selection), arguments))
+
+def _photos(arguments: Arguments, workspace: Workspace, given: Sequence[str]) -> int:
+    """Take photos, named as on a command line, through their stages."""
+    from lotus_recon.recipes.estimates import lines_of_estimates
+    from lotus_recon.recipes.single_view import (
+        PhotoSelection,
+        check_job,
+        check_only_photos,
+        claim_photos,
+        estimates_of,
+        run_job,
+    )
+
+    selection = PhotoSelection(arguments.only, arguments.from_stage)
+    job = check_job(given, arguments.options, arguments.out)
+    check_only_photos(job, workspace, arguments.only)
+    if arguments.dry_run:
+        print("\n".join(lines_of_estimates(estimates_of(job, workspace, selection), arguments.out)))
+        return DONE
+    with workspace.locked(), log_file(arguments.out):
+        claim_photos(job, workspace, arguments.force)
+        return status_of(lambda: _report(run_job(job, workspace, selection), arguments))
 
 
 def _report(outcomes: Sequence[Outcome], arguments: Arguments) -> int:

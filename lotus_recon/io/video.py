@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from lotus_recon.io.image_sizes import check_size
 from lotus_recon.io.images import resize_rgb, write_jpeg
 from lotus_recon.progress import report
 
+log = logging.getLogger(__name__)
+
 _MEASURED_EDGE_PX = 320  # sharpness and motion are measured on frames of this longer edge
 _MAX_CORNERS = 200
 _MIN_TRACKED = 8  # corners; with fewer the image has changed altogether (a cut)
@@ -37,8 +40,17 @@ class FrameStatistics:
     travelled: NDArray[np.float64]  # (N,) image motion since the first frame, as a share of the longer edge
 
 
-def check_video(path: Path) -> int:
-    """The number of frames of a video, after reading it once without decoding more than its first frame.
+@dataclass(frozen=True)
+class VideoInfo:
+    """How many frames a video has, and their size in pixels."""
+
+    frames: int
+    width: int
+    height: int
+
+
+def check_video(path: Path) -> VideoInfo:
+    """What a video has, after reading it once without decoding more than its first frame.
 
     Raises InputError when it cannot be opened, has no image stream, or is truncated.
     """
@@ -59,16 +71,18 @@ def check_video(path: Path) -> int:
     first = next(_frames(path), None)
     if first is None:
         raise InputError(f"video {path} has no decodable frame")
-    check_size(path, first.shape[1], first.shape[0])
-    return n_packets
+    height, width = first.shape[:2]
+    check_size(path, width, height)
+    return VideoInfo(n_packets, width, height)
 
 
 def extract_frames(path: Path, folder: Path, max_frames: int, frame_motion: float) -> list[Path]:
     """Write the selected frames of a video as ``frame_NNNNNN.jpg`` (number in the video, from 0), upright.
 
-    Raises InputError when it is truncated or the camera does not move by ``frame_motion`` (shares of the longer edge).
+    Warns when the camera does not move by ``frame_motion`` (a share of the longer edge): then it is one frame, the
+    sharpest. Raises InputError when the video is truncated.
     """
-    n_frames = check_video(path)
+    n_frames = check_video(path).frames
     statistics = measure_frames(path, n_frames)
     if len(statistics.sharpness) < _COMPLETE * n_frames:
         raise InputError(
@@ -77,9 +91,12 @@ def extract_frames(path: Path, folder: Path, max_frames: int, frame_motion: floa
     chosen = choose_frames(statistics, max_frames, frame_motion)
     if len(chosen) < 2:
         moved = statistics.travelled[-1]
-        raise InputError(
-            f"video {path}: the image moves by only {moved:.1%} of its longer edge; "
-            f"two frames need {frame_motion:.1%} (frame_motion)"
+        log.warning(
+            "video %s: the image moves by only %.1f%% of its longer edge, and two frames need %.1f%% (--frame-motion); "
+            "one frame is taken",
+            path,
+            100 * moved,
+            100 * frame_motion,
         )
     written = []
     for number, rgb in enumerate(_frames(path)):

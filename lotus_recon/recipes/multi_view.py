@@ -24,6 +24,7 @@ from lotus_recon.recipes.engine import check_only, check_stages, is_made_from, m
 from lotus_recon.recipes.estimates import Estimate, Pace, estimates
 from lotus_recon.recipes.output_folder import OWN_FILES, IsSame, check_apart, check_owners, claim
 from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
+from lotus_recon.recipes.videos import most_work
 from lotus_recon.scene_job import SceneJob, is_video
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.stages import Context, Work, options_of, selected, stages_of
@@ -89,13 +90,13 @@ def work_of(job: SceneJob) -> Work | None:
 
 
 def estimates_of(job: SceneJob, workspace: Workspace, only: str | None = None) -> list[Estimate]:
-    """What the stages of a job that are due will take. Raises InputError while the photos are still in a video."""
+    """What the stages of a job that are due will take; at most, while the photos are still in a video."""
+    stages = selected(stages_of(MULTI_VIEW, job), only)
+    device = resolve_device(options_of(job.config, Runtime).device).type
     work = work_of(job)
     if work is None:
-        raise InputError(f"--dry-run: {job.source} is a video; its photos are known once they are extracted")
-    stages = selected(stages_of(MULTI_VIEW, job), only)
+        return estimates(stages, job, most_work(job, options_of(job.config, SfmConfig).max_size), device, Pace.load())
     missing = missing_stages(workspace, MULTI_VIEW, job)
-    device = resolve_device(options_of(job.config, Runtime).device).type
     return estimates([stage for stage in stages if stage.name in missing], job, work, device, Pace.load())
 
 

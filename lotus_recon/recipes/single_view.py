@@ -41,6 +41,7 @@ from lotus_recon.recipes.engine import (
 from lotus_recon.recipes.estimates import Estimate, Pace, estimates
 from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, claim
 from lotus_recon.recipes.table import SINGLE_VIEW
+from lotus_recon.recipes.videos import frames_of, most_work
 from lotus_recon.scene_job import SceneJob
 from lotus_recon.stages import Needs, Work, options_of, stages_of
 from lotus_recon.threads import in_threads, thread_count
@@ -88,23 +89,57 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     scene = options_of(config, SceneConfig)
     photos = tuple(chosen(expand_photos(arguments), scene.include, scene.exclude))
     _refuse_nested(photos)
-    prediction, lens = options_of(config, PredictionConfig), options_of(config, CameraConfig)
-    runtime = options_of(config, Runtime)
-    written = [*(photo.stem for photo in photos), *OWN_FILES]
-    check_apart(out, written, {f"--{option}": path for option, path in SingleView().given_paths(config).items()})
-    GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)  # refuses what cannot be
-    check_model(prediction.model, runtime.device, runtime.dtype, options=model_options(prediction))
+    prediction, runtime = options_of(config, PredictionConfig), options_of(config, Runtime)
+    _check_apart(config, out, [photo.stem for photo in photos])
+    _check_options(config)
     longer_edge = 0 if prediction.model == PrecomputedModel.name else options_of(config, OutputConfig).max_size
     if prediction.predictions is not None:
         check_whose(prediction.predictions, photos, meaning_of(model_options(prediction)))
-    masks = scene.masks
-    if masks is not None and not masks.is_dir():
-        raise InputError(f"masks folder {masks} does not exist")
-    jobs = tuple(PhotoJob(photo, config, longer_edge, masks_folder=masks) for photo in photos)
+    jobs = tuple(PhotoJob(photo, config, longer_edge, masks_folder=scene.masks) for photo in photos)
     check_stages(SINGLE_VIEW, jobs[0])  # the options are those of every photo
     resolve_device(runtime.device)
     fetch_model(prediction.model, model_options(prediction))
     return Job(jobs, config)
+
+
+def _check_apart(config: SingleViewConfig, out: Path, written: Sequence[str]) -> None:
+    given = {f"--{option}": path for option, path in SingleView().given_paths(config).items()}
+    check_apart(out, [*written, *OWN_FILES], given)
+
+
+def _check_options(config: SingleViewConfig) -> None:
+    """Raise InputError for options that no photo can be used with."""
+    prediction, lens = options_of(config, PredictionConfig), options_of(config, CameraConfig)
+    runtime, masks = options_of(config, Runtime), options_of(config, SceneConfig).masks
+    GivenIntrinsics(lens.intrinsics, lens.focal_px, lens.focal_35mm, lens.fov_deg)
+    check_model(prediction.model, runtime.device, runtime.dtype, options=model_options(prediction))
+    if masks is not None and not masks.is_dir():
+        raise InputError(f"masks folder {masks} does not exist")
+
+
+def check_video(video: Path, config: SingleViewConfig, out: Path) -> SceneJob:
+    """The job of taking frames from a video. Raises InputError before any long work."""
+    job = SceneJob(video, out, config)
+    _check_apart(config, out, [FRAMES_FOLDER])
+    _check_options(config)
+    FRAMES.check(job)
+    return job
+
+
+def estimates_of_video(video: SceneJob, workspace: Workspace) -> list[Estimate]:
+    """What will be taken until the frames are there and worked on, at most; nothing of the frames that are there."""
+    if not missing_stages(workspace, (FRAMES,), video):
+        return []
+    size = options_of(video.config, OutputConfig).max_size
+    work = most_work(video, size)
+    one = PhotoJob(Photo(video.source, video.source.name), video.config, size)
+    device, pace = resolve_device(options_of(video.config, Runtime).device).type, Pace.load()
+    found = estimates(stages_of(SINGLE_VIEW, one), one, work, device, pace)
+    at_once = min(thread_count(), work.photos)
+    return [
+        *estimates((FRAMES,), video, work, device, pace),
+        *(replace(each, seconds=each.seconds / at_once) for each in found),
+    ]
 
 
 def _refuse_nested(photos: Sequence[Photo]) -> None:
@@ -292,7 +327,7 @@ class SingleView:
     def check(self, source: Source, config: Any, selection: Selection) -> None:
         """See ``Recipe``; the frames of a video are looked at once they are there."""
         if source.video is not None:
-            FRAMES.check(_video_job(source, config))
+            check_video(source.video, config, source.out)
         else:
             check_job(source.images, config, source.out)
 
@@ -323,10 +358,7 @@ class SingleView:
     ) -> Done:
         """See ``Recipe``. A photo that fails is the scene's failure, and the others are done."""
         if source.video is not None and step in (None, FRAMES.name):
-            video = _video_job(source, config)
-            owner = {FRAMES_FOLDER: str(source.video.resolve())}
-            claim(workspace, config, owner, selection.force, lambda part: is_made_from(workspace, (FRAMES,), video))
-            run_stages(workspace, (FRAMES,), video, begin=begin)
+            frames_of(_video_job(source, config), workspace, selection.force, begin)
         if step == FRAMES.name:
             return Done(())
         begin(self.kind)

@@ -84,6 +84,8 @@ def build_job(scene: Mapping[str, Any], defaults: Defaults, base: Path) -> Scene
         raise InputError("needs a name (text)")
     check_name(scene["name"])
     said = {**defaults.shared, **scene, **defaults.final}
+    if _names_a_video(said.get("images")) and said.get("video") is None:
+        said["video"] = said.pop("images")
     images, video = _images(said, base), _video(said, base)
     if bool(images) == (video is not None):
         raise InputError("needs either images or a video")
@@ -164,6 +166,10 @@ def _one_image(given: str, base: Path) -> str:
     elif not (glob.has_magic(str(full)) and any(glob.iglob(str(full), recursive=True))):
         raise InputError(f"images {full} does not exist")
     return str(full)
+
+
+def _names_a_video(images: Any) -> bool:
+    return isinstance(images, str) and Path(images).suffix.lower() in VIDEO_SUFFIXES
 
 
 def _video(said: Mapping[str, Any], base: Path) -> Path | None:

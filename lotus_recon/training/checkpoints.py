@@ -21,7 +21,7 @@ import torch
 
 from lotus_recon.durable import is_disk_full, to_disk
 from lotus_recon.errors import TrainingError
-from lotus_recon.stage_file import damaged
+from lotus_recon.stage_file import damaged, listed_files
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def load_latest(root: Path) -> tuple[Checkpoint, dict[str, Any]] | None:
 def lost_files(latest: Checkpoint) -> list[Path]:
     """Files of a run that are gone or of another size, and that nothing makes again. ``latest`` is a readable one."""
     run = latest.folder.parent.parent
-    written = json.loads((latest.folder / _METADATA_FILE).read_text()).get("files", {})
+    written = listed_files(json.loads((latest.folder / _METADATA_FILE).read_text()).get("files")) or {}
     earlier = [c for c in list_checkpoints(latest.folder.parent) if c.step < latest.step]
     return [run / name for name in damaged(run, written)] + [c.folder for c in earlier if not _has_its_size(c)]
 

@@ -275,13 +275,15 @@ def _write_checkpoint(folder: Path) -> None:
 
     from lotus_recon.training.checkpoints import save_checkpoint
 
-    save_checkpoint(folder, 5, {"weights": {"a": torch.arange(6.0)}, "step": 5}, 2)
+    for step in (4, 5):
+        save_checkpoint(folder, step, {"weights": {"a": torch.arange(6.0)}, "step": step}, 2, {"images/4.png": 12})
 
 
 def _read_checkpoint(folder: Path) -> Any:
-    from lotus_recon.training.checkpoints import load_latest
+    from lotus_recon.training.checkpoints import load_latest, lost_files
 
-    return load_latest(folder) is not None
+    latest = load_latest(folder)
+    return [] if latest is None else [str(path) for path in lost_files(latest[0])]
 
 
 def _write_nano(folder: Path) -> None:

@@ -58,7 +58,7 @@ def test_frames_are_spread_by_motion_and_sharp(picture: NDArray[np.uint8], tmp_p
     still, moving = [0] * 20, list(range(0, 640, 8))  # the camera rests first: that must not give twenty photos
     blurred = tuple(i for i in range(100) if i % 4)
     video = write_video(tmp_path / "pan.mp4", pan(picture, still + moving, blurred))
-    assert check_video(video) == 100
+    assert check_video(video).frames == 100
     statistics = measure_frames(video, 100)
     assert statistics.travelled[19] < 0.005
     assert statistics.travelled[-1] == pytest.approx(632 / 320, rel=0.05)
@@ -94,16 +94,19 @@ def test_pixels_become_square(
     assert width / height == pytest.approx(1, rel=0.03)
 
 
-def test_a_camera_that_stands_still_is_refused(picture: NDArray[np.uint8], tmp_path: Path) -> None:
-    video = write_video(tmp_path / "still.mp4", pan(picture, [0] * 10))
-    with pytest.raises(InputError, match="frame_motion"):
-        extract_frames(video, tmp_path, 80, 0.08)
+@pytest.mark.parametrize("frames", [1, 10])
+def test_a_camera_that_stands_still_gives_one_frame_and_a_word(
+    picture: NDArray[np.uint8], tmp_path: Path, frames: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    video = write_video(tmp_path / "still.mp4", pan(picture, [0] * frames))
+    assert len(extract_frames(video, tmp_path, 80, 0.08)) == 1
+    assert "--frame-motion" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
 def test_a_truncated_video_is_named(picture: NDArray[np.uint8], tmp_path: Path, suffix: str) -> None:
     video = write_video(tmp_path / f"whole.{suffix}", pan(picture, list(range(0, 800, 8))))
-    assert check_video(video) == 100
+    assert check_video(video).frames == 100
     data = video.read_bytes()
     video.write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match=str(video)):

@@ -193,7 +193,7 @@ def test_a_scene_from_a_video(tmp_path: Path, picture: Any) -> None:  # noqa: F8
     scene = {"name": "clip", "kind": "single_view", "video": "pan.mp4", "frame_motion": 0.5}
     cut = tmp_path / "cut.mp4"
     cut.write_bytes((tmp_path / "pan.mp4").read_bytes()[:5000])
-    manifest = write_manifest(tmp_path, [scene, {"name": "broken", "video": "cut.mp4"}])
+    manifest = write_manifest(tmp_path, [scene, {"name": "broken", "images": "cut.mp4"}])  # a video under either key
     out = tmp_path / "out"
     assert run([str(manifest), "--out", str(out), "--workers", "1", "--quiet"]) == 1
     assert records(out)["broken"]["fault"] == "bad input"
