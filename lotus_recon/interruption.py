@@ -22,10 +22,10 @@ class Work:
     """What a run does at the moment."""
 
     what: str  # completes "stopping after ..."
-    again: str  # what the next run will do, as a clause: "fusion starts again"
+    again: str  # what the next run will do, as a clause: "fusion starts again"; empty: nothing was done yet
 
     def __str__(self) -> str:
-        return f"{self.what}; the same command resumes: {self.again}"
+        return f"{self.what}; {f'the same command resumes: {self.again}' if self.again else 'nothing was done yet'}"
 
 
 Listener = Callable[[Work], object]
@@ -41,7 +41,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 _NOTE = "raised in "
-_NOTHING = Work("the start", "nothing was done yet")
+_NOTHING = Work("the start", "")
 _work = _NOTHING
 _listener: Listener | None = None
 _asked: Interrupted | None = None

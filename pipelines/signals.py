@@ -113,7 +113,7 @@ def _said(work: Work) -> str:
 
 def _watch(watched: int, signals_in: int, words_in: int) -> NoReturn:
     """The process that answers; it ends with the one that is watched."""
-    first, said = None, ""
+    first, said, has_ended = None, "", False
     try:
         orphaned_in = _stand_apart()
         is_over = False
@@ -122,7 +122,8 @@ def _watch(watched: int, signals_in: int, words_in: int) -> NoReturn:
             if words_in in ready:
                 words = os.read(words_in, _BUFFER)
                 is_over = not words  # yet a signal may be unanswered
-                said = _last_of(words) or said
+                said, ended = _last_of(words, said)
+                has_ended |= ended
             if signals_in in ready and set(os.read(signals_in, _BUFFER)) & set(ENDING):
                 now = time.monotonic()
                 if first is None:
@@ -133,16 +134,22 @@ def _watch(watched: int, signals_in: int, words_in: int) -> NoReturn:
     finally:
         os.set_blocking(words_in, False)
         with contextlib.suppress(OSError):  # nothing more was said
-            said = _last_of(os.read(words_in, _BUFFER)) or said
-        if first is None and said != _OVER:
+            said, ended = _last_of(os.read(words_in, _BUFFER), said)
+            has_ended |= ended
+        if first is None and not has_ended:
             work = said.removeprefix(_STOPPING)
             _say(f"error: killed, or ended by a library, in {work}. Was there enough memory?")
         os._exit(0)
 
 
-def _last_of(words: bytes) -> str:
-    """The last of the lines that came through a pipe."""
-    return words.decode(errors="replace").rstrip("\n").rpartition("\n")[2]
+def _last_of(words: bytes, before: str) -> tuple[str, bool]:
+    """The answer as of the lines that came through a pipe, ``before`` where none has one, and whether the run ended.
+
+    A run that a signal ended may have said so before the signal is read here: the answer is still that of its work.
+    """
+    lines = words.decode(errors="replace").splitlines()
+    answers = [line for line in lines if line != _OVER]
+    return (answers or [before])[-1], _OVER in lines
 
 
 def _stand_apart() -> int:

@@ -43,7 +43,7 @@ class Arguments(PhotoArguments):
     )  # fmt: skip
 
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")] = ()
-    """Photos, folders of photos, or patterns in quotes; or one video, whose sharp frames are the photos."""
+    """Photos, folders of photos, or patterns in quotes; or one video."""
     only: Annotated[str | None, tyro.conf.arg(metavar="STAGE", help=f"Run this stage alone: {_STAGES}.")] = None
     from_stage: Annotated[str | None, tyro.conf.arg(name="from", metavar="STAGE")] = None
     """Run this stage and those after it again, even if nothing changed."""

@@ -27,10 +27,12 @@ class Arguments(CommonArguments):
 
     COMMON: ClassVar = (
         "config", "out", "family", "checkpoint", "mode", "tasks", "sets", "validation", "learning-rate", "schedule",
-        "warmup-steps", "steps", "total-batch", "accumulation", "precision", "gradient-checkpointing", "eight-bit",
-        "ema-decay", "checkpoint-every", "validate-every", "tracker", "seed", "quiet", "verbose",
+        "warmup-steps", "steps", "total-batch", "accumulation", "precision", "gradient-checkpointing",
+        "ema-decay", "checkpoint-every", "validate-every", "tracker", "seed", "dry-run", "quiet", "verbose",
     )  # fmt: skip
 
+    dry_run: bool = False
+    """Try a few steps and print what the run will take here; write nothing."""
     options: TrainConfig = field(default_factory=TrainConfig)
 
 
@@ -44,8 +46,27 @@ def run(argv: Sequence[str]) -> int:
         from lotus_recon.training.loop import configured_parts, prepare
 
         training = prepare(arguments.options, arguments.out, configured_parts())
+        if arguments.dry_run:
+            return _foretell(training, arguments.out)
         with _held(arguments.out) if is_main else nullcontext():
             return status_of(lambda: _go(training))
+
+
+def _foretell(training: Run, out: Path) -> int:
+    from lotus_recon.progress import duration
+    from lotus_recon.recipes.estimates import free_disk_gb
+
+    trial = training.try_out()
+    if trial is None:
+        print("everything is up to date")
+        return DONE
+    total = duration(trial.steps * trial.seconds_per_step)
+    print(
+        f"{trial.steps} steps of {trial.seconds_per_step:.2f} s: about {total} on this machine, without validation; "
+        f"{trial.memory_mb / 1000:.1f} GB of memory, {trial.disk_mb / 1000:.2f} GB of disk for checkpoints "
+        f"({free_disk_gb(out):.1f} GB free)"
+    )
+    return DONE
 
 
 def _go(training: Run) -> int:

@@ -156,8 +156,8 @@ def _axes(path: Path, layout: Layout, meaning: Meaning) -> Axes:
     axes = layout.axes or meaning.normals_axes
     if axes is None:
         raise InputError(
-            f"{path} does not say where its axes point: give --normals-axes opencv (x right, y down, z forward), "
-            "opengl (x right, y up, z to the camera) or lotus (x left, y up, z to the camera)"
+            f"{path} does not say where the axes of its normals point: give --normals-axes opencv (x right, y down, z "
+            "forward), opengl (x right, y up, z to the camera) or lotus (x left, y up, z to the camera)"
         )
     if meaning.normals_axes not in (None, axes):
         raise InputError(f"{path} ({layout.program}) has the axes {axes}, and --normals-axes says otherwise")
@@ -293,10 +293,11 @@ def read_plain_npz(path: Path, meaning: Meaning) -> Prediction:
     values = arrays[name].squeeze()
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise InputError(f"{path}: {name} has shape {values.shape} and type {values.dtype}; allowed: (H, W)")
-    kind, metres = _depth_meaning(Layout("", ()), False, meaning, path)
+    unknown = Layout("", ())
+    kind, metres = _depth_meaning(unknown, False, meaning, path)
     known = values != 0 if values.dtype.kind in "iu" else None
     depth = _depth(values.astype(np.float32) * np.float32(metres), kind, known, path)
     normals = None
-    if "normals" in arrays and meaning.normals_axes is not None:
-        normals = unit_normals(arrays["normals"].astype(np.float32), meaning.normals_axes, path)
+    if "normals" in arrays:
+        normals = unit_normals(arrays["normals"].astype(np.float32), _axes(path, unknown, meaning), path)
     return Prediction(depth, normals, {"model": "stored"})

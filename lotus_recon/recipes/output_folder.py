@@ -28,7 +28,7 @@ OWN_FILES = (
 
 
 def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | None]) -> None:
-    """Raise InputError when an input lies where a run would write, or something that is not ours is there.
+    """Raise InputError when an input lies where a run would write, or the folder holds what is not ours.
 
     ``written`` names what the run writes or replaces in the folder ``out``; ``inputs`` are paths by what they are. What
     stands in a folder that an earlier run claimed is ours, except what it did not claim.
@@ -53,6 +53,18 @@ def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | N
         raise InputError(
             f"{out / foreign[0]} is not an output of this program and would be replaced; choose another --out"
         )
+    if not (claimed or ours) and (others := _others_in(out)):
+        raise InputError(
+            f"{out} holds files of others ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}); "
+            "choose a new or an empty folder for --out"
+        )
+
+
+def _others_in(out: Path) -> list[str]:
+    """Names in a folder that no run has claimed, but for what a run leaves that ended before it did."""
+    if not out.is_dir():
+        return []
+    return sorted(path.name for path in out.iterdir() if not path.name.startswith(".") and path.name not in OWN_FILES)
 
 
 def check_owners(workspace: Workspace, owners: Mapping[str, str], force: bool, is_same: IsSame) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -20,6 +20,7 @@ from lotus_recon.datasets.training_sets import open_training_set
 from lotus_recon.errors import InputError, ModelError, TrainingError
 from lotus_recon.interruption import doing, end_if_asked
 from lotus_recon.io.images import write_png
+from lotus_recon.measuring import peak_memory_mb
 from lotus_recon.training.checkpoints import (
     Checkpoint,
     checkpoint_folder,
@@ -42,6 +43,7 @@ from lotus_recon.training.validation import Choice, choose_samples, validate
 log = logging.getLogger(__name__)
 
 _ACCELERATE_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
+_TRIED = 4  # steps
 # While one process writes a checkpoint, the others wait.
 _LONGEST_WAIT = timedelta(hours=2)
 
@@ -132,6 +134,16 @@ def _accelerator(loop: LoopConfig) -> Accelerator:
     )
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What a run will take, as a few of its steps tell."""
+
+    steps: int  # that are left
+    seconds_per_step: float
+    memory_mb: float  # of this process, on the CPU
+    disk_mb: float  # of the checkpoints that are kept
+
+
 class Run:
     """A run in its folder: steps, with log lines, validation and checkpoints in between."""
 
@@ -164,6 +176,26 @@ class Run:
         finally:
             self.trainer.close()
         log.info("%s: trained for %d steps", self.folder.model, max(self.first, self.config.loop.steps))
+
+    def try_out(self) -> Trial | None:
+        """What steps take, from ``_TRIED`` of them whose result is thrown away; None when none is left. Writes nothing.
+
+        The first is not counted: it allocates, and kernels are chosen in it.
+        """
+        steps = min(_TRIED, self.config.loop.steps - self.first)
+        if steps <= 0:
+            return None
+        ends = []
+        try:
+            for step, batches in enumerate(self.batches.run(self.first, self.first + steps), self.first):
+                self._step(step, batches)
+                ends.append(time.monotonic())
+            state_mb = _megabytes(self.trainer.state())
+        finally:
+            self.trainer.close()
+        seconds = (ends[-1] - ends[0]) / (steps - 1) if steps > 1 else 0.0
+        left = self.config.loop.steps - self.first
+        return Trial(left, seconds, peak_memory_mb(), state_mb * self.config.loop.checkpoint_limit)
 
     def _enter_folder(self) -> None:
         """Claim the folder for this run, and bring it to its state after the first steps."""
@@ -262,6 +294,14 @@ class Run:
                 f"{self.folder.model} could not be written: {error}; the previous model and the checkpoints are "
                 "intact; free some space and run the same command again"
             ) from error
+
+
+def _megabytes(state: Any) -> float:
+    """Of all tensors in nested containers."""
+    if isinstance(state, torch.Tensor):
+        return state.numel() * state.element_size() / 1e6
+    items = state.values() if isinstance(state, Mapping) else state if isinstance(state, (list, tuple)) else ()
+    return sum(map(_megabytes, items))
 
 
 def _again(done: int) -> str:

@@ -95,6 +95,11 @@ def _millimetres(root: Path) -> None:
     write_png(root / "in/a_normals.png", np.rint((_everywhere(NORMAL) / 2 + 0.5) * 65535).astype(np.uint16))
 
 
+def _npz_with_normals(root: Path) -> None:
+    (root / "in").mkdir()
+    np.savez(root / "in/a.npz", depth=DEPTH, normals=np.zeros((*DEPTH.shape, 3), np.float32))
+
+
 def _plain_npz(root: Path) -> None:
     (root / "in").mkdir()
     np.savez(root / "in/a.npz", depth=DEPTH[None] / 5)
@@ -212,6 +217,7 @@ def test_0_of_a_png_is_unknown(tmp_path: Path) -> None:
         (_moge, Meaning(normals_axes="lotus"), r"\(MoGe\) has the axes opengl"),
         (_depth_anything_3, Meaning(), r"\(Depth Anything 3\) does not say .*--depth-kind SCALE_FREE"),
         (_plain_npz, Meaning(), "a.npz does not say"),
+        (_npz_with_normals, Meaning(depth_unit="m"), "a.npz does not say .*--normals-axes opencv"),
     ],
 )
 def test_what_is_not_said_has_to_be(write: Callable[[Path], None], meaning: Meaning, said: str, tmp_path: Path) -> None:

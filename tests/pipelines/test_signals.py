@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from lotus_recon.recipes.table import MULTI_VIEW
+from pipelines import signals
 from tests.runners.scenes import ROOT, contents, write_textured
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -229,3 +230,9 @@ def _check_before(run: Run, named: list[str]) -> None:
     ran = re.findall(rf"^([\w-]+){PLACE}: running$", run.text, re.MULTILINE)
     if ran:  # else this one was interrupted before any
         assert ran[0] == match[1], run.text
+
+
+def test_the_answer_is_that_of_the_work_though_the_run_has_ended() -> None:
+    assert signals._last_of(b"stopping after a\nstopping after b\nover\n", "") == ("stopping after b", True)
+    assert signals._last_of(b"over\n", "stopping after a") == ("stopping after a", True)
+    assert signals._last_of(b"", "stopping after a") == ("stopping after a", False)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,21 @@ def test_trains_and_goes_on(data: Path, tmp_path: Path) -> None:
     assert prediction.depth.values.shape == (48, 64)
     with pytest.raises(InputError, match=r"optimizer.learning_rate: 3e-05 -> 0.1"):
         train.run([*common, "--steps", "3", "--learning-rate", "0.1"])
+
+
+def test_a_dry_run_tells_what_a_run_will_take(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ("--config", str(tiny(data, steps=6, checkpoint_every=3, log_every=1)), "--out", str(tmp_path / "out"))
+    assert train.run([*common, "--dry-run", "--quiet"]) == DONE
+    told = capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+    assert (words := re.search(r"6 steps of ([\d.]+) s: about .* ([\d.]+) GB of disk", told))
+    started = time.monotonic()
+    assert train.run(common) == DONE
+    assert float(words[1]) < (time.monotonic() - started) / 2, "a step is a small part of six, and of all around them"
+    kept = sum(path.stat().st_size for path in (tmp_path / "out/checkpoints").rglob("*.pt"))
+    assert float(words[2]) == pytest.approx(kept / 1e9, abs=0.006)
+    assert train.run([*common, "--dry-run", "--quiet"]) == DONE
+    assert "everything is up to date" in capsys.readouterr().out
 
 
 def test_fails_with_status_1_during_the_work(

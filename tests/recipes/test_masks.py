@@ -84,4 +84,8 @@ def test_masks_named_with_given_poses_are_those_of_the_scene(tmp_path: Path) -> 
     poses.write_text(json.dumps({"fl_x": 50, "frames": frames}))
     job = SceneJob(tmp_path / "images", tmp_path / "out", None, None, poses)
     assert job.masks == {"b.png": tmp_path / "m/b.png"}
-    assert job.mask_files() != SceneJob(tmp_path / "images", tmp_path / "out", None).mask_files()
+    before = job.mask_files()
+    Image.new("L", (WIDTH, HEIGHT), 255).save(tmp_path / "m/b.png")
+    changed = SceneJob(tmp_path / "images", tmp_path / "out", None, None, poses).mask_files()
+    assert before.keys() == changed.keys()
+    assert before != changed, "stages see that a mask has changed"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lotus_recon.bounded_yaml import load_bounded
@@ -182,6 +182,7 @@ def test_aliases_cannot_explode(tmp_path: Path) -> None:
     assert load_bounded("a: &a {b: 1}\nc: *a", "fine") == {"a": {"b": 1}, "c": {"b": 1}}
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a machine that does other things
 @given(st.recursive(st.integers() | st.text("ab"), lambda inner: st.lists(inner, max_size=3), max_leaves=8))
 def test_bounded_yaml_is_yaml(value: Any) -> None:
     assert load_bounded(yaml.safe_dump(value), "here") == value
