@@ -205,6 +205,8 @@ def _load_model(source: _Source, furniture: Furniture) -> Model:
     path = source.properties["model"].lstrip("/")
     data = source.read("model")
     triangles = read_obj(data)
+    if not triangles:  # lines, or nothing
+        raise InputError(f"{source.archive}: {path} has no triangles")
     materials = _materials(source.archive, path, data)
     placed = _placed(triangles, source.properties.get("modelRotation"), furniture)
     normals = _normals(placed)

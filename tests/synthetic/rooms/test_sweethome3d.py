@@ -136,6 +136,15 @@ def test_a_model_that_is_missing_is_named(folder: Path) -> None:
         catalog.model(by_id(catalog, "Empty#cube"))
 
 
+def test_a_model_of_lines_is_named(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "Lines.sh3f", "w") as archive:
+        archive.writestr("PluginFurnitureCatalog.properties", PROPERTIES.replace("Test#", "Lines#").encode("latin-1"))
+        archive.writestr("things/cube.obj", "v 0 0 0\nv 1 0 0\nl 1 2\n")
+    catalog = load_catalog(folder)
+    with pytest.raises(InputError, match=r"things/cube\.obj has no triangles"):
+        catalog.model(by_id(catalog, "Lines#cube"))
+
+
 @pytest.mark.skipif(not INSTALLED.furniture, reason="sweethome3d-furniture is not installed (make assets)")
 def test_the_installed_furniture_fills_the_groups_and_is_read() -> None:
     catalog = SweetHome3D(INSTALLED)
