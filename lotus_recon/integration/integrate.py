@@ -9,37 +9,39 @@ between normals that differ much weigh less from the start: a plane on either si
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.ndimage
-import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
 from lotus_recon.integration.blocks import in_blocks
 from lotus_recon.integration.checks import Problem, checked
 from lotus_recon.integration.config import IntegrationConfig
 from lotus_recon.integration.halving import doubled, halved
-from lotus_recon.integration.laplacian import Update, gradient, minimise
+from lotus_recon.integration.laplacian import gradient, minimise
+from lotus_recon.integration.pieces import piece_shifts
 from lotus_recon.integration.pixels import PixelGraph
 from lotus_recon.integration.planes import Steps, steps_between
 from lotus_recon.integration.result import IntegrationResult
 from lotus_recon.integration.reweighting import LEAST, edge_errors, edge_weights, side_weights
+from lotus_recon.integration.rounds import (
+    FACE,
+    OUTLIER,
+    RUNAWAY,
+    SMALLEST_SPREAD,
+    STRONGEST,
+    UNKNOWN,
+    Rounds,
+    Solution,
+    Update,
+)
 from lotus_recon.types import BoolArray, FloatArray
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import torch
 
-_UNKNOWN = 1e-3  # weight of a step to a pixel without a normal: smooth, where nothing else decides
-_WHOLE = 0.5  # continuity above which a step joins two pixels to one piece
-_KEPT = 0.3  # share of the side weights of the round before
-# Rounds of reweighting after which the share of new side weights falls. On DiLiGenT with normals off by 0.1, 10 has up
-# to 5 % more error than rounds without end, 15 has none; 20 leaves too few rounds for the rest to settle.
-_FREE_ROUNDS = 15
-_OUTLIER = 3.0  # standard deviations from its surroundings at which a pixel of the prior counts a quarter
-_SMALLEST_SPREAD = 1e-4  # of the prior around its medians
-_RUNAWAY = 1.5  # standard deviations from the prior beyond which its weight grows
-_STRONGEST = 1e3  # factor by which it grows at most
-_FACE = 5  # side in pixels of the median that removes what is too small for a face from the prior
+log = logging.getLogger(__name__)
 
 
 def integrate_normals(
@@ -52,6 +54,7 @@ def integrate_normals(
     confidence: FloatArray | None = None,
     anchors: FloatArray | None = None,
     config: IntegrationConfig | None = None,
+    device: torch.device | None = None,
 ) -> IntegrationResult:
     """The depth whose normals are the given ones, discontinuous where they cannot belong to one surface.
 
@@ -60,20 +63,30 @@ def integrate_normals(
     depth in pixels. ``depth_prior`` (H, W): depth that decides what is larger than ``config.prior_length``, in the unit
     of the result, and whose jumps are discontinuities from the start; where it is not finite (or not positive, with K)
     it is not used. ``prior_weight``: number or (H, W), 1 is usual. ``confidence`` (H, W) of the normals: relative
-    weights. ``anchors`` (H, W): known depths of single pixels, NaN elsewhere.
+    weights. ``anchors`` (H, W): known depths of single pixels, NaN elsewhere. ``device``: with
+    CUDA the surface is found there.
 
     Raises InputError for shapes that do not fit, a mask without pixels, normals that are missing or face away in more
     than ``config.max_bad_share`` of it, and a prior or anchors without a valid pixel.
     """
     config = config or IntegrationConfig()
     problem = checked(normals, mask, K, depth_prior, prior_weight, confidence, anchors, config)
+    result = _surface(problem, config, device)
+    if not result.converged:
+        log.warning("integration of %d normals did not converge in %d rounds", problem.mask.sum(), result.rounds)
+    return result
+
+
+def _surface(problem: Problem, config: IntegrationConfig, device: torch.device | None) -> IntegrationResult:
+    if device is not None and device.type == "cuda":
+        from lotus_recon.integration.grid_integration import surface_on_grid  # torch, which numba does without
+
+        return surface_on_grid(problem, config, device)
     integration, solution = _solved(problem, config)
-    if not solution.converged:
-        log.warning("integration of %d normals did not converge in %d rounds", len(solution.unknown), solution.rounds)
     return integration.result(solution)
 
 
-def _solved(problem: Problem, config: IntegrationConfig) -> tuple[_Integration, _Solution]:
+def _solved(problem: Problem, config: IntegrationConfig) -> tuple[_Integration, Solution[NDArray[np.float64]]]:
     """The surface; that of a large problem starts from the surface of the same problem at half the size."""
     integration = _Integration(problem, config)
     if len(integration.graph) <= config.direct_pixels:
@@ -83,19 +96,7 @@ def _solved(problem: Problem, config: IntegrationConfig) -> tuple[_Integration, 
     return integration, integration.run(start)
 
 
-@dataclass(frozen=True, eq=False)
-class _Solution:
-    unknown: NDArray[np.float64]  # (P,)
-    sides: NDArray[np.float64]  # (2, 2, P)
-    iterations: tuple[int, ...]
-    converged: bool
-
-    @property
-    def rounds(self) -> int:
-        return len(self.iterations)
-
-
-class _Integration:
+class _Integration(Rounds[NDArray[np.float64]]):
     """One problem on its graph. The unknown is log depth with K, depth without."""
 
     def __init__(self, problem: Problem, config: IntegrationConfig) -> None:
@@ -105,7 +106,7 @@ class _Integration:
         inside = problem.mask
         self.steps: Steps = steps_between(graph, problem.normals[inside], problem.K, config.min_grazing_cos)
         confidence = np.where(problem.usable, problem.confidence, 0.0)[inside]
-        self.confidence = np.maximum(confidence / max(confidence.max(), 1e-300), _UNKNOWN)
+        self.confidence = np.maximum(confidence / max(confidence.max(), 1e-300), UNKNOWN)
         bend_weight = 1 / (1 + (self.steps.bend_deg / config.bend_deg) ** 2)
         self.prior, self.prior_weight, self.anchor, self.anchor_weight = self._data_terms(problem)
         self.prior_agreement = np.ones(len(graph.first))
@@ -135,7 +136,7 @@ class _Integration:
         """(P,) the prior, in the unit of the unknown, without what is too small for a face: medians of 5x5 pixels."""
         nearest = scipy.ndimage.distance_transform_edt(np.isnan(prior), return_distances=False, return_indices=True)
         filled = prior[tuple(nearest)]
-        smooth = scipy.ndimage.median_filter(np.log(filled) if self.perspective else filled, size=_FACE)
+        smooth = scipy.ndimage.median_filter(np.log(filled) if self.perspective else filled, size=FACE)
         return np.asarray(smooth[self.graph.mask], np.float64)
 
     def _prior_agreement(self, smooth: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -150,8 +151,8 @@ class _Integration:
     def _inlier_weights(self, smooth: NDArray[np.float64]) -> NDArray[np.float64]:
         """(P,) weights of the prior, small where it stands out from its surroundings."""
         difference = np.abs(self.prior - smooth)
-        spread = max(1.4826 * float(np.median(difference[self.prior_weight > 0])), _SMALLEST_SPREAD)
-        return 1 / (1 + (difference / (_OUTLIER * spread)) ** 2) ** 2
+        spread = max(1.4826 * float(np.median(difference[self.prior_weight > 0])), SMALLEST_SPREAD)
+        return 1 / (1 + (difference / (OUTLIER * spread)) ** 2) ** 2
 
     def _slope_scale(self) -> NDArray[np.float64]:
         """(E,) what turns errors of steps into radians."""
@@ -159,42 +160,18 @@ class _Integration:
         scale: NDArray[np.float64] = np.sqrt((self.graph.at_first(squared) + self.graph.at_second(squared)) / 2)
         return scale
 
-    def run(self, start: NDArray[np.float64] | None = None) -> _Solution:
-        """Solve and reweight until the surface stays; from ``start`` (P,), or from a flat one and equal weights."""
-        flat = np.full(len(self.graph), self._middle())
-        unknown = flat if start is None else start
-        sides = np.full((2, 2, len(self.graph)), 0.5) if start is None else self._sides(unknown)
-        found = self._reweighted(unknown, sides, flat)
-        if not self.prior_weight.any():
-            return found
-        self.prior_weight = self.prior_weight * self._runaway_factors(found.unknown)
-        again = self._reweighted(found.unknown, found.sides, flat)
-        return replace(again, iterations=found.iterations + again.iterations)
+    def _flat(self) -> NDArray[np.float64]:
+        return np.full(len(self.graph), self._middle())
 
-    def _reweighted(
-        self, unknown: NDArray[np.float64], sides: NDArray[np.float64], flat: NDArray[np.float64]
-    ) -> _Solution:
-        iterations: list[int] = []
-        settled, solved = False, True
-        while not settled and len(iterations) < self.config.max_rounds:
-            update = self._update(unknown, flat, self._weights(sides))
-            unknown = unknown + update.values
-            iterations.append(update.iterations)
-            solved = update.converged
-            # Discontinuities that decide each other would alternate for ever; a share of the old weights damps them.
-            # A piece that hangs on next to nothing would still shift by a percent of the relief in every round, since
-            # many weights fit it alike: what changes after the free rounds is damped ever more, so that it stays.
-            new = (1 - _KEPT) * min(1.0, (_FREE_ROUNDS / len(iterations)) ** 3)
-            sides = (1 - new) * sides + new * self._sides(unknown)
-            settled = self._settled(unknown, update.values)
-        return _Solution(unknown, sides, tuple(iterations), settled and solved)
+    def _equal_sides(self) -> NDArray[np.float64]:
+        return np.full((2, 2, len(self.graph)), 0.5)
 
     def _update(
         self,
         unknown: NDArray[np.float64],
         flat: NDArray[np.float64],
         weights: NDArray[np.float64],
-    ) -> Update:
+    ) -> Update[NDArray[np.float64]]:
         data_weights = self.prior_weight + self.anchor_weight
         weighted = self.prior_weight * self.prior + self.anchor_weight * self.anchor
         target = weighted / np.where(data_weights > 0, data_weights, 1)
@@ -209,18 +186,14 @@ class _Integration:
         )
 
     def _runaway_factors(self, unknown: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(P,) 1 where the surface is about as far from the prior as everywhere, much more where it has run away.
-
-        A prior is off by a few times its usual error nowhere; a piece of surface that hangs on a wrong step is.
-        """
         known = self.prior_weight > 0
-        spread = max(1.4826 * float(np.median(np.abs(unknown - self.prior)[known])), _SMALLEST_SPREAD)
+        spread = max(1.4826 * float(np.median(np.abs(unknown - self.prior)[known])), SMALLEST_SPREAD)
         # Not what is off in single pixels: of those the prior is the worse judge.
-        off = scipy.ndimage.uniform_filter(self.graph.image(unknown - self.smooth_prior, 0.0), _FACE, mode="constant")
-        share = scipy.ndimage.uniform_filter(self.graph.mask.astype(float), _FACE, mode="constant")
+        off = scipy.ndimage.uniform_filter(self.graph.image(unknown - self.smooth_prior, 0.0), FACE, mode="constant")
+        share = scipy.ndimage.uniform_filter(self.graph.mask.astype(float), FACE, mode="constant")
         mean_off = off[self.graph.mask] / share[self.graph.mask]
-        beyond = np.maximum(np.abs(mean_off) / spread - _RUNAWAY, 0)
-        return np.minimum((1 + beyond**2) ** 2, _STRONGEST)
+        beyond = np.maximum(np.abs(mean_off) / spread - RUNAWAY, 0)
+        return np.minimum((1 + beyond**2) ** 2, STRONGEST)
 
     def _middle(self) -> float:
         """Where the surface starts from: the median of what is known of it."""
@@ -235,14 +208,12 @@ class _Integration:
         return errors
 
     def _sides(self, unknown: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(2, 2, P) weights, 0 to 1, of the sides ahead and behind, for x and y: more for the less steep one."""
         sides, graph = np.empty((2, 2, len(self.graph))), self.graph
         mine = graph.horizontal, self.steps.slope_scale, self.config.discontinuity_sharpness
         in_blocks(side_weights, len(graph), graph.edge_lists, *mine, unknown, sides)
         return sides
 
     def _weights(self, sides: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(E,) weights of the steps, from the side weights of their two pixels, in the unit of the normals."""
         weights, graph = np.empty(len(self.graph.first)), self.graph
         edges = graph.first, graph.second, graph.horizontal, self.step_weight
         in_blocks(edge_weights, len(weights), *edges, self.confidence, self.steps.slope_scale, sides, weights)
@@ -259,20 +230,7 @@ class _Integration:
     def _component_medians(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(scipy.ndimage.median(values, self.component, np.arange(len(self.tied))))
 
-    def _piece_shifts(self, unknown: NDArray[np.float64], whole: BoolArray) -> NDArray[np.float64]:
-        """(P,) what brings each piece, as joined by the ``whole`` (E,) steps, to where the prior has it.
-
-        Steps over discontinuities keep a little weight, and there are many around a piece whose prior weighs still
-        less: without this they would drag it along. An anchor weighs more than they do: pieces that have one stay.
-        """
-        first, second = self.graph.first[whole], self.graph.second[whole]
-        joined = scipy.sparse.coo_array((np.ones(len(first)), (first, second)), shape=(len(unknown),) * 2)
-        _, piece = scipy.sparse.csgraph.connected_components(joined, directed=False)
-        weight, anchored = np.bincount(piece, self.prior_weight), np.bincount(piece, self.anchor_weight) > 0
-        missing = np.bincount(piece, self.prior_weight * (self.prior - unknown)) / np.where(weight > 0, weight, 1)
-        return np.where(anchored, 0, missing)[piece]
-
-    def result(self, solution: _Solution) -> IntegrationResult:
+    def result(self, solution: Solution[NDArray[np.float64]]) -> IntegrationResult:
         """The solution as images."""
         unknown, weights = solution.unknown, self._weights(solution.sides)
         graph = self.graph
@@ -281,7 +239,8 @@ class _Integration:
         unknown = np.where(loose, unknown + level, unknown)
         whole = self._weights(np.full((2, 2, len(graph)), 0.5)) / np.maximum(self.prior_agreement, LEAST)
         continuity = np.clip(weights / np.maximum(whole, 1e-300), 0, 1)
-        unknown = unknown + self._piece_shifts(unknown, continuity > _WHOLE)
+        weights_of_data = self.prior, self.prior_weight, self.anchor_weight
+        unknown = unknown + piece_shifts(unknown, graph.first, graph.second, continuity, *weights_of_data)
         depth = np.exp(unknown) if self.perspective else unknown
         squared = continuity * (self._slope_scale() * self._errors(unknown)) ** 2
         degree = np.bincount(graph.first, minlength=len(graph)) + np.bincount(graph.second, minlength=len(graph))

@@ -6,7 +6,6 @@ depth discontinuities cost few iterations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,17 +16,9 @@ from lotus_recon.integration.aggregation import Graph
 from lotus_recon.integration.blocks import in_blocks
 from lotus_recon.integration.multigrid import Multigrid, product
 from lotus_recon.integration.pixels import PixelGraph
+from lotus_recon.integration.rounds import Update
 
-_REGULARISATION = 1e-9  # of the mean diagonal: holds what nothing else does where it is
-
-
-@dataclass(frozen=True, eq=False)
-class Update:
-    """The correction of the unknown, and how the solver fared."""
-
-    values: NDArray[np.float64]  # (P,)
-    iterations: int
-    converged: bool
+REGULARISATION = 1e-9  # of the mean diagonal: holds what nothing else does where it is
 
 
 def gradient(
@@ -67,7 +58,7 @@ def minimise(
     right: NDArray[np.float64],
     tolerance: float,
     max_iterations: int,
-) -> Update:
+) -> Update[NDArray[np.float64]]:
     """The x (N,) at which that sum is least, to a residual of at most ``tolerance``; ``right`` is its ``gradient``.
 
     Where nothing holds x, it stays near zero.
@@ -75,13 +66,15 @@ def minimise(
     if np.linalg.norm(right) <= tolerance:
         return Update(np.zeros(len(graph)), 0, True)
     mean_diagonal = (2 * weights.sum() + data_weights.sum()) / len(graph)
-    own = data_weights + _REGULARISATION * max(float(mean_diagonal), np.finfo(float).tiny)
+    own = data_weights + REGULARISATION * max(float(mean_diagonal), np.finfo(float).tiny)
     lists = graph.edge_lists
     matrix = Graph.of(lists.start, lists.other, weights.astype(np.float32)[lists.edge], own)
     return _conjugate_gradients(matrix, right, tolerance, max_iterations)
 
 
-def _conjugate_gradients(matrix: Graph, right: NDArray[np.float64], tolerance: float, max_iterations: int) -> Update:
+def _conjugate_gradients(
+    matrix: Graph, right: NDArray[np.float64], tolerance: float, max_iterations: int
+) -> Update[NDArray[np.float64]]:
     """Flexible ones (Notay, 2000): the preconditioner is not the same operator at every call."""
     multigrid, size = Multigrid(matrix), len(right)
     x, rest, direction, by_matrix = np.zeros_like(right), right.copy(), np.zeros_like(right), np.zeros_like(right)

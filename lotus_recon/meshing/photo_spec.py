@@ -21,7 +21,11 @@ def _run(context: Context[PhotoJob], out_dir: Path) -> Path:
     from lotus_recon.meshing import photo_stage
 
     inputs = photo_stage.Inputs(
-        context.job.photo.name, context.job.rgb, context[PHOTO_PREDICTION].normals, context[CALIBRATION]
+        context.job.photo.name,
+        context.job.rgb,
+        context[PHOTO_PREDICTION].normals,
+        context[CALIBRATION],
+        context.runtime,
     )
     photo_stage.run(inputs, context.options(SurfaceConfig), context.options(NormalIntegrationConfig), out_dir)
     return out_dir

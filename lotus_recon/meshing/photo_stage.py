@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.calibration.stage import Calibrated
+from lotus_recon.config import Runtime
+from lotus_recon.geometry.devices import pick_device
 from lotus_recon.io.meshes import write_glb, write_ply
 from lotus_recon.meshing.config import SurfaceConfig
 from lotus_recon.meshing.depth_surface import surface_from_depth
@@ -28,6 +30,7 @@ class Inputs:
     rgb: NDArray[np.uint8]
     normals: NormalMap | None
     calibrated: Calibrated
+    runtime: Runtime
 
 
 def run(inputs: Inputs, surface: SurfaceConfig, integration: NormalIntegrationConfig, out_dir: Path) -> None:
@@ -50,5 +53,6 @@ def _integrated(depth: DepthMap, inputs: Inputs, config: NormalIntegrationConfig
         log.warning("%s has no normals where it has depth: its surface is that of the depth", inputs.name)
         return depth
     camera = inputs.calibrated.camera
-    surface = integrated_depth(depth, np.ones(depth.shape), normals, camera, None, config).depth
+    device = pick_device(inputs.runtime.device)
+    surface = integrated_depth(depth, np.ones(depth.shape), normals, camera, None, config, device).depth
     return DepthMap(np.where(np.isfinite(surface), surface, depth.values), depth.valid, depth.kind)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lotus_recon.geometry.camera import pixel_index
@@ -36,11 +37,13 @@ class GuidedView:
         """Whether pixels have both depth and a normal."""
         return self.normals is not None and int((self.depth.valid & self.normals.valid).sum()) >= 2
 
-    def integrated(self, scene: Scene, guides: BoolArray, config: NormalIntegrationConfig) -> IntegrationResult:
+    def integrated(
+        self, scene: Scene, guides: BoolArray, config: NormalIntegrationConfig, device: torch.device
+    ) -> IntegrationResult:
         """The depth that the normals give, with the points ``guides`` (P,) of the scene as control points."""
         assert self.normals is not None  # the caller asked can_be_integrated
         points = _control_points(scene, self.index, self.depth, guides)
-        return integrated_depth(self.depth, self.confidence, self.normals, self.view.camera, points, config)
+        return integrated_depth(self.depth, self.confidence, self.normals, self.view.camera, points, config, device)
 
     def combined(self, result: IntegrationResult) -> DepthMap:
         """The integrated depth where there is some, otherwise the depth as it was."""
@@ -94,10 +97,12 @@ def integrated_depth(
     camera: Camera,
     control_points: FloatArray | None,
     config: NormalIntegrationConfig,
+    device: torch.device,
 ) -> IntegrationResult:
     """Depth of one view from its normals, with its depth as prior where that is valid; NaN where either is not.
 
-    ``confidence`` (H, W) of the depth; ``control_points`` (H, W) depths of single pixels, NaN elsewhere.
+    ``confidence`` (H, W) of the depth; ``control_points`` (H, W) depths of single pixels, NaN elsewhere. ``device``
+    as for ``integrate_normals``.
     """
     mask = depth.valid & normals.valid
     own, known = normals_from_depth(depth.values, depth.valid, camera)
@@ -115,6 +120,7 @@ def integrated_depth(
             anchor_weight=config.advanced.point_weight,
             max_bad_share=1.0,
         ),
+        device=device,
     )
 
 

@@ -27,7 +27,11 @@ _HELD_OUT = 5  # one of so many points measures the error
 
 
 def select_scale(
-    guided: GuidedViews, scored_points: BoolArray, config: NormalIntegrationConfig, by_points: bool
+    guided: GuidedViews,
+    scored_points: BoolArray,
+    config: NormalIntegrationConfig,
+    by_points: bool,
+    device: torch.device,
 ) -> float:
     """The scale with the least error at held-out points or, not ``by_points``, the best agreement of two views.
 
@@ -35,7 +39,7 @@ def select_scale(
     """
     longer_side = min((max(view.camera.size) for view in guided.scene.views), default=1)
     small = guided.subsampled(max(1, longer_side // _TRIAL_PX))
-    trial = _Trial(small, _pairs(small), scored_points, by_points)
+    trial = _Trial(small, _pairs(small), scored_points, by_points, device)
     before = trial.error({i: small.depth(i) for i in trial.views})
     if before is None:
         log.warning("no overlapping views or held-out points: using --integration-scale %g", DEFAULT_SCALE)
@@ -63,19 +67,24 @@ class _Trial:
     """Integrates a few views and measures how far the result is off."""
 
     def __init__(
-        self, small: GuidedViews, pairs: Sequence[tuple[int, int]], scored_points: BoolArray, by_points: bool
+        self,
+        small: GuidedViews,
+        pairs: Sequence[tuple[int, int]],
+        scored_points: BoolArray,
+        by_points: bool,
+        device: torch.device,
     ) -> None:
         self.views = sorted({i for pair in pairs for i in pair})
         self._loaded = {i: small.load(i) for i in self.views}
         self._scene: Scene = small.scene
-        self._pairs, self._by_points = pairs, by_points
+        self._pairs, self._by_points, self._device = pairs, by_points, device
         self._held_out = ~scored_points & (np.arange(len(scored_points)) % _HELD_OUT == 0)
         self._guides = ~scored_points & ~self._held_out if by_points else ~scored_points
 
     def integrated(self, config: NormalIntegrationConfig) -> dict[int, DepthMap]:
         """The depth of the views tried, with their normals where there are some."""
         return {
-            i: view.combined(view.integrated(self._scene, self._guides, config))
+            i: view.combined(view.integrated(self._scene, self._guides, config, self._device))
             if view.can_be_integrated
             else view.depth
             for i, view in self._loaded.items()
@@ -90,4 +99,4 @@ class _Trial:
         return float(np.median(np.concatenate(errors))) if sum(map(len, errors)) else None
 
     def _tensors(self, index: int, depth: DepthMap) -> DepthTensors:
-        return DepthTensors.of(self._scene.views[index], depth.values, depth.valid, torch.device("cpu"))
+        return DepthTensors.of(self._scene.views[index], depth.values, depth.valid, self._device)

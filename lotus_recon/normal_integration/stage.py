@@ -131,7 +131,8 @@ def _selected_scale(
 ) -> float:
     """The normal integration scale that an earlier run selected, otherwise selected now and written down."""
     if not path.is_file():
-        write_json(path, select_scale(guided, inputs.scored_points, config, by_points))
+        device = pick_device(inputs.runtime.device)
+        write_json(path, select_scale(guided, inputs.scored_points, config, by_points, device))
     return float(json.loads(path.read_text()))
 
 
@@ -157,7 +158,7 @@ def _integrated(
     """The depth that the normals of a view give, and how it went; the depth as it was where there are none."""
     if not guided.can_be_integrated:
         return guided.depth, {}
-    result = guided.integrated(inputs.scene, ~inputs.scored_points, config)
+    result = guided.integrated(inputs.scene, ~inputs.scored_points, config, pick_device(inputs.runtime.device))
     share = float(np.nanmean(result.continuity < 0.5))
     stats = {"rounds": result.rounds, "converged": result.converged, "discontinuities": share}
     return guided.combined(result), stats

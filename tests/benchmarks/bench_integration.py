@@ -21,9 +21,10 @@ import sys, time
 from pathlib import Path
 import cv2
 import numpy as np
+import torch
 from lotus_recon.datasets.diligent import read_object
 from lotus_recon.integration import integrate_normals
-one, scale = read_object(Path(sys.argv[1])), float(sys.argv[2])
+one, scale, device = read_object(Path(sys.argv[1])), float(sys.argv[2]), torch.device(sys.argv[3])
 rows, cols = np.nonzero(one.mask)
 box = slice(rows.min(), rows.max() + 1), slice(cols.min(), cols.max() + 1)
 K = np.diag([scale, scale, 1.0]) @ (one.K - [[0, 0, cols.min()], [0, 0, rows.min()], [0, 0, 0]])
@@ -31,9 +32,9 @@ size = tuple(int(scale * side) for side in one.mask[box].shape[::-1])
 normals = cv2.resize(one.normals[box], size, interpolation=cv2.INTER_LINEAR)
 mask = cv2.resize(one.mask[box].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
 best = float("inf")
-for _ in range(3 if scale == 1 else 1):
+for _ in range(3 if scale == 1 or device.type == "cuda" else 1):
     started = time.perf_counter()
-    found = integrate_normals(normals, mask, K)
+    found = integrate_normals(normals, mask, K, device=device)
     best = min(best, time.perf_counter() - started)
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 print(best, int(mask.sum()), int(peak.split()[1]) / 1024, int(found.converged))
@@ -80,15 +81,15 @@ def integration_lines(shared: Path) -> list[str]:
 
 
 @cache
-def _ours(folder: Path, scale: float) -> tuple[float, ...]:
-    command = [sys.executable, "-c", _OURS, str(folder), str(scale)]
+def _ours(folder: Path, scale: float, device: str = "cpu") -> tuple[float, ...]:
+    command = [sys.executable, "-c", _OURS, str(folder), str(scale), device]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return tuple(float(word) for word in answer.split()[-4:])
 
 
-def four_megapixels(shared: Path) -> float:
+def four_megapixels(shared: Path, device: str = "cpu") -> float:
     """Seconds of the largest map."""
-    return _ours(shared / _DATA / "pot1", SCALES[-1])[0]
+    return _ours(shared / _DATA / "pot1", SCALES[-1], device)[0]
 
 
 def _bini(folder: Path) -> float | None:

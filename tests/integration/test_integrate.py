@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lotus_recon.geometry.normals import angle_deg, normalized, normals_from_depth
-from lotus_recon.integration import IntegrationConfig, IntegrationResult, integrate, integrate_normals
+from lotus_recon.integration import IntegrationConfig, IntegrationResult, integrate, integrate_normals, rounds
 from lotus_recon.types import Camera
 from tests.integration.surfaces import CAMERAS, FOCAL_PX, SIZE, SMOOTH, K, Surface, noisy, opened_door, plane, sphere
 
@@ -152,7 +152,7 @@ def test_the_prior_calls_back_what_runs_away(monkeypatch: pytest.MonkeyPatch) ->
     prior[:3, :3] = np.nan  # and does not reach everywhere
     config = IntegrationConfig(prior_length=1.0)
     called = integrate_normals(normals, surface.mask, K, prior, config=config)
-    monkeypatch.setattr(integrate, "_RUNAWAY", np.inf)
+    monkeypatch.setattr(integrate, "RUNAWAY", np.inf)
     loose = integrate_normals(normals, surface.mask, K, prior, config=config)
     behind = [np.abs(found.depth / surface.depth - 1)[:, 89:].mean() for found in (called, loose)]
     assert behind[0] < 0.2 * behind[1]
@@ -256,5 +256,5 @@ def test_pieces_that_hang_on_next_to_nothing_come_to_rest(noise: float, monkeypa
     """With the same share of new weights in every round they shift for ever: the oracle of the test."""
     normals, mask = bubbles(noise), np.ones((SIZE, SIZE), bool)
     assert integrate_normals(normals, mask).converged
-    monkeypatch.setattr(integrate, "_FREE_ROUNDS", 10**9)
+    monkeypatch.setattr(rounds, "_FREE_ROUNDS", 10**9)
     assert not integrate_normals(normals, mask).converged

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from lotus_recon.geometry.normals import normalized
 from lotus_recon.integration.checks import checked
 from lotus_recon.integration.config import IntegrationConfig
-from lotus_recon.integration.integrate import _Integration, _Solution
+from lotus_recon.integration.integrate import _Integration
+from lotus_recon.integration.rounds import Solution
 from lotus_recon.types import BoolArray, FloatArray
 from tests.integration.surfaces import K, opened_door
 
@@ -28,8 +29,8 @@ def integration_of(
     return _Integration(checked(normals, mask, camera, prior, None, None, None, config), config)
 
 
-def solution_of(unknown: FloatArray) -> _Solution:
-    return _Solution(np.asarray(unknown, float), np.full((2, 2, len(unknown)), 0.5), (1,), converged=True)
+def solution_of(unknown: FloatArray) -> Solution[NDArray[np.float64]]:
+    return Solution(np.asarray(unknown, float), np.full((2, 2, len(unknown)), 0.5), (1,), converged=True)
 
 
 def test_a_bend_of_the_given_angle_halves_a_step_and_twice_the_angle_leaves_a_fifth() -> None:
