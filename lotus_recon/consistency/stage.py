@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.config import Runtime
 from lotus_recon.consistency.config import ConsistencyConfig
+from lotus_recon.consistency.solid import without_flying
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.consistency import (
     DepthTensors,
@@ -26,13 +27,11 @@ from lotus_recon.geometry.consistency import (
     covisible,
     disagreement,
 )
-from lotus_recon.geometry.depth import depth_edges, grazing
 from lotus_recon.geometry.devices import pick_device
-from lotus_recon.geometry.normals import normals_from_depth
 from lotus_recon.geometry.points import MAD_TO_SIGMA
-from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, ViewMaps
+from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps
 from lotus_recon.progress import track
-from lotus_recon.types import BoolArray, DepthKind, Scene, View
+from lotus_recon.types import DepthKind, Scene, View
 from lotus_recon.workspace import write_json
 
 log = logging.getLogger(__name__)
@@ -42,6 +41,7 @@ _WORK = "work"  # folder for what is compared; removed when the stage is done
 _SPREAD_SAMPLES = 2000  # pixels per pair of views that measure how well maps agree
 _MOST_SPREAD_SAMPLES = 1_000_000  # of all pairs: memory must not grow with the number of views
 _MUCH_CONTRADICTED = 0.2  # share of the pixels of a view, beyond which a warning says so
+_DROPPED = -1.0  # in place of a confidence
 _PRIOR = 1.0  # votes that the confidence of an unseen pixel counts for
 
 
@@ -169,7 +169,7 @@ class _Compared:
         solid_maps = SceneMaps(work, ("depth", "confidence"), POSED_DEPTH, compressed=False)
         valid_pixels, samples = [], []
         for view, one in zip(views, track(maps.stream(views), "read depth", len(views)), strict=True):
-            depth, solid = one.required_depth, _without_flying(view, one, config)
+            depth, solid = one.required_depth, without_flying(view, one, config, device)
             valid_pixels.append(int(depth.valid.sum()))
             samples.append(coarse_samples(depth.values, solid))
             solid_maps.save(view, replace(depth, valid=solid), one.confidence)
@@ -189,16 +189,6 @@ class _Compared:
         for view, others in zip(self.views, self.neighbours, strict=True):
             for j in others:
                 yield self.tensors(view), self.tensors(self.views[j])
-
-
-def _without_flying(view: View, maps: ViewMaps, config: ConsistencyConfig) -> BoolArray:
-    """(H, W) valid pixels away from depth edges and from surfaces seen edge-on, where there is any confidence."""
-    depth, advanced = maps.required_depth, config.advanced
-    normals, known = normals_from_depth(depth.values, depth.valid, view.camera)
-    edges = depth_edges(depth.values, depth.valid, advanced.edge_jump)
-    flat = known & grazing(normals, view.camera, advanced.min_grazing_deg)
-    solid = depth.valid & ~edges & ~flat
-    return solid if maps.confidence is None else solid & (maps.confidence > 0)
 
 
 def _measured_agreement(compared: _Compared, config: ConsistencyConfig) -> float:
@@ -223,19 +213,19 @@ def _check(
     votes = count_votes(this, row, col, others, agreement, config.advanced.occlusion_tolerance * agreement)
     wanted, confidence = judge(votes, config)
     maps = compared.maps.load(view)
-    keep, weight = np.zeros(maps.weight.shape, bool), np.zeros(maps.weight.shape, np.float32)
-    pixels = row.cpu().numpy(), col.cpu().numpy()
-    keep[pixels] = wanted.cpu().numpy()
-    weight[pixels] = torch.where(wanted, confidence, 0.0).cpu().numpy()
-    checked.save(view, replace(maps.required_depth, valid=keep), weight * maps.weight)
+    image = torch.full(maps.weight.shape, _DROPPED, device=row.device)
+    image[row, col] = torch.where(wanted, confidence, _DROPPED)
+    found = image.cpu().numpy()  # all that is copied of a view, but for two counts
+    keep = found != _DROPPED
+    checked.save(view, replace(maps.required_depth, valid=keep), np.where(keep, found, 0) * maps.weight)
     total = max(compared.valid_pixels[index], 1)
-    unseen = int(((votes.confirmed + votes.contradicted) == 0).sum())
+    unseen, kept = torch.stack([((votes.confirmed + votes.contradicted) == 0).sum(), wanted.sum()]).tolist()
     return ViewConsistency(
         view.name,
         len(others),
-        confirmed=(int(wanted.sum()) - unseen) / total,
+        confirmed=(kept - unseen) / total,
         unseen=unseen / total,
-        contradicted=int((~wanted).sum()) / total,
+        contradicted=(len(row) - kept) / total,
         flying=(total - len(row)) / total,
     )
 

@@ -219,15 +219,17 @@ def depth_log_ratio(
 def disagreement(pairs: Iterable[tuple[DepthTensors, DepthTensors]], pixels: int) -> float | None:
     """Median |log ratio| of the depths of pairs of maps where they see the same surface; None where none do.
 
-    About so many ``pixels`` of the first map of each pair are compared.
+    About so many ``pixels`` of the first map of each pair are compared, where the maps lie: one number is copied.
     """
-    ratios = []
+    ratios, last = [], None
     for this, other in pairs:
-        row, col = this.every(max(1, int((this.depth.numel() / pixels) ** 0.5)))
+        if this is not last:  # a device waits for the host to count them
+            row, col = this.every(max(1, int((this.depth.numel() / pixels) ** 0.5)))
+            last = this
         ratio = depth_log_ratio(this, row, col, other).abs()
-        ratios.append(ratio[ratio < SAME_SURFACE].cpu())
-    together = torch.cat(ratios) if ratios else torch.zeros(0)
-    return float(together.median()) if len(together) else None
+        ratios.append(torch.where(ratio < SAME_SURFACE, ratio, torch.nan))
+    median = float(torch.cat(ratios).nanmedian()) if ratios and sum(map(len, ratios)) else np.nan
+    return None if np.isnan(median) else median
 
 
 def _reprojected(this: DepthTensors, row: Tensor, col: Tensor, other: View) -> tuple[Tensor, Tensor, Tensor]:
