@@ -9,6 +9,7 @@ from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.spec import ALIGNMENT, passes_metric_depth, scored_points
 from lotus_recon.models.spec import PREDICTION
 from lotus_recon.mvs.config import MvsConfig
+from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
 from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 
@@ -42,6 +43,13 @@ def _load(folder: Path) -> MvsResult:
     return MvsResult.load(folder)
 
 
+def _cost(job: SceneJob) -> Cost:
+    """The search grows with its passes and with the pixels that are compared; completing depth, with all pixels."""
+    config, max_size = options_of(job.config, MvsConfig).advanced, options_of(job.config, SfmConfig).max_size
+    compared = min(1.0, (config.match_size / max_size) ** 2) if config.match_size and max_size else 1.0
+    return Cost(2.0, seconds_per_megapixel=3.0 + 13.5 * config.passes * compared, disk_mb_per_megapixel=12)
+
+
 MVS: StageSpec[SceneJob, MvsResult] = StageSpec(
     name="mvs",
     summary="the depth at which photos agree (multi-view stereo), completed by the network",
@@ -57,7 +65,7 @@ MVS: StageSpec[SceneJob, MvsResult] = StageSpec(
     wanted_with="--mvs, and no --align none",
     runtime=lambda job: ("seed",),
     needs=Needs(memory_mb=1500),
-    cost=lambda job: Cost(2.0, seconds_per_megapixel=14, disk_mb_per_megapixel=12),
+    cost=_cost,
     libraries=("numba",),
     resumable=True,
     writes_depth=True,

@@ -128,3 +128,21 @@ def test_no_stage_of_the_pipeline_costs_nothing() -> None:
     job = scene_job(Path("photos"), multi_view_config()(), Path("out"))
     free = {each.name for each in MULTI_VIEW if each.cost(job) == Cost()}
     assert free == {"frame", "images"}
+
+
+@pytest.mark.parametrize(
+    ("preset", "stereo_s", "whole_s"),
+    [("fast", 35.5, 104), ("default", 170.8, 273)],  # seconds of the sample on two cores, as their stage.json had them
+)
+def test_estimates_of_the_sample_are_what_it_took(preset: str, stereo_s: float, whole_s: float, tmp_path: Path) -> None:
+    from lotus_recon.config import load_config
+    from lotus_recon.recipes.multi_view import scene_job
+    from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
+
+    root = Path(__file__).resolve().parents[2]
+    config = load_config(multi_view_config(), root / f"configs/multi_view/{preset}.yaml")
+    job = scene_job(root / "data/sample/images", config, tmp_path)
+    due = [stage for stage in MULTI_VIEW if stage.wanted(job)]
+    found = {each.stage: each.seconds for each in estimates.estimates(due, job, Work(18, 18 * 0.3072), "cpu", Pace())}
+    for expected, took in ((found["mvs"], stereo_s), (sum(found.values()), whole_s)):
+        assert took / 1.5 < expected < took * 1.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -73,3 +74,50 @@ def test_warnings_that_stages_give_have_advice(file: str, part: str) -> None:
     line = next(line for line in source.splitlines() if part in line)
     assert advice_for(line) is not None
     assert advice_for("something new") is None
+
+
+# Rooms whose warnings end up in a report of multi_view.
+ROOMS = (
+    "sfm", "models", "alignment", "mvs", "adaptation", "normal_integration", "integration", "consistency", "fusion",
+    "meshing", "texturing", "exporting", "io",
+)  # fmt: skip
+# Warnings that say all by themselves, or that a report of photos never has.
+SAY_IT_ALL = ("%s", "K has its principal point")
+
+
+def warnings_of(room: str) -> list[str]:
+    """The text of every warning that the files of a room log, with its placeholders."""
+    calls = [
+        node
+        for path in sorted((ROOT / "lotus_recon" / room).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "log.warning"
+    ]
+    return [ast.literal_eval(call.args[0]) for call in calls]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_warning_in_a_report_has_advice(room: str) -> None:
+    without = [text for text in warnings_of(room) if advice_for(text) is None]
+    assert [
+        text for text in without if not any(text == each or text.startswith(each + " ") for each in SAY_IT_ALL)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("doubt", "word"),
+    [
+        ("3 of 20 photos could not be registered: a.jpg, b.jpg", "in common"),
+        ("the photos are 2 groups that no matches connect: 'a_*' (5), 'b_*' (5); one is reconstructed", "--component"),
+        ("points are seen under 0.8 degrees in the median: their depth is uncertain", "Step aside"),
+        ("one homography explains 95% of the pairs: all that is seen lies in one plane", "Step aside"),
+        ("the focal length of a.jpg became 1.90 times what its metadata or the options say", "keep it"),
+        ("the estimated focal length of a.jpg is 7.10 longer edges, which few lenses have", "keep it"),
+        ("focal length of 3 photos (a.jpg, ...): FocalLength 4 mm is of no use", "as the camera wrote them"),
+        ("multi-view stereo runs on the CPU, many times slower than on the GPU: no Triton", "lotus-recon[gpu]"),
+    ],
+)
+def test_doubts_about_a_model_have_the_right_advice(doubt: str, word: str) -> None:
+    advice = advice_for(doubt)
+    assert advice is not None
+    assert word in advice.remedy
