@@ -18,6 +18,7 @@ COMMANDS = {
     "app": ("app", "an app in the browser: drop photos, see and download results"),
     "evaluate": ("evaluate", "scores against ground truth"),
     "train": ("train", "train or fine-tune a network"),
+    "ablation": ("ablation", "what is predicted, in how many steps: the argument of the paper in small"),
     "data": ("prepare_data", "prepare and check a data set for training"),
     "rooms": ("make_rooms", "render rooms with exact depth and normals to train on"),
     "worlds": ("make_worlds", "render streets, objects, people and animals with exact depth and normals"),

@@ -9,6 +9,7 @@ from lotus_recon.recipes.table import multi_view_config
 from lotus_recon.renamed import RENAMED, RENAMED_VALUES
 from lotus_recon.training.config import UNetSize, VaeSize
 from pipelines import (
+    ablation,
     app,
     batch,
     evaluate,
@@ -57,6 +58,7 @@ def pipelines() -> Iterator[tuple[str, list[Entry]]]:
         yield f"evaluate {task}", entries_of(arguments())
     yield "make_rooms", entries_of(make_rooms.Arguments())
     yield "make_worlds", entries_of(make_worlds.Arguments())
+    yield "ablation", entries_of(ablation.Arguments(), (UNetSize, VaeSize))
     yield "prepare_data", entries_of(prepare_data.Arguments(workers=1))
     yield "view", entries_of(view.Arguments())
     yield "app", entries_of(app.Arguments())

@@ -19,7 +19,7 @@ import yaml
 from lotus_recon.options import Option, fields_of, leaf_options, nested
 from lotus_recon.recipes.table import multi_view_config
 from lotus_recon.training.config import UNetSize, VaeSize
-from pipelines import batch, evaluate, make_rooms, make_worlds, multi_view, prepare_data, single_view, train
+from pipelines import ablation, batch, evaluate, make_rooms, make_worlds, multi_view, prepare_data, single_view, train
 from pipelines.command_line import main
 
 Run = Callable[[Sequence[str]], int]
@@ -35,6 +35,7 @@ PIPELINES: dict[str, tuple[Run, tuple[str, ...], Any, Any]] = {
     "multi_view": (multi_view.run, ("photos",), multi_view.Arguments, multi_view_config()),
     "batch": (batch.run, ("scenes.yaml",), batch.Arguments, None),
     "train": (train.run, (), train.Arguments, None),
+    "ablation": (ablation.run, (), ablation.Arguments, None),
     "make_rooms": (make_rooms.run, ("--out", "rooms"), make_rooms.Arguments, None),
     "make_worlds": (make_worlds.run, ("--out", "worlds"), make_worlds.Arguments, None),
     "prepare_data": (prepare_data.run, ("folder", "root"), prepare_data.Arguments, None),
