@@ -93,9 +93,11 @@ def run(argv: Sequence[str]) -> int:
         recipes=RECIPES,
     )
     with on_screen(arguments.quiet, arguments.verbose):
+        from lotus_recon.foreign_files import refuse_foreign
         from lotus_recon.workspace import output_folder
 
         ready = work(argv[0], arguments)
+        refuse_foreign(arguments.out, lambda path: path.name in ("prediction", *_TASKS))
         if getattr(arguments, "dry_run", False):
             return ready()
         with output_folder(arguments.out):

@@ -49,6 +49,7 @@ LAYERS = (
     "options",
     "bounded_yaml",
     "content",
+    "foreign_files",
     "workspace",
     "stage_file",
     "measuring",

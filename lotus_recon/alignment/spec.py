@@ -62,5 +62,5 @@ ALIGNMENT: StageSpec[SceneJob, AlignmentResult] = StageSpec(
     resumable=True,
     writes_depth=True,
     libraries=("numba",),
-    cost=lambda job: Cost(1.0, seconds_per_megapixel=1.6, disk_mb_per_megapixel=3),
+    cost=lambda job: Cost(1.5, seconds_per_megapixel=1.0, disk_mb_per_megapixel=3),
 )

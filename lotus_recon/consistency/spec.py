@@ -44,5 +44,5 @@ CONSISTENCY: StageSpec[SceneJob, ConsistencyResult] = StageSpec(
     options=lambda job: options_of(job.config, ConsistencyConfig),
     reads=(FRAME, *reversed(DEPTH)),
     writes_depth=True,
-    cost=lambda job: Cost(0.5, seconds_per_megapixel=0.8, disk_mb_per_megapixel=4),
+    cost=lambda job: Cost(0.5, seconds_per_megapixel=0.8, disk_mb_per_megapixel=6),
 )

@@ -46,5 +46,5 @@ CLOUD: StageSpec[SceneJob, CloudResult] = StageSpec(
     reads=(FRAME, IMAGES, CONSISTENCY),
     folder=lambda job: ".",
     adds_to_folder=True,
-    cost=lambda job: Cost(1.0, seconds_per_megapixel=0.6, disk_mb_per_megapixel=1),
+    cost=lambda job: Cost(3.0, seconds_per_megapixel=0.4, disk_mb_per_megapixel=1.5),
 )

@@ -51,6 +51,6 @@ MESH: StageSpec[SceneJob, MeshResult] = StageSpec(
     options=lambda job: options_of(job.config, MeshConfig),
     reads=(FRAME, PREDICTION, INTEGRATION, CONSISTENCY, FUSION),
     needs=Needs(memory_mb=2000),
-    cost=lambda job: Cost(1.0, seconds_per_megapixel=1.0, disk_mb_per_megapixel=5),
+    cost=lambda job: Cost(1.0, seconds_per_megapixel=1.0, disk_mb_per_megapixel=6.5),
     libraries=("open3d",),
 )

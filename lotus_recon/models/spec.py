@@ -69,7 +69,7 @@ def _check(job: SceneJob) -> None:
 def _cost(job: SceneJob) -> Cost:
     """nano's, or reading stored maps; full-size networks take minutes a photo without a GPU."""
     is_small = options_of(job.config, PredictionConfig).predictions is not None or "nano" in model_info(job).name
-    return Cost(2.0, 0.0 if is_small else 150.0, 0.8, disk_mb_per_megapixel=12)
+    return Cost(0.6, 0.0 if is_small else 150.0, 0.3, disk_mb_per_megapixel=14)
 
 
 PREDICTION: StageSpec[SceneJob, PredictionResult] = StageSpec(

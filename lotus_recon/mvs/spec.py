@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.spec import ALIGNMENT, passes_metric_depth, scored_points
 from lotus_recon.models.spec import PREDICTION
-from lotus_recon.mvs.config import MvsConfig
+from lotus_recon.mvs.config import MvsConfig, SearchConfig
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
 from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
@@ -44,10 +44,17 @@ def _load(folder: Path) -> MvsResult:
 
 
 def _cost(job: SceneJob) -> Cost:
-    """The search grows with its passes and with the pixels that are compared; completing depth, with all pixels."""
-    config, max_size = options_of(job.config, MvsConfig).advanced, options_of(job.config, SfmConfig).max_size
-    compared = min(1.0, (config.match_size / max_size) ** 2) if config.match_size and max_size else 1.0
-    return Cost(2.0, seconds_per_megapixel=3.0 + 13.5 * config.passes * compared, disk_mb_per_megapixel=12)
+    """The search takes a second per megapixel, source and round, at the size at which photos are compared."""
+    options, longest = options_of(job.config, MvsConfig).advanced, options_of(job.config, SfmConfig).max_size
+    search, scales = SearchConfig(), range(SearchConfig().scales)
+    # Of the rounds at each scale, from the smallest, how many at full size take as long.
+    first, later = (
+        sum(rounds / 4**scale for rounds, scale in zip(each, reversed(scales), strict=True))
+        for each in (search.rounds, search.later_rounds)
+    )
+    share = min(1.0, options.match_size / longest) ** 2 if options.match_size and longest else 1.0
+    rounds = first + (options.passes - 1) * later
+    return Cost(2.0, seconds_per_megapixel=4.0 + share * options.sources * rounds, disk_mb_per_megapixel=15)
 
 
 MVS: StageSpec[SceneJob, MvsResult] = StageSpec(

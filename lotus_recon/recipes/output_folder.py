@@ -10,6 +10,7 @@ from typing import Any
 
 from lotus_recon.config import save_config
 from lotus_recon.errors import InputError
+from lotus_recon.foreign_files import refuse_foreign
 from lotus_recon.stage_file import STAGE_FILE
 from lotus_recon.workspace import KEPT_FOLDER, OWNERS_FILE, Workspace, write_json
 
@@ -53,18 +54,8 @@ def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | N
         raise InputError(
             f"{out / foreign[0]} is not an output of this program and would be replaced; choose another --out"
         )
-    if not (claimed or ours) and (others := _others_in(out)):
-        raise InputError(
-            f"{out} holds files of others ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}); "
-            "choose a new or an empty folder for --out"
-        )
-
-
-def _others_in(out: Path) -> list[str]:
-    """Names in a folder that no run has claimed, but for what a run leaves that ended before it did."""
-    if not out.is_dir():
-        return []
-    return sorted(path.name for path in out.iterdir() if not path.name.startswith(".") and path.name not in OWN_FILES)
+    if not claimed:
+        refuse_foreign(out, lambda path: path.name in ours)
 
 
 def check_owners(workspace: Workspace, owners: Mapping[str, str], force: bool, is_same: IsSame) -> None:

@@ -135,6 +135,6 @@ REPORT: StageSpec[SceneJob, ReportResult] = StageSpec(
     reads=None,
     runtime=lambda job: ("seed",),
     needs=Needs(memory_mb=1500),
-    cost=lambda job: Cost(5.0, seconds_per_megapixel=0.4, disk_mb_per_megapixel=0.5),
+    cost=lambda job: Cost(8.0, seconds_per_megapixel=0.5, disk_mb_per_megapixel=3),
     libraries=("open3d",),
 )

@@ -14,10 +14,11 @@ from typing import Any
 from lotus_recon import __version__
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
+from lotus_recon.foreign_files import refuse_foreign
 from lotus_recon.recipes.base import Recipe, Source
 from lotus_recon.recipes.registry import get_recipe
 from lotus_recon.stages import options_of
-from lotus_recon.workspace import fingerprint, to_plain
+from lotus_recon.workspace import OWNERS_FILE, fingerprint, to_plain
 
 MAX_NAME_BYTES = 200  # file systems allow 255; temporary names are longer than final ones
 
@@ -121,7 +122,8 @@ def check_unique(jobs: Iterable[SceneJob]) -> None:
 
 
 def check_apart(jobs: Iterable[SceneJob], out: Path) -> None:
-    """Raise InputError when a scene would be written over what it, or another one, is made from.
+    """Raise InputError when a scene would be written over what it, or another one, is made from, or among files of
+    others.
 
     An output folder may lie among photos, since they are told apart from outputs; not the other way round.
     """
@@ -135,6 +137,7 @@ def check_apart(jobs: Iterable[SceneJob], out: Path) -> None:
                     f"scene {job.name!r} reads {read}, which lies in the output folder of scene {writer.name!r}; "
                     "choose another --out"
                 )
+    refuse_foreign(out, lambda path: bool(_RESERVED.fullmatch(path.name)) or (path / OWNERS_FILE).is_file())
 
 
 def shard_of(jobs: list[SceneJob], shard: str | None) -> list[SceneJob]:

@@ -77,6 +77,6 @@ TEXTURE: StageSpec[SceneJob, TextureResult] = StageSpec(
     inputs=lambda job: job.photo_files() | job.mask_files(),
     check=check,
     needs=Needs(memory_mb=2000),
-    cost=lambda job: Cost(10.0, seconds_per_megapixel=3.0, disk_mb_per_megapixel=3),
+    cost=lambda job: Cost(10.0, seconds_per_megapixel=3.0, disk_mb_per_megapixel=6.5),
     libraries=("numba", "open3d"),
 )

@@ -17,9 +17,10 @@ from typing import Any
 
 from lotus_recon.config import load_config, save_config
 from lotus_recon.errors import InputError
+from lotus_recon.foreign_files import refuse_foreign
 from lotus_recon.training.checkpoints import list_checkpoints
 from lotus_recon.training.config import TrainConfig
-from lotus_recon.workspace import to_plain, write_atomically
+from lotus_recon.workspace import OWNERS_FILE, to_plain, write_atomically
 
 # Options that may change when a run resumes, because the weights after a given step do not depend on them.
 _FREE = (
@@ -49,13 +50,9 @@ class RunFolder:
 
     def check(self, config: TrainConfig) -> None:
         """Raise InputError when the folder was not written by this program, or by a run with other options."""
-        if not self.config.is_file():
-            foreign = [path for path in (self.model, self.checkpoints, self.metrics) if path.exists()]
-            if foreign:
-                raise InputError(
-                    f"{foreign[0]} was not written by a training run and would be replaced; choose another --out"
-                )
-            return
+        if (self.root / OWNERS_FILE).is_file():
+            raise InputError(f"{self.root} holds a reconstruction; choose another --out")
+        refuse_foreign(self.root, lambda path: path == self.config)
         if list_checkpoints(self.checkpoints):
             changes = differing_options(load_config(TrainConfig, self.config), config)
             if changes:

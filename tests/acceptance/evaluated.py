@@ -48,10 +48,11 @@ class Evaluated:
 
 
 def evaluate(task: str, out: Path, *options: str, kind: str = "") -> Evaluated:
-    """Run ``pipelines.evaluate``; ``kind`` is the set whose figures are wanted, for depth and normals.
+    """Run ``pipelines.evaluate`` into ``out``/scores; ``kind`` is the set whose figures are wanted (depth, normals).
 
     Raises CalledProcessError when it fails.
     """
+    out = out / "scores"  # beside what else lies in the folder of the run
     words = ["-m", "pipelines.evaluate", task, *options, "--out", str(out)]
     subprocess.run([sys.executable, *words, "--quiet"], cwd=ROOT, check=True)
     quoted = (f"'{word}'" if " " in word else word for word in words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +146,20 @@ def test_estimates_of_the_sample_are_what_it_took(preset: str, stereo_s: float, 
     found = {each.stage: each.seconds for each in estimates.estimates(due, job, Work(18, 18 * 0.3072), "cpu", Pace())}
     for expected, took in ((found["mvs"], stereo_s), (sum(found.values()), whole_s)):
         assert took / 1.5 < expected < took * 1.5
+
+
+def test_stereo_costs_what_its_options_make_it_search() -> None:
+    """A search at half the size has a quarter of the pixels; what is left is the completion, at full size."""
+    from lotus_recon.mvs.config import AdvancedMvs, MvsConfig
+    from lotus_recon.mvs.spec import MVS
+    from lotus_recon.recipes.multi_view import scene_job
+    from lotus_recon.recipes.table import multi_view_config
+
+    def per_megapixel(**options: int) -> float:
+        config = replace(multi_view_config()(), mvs=MvsConfig(advanced=AdvancedMvs(**options)))
+        return MVS.cost(scene_job(Path("photos"), config, Path("out"))).seconds_per_megapixel
+
+    full, half, smaller = (per_megapixel(match_size=size) for size in (1024, 512, 256))
+    assert per_megapixel() == full
+    assert half - smaller == pytest.approx((full - half) / 4)
+    assert full > per_megapixel(passes=1) > per_megapixel(passes=1, sources=4)

@@ -304,7 +304,7 @@ def test_checkpoint_of_another_architecture(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    with pytest.raises(InputError, match="model was not written by a training run"):
+    with pytest.raises(InputError, match=r"holds files of others \(model\)"):
         train(toy_config(), tmp_path, toy_parts())
 
 
