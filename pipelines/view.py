@@ -42,6 +42,7 @@ def run(argv: Sequence[str]) -> int:
     """Exit status of the command line ``argv``."""
     arguments = parse_arguments(Arguments(), argv, program("view"))
     _check(arguments.folder)
+    from lotus_recon.interruption import doing
     from lotus_recon.viewing.server import ViewServer
 
     with on_screen(arguments.quiet, arguments.verbose, bars=False):
@@ -49,7 +50,7 @@ def run(argv: Sequence[str]) -> int:
             server = ViewServer(arguments.folder, arguments.port, arguments.size)
         except OSError as error:
             raise InputError(f"--port {arguments.port} cannot be used: {error.strerror}") from None
-        with server, contextlib.suppress(KeyboardInterrupt):
+        with server, contextlib.suppress(KeyboardInterrupt), doing("the page in 3D", "it serves the page again"):
             print(f"view:     {server.url}", flush=True)
             if arguments.open:
                 open_browser(server.url)
@@ -59,14 +60,17 @@ def run(argv: Sequence[str]) -> int:
 
 def _check(folder: Path) -> None:
     """Raise InputError for what is no output folder."""
+    from lotus_recon.recipes.output_folder import owner_of
     from lotus_recon.workspace import OWNERS_FILE, Workspace
 
     if not folder.is_dir():
         raise InputError(f"{folder} does not exist" if not folder.exists() else f"{folder} is not a folder")
-    if not (folder / OWNERS_FILE).is_file() and not Workspace(folder).config_file.is_file():
+    photos = sorted(folder.glob("*/view.html"))  # a scene has its own in report/
+    of_photos = bool(photos) and owner_of(folder, "scene") is None
+    if of_photos or not ((folder / OWNERS_FILE).is_file() or Workspace(folder).config_file.is_file()):
         raise InputError(
             f"{folder} is not an output folder (--out) of pipelines.multi_view; pages of single photos are files: "
-            "open <photo>/view.html"
+            f"open {photos[0] if photos else '<photo>/view.html'}"
         )
 
 

@@ -25,7 +25,9 @@ def refuse_broken(photos: Sequence[Photo]) -> None:
     if problems:
         rest = len(problems) - _SHOWN_PROBLEMS
         more = [f"... and {rest} more"] if rest > 0 else []
-        headline = f"{len(problems)} of {len(photos)} photos cannot be used; repair or remove them:"
+        headline = (
+            f"{len(problems)} of {len(photos)} photos cannot be used; repair them, or leave them out (--exclude):"
+        )
         raise InputError("\n  ".join([headline, *problems[:_SHOWN_PROBLEMS], *more]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from lotus_recon.recipes.output_folder import claim
 from lotus_recon.scene_job import SceneJob, is_video
 from lotus_recon.stages import Work, options_of
 from lotus_recon.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 
 def video_among(arguments: Sequence[str]) -> Path | None:
@@ -31,6 +34,7 @@ def most_work(video: SceneJob, longest_px: int) -> Work:
 
     found = check_video(video.source)
     photos = min(options_of(video.config, FramesConfig).max_frames, found.frames)
+    log.info("how many frames of %s are taken is known afterwards: foretold for the most, %d", video.source, photos)
     width, height = fit_longer_edge(found.width, found.height, longest_px)
     return Work(photos, photos * width * height / 1e6)
 

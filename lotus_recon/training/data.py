@@ -119,7 +119,9 @@ def open_sets(configured: Sequence[SetConfig]) -> list[TrainingSet]:
 def check_data(config: DataConfig) -> None:
     """Raise InputError for options that cannot be used, before anything is opened."""
     if not config.sets:
-        raise InputError("data.sets is empty: name at least one data set to train on")
+        raise InputError(
+            "data.sets is empty: name a recipe of configs/train (--config nano), or a data set to train on (--sets)"
+        )
     check_sizes(config, VAE_SCALE_FACTOR)
     probabilities = [options.probability for options in config.sets]
     if sum(probabilities) == 0:
