@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import shutil
 import tempfile
@@ -221,23 +222,33 @@ def read_colmap_model(folder: Path) -> PosedPhotos:
 def _readable_model(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     """The folder itself, or a copy as pycolmap can read it, and the names of its photos where the copy has others.
 
-    A model without points gets an empty file of points. The reader of text ends a name at its first space, though
-    COLMAP and others write names with spaces: the copy has the numbers of the lines instead.
+    A model without points gets an empty file of points. The reader of text takes a byte order mark for a number, and
+    ends a name at its first space, though COLMAP and others write names with spaces: the copy has no marks, and the
+    numbers of the lines instead.
     """
     suffix = ".bin" if (folder / "cameras.bin").is_file() and (folder / "images.bin").is_file() else ".txt"
     names, text = name_photos_by_line((folder / "images.txt").read_text("utf-8-sig")) if suffix == ".txt" else ({}, "")
-    if (folder / f"points3D{suffix}").is_file() and not any(" " in name for name in names.values()):
+    marked = [path for path in folder.glob("*.txt") if suffix == ".txt" and _has_mark(path)]
+    is_readable = not marked and not any(" " in name for name in names.values())
+    if (folder / f"points3D{suffix}").is_file() and is_readable:
         yield folder, {}
         return
     with tempfile.TemporaryDirectory() as temporary:
         for path in folder.glob(f"*{suffix}"):
             shutil.copy(path, temporary)
+        for path in marked:
+            Path(temporary, path.name).write_bytes(path.read_bytes().removeprefix(codecs.BOM_UTF8))
         points = Path(temporary, f"points3D{suffix}")
         if not points.is_file():
             points.write_bytes(bytes(8) if suffix == ".bin" else b"")
         if names:
             Path(temporary, "images.txt").write_text(text)
         yield Path(temporary), names
+
+
+def _has_mark(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
 
 
 def posed_photos(reconstruction: pycolmap.Reconstruction) -> PosedPhotos:

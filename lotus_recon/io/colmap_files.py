@@ -53,7 +53,7 @@ def name_photos_by_line(images_txt: str) -> tuple[dict[str, str], str]:
     which may be none. Comments and empty lines stand before the first of the two.
     """
     names: dict[str, str] = {}
-    lines, is_features = images_txt.splitlines(), False
+    lines, is_features = images_txt.replace("\r\n", "\n").split("\n"), False  # a name may have other ends of lines
     for index, line in enumerate(lines):
         if is_features:
             is_features = False

@@ -284,7 +284,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
         check_size(path, *image.size)
         is_deep = image.mode in ("RGB", "RGBA") and _bits(image) == 16  # Pillow reads the upper 8 of them
         _load(image, path)
-        if is_deep and np.asarray(image).max() < 2 ** (_SENSOR_BITS[-1] - 8):
+        if is_deep and np.asarray(image)[..., :3].max() < 2 ** (_SENSOR_BITS[-1] - 8):
             image = _deep_colour(path, image)
         return np.array(_to_rgb(ImageOps.exif_transpose(image), path), np.uint8)
 

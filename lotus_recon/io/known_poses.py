@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from glob import escape
@@ -27,8 +28,8 @@ def read_known_poses(path: Path, photos: Sequence[Photo]) -> PosedPhotos:
     cameras.json.
 
     COLMAP names are relative to the image root; the paths of the others are relative to that file, their suffix
-    may be missing. Upper and lower case of suffixes need not agree. A camera of another size than its photo is scaled
-    when the ratio of the sides agrees to a pixel. Photos without a pose are left out with a warning, poses of photos
+    may be missing. Upper and lower case of suffixes need not agree, nor forms of Unicode. A camera of another size than
+    its photo is scaled when the ratio of the sides agrees to a pixel. Photos without a pose are left out with a warning, poses of photos
     that lie beside ``photos`` and are not among them (--exclude) without one.
 
     Raises InputError for anything else that does not fit: poses of photos that do not exist, missing keys, matrices
@@ -80,14 +81,15 @@ def _from_colmap(path: Path, photos: Sequence[Photo]) -> PosedPhotos:
 
 
 def _lookup(photos: Iterable[tuple[str, Photo]]) -> Callable[[str], Photo | None]:
-    """Finds a photo by a name or path, exactly or with upper and lower case of the suffix exchanged (a.JPG, a.jpg)."""
+    """Finds a photo by a name or path, exactly or as ``_spelling`` has it."""
     exact = dict(photos)
-    any_case = {_lower_suffix(name): photo for name, photo in exact.items()}
-    return lambda name: exact.get(name) or any_case.get(_lower_suffix(name))
+    spelt = {_spelling(name): photo for name, photo in exact.items()}
+    return lambda name: exact.get(name) or spelt.get(_spelling(name))
 
 
-def _lower_suffix(name: str) -> str:
-    stem, dot, suffix = name.rpartition(".")
+def _spelling(name: str) -> str:
+    """The same for a.JPG and a.jpg, and for both forms in which Unicode has a letter such as ü (macOS: u and dots)."""
+    stem, dot, suffix = unicodedata.normalize("NFC", name).rpartition(".")
     return stem + dot + suffix.lower()
 
 
@@ -119,12 +121,12 @@ def _matched_frames(path: Path, photos: Sequence[Photo]) -> list[tuple[Photo, Fr
         raise InputError(
             f"poses {path} do not exist; allowed: a folder with a COLMAP model, a transforms.json or a cameras.json"
         )
-    by_stem = {photo.path.resolve().with_suffix(""): photo for photo in photos}
+    of_stem = _lookup((str(photo.path.resolve().with_suffix("")) + ".", photo) for photo in photos)
     of_path = _lookup((str(photo.path.resolve()), photo) for photo in photos)
     frames, beside = read_transforms(path), _Beside(photos)
     missing, found = [], {}
     for frame in frames:
-        photo = of_path(str(frame.path)) or by_stem.get(frame.path)
+        photo = of_path(str(frame.path)) or of_stem(f"{frame.path}.")
         if photo is None:
             if not beside.holds(frame.path):
                 missing.append(str(PurePosixPath(frame.path)))

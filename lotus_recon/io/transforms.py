@@ -115,7 +115,8 @@ class Frame:
                 )
 
     def _number(self, key: str, default: float | None = None) -> float:
-        value = self.intrinsics.get(key, default)
+        value = self.intrinsics.get(key)
+        value = default if value is None else value  # some write null for what they do not know
         if value is None:
             raise InputError(f"{self.label}: {key!r} is missing, neither in the frame nor on top")
         return number(value, f"{self.label}: {key!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 
 import cv2
@@ -45,14 +46,15 @@ def _without_blank_pixels(source: SourceCamera) -> Camera:
     """The largest view, as wide over high as COLMAP makes it, inside the photo and where the lens model is one-to-one.
 
     COLMAP looks at the middle and the corners of the border; a strong lens can still leave blank pixels between. And it
-    inverts the model at the border of the photo, where a polynomial may have turned back already.
+    inverts the model at the border of the photo, where a polynomial may have turned back already, or where the photo
+    sees beyond 90 degrees from its axis: then its view is the least that it allows.
     """
     options = pycolmap.UndistortCameraOptions()
     options.blank_pixels = 0.0
     flat = pycolmap.undistort_camera(options, source.to_colmap())
     camera = Camera(flat.width, flat.height, *(float(p) for p in flat.params))
     folds = not is_one_to_one(source, camera)
-    if folds:
+    if folds or camera.width <= math.ceil(options.min_scale * source.width):
         fx, fy, cx, cy = source.with_two_focals().params[:4]
         full = Camera(source.width, source.height, fx, fy, cx, cy)
         camera = _cropped(full, _WIDEST)

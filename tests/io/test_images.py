@@ -316,3 +316,13 @@ def test_fewer_bits_in_a_sixteen_bit_file(
     assert caplog.text.count(f"those of a {bits}-bit sensor") == 4
     read_rgb(tmp_path / "rgb.png")
     assert caplog.text.count("sensor") == 4, "said once"
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_fewer_bits_beside_an_alpha_channel_that_has_all(
+    tmp_path: Path, picture: NDArray[np.uint8], suffix: str
+) -> None:
+    values = np.round(picture / 255 * 4095).astype(np.uint16)
+    alpha = np.full(values.shape[:2], 65535, np.uint16)
+    cv2.imwrite(str(tmp_path / f"a.{suffix}"), np.dstack([values[..., ::-1], alpha]))
+    assert_near(read_rgb(tmp_path / f"a.{suffix}"), picture, 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +247,50 @@ def test_a_camera_list_that_cannot_be_used(photos: list[Photo], tmp_path: Path, 
     path.write_text(json.dumps({"frames": [frame]}))
     with pytest.raises(InputError, match=said):
         read_known_poses(path, photos)
+
+
+@pytest.mark.parametrize(("of_photos", "of_poses"), [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("suffix", [".jpg", ""])
+def test_either_form_of_unicode_names_a_photo(tmp_path: Path, of_photos: Any, of_poses: Any, suffix: str) -> None:
+    """macOS takes letters such as ü apart; tools elsewhere write them as one."""
+    name = "Fluß für Ängström"
+    (tmp_path / "photos").mkdir()
+    PIL.Image.new("RGB", SIZE).save(tmp_path / "photos" / f"{unicodedata.normalize(of_photos, name)}.jpg")
+    photos, posed = list_photos(tmp_path / "photos"), unicodedata.normalize(of_poses, name)
+    assert posed not in photos[0].name
+    view = View(f"{posed}.jpg", Camera(*SIZE, 50.0, 51.0, 32.5, 23.0), random_pose(1))
+    write_colmap_scene(Scene((view,), SparsePoints.empty()), tmp_path / "model")
+    pose = invert_rigid(random_pose(1)) @ np.diag([1, -1, -1, 1])
+    frames = [{"file_path": f"photos/{posed}{suffix}", "transform_matrix": pose.tolist()}]
+    for path in (tmp_path / "model", write(tmp_path, document(photos, frames=frames))):
+        known = read_known_poses(path, photos)
+        np.testing.assert_allclose(known.cam_from_world[photos[0].name], random_pose(1), atol=1e-12)
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("marked", ["cameras", "images", "points3D"])
+def test_byte_order_marks_in_a_text_model(tmp_path: Path, marked: str, ending: str) -> None:
+    names = ["plain.png", "ruled\u2028by a poet.png"]  # U+2028 ends lines elsewhere
+    files = {
+        "cameras": ["1 PINHOLE 64 48 50 50 32 24"],
+        "images": [line for i, name in enumerate(names, 1) for line in (f"{i} 1 0 0 0 {i} 0 2 1 {name}", "10 20 1")],
+        "points3D": ["1 0 0 5 9 9 9 0.1 1 0 2 0"],
+    }
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "model").mkdir()
+    for file, lines in files.items():
+        encoding = "utf-8-sig" if file == marked else "utf-8"
+        (tmp_path / f"model/{file}.txt").write_bytes((ending.join(lines) + ending).encode(encoding))
+    for name in names:
+        PIL.Image.new("RGB", SIZE).save(tmp_path / "photos" / name)
+    known = read_known_poses(tmp_path / "model", list_photos(tmp_path / "photos"))
+    assert [known.cam_from_world[name][0, 3] for name in names] == [1, 2]
+    np.testing.assert_array_equal(known.points.xyz, [[0, 0, 5]])
+
+
+def test_null_is_a_key_that_is_missing(photos: list[Photo], tmp_path: Path) -> None:
+    nothing = dict.fromkeys(("w", "h", "cx", "cy", "fl_y", "k1", "k3", "p1"))
+    known = read_known_poses(write(tmp_path, document(photos, **nothing, fl_x=50.0)), photos)
+    assert known.cameras["a.png"] == SourceCamera("PINHOLE", *SIZE, (50.0, 50.0, 32.0, 24.0))
+    with pytest.raises(InputError, match="'fl_x' is missing"):
+        read_known_poses(write(tmp_path, document(photos, **nothing, fl_x=None)), photos)

@@ -144,6 +144,19 @@ def test_a_lens_that_does_not_fold_is_not_warned_of(name: str, caplog: pytest.Lo
     assert not caplog.text
 
 
+def test_corners_beyond_90_degrees_do_not_cost_the_view() -> None:
+    """The distorted radius is atan(2 r tan(w / 2)) / w (Devernay and Faugeras 2001, eq. 13): no ray has the corners."""
+    width, height, focal, w = 640, 480, 300.0, 1.2
+    assert w * np.hypot(width, height) / 2 / focal > np.pi / 2
+    camera = pinhole_camera(SourceCamera("FOV", width, height, (focal, focal, width / 2, height / 2, w)), 0)
+    corner = np.array([camera.width / camera.fx, camera.height / camera.fy]) / 2
+    radius = np.hypot(*corner)
+    seen = corner * focal * np.arctan(2 * radius * np.tan(w / 2)) / w / radius
+    assert (seen <= np.array([width, height]) / 2 + 0.5).all()
+    middle = [np.arctan(2 * edge * np.tan(w / 2)) / w * focal for edge in 2 * corner / 2]
+    assert (np.array([width, height]) / 2 - middle).min() < 3, "the view is smaller than it need be"
+
+
 def test_a_lens_that_folds_near_its_axis_is_refused() -> None:
     with pytest.raises(SfmError, match="cannot be removed"):
         pinhole_camera(SourceCamera("SIMPLE_RADIAL", 500, 500, (260.0, 250.0, 250.0, -40.0)), 0)
