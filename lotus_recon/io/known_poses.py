@@ -29,8 +29,8 @@ def read_known_poses(path: Path, photos: Sequence[Photo]) -> PosedPhotos:
 
     COLMAP names are relative to the image root; the paths of the others are relative to that file, their suffix
     may be missing. Upper and lower case of suffixes need not agree, nor forms of Unicode. A camera of another size than
-    its photo is scaled when the ratio of the sides agrees to a pixel. Photos without a pose are left out with a warning, poses of photos
-    that lie beside ``photos`` and are not among them (--exclude) without one.
+    its photo is scaled when the ratio of the sides agrees to a pixel. Photos without a pose are left out with a
+    warning, poses of photos that lie beside ``photos`` and are not among them (--exclude) without one.
 
     Raises InputError for anything else that does not fit: poses of photos that do not exist, missing keys, matrices
     that are not rigid, other sizes, photos that EXIF turns where the pose may be of the pixels before that.
