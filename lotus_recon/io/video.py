@@ -200,6 +200,8 @@ def _opened(path: Path) -> Iterator[Any]:
 def _errors_named(path: Path) -> Iterator[None]:
     try:
         yield
+    except av.InvalidDataError:
+        raise InputError(f"{path} cannot be read as a video: it is something else, or damaged") from None
     except (av.FFmpegError, EOFError, OSError) as error:
         raise InputError(f"video {path} cannot be read: {error}") from None
 

@@ -44,6 +44,8 @@ def check_job(source: Path, config: MultiViewConfig, out: Path, only: str | None
     FUSION.check(job)  # of options alone: said before all photos are decoded
     if not job.is_video:
         refuse_broken(job.photos)
+    elif most_work(job, 0).photos < 2:
+        raise InputError(f"video {source} gives one frame, and several are needed; for one photo use single_view")
     check_stages(MULTI_VIEW, job, only)
     _warn_of_unused(job)
     return job

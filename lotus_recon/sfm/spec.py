@@ -74,7 +74,8 @@ def _check_sfm(job: SceneJob) -> None:
 
     config, photos = _sfm_options(job), job.photos
     if len(photos) < 2:
-        raise InputError(f"{job.root} holds one photo, and several are needed; for one photo use pipelines.single_view")
+        what = f"video {job.source} gave one frame" if job.is_video else f"{job.root} holds one photo"
+        raise InputError(f"{what}, and several are needed; for one photo use pipelines.single_view")
     _ = job.masks  # raises for those that cannot be used
     images_with_priors(photos, config)
     wanted = config.advanced.min_registered

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lotus_recon.calibration.stage import FOCAL_LENGTH
 from lotus_recon.geometry.camera import fit_longer_edge, pixel_index, project
 from lotus_recon.io import visualization
 from lotus_recon.io.images import read_rgb, resize_rgb
@@ -56,7 +57,9 @@ def shown_photo(files: PhotoFiles) -> Shown:
         made["mesh"] = partial(_surface_part, files, frame)
         made["cloud"] = partial(shapes.cloud_part, files.folder / "points.ply", frame, files.size)
     horizontal, vertical = files.camera.fov_deg
-    facts = {"field of view": f"{horizontal:.1f} x {vertical:.1f} degrees", "focal length from": files.source}
+    guessed = ", guessed" if FOCAL_LENGTH in files.doubt else ""
+    angles = f"{horizontal:.1f} x {vertical:.1f} degrees{guessed}"
+    facts = {"field of view": angles, "focal length from": files.source}
     if files.doubt:
         facts["uncertain"] = files.doubt
     return Shown(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -53,4 +54,21 @@ def test_what_a_scene_of_a_video_takes_at_most(clip: Path, tmp_path: Path, capsy
         assert {line.split()[0] for line in shown.splitlines()} >= {"frames", "sfm", "mvs", "report"}
         totals.append(shown)
     assert totals[0] != totals[1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("pipeline", [single_view, multi_view])
+def test_what_is_no_video_is_said_before_any_work(clip: Path, tmp_path: Path, pipeline: ModuleType) -> None:
+    broken = {"empty": b"", "words": b"no video at all\n" * 50, "half": clip.read_bytes()[: clip.stat().st_size // 2]}
+    for name, content in broken.items():
+        (tmp_path / f"{name}.mp4").write_bytes(content)
+        with pytest.raises(InputError, match=rf"{name}\.mp4 cannot be read as a video: it is something else"):
+            pipeline.run([str(tmp_path / f"{name}.mp4"), "--out", str(tmp_path / "out"), *OPTIONS])
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_frame_is_too_few_for_several_views(picture: NDArray[np.uint8], tmp_path: Path) -> None:  # noqa: F811
+    one = write_video(tmp_path / "one.mp4", pan(picture, [0]))
+    with pytest.raises(InputError, match=r"one\.mp4 gives one frame, and several are needed"):
+        multi_view.run([str(one), "--out", str(tmp_path / "out"), "--model", "nano", "--quiet"])
     assert not (tmp_path / "out").exists()

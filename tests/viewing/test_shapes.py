@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,10 @@ def test_a_photo_is_shown_at_a_coarser_grid_without_moving(tmp_path: Path) -> No
     files = PhotoFiles(
         "photo.png", tmp_path / "photo.png", tmp_path, camera, depth, None, "test", SurfaceConfig(), size=5000
     )
+    assert "guessed" not in str(shown_photo(files).facts)
+    for doubt, is_angle in {"shape guessed (depth range)": False, "focal length guessed": True}.items():
+        angles = shown_photo(replace(files, doubt=doubt)).facts["photo.png"]["field of view"]
+        assert angles == f"{camera.fov_deg[0]:.1f} x {camera.fov_deg[1]:.1f} degrees{', guessed' * is_angle}"
     glb = shown_photo(files).shapes["mesh"]()
     vertices = array(glb, "POSITION") - ORIGIN
     assert 1000 < len(vertices) < 4000
