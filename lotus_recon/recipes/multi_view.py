@@ -24,7 +24,7 @@ from lotus_recon.recipes.engine import check_only, check_stages, is_made_from, m
 from lotus_recon.recipes.estimates import Estimate, Pace, estimates
 from lotus_recon.recipes.output_folder import OWN_FILES, IsSame, check_apart, check_owners, claim
 from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
-from lotus_recon.recipes.videos import most_work
+from lotus_recon.recipes.videos import foretold_work, most_work
 from lotus_recon.scene_job import SceneJob, is_video
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.stages import Context, Work, options_of, selected, stages_of
@@ -97,7 +97,8 @@ def estimates_of(job: SceneJob, workspace: Workspace, only: str | None = None) -
     device = resolve_device(options_of(job.config, Runtime).device).type
     work = work_of(job)
     if work is None:
-        return estimates(stages, job, most_work(job, options_of(job.config, SfmConfig).max_size), device, Pace.load())
+        work = foretold_work(job, options_of(job.config, SfmConfig).max_size)
+        return estimates(stages, job, work, device, Pace.load())
     missing = missing_stages(workspace, MULTI_VIEW, job)
     return estimates([stage for stage in stages if stage.name in missing], job, work, device, Pace.load())
 

@@ -41,7 +41,7 @@ from lotus_recon.recipes.engine import (
 from lotus_recon.recipes.estimates import Estimate, Pace, estimates
 from lotus_recon.recipes.output_folder import OWN_FILES, check_apart, claim
 from lotus_recon.recipes.table import SINGLE_VIEW
-from lotus_recon.recipes.videos import frames_of, most_work
+from lotus_recon.recipes.videos import foretold_work, frames_of
 from lotus_recon.scene_job import SceneJob
 from lotus_recon.stages import Needs, Work, options_of, stages_of
 from lotus_recon.threads import in_threads, thread_count
@@ -131,7 +131,7 @@ def estimates_of_video(video: SceneJob, workspace: Workspace) -> list[Estimate]:
     if not missing_stages(workspace, (FRAMES,), video):
         return []
     size = options_of(video.config, OutputConfig).max_size
-    work = most_work(video, size)
+    work = foretold_work(video, size)
     one = PhotoJob(Photo(video.source, video.source.name), video.config, size)
     device, pace = resolve_device(options_of(video.config, Runtime).device).type, Pace.load()
     found = estimates(stages_of(SINGLE_VIEW, one), one, work, device, pace)

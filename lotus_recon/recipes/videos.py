@@ -34,9 +34,15 @@ def most_work(video: SceneJob, longest_px: int) -> Work:
 
     found = check_video(video.source)
     photos = min(options_of(video.config, FramesConfig).max_frames, found.frames)
-    log.info("how many frames of %s are taken is known afterwards: foretold for the most, %d", video.source, photos)
     width, height = fit_longer_edge(found.width, found.height, longest_px)
     return Work(photos, photos * width * height / 1e6)
+
+
+def foretold_work(video: SceneJob, longest_px: int) -> Work:
+    """``most_work``, and a word that it may be less."""
+    work = most_work(video, longest_px)
+    log.info("foretold for %d frames of %s; how many are taken is known afterwards", work.photos, video.source)
+    return work
 
 
 def frames_of(video: SceneJob, workspace: Workspace, force: bool, begin: Begin = lambda step: None) -> None:
