@@ -23,8 +23,8 @@ import psutil
 Send = Callable[[Any], None]
 Service = Callable[..., Callable[[Any, Send], None]]
 
-# Read by OpenMP, MKL and OpenBLAS when they are loaded, so before a process starts. Waiting threads must sleep.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+# Read by OpenMP and MKL when they are loaded, so before a process starts. OpenBLAS keeps what pipelines/__init__.py says.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SECONDS_TO_END = 20.0
 

@@ -58,7 +58,8 @@ def _with_new_cache(cache: Path) -> dict[str, str]:
     cache.mkdir(parents=True, exist_ok=True)
     if not (cache / "compiled").exists():
         (cache / "compiled").symlink_to(usual)
-    return {**os.environ, "LOTUS_RECON_CACHE": str(cache)}
+    usual_environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    return {**usual_environment, "LOTUS_RECON_CACHE": str(cache)}
 
 
 def _said(text: str) -> Taken:
