@@ -23,8 +23,9 @@ import psutil
 Send = Callable[[Any], None]
 Service = Callable[..., Callable[[Any, Send], None]]
 
-# Read by OpenMP and MKL when they are loaded, so before a process starts. OpenBLAS keeps what pipelines/__init__.py says.
+# Read by OpenMP, MKL and OpenBLAS when they are loaded, so before a process starts. Waiting threads must sleep.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_ONE_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS",)  # pipelines/__init__.py says why
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SECONDS_TO_END = 20.0
 
@@ -137,8 +138,9 @@ def _end_with_parent() -> None:
 @contextlib.contextmanager
 def _thread_variables(threads: int) -> Iterator[None]:
     """Environment that a process started meanwhile inherits."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update({name: str(threads) for name in _THREAD_VARIABLES})
+    values = {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), **dict.fromkeys(_ONE_THREAD_VARIABLES, "1")}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:

@@ -39,7 +39,7 @@ def service(name: str) -> Callable[[str, Send], None]:
         if message == "pid":
             send(os.getpid())
         elif message == "settings":
-            send((name, os.environ["OMP_NUM_THREADS"]))
+            send((name, os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"]))
         elif message == "killed":
             send("one")
             send("two")
@@ -71,7 +71,7 @@ def received(process: WorkerProcess) -> list[Any]:
 def test_messages_come_back_from_a_process_with_its_own_number_of_threads(process: WorkerProcess) -> None:
     before = os.environ.get("OMP_NUM_THREADS")
     process.send("settings")
-    assert received(process) == [("a name", "3")]
+    assert received(process) == [("a name", "3", "1")]
     assert os.environ.get("OMP_NUM_THREADS") == before
     process.send("pid")
     (pid,) = received(process)
