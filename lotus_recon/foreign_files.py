@@ -8,7 +8,10 @@ from pathlib import Path
 from lotus_recon.errors import InputError
 from lotus_recon.workspace import OWNERS_FILE
 
-_LOG_FILE = "log.txt"
+_LEFT_EARLY = (
+    "log.txt",
+    "scene.json",
+)  # all that a run leaves that was refused or ended early; a batch writes the latter
 _SHOWN = 3
 
 
@@ -16,11 +19,11 @@ def refuse_foreign(out: Path, is_ours: Callable[[Path], bool]) -> None:
     """Raise InputError when a folder holds files and none of them tells that the program wrote there.
 
     ``is_ours`` says it of a path in the folder. Folders of reconstructions count always; hidden files do not, nor does
-    the log, which is all that a run leaves that ended early.
+    what a run leaves that made nothing.
     """
     if not out.is_dir():
         return
-    found = [path for path in sorted(out.iterdir()) if not path.name.startswith(".") and path.name != _LOG_FILE]
+    found = [path for path in sorted(out.iterdir()) if not path.name.startswith(".") and path.name not in _LEFT_EARLY]
     if not found or (out / OWNERS_FILE).is_file() or any(map(is_ours, found)):
         return
     names = ", ".join(path.name for path in found[:_SHOWN])

@@ -206,6 +206,21 @@ def test_a_scene_from_a_video(tmp_path: Path, picture: Any) -> None:  # noqa: F8
     assert run_ids(out) == before
 
 
+def test_a_scene_that_was_refused_runs_once_it_is_repaired(tmp_path: Path) -> None:
+    scene = write_photo(tmp_path, "photo1")
+    maps = tmp_path / scene["predictions"]
+    maps.rename(tmp_path / "elsewhere")
+    maps.mkdir()
+    (maps / "other.npz").touch()  # so that it is refused before it starts
+    command = [str(write_manifest(tmp_path, [scene, write_photo(tmp_path, "photo2")])), "--out", str(tmp_path / "out")]
+    assert run([*command, "--workers", "1", "--quiet"]) == 1
+    assert (tmp_path / "out/photo1/scene.json").is_file()
+    shutil.rmtree(maps)
+    (tmp_path / "elsewhere").rename(maps)
+    assert run([*command, "--workers", "1", "--quiet"]) == 0
+    assert {record["status"] for record in records(tmp_path / "out").values()} <= {"done", "up to date"}
+
+
 @pytest.mark.slow
 def test_the_section_on_batches_runs_as_written(tmp_path: Path) -> None:
     usage = (ROOT / "docs/usage.md").read_text()
