@@ -6,13 +6,16 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lotus_recon.frames.config import FRAMES_FOLDER, VIDEO_SUFFIXES
 from lotus_recon.io.images import MASKS_FOLDER, Photo, list_photos
 from lotus_recon.io.photo_checks import mask_files
 from lotus_recon.io.photo_choice import choice
 from lotus_recon.workspace import files_fingerprint
+
+if TYPE_CHECKING:
+    from lotus_recon.io.video import VideoInfo
 
 
 def is_video(path: Path) -> bool:
@@ -41,6 +44,13 @@ class SceneJob:
     def is_video(self) -> bool:
         """Whether the photos are frames of a video."""
         return is_video(self.source)
+
+    @functools.cached_property
+    def video_info(self) -> VideoInfo:
+        """What the video has: it is read through once. Raises InputError when it cannot be used."""
+        from lotus_recon.io.video import check_video  # the library is for videos only
+
+        return check_video(self.source)
 
     @property
     def root(self) -> Path:

@@ -22,9 +22,7 @@ def _run(context: Context[SceneJob], out_dir: Path) -> Path:
 
 
 def _check(job: SceneJob) -> None:
-    from lotus_recon.io.video import check_video
-
-    check_video(job.source)
+    _ = job.video_info  # raises for one that cannot be used
 
 
 FRAMES: StageSpec[SceneJob, Path] = StageSpec(

@@ -24,7 +24,7 @@ from lotus_recon.recipes.engine import check_only, check_stages, is_made_from, m
 from lotus_recon.recipes.estimates import Estimate, Pace, estimates
 from lotus_recon.recipes.output_folder import OWN_FILES, IsSame, check_apart, check_owners, claim
 from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
-from lotus_recon.recipes.videos import foretold_work, most_work
+from lotus_recon.recipes.videos import foretold_work
 from lotus_recon.scene_job import SceneJob, is_video
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.stages import Context, Work, options_of, selected, stages_of
@@ -44,7 +44,7 @@ def check_job(source: Path, config: MultiViewConfig, out: Path, only: str | None
     FUSION.check(job)  # of options alone: said before all photos are decoded
     if not job.is_video:
         refuse_broken(job.photos)
-    elif most_work(job, 0).photos < 2:
+    elif job.video_info.frames < 2:
         raise InputError(f"video {source} gives one frame, and several are needed; for one photo use single_view")
     check_stages(MULTI_VIEW, job, only)
     _warn_of_unused(job)

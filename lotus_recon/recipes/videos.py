@@ -28,21 +28,13 @@ def video_among(arguments: Sequence[str]) -> Path | None:
     return Path(videos[0]) if videos else None
 
 
-def most_work(video: SceneJob, longest_px: int) -> Work:
-    """What the frames that can be taken from a video will be, with a longer edge of ``longest_px`` (0: any) at most."""
-    from lotus_recon.io.video import check_video  # loads the library
-
-    found = check_video(video.source)
+def foretold_work(video: SceneJob, longest_px: int) -> Work:
+    """What the frames of a video will be at most, with a longer edge of ``longest_px`` (0: any); says that it is."""
+    found = video.video_info
     photos = min(options_of(video.config, FramesConfig).max_frames, found.frames)
     width, height = fit_longer_edge(found.width, found.height, longest_px)
+    log.info("foretold for %d frames of %s; how many are taken is known afterwards", photos, video.source)
     return Work(photos, photos * width * height / 1e6)
-
-
-def foretold_work(video: SceneJob, longest_px: int) -> Work:
-    """``most_work``, and a word that it may be less."""
-    work = most_work(video, longest_px)
-    log.info("foretold for %d frames of %s; how many are taken is known afterwards", work.photos, video.source)
-    return work
 
 
 def frames_of(video: SceneJob, workspace: Workspace, force: bool, begin: Begin = lambda step: None) -> None:
