@@ -180,12 +180,12 @@ class Run:
     def try_out(self) -> Trial | None:
         """What steps take, from ``_TRIED`` of them whose result is thrown away; None when none is left. Writes nothing.
 
-        The first is not counted: it allocates, and kernels are chosen in it.
+        The first is not counted where there are more: it allocates, and kernels are chosen in it.
         """
         steps = min(_TRIED, self.config.loop.steps - self.first)
         if steps <= 0:
             return None
-        ends = []
+        ends = [time.monotonic()]
         try:
             for step, batches in enumerate(self.batches.run(self.first, self.first + steps), self.first):
                 self._step(step, batches)
@@ -193,7 +193,8 @@ class Run:
             state_mb = _megabytes(self.trainer.state())
         finally:
             self.trainer.close()
-        seconds = (ends[-1] - ends[0]) / (steps - 1) if steps > 1 else 0.0
+        counted = ends[min(1, steps - 1) :]
+        seconds = (counted[-1] - counted[0]) / (len(counted) - 1)
         left = self.config.loop.steps - self.first
         return Trial(left, seconds, peak_memory_mb(), state_mb * self.config.loop.checkpoint_limit)
 

@@ -13,6 +13,7 @@ from lotus_recon.config import load_config, save_config
 from lotus_recon.datasets.rooms import RoomsSet
 from lotus_recon.datasets.samples import Sample
 from lotus_recon.errors import InputError
+from lotus_recon.foreign_files import refuse_foreign
 from lotus_recon.interruption import doing
 from lotus_recon.io.images import write_png
 from lotus_recon.io.visualization import colorize_depth, contact_sheet
@@ -31,7 +32,8 @@ Scores = dict[Variant, dict[int, list[Score]]]  # by steps at inference, one for
 
 
 def check_job(config: AblationConfig, out: Path) -> None:
-    """Raise InputError for rooms that are not there, and for a folder whose networks have other options."""
+    """Raise InputError for rooms that are not there, and a folder of other files or of networks with other options."""
+    refuse_foreign(out, lambda path: path.name == "config.yaml")
     for split in ("train", "val"):
         RoomsSet(config.rooms, split)
     if (out / "config.yaml").is_file():
@@ -55,7 +57,7 @@ def run_job(config: AblationConfig, out: Path) -> str:
                 for steps, found in _scored(config, variant, model, photos).items():
                     scores[variant].setdefault(steps, []).append(found)
         write_png(out / PICTURE, _picture(config, out, photos[len(photos) // 2]))
-    table = "\n".join(table_lines(scores, config))
+    table = "\n".join(table_lines(scores))
     write_atomically(out / TABLE, lambda part: part.write_text(table + "\n"))
     return table
 
@@ -80,7 +82,7 @@ def _kept(file: Path) -> dict[int, Score]:
         return {}
 
 
-def table_lines(scores: Scores, config: AblationConfig) -> list[str]:
+def table_lines(scores: Scores) -> list[str]:
     """A row for each variant and number of steps: mean and standard deviation over seeds of training."""
     lines = [
         "| predicts | steps at inference | AbsRel | spread over noises |",

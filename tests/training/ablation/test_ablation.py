@@ -50,7 +50,7 @@ def test_only_networks_trained_for_many_steps_take_many() -> None:
 
 def test_the_table_has_mean_and_deviation_over_trainings() -> None:
     found = [Score(0.1, 0.02), Score(0.3, 0.04)]
-    lines = running.table_lines({VARIANTS[0]: {50: found}, VARIANTS[-1]: {1: found}}, AblationConfig())
+    lines = running.table_lines({VARIANTS[0]: {50: found}, VARIANTS[-1]: {1: found}})
     assert "| noise, many steps, G | 50 | 0.200 +- 0.100 | 3.0% |" in lines
     assert "| x0, one step, detail preserver, D | 1 | 0.200 +- 0.100 | 0 (takes none) |" in lines
 
@@ -80,3 +80,9 @@ def test_rooms_that_are_not_there_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         run(["--rooms", str(tmp_path / "none"), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(InputError, match="holds files of others"):
+        run(["--rooms", str(tmp_path / "none"), "--out", str(tmp_path)])
