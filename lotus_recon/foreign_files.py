@@ -8,10 +8,7 @@ from pathlib import Path
 from lotus_recon.errors import InputError
 from lotus_recon.workspace import OWNERS_FILE
 
-_LEFT_EARLY = (
-    "log.txt",
-    "scene.json",
-)  # all that a run leaves that was refused or ended early; a batch writes the latter
+_LEFT_EARLY = ("log.txt", "scene.json")  # all that a run leaves that was refused; the latter is a batch's record
 _SHOWN = 3
 
 
