@@ -72,9 +72,11 @@ class Cost:
     seconds_per_photo: float = 0.0
     seconds_per_megapixel: float = 0.0
     disk_mb_per_megapixel: float = 0.0
+    # A stage that gives up where it would take more than this share of the time of those before it.
+    most_of_before: float | None = None
 
     def seconds_of(self, work: Work) -> float:
-        """Seconds for so much work."""
+        """Seconds for so much work, however long the stages before took."""
         return self.seconds + self.seconds_per_photo * work.photos + self.seconds_per_megapixel * work.megapixels
 
 

@@ -9,6 +9,8 @@ from annotated_types import Interval
 
 from lotus_recon.options import Options
 
+AUTO_SHARE = 0.5  # of the time of all stages before, that --adapt auto may take
+
 
 @dataclass(frozen=True)
 class AdvancedAdaptation(Options):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lotus_recon.adaptation.config import AdaptationConfig
+from lotus_recon.adaptation.config import AUTO_SHARE, AdaptationConfig
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.alignment.spec import ALIGNMENT, passes_metric_depth
 from lotus_recon.errors import InputError
@@ -61,10 +61,10 @@ def _check(job: SceneJob) -> None:
 
 
 def _cost(job: SceneJob) -> Cost:
-    """Of nano; --adapt auto gives up after two steps where they show that all would take too long."""
-    if options_of(job.config, AdaptationConfig).adapt == "auto":
-        return Cost(5.0, seconds_per_megapixel=0.5)
-    return Cost(120.0, 2.0, 2.0, disk_mb_per_megapixel=12)
+    """Of nano."""
+    auto = options_of(job.config, AdaptationConfig).adapt == "auto"
+    share = AUTO_SHARE if auto else None
+    return Cost(110.0, 1.0, 1.5, disk_mb_per_megapixel=12, most_of_before=share)
 
 
 ADAPTATION: StageSpec[SceneJob, AdaptationResult] = StageSpec(

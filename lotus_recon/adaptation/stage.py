@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.adaptation.agreement import disagreement
-from lotus_recon.adaptation.config import AdaptationConfig
+from lotus_recon.adaptation.config import AUTO_SHARE, AdaptationConfig
 from lotus_recon.adaptation.learning import Learning, Learnt
 from lotus_recon.adaptation.matched_points import with_matched_points
 from lotus_recon.adaptation.networks import Learner, learner_of, why_not
@@ -41,7 +41,6 @@ _WORK = "work"  # folder for what a killed run leaves to the next; removed when 
 _MOST_PIXELS = 20_000_000  # of all photos that are learnt from, at the size of the network's input: bounds the memory
 _FEWEST = 200  # known pixels of a photo on average, below which there is nothing to learn from
 _FEWEST_HELD_OUT = 10  # sparse points, without which nothing says whether the depth gets better
-_AUTO_SHARE = 0.5  # of the time of all stages before, that --adapt auto may take
 _MARGIN = 0.1  # by which the error must fall
 _FARTHER_APART = 1.1  # factor by which the views may disagree more where photos decide nothing
 _PULL = 1e-2  # towards the depth of the adapted network where nothing is matched: it can be trusted more than before
@@ -103,7 +102,7 @@ def _adapted(
         return replace(result, reason=f"{inputs.held_out.sum()} held-out points cannot tell whether it gets better")
     learning = Learning(learner, targets, config, runtime.seed)
     (out_dir / _WORK).mkdir(exist_ok=True)
-    allowed = _AUTO_SHARE * inputs.seconds_before if config.adapt == "auto" else None
+    allowed = AUTO_SHARE * inputs.seconds_before if config.adapt == "auto" else None
     learnt = learning.run(out_dir / _WORK / "learning.pt", allowed)
     if learnt is None:
         return replace(result, reason=_too_slow(learning.steps, inputs.seconds_before))

@@ -6,19 +6,21 @@ import contextlib
 import json
 import shutil
 import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lotus_recon.cache import cache_folder
 from lotus_recon.progress import duration
-from lotus_recon.stages import J, StageSpec, Work
+from lotus_recon.stages import Cost, J, StageSpec, Work
 from lotus_recon.workspace import write_json
 
 _FILE = "pace.json"
 _NEWEST = 0.5  # weight of the last run against those before
 _SHORTEST_S = 0.5  # what takes less says nothing of the machine
+_HOPELESS = 2.0  # times what a stage may take: it gives up for certain, and nearer to that it may not
+_GIVING_UP_S = 5.0
 _SLOWEST = 1000.0  # times the measured cost: beyond it a machine was asleep
 
 
@@ -68,13 +70,37 @@ def _file() -> Path:
     return cache_folder() / _FILE
 
 
-def estimates(stages: Sequence[StageSpec[J, Any]], job: J, work: Work, device: str, pace: Pace) -> list[Estimate]:
-    """What each of ``stages`` will take for so much ``work``."""
-    found = []
-    for stage in stages:
-        cost = stage.cost(job)
-        seconds = cost.seconds_of(work) * pace.of(stage.name, device)
-        found.append(Estimate(stage.name, seconds, stage.needs.memory_mb, cost.disk_mb_per_megapixel * work.megapixels))
+def estimates(
+    stages: Sequence[StageSpec[J, Any]],
+    job: J,
+    work: Work,
+    device: str,
+    pace: Pace,
+    due: Collection[str] | None = None,
+) -> list[Estimate]:
+    """What each of ``stages``, or those of them that are ``due``, will take for so much ``work``."""
+    seconds = _seconds_of({stage.name: stage.cost(job) for stage in stages}, work, device, pace)
+    return [
+        Estimate(
+            stage.name,
+            seconds[stage.name],
+            stage.needs.memory_mb,
+            stage.cost(job).disk_mb_per_megapixel * work.megapixels,
+        )
+        for stage in stages
+        if due is None or stage.name in due
+    ]
+
+
+def _seconds_of(costs: Mapping[str, Cost], work: Work, device: str, pace: Pace) -> dict[str, float]:
+    """Of stages in the order in which they run."""
+    found: dict[str, float] = {}
+    for name, cost in costs.items():
+        seconds = cost.seconds_of(work) * pace.of(name, device)
+        if cost.most_of_before is not None:
+            most = cost.most_of_before * sum(found.values())
+            seconds = _GIVING_UP_S if seconds > _HOPELESS * most else min(seconds, most)
+        found[name] = seconds
     return found
 
 
@@ -85,21 +111,22 @@ class Schedule:
         self, stages: Sequence[StageSpec[J, Any]], due: Collection[str], job: J, work: Work, device: str
     ) -> None:
         self._names = [stage.name for stage in stages]
-        self._device, self._pace = device, Pace.load()
-        self._cost_s = {stage.name: stage.cost(job).seconds_of(work) for stage in stages}
+        self._work, self._device, self._pace = work, device, Pace.load()
+        self._costs = {stage.name: stage.cost(job) for stage in stages}
         self._left = [name for name in self._names if name in due]
 
     def place_of(self, stage: str) -> str:
         """``4 of 12, about 3 min left``."""
         place = f"{self._names.index(stage) + 1} of {len(self._names)}"
-        left = sum(self._cost_s[name] * self._pace.of(name, self._device) for name in self._left)
+        seconds = _seconds_of(self._costs, self._work, self._device, self._pace)
+        left = sum(seconds[name] for name in self._left)
         return f"{place}, about {duration(left)} left" if stage in self._left else place
 
     def done(self, stage: str, took_s: float) -> None:
         """A stage ended that took so long."""
         if stage in self._left:
             self._left.remove(stage)
-            self._pace.learn(stage, self._device, self._cost_s[stage], took_s)
+            self._pace.learn(stage, self._device, self._costs[stage].seconds_of(self._work), took_s)
 
 
 def lines_of_estimates(found: Sequence[Estimate], out: Path) -> list[str]:

@@ -93,14 +93,15 @@ def work_of(job: SceneJob) -> Work | None:
 
 def estimates_of(job: SceneJob, workspace: Workspace, only: str | None = None) -> list[Estimate]:
     """What the stages of a job that are due will take; at most, while the photos are still in a video."""
-    stages = selected(stages_of(MULTI_VIEW, job), only)
+    stages = stages_of(MULTI_VIEW, job)
+    due = {stage.name for stage in selected(stages, only)}
     device = resolve_device(options_of(job.config, Runtime).device).type
     work = work_of(job)
     if work is None:
         work = foretold_work(job, options_of(job.config, SfmConfig).max_size)
-        return estimates(stages, job, work, device, Pace.load())
-    missing = missing_stages(workspace, MULTI_VIEW, job)
-    return estimates([stage for stage in stages if stage.name in missing], job, work, device, Pace.load())
+    else:
+        due &= set(missing_stages(workspace, MULTI_VIEW, job))
+    return estimates(stages, job, work, device, Pace.load(), due)
 
 
 def _paths(source: Path, config: MultiViewConfig) -> dict[str, Path | None]:
@@ -167,9 +168,9 @@ class MultiView:
         if not (run and job.has_photos):
             return Plan(run, skipped, 0)
         device = resolve_device(options_of(config, Runtime).device).type
-        stages = [stage for stage in stages_of(MULTI_VIEW, job) if stage.name in run]
         work = work_of(job)
-        expected = () if work is None else tuple(estimates(stages, job, work, device, Pace.load()))
+        stages = stages_of(MULTI_VIEW, job)
+        expected = () if work is None else tuple(estimates(stages, job, work, device, Pace.load(), run))
         return Plan(run, skipped, len(job.photos), expected)
 
     def steps(self, source: Source, config: Any, selection: Selection) -> list[Step]:

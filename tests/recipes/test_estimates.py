@@ -66,6 +66,19 @@ def test_a_machine_is_learnt_from_what_stages_took_on_it() -> None:
     assert Pace.load().of("first", "cuda") == 1.0, "another device is another machine"
 
 
+def test_a_stage_that_gives_up_when_it_is_slow_is_bound_by_those_before_it() -> None:
+    """Also where those before it are done already."""
+    giving_up = stage("third", Cost(30.0, most_of_before=0.5), (SECOND,))
+    table = (*TABLE, giving_up)
+    assert [each.seconds for each in estimates.estimates(table, Job(), WORK, "cpu", Pace())] == [32, 10, 21]
+    (last,) = estimates.estimates(table, Job(), WORK, "cpu", Pace(), due={"third"})
+    assert last.seconds == 21
+    assert Schedule(table, {"third"}, Job(), WORK, "cpu").place_of("third") == "3 of 3, about 21.0 s left"
+    for seconds, expected in ((6.0, 6), (1000.0, 5)):  # quick enough; so slow that it gives up for certain
+        other = (*TABLE, stage("third", Cost(seconds, most_of_before=0.5)))
+        assert estimates.estimates(other, Job(), WORK, "cpu", Pace())[-1].seconds == expected
+
+
 def test_moments_teach_nothing(cache: Path) -> None:
     Pace.load().learn("first", "cpu", expected_s=0.2, took_s=3)
     assert not cache.exists()
@@ -132,7 +145,7 @@ def test_no_stage_of_the_pipeline_costs_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("preset", "stereo_s", "whole_s"),
-    [("fast", 35.5, 104), ("default", 170.8, 273)],  # seconds of the sample on two cores, as their stage.json had them
+    [("fast", 35.5, 104), ("default", 185.6, 430)],  # seconds of the sample on two cores, as their stage.json had them
 )
 def test_estimates_of_the_sample_are_what_it_took(preset: str, stereo_s: float, whole_s: float, tmp_path: Path) -> None:
     from lotus_recon.config import load_config
