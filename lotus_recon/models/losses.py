@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional
 
 _SCALES = 4  # of the gradient loss
 _LARGEST_RELATIVE = 1.0  # a larger relative error weighs no more: one wrong far pixel must not outweigh the rest
+_STEP = 1.1  # ratio of the depths of neighbours from which they are two surfaces
 _FEWEST = 64  # pixels that a scale and a shift can be fitted to
 
 
@@ -50,6 +52,23 @@ def gradient_error(predicted: torch.Tensor, target: torch.Tensor, mask: torch.Te
             both = mask.narrow(axis, 1, mask.shape[axis] - 1) & mask.narrow(axis, 0, mask.shape[axis] - 1)
             total = total + masked_mean(residual.diff(dim=axis).abs(), both)
         residual, mask = residual[..., ::2, ::2], mask[..., ::2, ::2]
+    return total
+
+
+def depth_edges(depth: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """(B, H, W) bool: pixels on either side of a step in ``depth`` (B, H, W), within the mask."""
+    farthest = functional.max_pool2d(torch.where(mask, depth, 0), 3, 1, 1)
+    nearest = -functional.max_pool2d(torch.where(mask, -depth, -torch.inf), 3, 1, 1)
+    return mask & (farthest > _STEP * nearest)
+
+
+def edge_error(predicted: torch.Tensor, target: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+    """(B,) mean distance, and mean difference between the steps from pixel to pixel, at ``edges`` only."""
+    residual = predicted - target
+    total = masked_mean(residual.abs(), edges)
+    for axis in (-1, -2):
+        both = edges.narrow(axis, 1, edges.shape[axis] - 1) & edges.narrow(axis, 0, edges.shape[axis] - 1)
+        total = total + masked_mean(residual.diff(dim=axis).abs(), both)
     return total
 
 

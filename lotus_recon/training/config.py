@@ -65,6 +65,8 @@ class NanoConfig(Options):
     relative_weight: NotNegative = 1.0
     # Depth: differences of neighbours at four scales.
     gradient_weight: NotNegative = 0.5
+    # Depth: distance, and differences of neighbours, where one surface ends in front of another.
+    edge_weight: NotNegative = 0.0
     # Normals: angle in radians.
     normal_weight: NotNegative = 1.0
     # Sky or not: cross entropy.

@@ -14,7 +14,15 @@ from torch import nn
 from torch.nn import functional
 
 from lotus_recon.errors import InputError
-from lotus_recon.models.losses import angle, gradient_error, masked_mean, relative_error, usable_depth
+from lotus_recon.models.losses import (
+    angle,
+    depth_edges,
+    edge_error,
+    gradient_error,
+    masked_mean,
+    relative_error,
+    usable_depth,
+)
 from lotus_recon.models.lotus.checkpoints import Metadata
 from lotus_recon.models.nano.model import NanoModel, load_network, save_network
 from lotus_recon.models.nano.network import SKY, NanoNetwork, NanoSize
@@ -23,6 +31,8 @@ from lotus_recon.training.imagenet import load_imagenet
 from lotus_recon.training.objective import IMAGE, task_switchers
 from lotus_recon.training.task_module import Batch, Term
 from lotus_recon.types import Prediction
+
+_SKY_M = 1e4  # where the loss at edges takes the sky to be
 
 
 class NanoTaskModule:
@@ -115,6 +125,10 @@ class NanoTaskModule:
             + config.relative_weight * relative_error(predicted, disparity, valid)
             + config.gradient_weight * gradient_error(predicted, annotation, unclipped)
         )
+        if config.edge_weight > 0:
+            known = batch.valid["depth"][:, 0]  # the sky is far behind everything
+            edges = depth_edges(torch.where(valid, batch.depth[:, 0], _SKY_M), known)
+            losses = losses + config.edge_weight * edge_error(predicted, annotation, edges)
         return (losses * usable_depth(valid)).sum()
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:

@@ -92,6 +92,35 @@ def test_a_shift_has_no_gradient_error_but_a_ramp_has() -> None:
     torch.testing.assert_close(losses.gradient_error(target + ramp, target, mask), torch.full((2,), 15.0))
 
 
+def test_edges_are_where_one_surface_ends_in_front_of_another() -> None:
+    """A box 2 m away before a wall at 3 m, an unknown column; a floor that falls away smoothly has none."""
+    depth = torch.full((1, 8, 12), 3.0)
+    depth[:, :, :4] = 2.0
+    mask = torch.ones(1, 8, 12, dtype=torch.bool)
+    mask[:, :, 8] = False
+    edges = losses.depth_edges(depth, mask)
+    assert edges.any(1)[0].nonzero().flatten().tolist() == [3, 4]
+    floor = torch.linspace(2, 3, 12).expand(1, 8, 12)
+    assert not losses.depth_edges(floor, mask).any()
+    blurred = depth.clone()
+    blurred[:, :, 3:5] = 2.5
+    # Half a metre off on both sides; the step from pixel to pixel is flat instead of a metre.
+    assert float(losses.edge_error(blurred, depth, edges)[0]) == pytest.approx(0.5 + 1.0)
+    assert float(losses.edge_error(depth, depth, edges)[0]) == 0
+
+
+def test_the_weight_of_edges_is_what_pulls_at_them() -> None:
+    batch = a_batch()
+    assert batch.depth is not None
+    batch.depth[:, :, :, 32:] *= 2
+    modules = [
+        NanoTaskModule.from_config(replace(CONFIG, nano=replace(CONFIG.nano, edge_weight=weight)), CPU)
+        for weight in (0.0, 1.0)
+    ]
+    without, with_edges = (module.terms(module.network, batch)["depth"].total for module in modules)
+    assert float(with_edges.detach()) > float(without.detach())
+
+
 def test_the_angle_is_that_of_the_metric() -> None:
     generator = torch.Generator().manual_seed(2)
     predicted, target = (torch.randn(1, 3, 20, 20, generator=generator) for _ in range(2))

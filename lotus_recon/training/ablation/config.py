@@ -25,15 +25,15 @@ class AblationConfig(Options):
     # Trainings of each variant, from seeds 0, 1, 2 and so on.
     seeds: Annotated[int, Interval(ge=1, le=100)] = 3
     # Steps of the VAE, which all variants share.
-    vae_steps: Many = 1500
+    vae_steps: Many = 800
     # Steps of each training.
-    steps: Many = 1000
+    steps: Many = 600
     # Photos in a step.
     batch: Many = 16
     # Learning rate of both, which falls to 0.
     learning_rate: Annotated[float, Interval(gt=0, le=1)] = 5e-4
     # Photos of the validation rooms that are scored.
-    photos: Many = 64
+    photos: Many = 32
     # Noises that each photo is predicted from, where the network takes noise.
     noises: Annotated[int, Interval(ge=1, le=100)] = 3
     # Steps at inference of networks that were trained for many.
@@ -41,7 +41,7 @@ class AblationConfig(Options):
         default_factory=lambda: [1, 2, 5, 10, 50]
     )
     unet: UNetSize = field(default_factory=lambda: UNetSize([48, 96, 96], 1, 32, 8))
-    vae: VaeSize = field(default_factory=lambda: VaeSize([16, 32, 64], 1))
+    vae: VaeSize = field(default_factory=lambda: VaeSize([16, 32, 64, 64], 1))
     seed: Seed = 0
 
 
