@@ -16,7 +16,7 @@ from lotus_recon.config import nearest
 from lotus_recon.errors import InputError
 from lotus_recon.limits import BatchSize, CompileMode, Edge
 from lotus_recon.options import Options
-from lotus_recon.types import Prediction
+from lotus_recon.types import MAX_SIDE_PX, Prediction
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TASKS = ("depth", "normal")
+SMALLEST_TILE_PX = 64
 DEFAULT_SEED = 0  # used when no seed is given, so that such calls are reproducible too
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -71,6 +72,7 @@ class ModelOptions(Options):
     processing_res: Edge | None = None  # longer edge in pixels; 0 = as is
     batch_size: BatchSize | None = None  # images per network call
     compile: CompileMode = "auto"  # the networks, by torch.compile
+    tiles: str = "off"  # off | auto | longer side of a tile in pixels of the photo
     depth_kind: str | None = None  # of stored maps that do not say it, a DepthKind
     depth_unit: str | None = None  # of metric stored maps that do not say it
     normals_axes: Literal["opencv", "opengl", "lotus"] | None = None  # of stored normals that do not say it
@@ -82,6 +84,7 @@ class ModelInfo:
 
     name: str  # short, file-safe
     tasks: tuple[str, ...]
+    processing_res: int = 0  # longer edge in pixels at which the network works; 0 = that of the photo
 
 
 def expect_photos(model: Model, photos: int) -> None:
@@ -170,3 +173,18 @@ def check_dtype_name(dtype: str) -> str:
     if name not in _DTYPE_NAMES:
         raise InputError(f"--dtype {dtype!r} is unknown{nearest(dtype, list(_DTYPE_NAMES))}")
     return name
+
+
+def check_tiles(tiles: str, edge: int) -> None:
+    """Raise InputError unless ``--tiles`` is auto, off or a size, and the network works at a size of its own."""
+    if tiles in ("auto", "off"):
+        if tiles == "auto" and edge == 0:
+            raise InputError("--tiles auto: the network takes photos as they are (--processing-res 0); allowed: off")
+        return
+    if not (tiles.isascii() and tiles.isdecimal() and SMALLEST_TILE_PX <= int(tiles) <= MAX_SIDE_PX):
+        raise InputError(
+            f"--tiles {tiles!r}; allowed: off, auto, or the longer side of a tile in pixels of the photo, "
+            f"{SMALLEST_TILE_PX} to {MAX_SIDE_PX}"
+        )
+    if edge == 0:
+        raise InputError(f"--tiles {tiles}: the network takes photos as they are (--processing-res 0); allowed: off")

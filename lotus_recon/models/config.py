@@ -41,4 +41,7 @@ class PredictionConfig(Options):
     revision: str | None = None
     # Longer edge at which the network works; 0: that of the photo; none: the checkpoint's default.
     processing_res: Edge | None = None
+    # Sharpen the maps of large photos by tiles: off, auto (as many as the photo has detail for), or the longer side
+    # of a tile in pixels of the photo.
+    tiles: str = "off"
     advanced: AdvancedPrediction = field(default_factory=AdvancedPrediction)

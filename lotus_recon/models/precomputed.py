@@ -100,6 +100,8 @@ def check(name: str, options: ModelOptions) -> ModelInfo:
     for option in ("task", "depth_space", "revision", "processing_res"):
         if getattr(options, option) is not None:
             raise InputError(f"--{option.replace('_', '-')} applies to networks, not to --model precomputed")
+    if options.tiles != "off":
+        raise InputError("--tiles applies to networks, not to --model precomputed; allowed: off")
     return ModelInfo(name, _tasks(options.predictions))
 
 

@@ -18,6 +18,7 @@ from lotus_recon.models.base import (
     ModelOptions,
     check_device_name,
     check_dtype_name,
+    check_tiles,
 )
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.layouts import Axes
@@ -92,6 +93,7 @@ def options_of(config: PredictionConfig, runtime: Runtime | None = None) -> Mode
         depth_kind=config.depth_kind,
         depth_unit=config.depth_unit,
         normals_axes=config.normals_axes,
+        tiles=config.tiles,
     )
 
 
@@ -114,7 +116,10 @@ def check_model(
     """
     check_device_name(device)
     check_dtype_name(dtype)
-    return _family(name).check(name, options or ModelOptions())
+    options = options or ModelOptions()
+    info = _family(name).check(name, options)
+    check_tiles(options.tiles, info.processing_res)
+    return info
 
 
 def load_model(
@@ -132,6 +137,7 @@ def load_model(
     depth_kind: str | None = None,
     depth_unit: str | None = None,
     normals_axes: Axes | None = None,
+    tiles: str = "off",
 ) -> Model:
     """A model ready to predict: a name of ``available_models``, a Hub id, a folder, ``DEPTH,NORMAL``, ``precomputed``.
 
@@ -140,19 +146,24 @@ def load_model(
     and normals_axes (opencv, opengl, lotus): what its files do not say. task (depth | normal), depth_space
     (disparity | depth): for a checkpoint of unknown name. revision: of a Hub id. processing_res: longer edge in
     pixels, 0 = as is, None = the checkpoint's own. batch_size: images per network call. compile: the networks, by
-    torch.compile: auto | on | off.
+    torch.compile: auto | on | off. tiles: off | auto | longer side of a tile in pixels of the photo.
     Raises InputError for what ``check_model`` finds, ModelError when the weights are missing or broken.
     """
     folder = None if predictions is None else Path(predictions)
     options = ModelOptions(folder, task, depth_space, revision, processing_res, batch_size, compile)
-    options = replace(options, depth_kind=depth_kind, depth_unit=depth_unit, normals_axes=normals_axes)
+    options = replace(options, depth_kind=depth_kind, depth_unit=depth_unit, normals_axes=normals_axes, tiles=tiles)
     return make_model(name, options, device, dtype)
 
 
 def make_model(name: str, options: ModelOptions, device: str = "auto", dtype: str = "auto") -> Model:
     """``load_model`` with the options as one object."""
-    check_model(name, device, dtype, options=options)
-    return (_source or load_from_files)(name, options, device, dtype)
+    info = check_model(name, device, dtype, options=options)
+    model = (_source or load_from_files)(name, replace(options, tiles="off"), device, dtype)
+    if options.tiles == "off":
+        return model
+    from lotus_recon.models.tiling import TiledModel
+
+    return TiledModel(model, info.processing_res, options.tiles)
 
 
 def load_from_files(name: str, options: ModelOptions, device: str, dtype: str) -> Model:

@@ -71,6 +71,7 @@ APART |= {"prediction.model", "prediction.task", "prediction.depth_space", "pred
 VALUES = {
     "scene.include": "view 0.png",
     "scene.exclude": "view 1.png",
+    "prediction.tiles": "auto",
     "prediction.depth_unit": "m",
     "maps.maps": "png16",
     "export.export": "colmap,blender",

@@ -36,7 +36,9 @@ def check(name: str, options: ModelOptions) -> ModelInfo:
     """Name and tasks. Raises InputError for whatever is wrong with name and options."""
     checkpoints = resolve(name, options)
     tasks = tuple(task for checkpoint in checkpoints for task in checkpoint.metadata.tasks)
-    return ModelInfo(_model_name(name, checkpoints), tasks)
+    edges = [checkpoint.metadata.processing_res for checkpoint in checkpoints]
+    edge = min(edges) if options.processing_res is None else options.processing_res
+    return ModelInfo(_model_name(name, checkpoints), tasks, edge)
 
 
 def load(name: str, options: ModelOptions, device: str, dtype: str) -> Model:

@@ -20,7 +20,9 @@ def accepts(name: str) -> bool:
 
 def check(name: str, options: ModelOptions) -> ModelInfo:
     """Name and tasks. Raises InputError for options that belong to other models."""
-    return ModelInfo(_short_name(name), tuple(_metadata(name, options).tasks))
+    metadata = _metadata(name, options)
+    edge = metadata.processing_res if options.processing_res is None else options.processing_res
+    return ModelInfo(_short_name(name), tuple(metadata.tasks), edge)
 
 
 def load(name: str, options: ModelOptions, device: str, dtype: str) -> Model:

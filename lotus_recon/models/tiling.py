@@ -1,0 +1,304 @@
+"""Sharp maps of large photos without training: tiles at the network's size, merged with the map of the whole photo.
+
+The whole photo says where things are, tiles how their edges run. Level by level the tiles are half as large; those of a
+level are fitted to the map of the level before, and their gradients are merged with it by a screened Poisson equation
+(Bhat et al., "Fourier analysis of the 2D screened Poisson equation", ECCV 2008), which the discrete cosine transform
+solves exactly. The idea of merging predictions at several sizes is that of Miangoleh et al., CVPR 2021.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from lotus_recon.errors import InputError
+from lotus_recon.models.base import SMALLEST_TILE_PX, Model, check_rgb
+from lotus_recon.types import DepthMap, NormalMap, Prediction
+
+_OVERLAP = 1 / 3  # of neighbouring tiles, at least
+_KEPT_BAND = 16.0  # wavelengths above so many pixels of the level before stay as they were there
+_LEAST_CORRELATION = 0.5  # of a tile with the level before: below it shows something else, or nothing
+_FADE = 0.25  # of a tile's side over which its weight falls to the border
+_HUBER = 1.5  # times the median deviation at which a pixel starts to weigh less in the fit of a tile
+_ROUNDS = 5
+_FIELD_SHARE = 12.0  # of a tile's side: the standard deviation of the field that ties it to the level before
+_REFERENCE_WEIGHT = 0.05  # of the level before, beside the tiles'
+_FINEST = 8  # times the resolution of the network: beyond it, tiles show too little to go by
+_LEAST_TEXTURE = 1.0  # grey levels: standard deviation of the Laplacian
+
+
+class TiledModel:
+    """A model that predicts every photo whole, and then in ever smaller tiles."""
+
+    def __init__(self, model: Model, edge: int, tiles: str) -> None:
+        """edge: longer side in pixels at which the network works. tiles: auto, or the longer side of a tile."""
+        self.name, self.tasks = model.name, model.tasks
+        self.batch_size = 1  # of photos: their tiles are batches enough
+        self._model, self._edge, self._tiles = model, edge, tiles
+
+    def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
+        """See ``Model``. Raises InputError for a photo that is smaller than a tile."""
+        check_rgb(rgb)
+        height, width = rgb.shape[:2]
+        smallest = self._smallest_tile(width, height, view)
+        sizes = level_sizes(width, height, self._edge, smallest)
+        if len(sizes) == 1:
+            return self._model.predict(rgb, seed, view)
+        merged = self._model.predict(_reduced(rgb, *sizes[0]), seed)
+        for size in sizes[1:]:
+            merged = _next_level(self._model, rgb, merged, size, sizes[0], seed)
+        merged.meta.update(image_size=[width, height], tiled_size=list(sizes[-1]))
+        return enlarged(merged, width, height)
+
+    def predict_batch(
+        self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        """See ``Model``."""
+        names: Sequence[str | None] = views or [None] * len(images)
+        return [self.predict(rgb, seed, name) for rgb, name in zip(images, names, strict=True)]
+
+    def _smallest_tile(self, width: int, height: int, view: str | None) -> int:
+        """Longer side in pixels of the photo."""
+        longer = max(width, height)
+        if self._tiles == "auto":
+            return max(self._edge, math.ceil(longer / _FINEST))
+        if int(self._tiles) > longer:
+            raise InputError(
+                f"--tiles {self._tiles}: {view or 'the photo'} has {width}x{height} pixels and is smaller than a tile; "
+                f"allowed: auto, off, or {SMALLEST_TILE_PX} to {longer}"
+            )
+        return int(self._tiles)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a map: columns ``left`` to ``right``, rows ``top`` to ``bottom`` (exclusive)."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns, to index a map with."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+def level_sizes(width: int, height: int, edge: int, smallest_tile: int) -> list[tuple[int, int]]:
+    """(width, height) of the maps of all levels: the first has ``edge`` as its longer side, each next one twice that.
+
+    ``smallest_tile``: longer side in pixels of the photo of the tiles of the last level.
+    """
+    longer = max(width, height)
+    first = min(edge, longer)
+    last = min(longer, max(first, round(edge * longer / smallest_tile)))
+    doublings = math.ceil(math.log2(last / first) - 0.01)
+    edges = [first * (last / first) ** (i / max(doublings, 1)) for i in range(doublings + 1)]
+    return [(max(1, round(width * each / longer)), max(1, round(height * each / longer))) for each in edges]
+
+
+def tiles_of(width: int, height: int, tile_width: int, tile_height: int) -> list[Tile]:
+    """Tiles of one size that cover a map, each overlapping its neighbours by a third or more."""
+    columns, rows = _starts(width, tile_width), _starts(height, tile_height)
+    return [Tile(x, y, min(x + tile_width, width), min(y + tile_height, height)) for y in rows for x in columns]
+
+
+def _starts(length: int, tile: int) -> list[int]:
+    if tile >= length:
+        return [0]
+    count = math.ceil((length - tile) / (tile * (1 - _OVERLAP))) + 1
+    return [round(i * (length - tile) / (count - 1)) for i in range(count)]
+
+
+def _next_level(
+    model: Model,
+    rgb: NDArray[np.uint8],
+    before: Prediction,
+    size: tuple[int, int],
+    tile_size: tuple[int, int],
+    seed: int | None,
+) -> Prediction:
+    """The maps at ``size`` (width, height): those of the level ``before``, sharpened by tiles."""
+    reference = enlarged(before, *size)
+    merging = _Merging(reference, size[0] / before.shape[1])
+    for tile in tiles_of(*size, *tile_size):
+        part = _part(rgb, tile, size)
+        if _has_texture(part):
+            merging.add(tile, model.predict(part, seed))
+    return merging.result()
+
+
+def _part(rgb: NDArray[np.uint8], tile: Tile, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """What a tile of the map of ``size`` (width, height) shows, at the tile's size."""
+    height, width = rgb.shape[:2]
+    x, y = width / size[0], height / size[1]
+    rows = slice(round(tile.top * y), max(round(tile.bottom * y), round(tile.top * y) + 1))
+    columns = slice(round(tile.left * x), max(round(tile.right * x), round(tile.left * x) + 1))
+    return _reduced(rgb[rows, columns], tile.right - tile.left, tile.bottom - tile.top)
+
+
+def _reduced(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _has_texture(rgb: NDArray[np.uint8]) -> bool:
+    """Whether a part of a photo shows anything that the network could go by."""
+    return float(cv2.Laplacian(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.CV_32F).std()) > _LEAST_TEXTURE
+
+
+class _Merging:
+    """Tiles of one level as they come in: sums over them, on top of a little of the level before."""
+
+    def __init__(self, reference: Prediction, enlargement: float) -> None:
+        """reference: maps of the level before, enlarged so many times."""
+        self.reference, self.enlargement = reference, enlargement
+        shape = reference.shape
+        self.weight = np.full(shape, _REFERENCE_WEIGHT, np.float32)
+        self.known = np.zeros(shape, np.float32)
+        self.slopes = [np.zeros(shape, np.float32) for _ in range(2)]  # along x, y; to the next pixel
+        if reference.depth is not None:
+            self._add_depth((slice(None), slice(None)), reference.depth, _REFERENCE_WEIGHT)
+        if reference.normals is not None:
+            self.normals = _REFERENCE_WEIGHT * reference.normals.values
+
+    def add(self, tile: Tile, predicted: Prediction) -> None:
+        """Take a tile in, unless it contradicts the level before."""
+        weight = _weights(*predicted.shape)
+        depth, normals = predicted.depth, predicted.normals
+        if depth is not None:
+            assert self.reference.depth is not None  # of the same model
+            fitted, correlation = _fitted(depth, self.reference.depth, tile)
+            if correlation < _LEAST_CORRELATION:
+                return
+            self._add_depth(tile.window, fitted, weight)
+        if normals is not None:
+            assert self.reference.normals is not None
+            turned = _turned(normals.values, self.reference.normals.values[tile.window])
+            self.normals[tile.window] += weight[..., None] * turned
+        self.weight[tile.window] += weight
+
+    def _add_depth(self, window: tuple[slice, slice], depth: DepthMap, weight: NDArray[np.float32] | float) -> None:
+        for axis, slopes in ((1, self.slopes[0]), (0, self.slopes[1])):
+            step = np.diff(depth.values, axis=axis, append=np.take(depth.values, [-1], axis))
+            slopes[window] += weight * step
+        self.known[window] += weight * depth.valid
+
+    def result(self) -> Prediction:
+        """The maps with all tiles."""
+        depth, normals = self.reference.depth, self.reference.normals
+        if depth is not None:
+            x, y = (slopes / self.weight for slopes in self.slopes)
+            values = merge_bands(depth.values, x, y, _KEPT_BAND * self.enlargement)
+            depth = DepthMap(values, self.known > 0.5 * self.weight, depth.kind)
+        if normals is not None:
+            valid = normals.valid if depth is None else normals.valid & depth.valid
+            normals = NormalMap(_unit(self.normals), valid)
+        return replace(self.reference, depth=depth, normals=normals)
+
+
+def _weights(height: int, width: int) -> NDArray[np.float32]:
+    """(H, W) of a tile: 1 inside, falling smoothly to (nearly) 0 at its border."""
+    sides = []
+    for length in (height, width):
+        inside = np.minimum(np.arange(length) + 0.5, length - np.arange(length) - 0.5) / (_FADE * length)
+        sides.append(np.sin(0.5 * np.pi * np.minimum(inside, 1)) ** 2)
+    return np.outer(*sides).astype(np.float32)
+
+
+def _fitted(depth: DepthMap, reference: DepthMap, tile: Tile) -> tuple[DepthMap, float]:
+    """The depth of a tile with the scale, shift and smooth field of the reference; their correlation."""
+    y = reference.values[tile.window].astype(np.float64)
+    x = depth.values.astype(np.float64)
+    both = depth.valid & reference.valid[tile.window]
+    if both.sum() < 2 or x[both].std() == 0 or y[both].std() == 0:
+        return depth, 0.0
+    scale, shift = _robust_line(x[both], y[both])
+    fitted = scale * x + shift
+    left = np.where(both, y - fitted, 0)
+    sigma = max(depth.shape) / _FIELD_SHARE
+    field = cv2.GaussianBlur(left, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(both.astype(float), (0, 0), sigma), 0.1)
+    correlation = float(np.corrcoef(x[both], y[both])[0, 1])
+    return DepthMap((fitted + field).astype(np.float32), depth.valid, depth.kind), correlation
+
+
+def _robust_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Scale and shift from x to y: least squares with Huber's weights, scale not below 0."""
+    weight = np.ones_like(x)
+    for _ in range(_ROUNDS):
+        mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)
+        spread = np.average((x - mean_x) ** 2, weights=weight)
+        scale = max(float(np.average((x - mean_x) * (y - mean_y), weights=weight) / max(spread, 1e-12)), 0.0)
+        left = np.abs(y - mean_y - scale * (x - mean_x))
+        weight = 1 / np.maximum(left / max(_HUBER * float(np.median(left)), 1e-12), 1)
+    return scale, float(mean_y - scale * mean_x)
+
+
+def _turned(normals: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Normals (H, W, 3) of a tile, turned so that on the whole they face as the reference does.
+
+    A network takes every tile for a photo of its own, whose axis runs through its centre.
+    """
+    sigma = max(normals.shape) / _FIELD_SHARE
+    a, b = (_unit(np.asarray(cv2.GaussianBlur(each, (0, 0), sigma))) for each in (normals, reference))
+    # The smallest rotation that takes a to b (Rodrigues).
+    half = a + b
+    along = (half * normals).sum(-1, keepdims=True) / np.maximum(1 + (a * b).sum(-1, keepdims=True), 1e-3)
+    return np.asarray(normals - along * half + 2 * (a * normals).sum(-1, keepdims=True) * b, np.float32)
+
+
+def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12), np.float32)
+
+
+def merge_bands(
+    base: NDArray[np.float32], slope_x: NDArray[np.float32], slope_y: NDArray[np.float32], wavelength_px: float
+) -> NDArray[np.float32]:
+    """The map (H, W) with the long waves of ``base`` and the slopes (H, W), to the next pixel, of something sharper.
+
+    A screened Poisson equation in the basis of cosines, whose weight of the base falls with the fourth power of the
+    frequency: a half at ``wavelength_px``. The slopes of the last column and row do not count.
+    """
+    H, W = base.shape
+    divergence = _divergence(slope_x, 1) + _divergence(slope_y, 0)
+    k2 = 4 * (
+        np.sin(0.5 * np.pi * np.arange(H) / H)[:, None] ** 2 + np.sin(0.5 * np.pi * np.arange(W) / W)[None] ** 2
+    ).astype(np.float32)
+    share = 1 / (1 + (k2 / np.float32((2 * np.pi / wavelength_px) ** 2)) ** 2)
+    sharp = -scipy.fft.dctn(divergence, norm="ortho", overwrite_x=True) / np.maximum(k2, 1e-12)
+    waves = sharp + share * (scipy.fft.dctn(base, norm="ortho") - sharp)
+    return np.asarray(scipy.fft.idctn(waves, norm="ortho", overwrite_x=True), np.float32)
+
+
+def _divergence(slope: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """(H, W) of steps to the next pixel, with nothing flowing over the border."""
+    inside = slope[:, :-1] if axis else slope[:-1]
+    zero = np.zeros_like(slope[:, :1] if axis else slope[:1])
+    return np.diff(inside, axis=axis, prepend=zero, append=zero)
+
+
+def enlarged(prediction: Prediction, width: int, height: int) -> Prediction:
+    """The maps at another size."""
+    depth, normals = prediction.depth, prediction.normals
+    size = (width, height)
+    if depth is not None:
+        values = _linear(depth.values, size)
+        depth = DepthMap(values, _resized_mask(depth.valid, size), depth.kind)
+    if normals is not None:
+        normals = NormalMap(_unit(_linear(normals.values, size)), _resized_mask(normals.valid, size))
+    return replace(prediction, depth=depth, normals=normals)
+
+
+def _linear(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _resized_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    return np.asarray(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), bool)
