@@ -36,6 +36,7 @@ from tests.acceptance import (
     reliability_limits,
     reliability_rows,
     soak_rows,
+    tiles_rows,
     worlds_rows,
 )
 from tests.acceptance.command import ROOT, multi_view
@@ -255,7 +256,12 @@ def nano(place: Place) -> list[Row]:
     return nano_rows.nano(place.data, place.work.parent)
 
 
-WITHOUT_DATA = {**reliability_rows.RUNS, **reliability_limits.RUNS, **soak_rows.RUNS}  # they make their input
+WITHOUT_DATA = {
+    **reliability_rows.RUNS,
+    **reliability_limits.RUNS,
+    **soak_rows.RUNS,
+    **tiles_rows.RUNS,
+}  # they make their input
 RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "parity": ("../parity", parity),
     "fountain": ("fountain_p11", fountain),
