@@ -227,12 +227,19 @@ class Prediction:
     depth: DepthMap | None
     normals: NormalMap | None
     meta: dict[str, Any] = field(default_factory=dict)
+    # (H, W) float32, of an ensemble: standard deviation of the values of depth, and of the direction of normals.
+    depth_sigma: NDArray[np.float32] | None = None
+    normals_sigma_deg: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         _check(self.depth is not None or self.normals is not None, "a prediction needs depth, normals or both")
         if self.depth is not None and self.normals is not None:
             same = self.depth.shape == self.normals.shape
             _check(same, f"depth has size {self.depth.shape}, normals {self.normals.shape}: must agree")
+        for name, sigma in (("depth_sigma", self.depth_sigma), ("normals_sigma_deg", self.normals_sigma_deg)):
+            if sigma is not None:
+                _check(sigma.shape == self.shape, f"{name} has shape {sigma.shape}, its map {self.shape}: must agree")
+                _check(bool((sigma >= 0).all()), f"{name} must be 0 or more")
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -127,4 +127,6 @@ def crop(prediction: Prediction, height: int, width: int) -> Prediction:
         prediction,
         depth=None if depth is None else DepthMap(depth.values[window], depth.valid[window], depth.kind),
         normals=None if normals is None else NormalMap(normals.values[window], normals.valid[window]),
+        depth_sigma=None if prediction.depth_sigma is None else prediction.depth_sigma[window],
+        normals_sigma_deg=None if prediction.normals_sigma_deg is None else prediction.normals_sigma_deg[window],
     )

@@ -5,13 +5,13 @@ Between four pixels that lie on one surface the value is bilinear, otherwise it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.geometry.normals import normalized
-from lotus_recon.types import BoolArray, DepthMap, FloatArray, IntArray, NormalMap
+from lotus_recon.types import BoolArray, DepthMap, FloatArray, IntArray, NormalMap, Prediction
 
 # Positions nearer to a pixel centre than this are on it: half a float32 step at 8,000 pixels, times two.
 _SNAP_PX = 1e-3
@@ -71,6 +71,18 @@ def sample_normals(normals: NormalMap, sampling: Sampling, depth: DepthMap | Non
     values, valid = _sample(normals.values, normals.valid, sampling, breaks)
     exact = np.abs(np.linalg.norm(values, axis=-1, keepdims=True) - 1) < 1e-6
     return NormalMap(np.where(exact, values, normalized(values)).astype(np.float32), valid)
+
+
+def sample_prediction(prediction: Prediction, sampling: Sampling) -> Prediction:
+    """All maps at other positions; sigmas are those of the nearest pixel."""
+    depth, normals, nearest = prediction.depth, prediction.normals, sampling.nearest()
+    return replace(
+        prediction,
+        depth=None if depth is None else sample_depth(depth, sampling),
+        normals=None if normals is None else sample_normals(normals, sampling, depth),
+        depth_sigma=None if prediction.depth_sigma is None else prediction.depth_sigma[nearest],
+        normals_sigma_deg=None if prediction.normals_sigma_deg is None else prediction.normals_sigma_deg[nearest],
+    )
 
 
 def sample_mask(mask: BoolArray, sampling: Sampling) -> BoolArray:

@@ -18,7 +18,8 @@ from lotus_recon.io.npz import read_npz
 from lotus_recon.types import DepthKind, DepthMap, FloatArray, NormalMap, Prediction
 from lotus_recon.workspace import to_plain, write_atomically
 
-_DEPTH, _NORMALS = ("depth", "depth_valid"), ("normals", "normals_valid")
+_DEPTH = ("depth", "depth_valid", "depth_sigma")
+_NORMALS = ("normals", "normals_valid", "normals_sigma_deg")
 
 
 def save_arrays(path: Path, compressed: bool = True, /, **arrays: Any) -> None:
@@ -80,6 +81,8 @@ def save_maps(
     confidence: FloatArray | None = None,
     meta: Mapping[str, Any] | None = None,
     compressed: bool = True,
+    depth_sigma: FloatArray | None = None,
+    normals_sigma_deg: FloatArray | None = None,
 ) -> None:
     """Write maps (H, W) of one view in the layout that docs/formats.md describes; ``meta`` is plain JSON values."""
     arrays: dict[str, Any] = {}
@@ -91,13 +94,24 @@ def save_maps(
         arrays["confidence"] = np.asarray(confidence, np.float32)
     if normals is not None:
         arrays |= {"normals": normals.values, "normals_valid": normals.valid}
+    if depth_sigma is not None:
+        arrays["depth_sigma"] = np.asarray(depth_sigma, np.float32)
+    if normals_sigma_deg is not None:
+        arrays["normals_sigma_deg"] = np.asarray(normals_sigma_deg, np.float32)
     arrays["meta"] = np.array(json.dumps(to_plain(meta), sort_keys=True))
     save_arrays(path, compressed, **arrays)
 
 
 def save_prediction(path: Path, prediction: Prediction) -> None:
     """Write a prediction in the layout that ``load_prediction`` reads."""
-    save_maps(path, prediction.depth, prediction.normals, meta=prediction.meta)
+    save_maps(
+        path,
+        prediction.depth,
+        prediction.normals,
+        meta=prediction.meta,
+        depth_sigma=prediction.depth_sigma,
+        normals_sigma_deg=prediction.normals_sigma_deg,
+    )
 
 
 def load_prediction(path: Path, only: Literal["depth", "normals"] | None = None) -> Prediction:
@@ -118,7 +132,8 @@ def _prediction(path: Path, arrays: dict[str, np.ndarray]) -> Prediction:
     try:
         if depth is not None and not depth.valid.any():
             raise InputError("depth has no valid pixel (all NaN, infinite or masked)")
-        return Prediction(depth, normals, meta)
+        sigmas = [_numbers(arrays, name) if name in arrays else None for name in ("depth_sigma", "normals_sigma_deg")]
+        return Prediction(depth, normals, meta, *sigmas)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

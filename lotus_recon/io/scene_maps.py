@@ -109,11 +109,14 @@ class SceneMaps:
         confidence: FloatArray | None = None,
         normals: NormalMap | None = None,
         meta: Mapping[str, Any] | None = None,
+        depth_sigma: FloatArray | None = None,
+        normals_sigma_deg: FloatArray | None = None,
     ) -> None:
-        """Write the maps of a view by rename: depth (0 where invalid), confidence (H, W) and normals."""
+        """Write the maps of a view by rename: depth (0 where invalid), confidence (H, W), normals and sigmas (H, W)."""
         if depth is not None:
             depth = replace(depth, values=np.where(depth.valid, depth.values, np.float32(0)))
-        self._save(save_maps, self.path(view), depth, normals, confidence, meta, self._compressed)
+        sigmas = depth_sigma, normals_sigma_deg
+        self._save(save_maps, self.path(view), depth, normals, confidence, meta, self._compressed, *sigmas)
 
     @contextlib.contextmanager
     def saving_behind(self) -> Iterator[SceneMaps]:

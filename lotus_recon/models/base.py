@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 TASKS = ("depth", "normal")
 SMALLEST_TILE_PX = 64
+VARIATIONS = 12  # ways in which an ensemble shows a photo to a network that takes no noise
+_MOST_SEEDS = 64
 DEFAULT_SEED = 0  # used when no seed is given, so that such calls are reproducible too
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -73,6 +75,7 @@ class ModelOptions(Options):
     batch_size: BatchSize | None = None  # images per network call
     compile: CompileMode = "auto"  # the networks, by torch.compile
     tiles: str = "off"  # off | auto | longer side of a tile in pixels of the photo
+    ensemble: int = 1  # predictions of every photo, whose median is taken
     depth_kind: str | None = None  # of stored maps that do not say it, a DepthKind
     depth_unit: str | None = None  # of metric stored maps that do not say it
     normals_axes: Literal["opencv", "opengl", "lotus"] | None = None  # of stored normals that do not say it
@@ -85,6 +88,7 @@ class ModelInfo:
     name: str  # short, file-safe
     tasks: tuple[str, ...]
     processing_res: int = 0  # longer edge in pixels at which the network works; 0 = that of the photo
+    takes_noise: bool = False  # what it predicts depends on the seed
 
 
 def expect_photos(model: Model, photos: int) -> None:
@@ -188,3 +192,11 @@ def check_tiles(tiles: str, edge: int) -> None:
         )
     if edge == 0:
         raise InputError(f"--tiles {tiles}: the network takes photos as they are (--processing-res 0); allowed: off")
+
+
+def check_ensemble(ensemble: int, takes_noise: bool) -> None:
+    """Raise InputError unless a model has that many different predictions of a photo."""
+    most = _MOST_SEEDS if takes_noise else VARIATIONS
+    if not 1 <= ensemble <= most:
+        reason = "" if takes_noise else " (it takes no noise: the photo is mirrored and cut)"
+        raise InputError(f"--ensemble {ensemble}; allowed with this model: 1 to {most}{reason}")

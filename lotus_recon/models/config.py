@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 
 from lotus_recon.limits import BatchSize, Edge
 from lotus_recon.options import Options
@@ -44,4 +46,6 @@ class PredictionConfig(Options):
     # Sharpen the maps of large photos by tiles: off, auto (as many as the photo has detail for), or the longer side
     # of a tile in pixels of the photo.
     tiles: str = "off"
+    # Predictions of every photo, whose median is taken: with other noise (G), or of the photo mirrored and cut.
+    ensemble: Annotated[int, Interval(ge=1, le=64)] = 1
     advanced: AdvancedPrediction = field(default_factory=AdvancedPrediction)

@@ -102,6 +102,8 @@ def check(name: str, options: ModelOptions) -> ModelInfo:
             raise InputError(f"--{option.replace('_', '-')} applies to networks, not to --model precomputed")
     if options.tiles != "off":
         raise InputError("--tiles applies to networks, not to --model precomputed; allowed: off")
+    if options.ensemble != 1:
+        raise InputError(f"--ensemble {options.ensemble} applies to networks, not to --model precomputed; allowed: 1")
     return ModelInfo(name, _tasks(options.predictions))
 
 

@@ -18,6 +18,7 @@ from lotus_recon.models.base import (
     ModelOptions,
     check_device_name,
     check_dtype_name,
+    check_ensemble,
     check_tiles,
 )
 from lotus_recon.models.config import PredictionConfig
@@ -94,6 +95,7 @@ def options_of(config: PredictionConfig, runtime: Runtime | None = None) -> Mode
         depth_unit=config.depth_unit,
         normals_axes=config.normals_axes,
         tiles=config.tiles,
+        ensemble=config.ensemble,
     )
 
 
@@ -119,6 +121,7 @@ def check_model(
     options = options or ModelOptions()
     info = _family(name).check(name, options)
     check_tiles(options.tiles, info.processing_res)
+    check_ensemble(options.ensemble, info.takes_noise)
     return info
 
 
@@ -138,6 +141,7 @@ def load_model(
     depth_unit: str | None = None,
     normals_axes: Axes | None = None,
     tiles: str = "off",
+    ensemble: int = 1,
 ) -> Model:
     """A model ready to predict: a name of ``available_models``, a Hub id, a folder, ``DEPTH,NORMAL``, ``precomputed``.
 
@@ -147,23 +151,30 @@ def load_model(
     (disparity | depth): for a checkpoint of unknown name. revision: of a Hub id. processing_res: longer edge in
     pixels, 0 = as is, None = the checkpoint's own. batch_size: images per network call. compile: the networks, by
     torch.compile: auto | on | off. tiles: off | auto | longer side of a tile in pixels of the photo.
+    ensemble: predictions of every photo, whose median is taken and whose spread becomes the map's sigma.
     Raises InputError for what ``check_model`` finds, ModelError when the weights are missing or broken.
     """
     folder = None if predictions is None else Path(predictions)
     options = ModelOptions(folder, task, depth_space, revision, processing_res, batch_size, compile)
-    options = replace(options, depth_kind=depth_kind, depth_unit=depth_unit, normals_axes=normals_axes, tiles=tiles)
+    options = replace(
+        options, depth_kind=depth_kind, depth_unit=depth_unit, normals_axes=normals_axes, tiles=tiles, ensemble=ensemble
+    )
     return make_model(name, options, device, dtype)
 
 
 def make_model(name: str, options: ModelOptions, device: str = "auto", dtype: str = "auto") -> Model:
     """``load_model`` with the options as one object."""
     info = check_model(name, device, dtype, options=options)
-    model = (_source or load_from_files)(name, replace(options, tiles="off"), device, dtype)
-    if options.tiles == "off":
-        return model
-    from lotus_recon.models.tiling import TiledModel
+    model = (_source or load_from_files)(name, replace(options, tiles="off", ensemble=1), device, dtype)
+    if options.tiles != "off":
+        from lotus_recon.models.tiling import TiledModel
 
-    return TiledModel(model, info.processing_res, options.tiles)
+        model = TiledModel(model, info.processing_res, options.tiles)
+    if options.ensemble > 1:
+        from lotus_recon.models.ensemble import EnsembleModel
+
+        model = EnsembleModel(model, options.ensemble, info.takes_noise)
+    return model
 
 
 def load_from_files(name: str, options: ModelOptions, device: str, dtype: str) -> Model:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import rays_in_cam
-from lotus_recon.geometry.resampling import Sampling, sample_depth, sample_mask, sample_normals
+from lotus_recon.geometry.resampling import Sampling, sample_mask, sample_prediction
 from lotus_recon.io.cameras import SourceCamera
 from lotus_recon.io.images import read_info, read_mask, read_rgb
 from lotus_recon.io.scene_maps import SceneMaps
@@ -197,10 +197,9 @@ def _resample_stored(inputs: Inputs, model: PrecomputedModel, out_dir: Path) -> 
 
 def resampled(stored: Prediction, sampling: Sampling) -> Prediction:
     """Maps of a distorted photo resampled at the pixels of its undistorted image. Values keep their camera axes."""
-    depth = None if stored.depth is None else sample_depth(stored.depth, sampling)
-    normals = None if stored.normals is None else sample_normals(stored.normals, sampling, stored.depth)
     height, width = sampling.shape
-    return Prediction(depth, normals, {"model": PrecomputedModel.name, **stored.meta, "photo_size": [width, height]})
+    meta = {"model": PrecomputedModel.name, **stored.meta, "photo_size": [width, height]}
+    return replace(sample_prediction(stored, sampling), meta=meta)
 
 
 def _sampling(inputs: Inputs, view: View) -> Sampling:
@@ -235,5 +234,6 @@ def _save_usable(inputs: Inputs, view: View, prediction: Prediction, sampling: S
     first = depth or normals
     if first is None or not first.valid.any():
         return False
-    SceneMaps(out_dir).save(view, depth, normals=normals, meta=prediction.meta)
+    sigmas = {"depth_sigma": prediction.depth_sigma, "normals_sigma_deg": prediction.normals_sigma_deg}
+    SceneMaps(out_dir).save(view, depth, normals=normals, meta=prediction.meta, **sigmas)
     return True

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import is_resized
 from lotus_recon.geometry.normals import normalized
-from lotus_recon.geometry.resampling import Sampling, sample_depth, sample_normals
+from lotus_recon.geometry.resampling import Sampling, sample_prediction
 from lotus_recon.io.images import read_mask, read_png16
 from lotus_recon.io.map_arrays import read_depth_array, read_exr, read_normals_array
 from lotus_recon.io.npz import npz_shapes, read_npz
@@ -254,9 +254,7 @@ def fitted(prediction: Prediction, width: int, height: int, path: Path, step_px:
     _say_resized(path.parent, (columns, rows), (width, height))
     y, x = np.mgrid[:height, :width] + 0.5
     sampling = Sampling(np.stack([x * columns / width, y * rows / height], axis=-1), (rows, columns))
-    depth = prediction.depth and sample_depth(prediction.depth, sampling)
-    normals = prediction.normals and sample_normals(prediction.normals, sampling, prediction.depth)
-    return replace(prediction, depth=depth, normals=normals)
+    return sample_prediction(prediction, sampling)
 
 
 def check_ratio(path: Path, size: tuple[int, int], photo: tuple[int, int], step_px: int = 0) -> None:

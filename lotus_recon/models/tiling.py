@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.models.base import SMALLEST_TILE_PX, Model, check_rgb
+from lotus_recon.models.gauge import robust_line
 from lotus_recon.types import DepthMap, NormalMap, Prediction
 
 _OVERLAP = 1 / 3  # of neighbouring tiles, at least
 _KEPT_BAND = 16.0  # wavelengths above so many pixels of the level before stay as they were there
 _LEAST_CORRELATION = 0.5  # of a tile with the level before: below it shows something else, or nothing
 _FADE = 0.25  # of a tile's side over which its weight falls to the border
-_HUBER = 1.5  # times the median deviation at which a pixel starts to weigh less in the fit of a tile
-_ROUNDS = 5
 _FIELD_SHARE = 12.0  # of a tile's side: the standard deviation of the field that ties it to the level before
 _REFERENCE_WEIGHT = 0.05  # of the level before, beside the tiles'
 _FINEST = 8  # times the resolution of the network: beyond it, tiles show too little to go by
@@ -44,7 +43,7 @@ class TiledModel:
         self._model, self._edge, self._tiles = model, edge, tiles
 
     def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
-        """See ``Model``. Raises InputError for a photo that is smaller than a tile."""
+        """Maps of an image (H, W, 3) at its size. Raises InputError for one that is smaller than a tile."""
         check_rgb(rgb)
         height, width = rgb.shape[:2]
         smallest = self._smallest_tile(width, height, view)
@@ -60,7 +59,7 @@ class TiledModel:
     def predict_batch(
         self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """See ``Model``."""
+        """``predict`` of several images (H, W, 3)."""
         names: Sequence[str | None] = views or [None] * len(images)
         return [self.predict(rgb, seed, name) for rgb, name in zip(images, names, strict=True)]
 
@@ -220,25 +219,13 @@ def _fitted(depth: DepthMap, reference: DepthMap, tile: Tile) -> tuple[DepthMap,
     both = depth.valid & reference.valid[tile.window]
     if both.sum() < 2 or x[both].std() == 0 or y[both].std() == 0:
         return depth, 0.0
-    scale, shift = _robust_line(x[both], y[both])
+    scale, shift = robust_line(x[both], y[both])
     fitted = scale * x + shift
     left = np.where(both, y - fitted, 0)
     sigma = max(depth.shape) / _FIELD_SHARE
     field = cv2.GaussianBlur(left, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(both.astype(float), (0, 0), sigma), 0.1)
     correlation = float(np.corrcoef(x[both], y[both])[0, 1])
     return DepthMap((fitted + field).astype(np.float32), depth.valid, depth.kind), correlation
-
-
-def _robust_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """Scale and shift from x to y: least squares with Huber's weights, scale not below 0."""
-    weight = np.ones_like(x)
-    for _ in range(_ROUNDS):
-        mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)
-        spread = np.average((x - mean_x) ** 2, weights=weight)
-        scale = max(float(np.average((x - mean_x) * (y - mean_y), weights=weight) / max(spread, 1e-12)), 0.0)
-        left = np.abs(y - mean_y - scale * (x - mean_x))
-        weight = 1 / np.maximum(left / max(_HUBER * float(np.median(left)), 1e-12), 1)
-    return scale, float(mean_y - scale * mean_x)
 
 
 def _turned(normals: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -90,7 +90,7 @@ def tiles(work: Path) -> list[Row]:
             f"{of}: bends at the borders of tiles, beside those near by",
             f"{np.mean(seams):.2f}",
             "<= 1.1",
-            np.mean(seams) <= 1.1,
+            float(np.mean(seams)) <= 1.1,
         ),
         Row(
             RUN,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,16 @@ def test_round_trip(tmp_path: Path) -> None:
     assert np.abs(read.normals.values - written.normals.values).max() < 1e-6
     assert np.array_equal(read.normals.valid, written.normals.valid)
     assert read.meta == {"model": "x", "seed": 3, "kind": "AFFINE_DISPARITY"}
+
+
+def test_sigmas_travel_with_their_maps(tmp_path: Path) -> None:
+    sigma, degrees = np.full((6, 8), 0.25, np.float32), np.full((6, 8), 3.0, np.float32)
+    written = replace(prediction(), depth_sigma=sigma, normals_sigma_deg=degrees)
+    save_prediction(tmp_path / "a.npz", written)
+    read = load_prediction(tmp_path / "a.npz")
+    np.testing.assert_array_equal(read.depth_sigma, sigma)
+    np.testing.assert_array_equal(read.normals_sigma_deg, degrees)
+    assert load_prediction(tmp_path / "a.npz", only="normals").depth_sigma is None
 
 
 def test_only_depth_or_only_normals(tmp_path: Path) -> None:
@@ -126,6 +137,9 @@ def test_half_precision_and_quantised_normals_are_renormalised(tmp_path: Path) -
         ({"depth": np.ones((6, 8)), "normals": 2 * unit_normals()}, None, "unit length"),
         ({"depth": np.ones((6, 8)), "normals": unit_normals()[..., :2]}, None, "\\(H, W, 3\\)"),
         ({"nothing": np.ones(3)}, None, "depth, normals or both"),
+        ({"depth": np.ones((4, 4)), "depth_sigma": np.ones((4, 5))}, None, "depth_sigma has shape"),
+        ({"depth": np.ones((4, 4)), "depth_sigma": -np.ones((4, 4))}, None, "0 or more"),
+        ({"depth": np.ones((4, 4)), "depth_sigma": np.full((4, 4), np.nan)}, None, "0 or more"),
     ],
 )
 def test_files_that_are_refused(tmp_path: Path, arrays: dict[str, Any], meta: Any, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -39,7 +40,7 @@ class Shortsighted:
         if len(self.calls) == 1:
             scale, shift = 1.0, 0.0  # the whole photo: what all else is measured in
         tilt = 0.0 if len(self.calls) == 1 else self._rng.uniform(-0.3, 0.3)
-        normal = FLAT + [tilt, 0, 0]
+        normal = FLAT + np.array([tilt, 0, 0], np.float32)
         everywhere = np.ones((height, width), bool)
         return Prediction(
             DepthMap(scale * grey + shift, everywhere, DepthKind.AFFINE_DISPARITY),
@@ -64,7 +65,7 @@ def photo() -> NDArray[np.uint8]:
 
 def waves(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """What is wider than an eighth of the photo."""
-    return cv2.GaussianBlur(values.astype(np.float64), (0, 0), 32)
+    return np.asarray(cv2.GaussianBlur(values.astype(np.float64), (0, 0), 32), np.float64)
 
 
 def test_tiles_bring_back_what_the_whole_photo_blurs(photo: NDArray[np.uint8]) -> None:
@@ -123,8 +124,8 @@ def test_a_map_with_its_own_slopes_is_itself() -> None:
     """The equation is solved exactly; long waves come from the base, whatever the slopes say of them."""
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(60, 83)).astype(np.float32).cumsum(0).cumsum(1)
-    slopes = [np.diff(truth, axis=axis, append=np.take(truth, [-1], axis)) for axis in (1, 0)]
-    np.testing.assert_allclose(merge_bands(truth, *slopes, 10.0), truth, atol=1e-3)
+    x, y = (np.diff(truth, axis=axis, append=np.take(truth, [-1], axis)) for axis in (1, 0))
+    np.testing.assert_allclose(merge_bands(truth, x, y, 10.0), truth, atol=1e-3)
     ramp = np.tile(np.linspace(0, 1, 83, dtype=np.float32), (60, 1))
     flat = merge_bands(ramp, np.zeros_like(ramp), np.zeros_like(ramp), 2000.0)
     assert np.ptp(flat) < 0.02, "waves shorter than asked follow the slopes"
@@ -140,7 +141,7 @@ def test_tiles_cover_the_map_and_overlap_by_a_quarter() -> None:
             covered[tile.window] += 1
         assert covered.min() == 1
         starts = sorted({tile.left for tile in tiles})
-        assert all(b - a <= 48 for a, b in zip(starts, starts[1:], strict=False))
+        assert all(b - a <= 48 for a, b in pairwise(starts))
 
 
 def test_levels_double_up_to_the_smallest_tile() -> None:

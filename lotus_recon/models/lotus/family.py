@@ -38,7 +38,8 @@ def check(name: str, options: ModelOptions) -> ModelInfo:
     tasks = tuple(task for checkpoint in checkpoints for task in checkpoint.metadata.tasks)
     edges = [checkpoint.metadata.processing_res for checkpoint in checkpoints]
     edge = min(edges) if options.processing_res is None else options.processing_res
-    return ModelInfo(_model_name(name, checkpoints), tasks, edge)
+    takes_noise = any(checkpoint.metadata.mode == "G" for checkpoint in checkpoints)
+    return ModelInfo(_model_name(name, checkpoints), tasks, edge, takes_noise)
 
 
 def load(name: str, options: ModelOptions, device: str, dtype: str) -> Model:

@@ -139,6 +139,11 @@ class LotusModel:
         predictions, self.batch_size = _predict_together(self, [self], images, _seed(seed))
         return predictions
 
+    def predict_seeds(self, rgb: Image, seeds: Sequence[int]) -> list[Prediction]:
+        """``predict`` of an image (H, W, 3) with each of several seeds; those of a batch share its encoding."""
+        predictions, self.batch_size = _with_seeds(self, [self], rgb, seeds)
+        return predictions
+
 
 class LotusPair:
     """A depth and a normal checkpoint as one model; one encoding serves both when their VAEs are the same."""
@@ -165,6 +170,11 @@ class LotusPair:
         predictions, self.batch_size = _predict_together(self, models, images, _seed(seed))
         return predictions
 
+    def predict_seeds(self, rgb: Image, seeds: Sequence[int]) -> list[Prediction]:
+        """``predict`` of an image (H, W, 3) with each of several seeds; those of a batch share its encoding."""
+        predictions, self.batch_size = _with_seeds(self, [self.depth, self.normal], rgb, seeds)
+        return predictions
+
 
 def default_batch_size(parts: Parts) -> int:
     """Images per network call: one image saturates a CPU, but not a GPU."""
@@ -188,21 +198,11 @@ def _predict_together(
     """Predictions of all models for every image, and the batch size that fits the memory."""
     for image in images:
         check_rgb(image)
-    for model in models:
-        check_depth_space(model.name, model.metadata)
-    jobs = [(model, task, model.job(task)) for model in models for task in model.tasks]
+    jobs = _jobs(models)
 
     def run(batch: Sequence[Image]) -> list[Prediction]:
         raw = run_jobs([job for _, _, job in jobs], batch, seed)
-        depth: list[DepthMap | None] = [None] * len(batch)
-        normals: list[NormalMap | None] = [None] * len(batch)
-        for (model, task, _), mapped in zip(jobs, raw, strict=True):
-            if task == "depth":
-                depth = [*to_depth(mapped, DEPTH_KINDS[str(model.metadata.depth_space)])]
-            else:
-                normals = [*to_normals(mapped)]
-        meta = _meta(whole.name, jobs, batch[0].shape, seed)
-        return [Prediction(d, n, dict(meta)) for d, n in zip(depth, normals, strict=True)]
+        return _as_predictions(whole.name, jobs, raw, batch[0].shape, [seed] * len(batch))
 
     def compiled(batch: Sequence[Image]) -> list[Prediction]:
         return whole.compilation.run(batch, jobs[0][2].padded_size(*batch[0].shape[:2]), run)
@@ -215,6 +215,46 @@ def _predict_together(
         for i, prediction in zip(indices, done, strict=True):
             results[i] = prediction
     return [prediction for prediction in results if prediction is not None], batch_size
+
+
+def _with_seeds(
+    whole: LotusModel | LotusPair, models: Sequence[LotusModel], image: Image, seeds: Sequence[int]
+) -> tuple[list[Prediction], int]:
+    """Predictions of all models for an image from the noise of every seed, and the batch size that fits the memory."""
+    check_rgb(image)
+    jobs = _jobs(models)
+
+    def run(batch: Sequence[int]) -> list[Prediction]:
+        raw = run_jobs([job for _, _, job in jobs], [image], batch[0], more_seeds=batch[1:])
+        return _as_predictions(whole.name, jobs, raw, image.shape, batch)
+
+    edge = max(job.longer_edge or max(image.shape[:2]) for _, _, job in jobs)
+    return tensors.in_batches(seeds, whole.batch_size, run, edge)
+
+
+def _jobs(models: Sequence[LotusModel]) -> list[tuple[LotusModel, str, Job]]:
+    """What to predict with each model. Raises InputError for a depth space that is not known."""
+    for model in models:
+        check_depth_space(model.name, model.metadata)
+    return [(model, task, model.job(task)) for model in models for task in model.tasks]
+
+
+def _as_predictions(
+    name: str,
+    jobs: Sequence[tuple[LotusModel, str, Job]],
+    raw: Sequence[torch.Tensor],
+    shape: tuple[int, ...],
+    seeds: Sequence[int],
+) -> list[Prediction]:
+    """From one tensor (B, 3, H, W) for each job; ``seeds`` (B) of their noise."""
+    depth: list[DepthMap | None] = [None] * len(seeds)
+    normals: list[NormalMap | None] = [None] * len(seeds)
+    for (model, task, _), mapped in zip(jobs, raw, strict=True):
+        if task == "depth":
+            depth = [*to_depth(mapped, DEPTH_KINDS[str(model.metadata.depth_space)])]
+        else:
+            normals = [*to_normals(mapped)]
+    return [Prediction(d, n, _meta(name, jobs, shape, s)) for d, n, s in zip(depth, normals, seeds, strict=True)]
 
 
 def _meta(name: str, jobs: Sequence[tuple[LotusModel, str, Job]], shape: tuple[int, ...], seed: int) -> dict[str, Any]:

@@ -40,11 +40,13 @@ def run_jobs(
     seed: int,
     noise: torch.Tensor | None = None,
     resize_back: bool = True,
+    more_seeds: Sequence[int] = (),
 ) -> list[torch.Tensor]:
     """One map (B, 3, H, W) in [0, 1] per job, of B images (H, W, 3) of one size; float32 on the job's device.
 
     Every image gets the same noise, that of ``seed``, unless ``noise`` (1, 4, h/c, w/c) is given: so a map does not
-    depend on the batch its image is in. resize_back=False gives the processing size.
+    depend on the batch its image is in. resize_back=False gives the processing size. ``more_seeds``: of a single image,
+    another map for each of them, from the same encoding.
     """
     height, width = images[0].shape[:2]
     encoded: dict[tuple[int, int], torch.Tensor] = {}
@@ -57,6 +59,10 @@ def run_jobs(
         latents = encoded[key]  # B 4 h/c w/c
         # 2. The U-Net, once unless the checkpoint says otherwise.
         own_noise = _noise(job, latents, seed, noise)
+        if more_seeds:
+            others = [_noise(job, latents, each, None) for each in more_seeds]
+            own_noise = None if own_noise is None else torch.cat([own_noise, *(n for n in others if n is not None)])
+            latents = latents.expand(1 + len(more_seeds), -1, -1, -1)
         predicted.append(predict_latents(job.parts, job.metadata, job.metadata.tasks[job.task], latents, own_noise))
     maps = []
     # 3. Decode.
