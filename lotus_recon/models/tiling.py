@@ -26,9 +26,9 @@ from lotus_recon.types import DepthMap, NormalMap, Prediction
 _OVERLAP = 1 / 3  # of neighbouring tiles, at least
 _KEPT_BAND = 16.0  # wavelengths above so many pixels of the level before stay as they were there
 _LEAST_CORRELATION = 0.5  # of a tile with the level before: below it shows something else, or nothing
+_TURNED_DEG = 10.0  # between the normals of a tile and those before, at which its weight has fallen to 1 / e
 _FADE = 0.25  # of a tile's side over which its weight falls to the border
-_FIELD_SHARE = 12.0  # of a tile's side: the standard deviation of the field that ties it to the level before
-_REFERENCE_WEIGHT = 0.05  # of the level before, beside the tiles'
+_FIELD_SHARE = 16.0  # of a tile's side: the standard deviation of the field that ties it to the level before
 _FINEST = 8  # times the resolution of the network: beyond it, tiles show too little to go by
 _LEAST_TEXTURE = 1.0  # grey levels: standard deviation of the Laplacian
 
@@ -154,61 +154,66 @@ def _has_texture(rgb: NDArray[np.uint8]) -> bool:
 
 
 class _Merging:
-    """Tiles of one level as they come in: sums over them, on top of a little of the level before."""
+    """Tiles of one level as they come in. Where they leave room, the level before shows through."""
 
     def __init__(self, reference: Prediction, enlargement: float) -> None:
         """reference: maps of the level before, enlarged so many times."""
         self.reference, self.enlargement = reference, enlargement
         shape = reference.shape
-        self.weight = np.full(shape, _REFERENCE_WEIGHT, np.float32)
-        self.known = np.zeros(shape, np.float32)
-        self.slopes = [np.zeros(shape, np.float32) for _ in range(2)]  # along x, y; to the next pixel
-        if reference.depth is not None:
-            self._add_depth((slice(None), slice(None)), reference.depth, _REFERENCE_WEIGHT)
-        if reference.normals is not None:
-            self.normals = _REFERENCE_WEIGHT * reference.normals.values
+        self.weight, self.known, self.slope_x, self.slope_y, self.normals_weight = np.zeros((5, *shape), np.float32)
+        self.normals = np.zeros((*shape, 3), np.float32)
 
     def add(self, tile: Tile, predicted: Prediction) -> None:
         """Take a tile in, unless it contradicts the level before."""
-        weight = _weights(*predicted.shape)
+        weight = _weights(tile, *self.reference.shape)
         depth, normals = predicted.depth, predicted.normals
         if depth is not None:
             assert self.reference.depth is not None  # of the same model
             fitted, correlation = _fitted(depth, self.reference.depth, tile)
             if correlation < _LEAST_CORRELATION:
                 return
-            self._add_depth(tile.window, fitted, weight)
+            x, y = _slopes(fitted.values)
+            self.slope_x[tile.window] += weight * x
+            self.slope_y[tile.window] += weight * y
+            self.known[tile.window] += weight * fitted.valid
         if normals is not None:
             assert self.reference.normals is not None
-            turned = _turned(normals.values, self.reference.normals.values[tile.window])
-            self.normals[tile.window] += weight[..., None] * turned
+            turned, trust = _turned(normals.values, self.reference.normals.values[tile.window])
+            self.normals[tile.window] += (weight * trust)[..., None] * turned
+            self.normals_weight[tile.window] += weight * trust
         self.weight[tile.window] += weight
-
-    def _add_depth(self, window: tuple[slice, slice], depth: DepthMap, weight: NDArray[np.float32] | float) -> None:
-        for axis, slopes in ((1, self.slopes[0]), (0, self.slopes[1])):
-            step = np.diff(depth.values, axis=axis, append=np.take(depth.values, [-1], axis))
-            slopes[window] += weight * step
-        self.known[window] += weight * depth.valid
 
     def result(self) -> Prediction:
         """The maps with all tiles."""
         depth, normals = self.reference.depth, self.reference.normals
+        rest = np.maximum(np.float32(1) - self.weight, 0)
+        whole = self.weight + rest
         if depth is not None:
-            x, y = (slopes / self.weight for slopes in self.slopes)
+            x, y = _slopes(depth.values)
+            x, y = (self.slope_x + rest * x) / whole, (self.slope_y + rest * y) / whole
             values = merge_bands(depth.values, x, y, _KEPT_BAND * self.enlargement)
-            depth = DepthMap(values, self.known > 0.5 * self.weight, depth.kind)
+            depth = DepthMap(values, self.known + rest * depth.valid > 0.5 * whole, depth.kind)
         if normals is not None:
             valid = normals.valid if depth is None else normals.valid & depth.valid
-            normals = NormalMap(_unit(self.normals), valid)
+            rest = np.maximum(np.float32(1) - self.normals_weight, 0)
+            normals = NormalMap(_unit(self.normals + rest[..., None] * normals.values), valid)
         return replace(self.reference, depth=depth, normals=normals)
 
 
-def _weights(height: int, width: int) -> NDArray[np.float32]:
-    """(H, W) of a tile: 1 inside, falling smoothly to (nearly) 0 at its border."""
+def _slopes(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(H, W) along x and along y, each to the next pixel; 0 at the last one."""
+    return np.diff(values, axis=1, append=values[:, -1:]), np.diff(values, axis=0, append=values[-1:])
+
+
+def _weights(tile: Tile, height: int, width: int) -> NDArray[np.float32]:
+    """(h, w) of a tile in a map (height, width): 1 inside, falling smoothly to 0 at the borders to other tiles."""
     sides = []
-    for length in (height, width):
-        inside = np.minimum(np.arange(length) + 0.5, length - np.arange(length) - 0.5) / (_FADE * length)
-        sides.append(np.sin(0.5 * np.pi * np.minimum(inside, 1)) ** 2)
+    for start, end, full in ((tile.top, tile.bottom, height), (tile.left, tile.right, width)):
+        at = np.arange(start, end) + 0.5
+        from_start = at - start if start > 0 else np.inf
+        from_end = end - at if end < full else np.inf
+        inside = np.minimum(np.minimum(from_start, from_end) / (_FADE * (end - start)), np.ones(end - start))
+        sides.append(np.sin(0.5 * np.pi * inside) ** 2)
     return np.outer(*sides).astype(np.float32)
 
 
@@ -228,17 +233,23 @@ def _fitted(depth: DepthMap, reference: DepthMap, tile: Tile) -> tuple[DepthMap,
     return DepthMap((fitted + field).astype(np.float32), depth.valid, depth.kind), correlation
 
 
-def _turned(normals: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Normals (H, W, 3) of a tile, turned so that on the whole they face as the reference does.
+def _turned(
+    normals: NDArray[np.float32], reference: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Normals (H, W, 3) of a tile, turned so that on the whole they face as the reference does; trust (H, W) in them.
 
-    A network takes every tile for a photo of its own, whose axis runs through its centre.
+    A network takes every tile for a photo of its own, whose axis runs through its centre. What has to be turned far was
+    taken for something else.
     """
     sigma = max(normals.shape) / _FIELD_SHARE
     a, b = (_unit(np.asarray(cv2.GaussianBlur(each, (0, 0), sigma))) for each in (normals, reference))
+    cosine = (a * b).sum(-1, keepdims=True)
     # The smallest rotation that takes a to b (Rodrigues).
     half = a + b
-    along = (half * normals).sum(-1, keepdims=True) / np.maximum(1 + (a * b).sum(-1, keepdims=True), 1e-3)
-    return np.asarray(normals - along * half + 2 * (a * normals).sum(-1, keepdims=True) * b, np.float32)
+    along = (half * normals).sum(-1, keepdims=True) / np.maximum(1 + cosine, 1e-3)
+    turned = normals - along * half + 2 * (a * normals).sum(-1, keepdims=True) * b
+    trust = np.exp((cosine[..., 0] - 1) / (1 - np.cos(np.radians(_TURNED_DEG))))
+    return np.asarray(turned, np.float32), np.asarray(trust, np.float32)
 
 
 def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
