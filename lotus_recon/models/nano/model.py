@@ -104,7 +104,8 @@ class NanoModel:
         depth: Sequence[DepthMap | None] = nothing
         normals: Sequence[NormalMap | None] = nothing
         if "depth" in raw:
-            depth = to_depth(raw["depth"].clamp(0, 1), DEPTH_KINDS[str(self.metadata.depth_space)])
+            mean = raw["depth"].mean(dim=1, keepdim=True)  # before it is cut: training sees the mean, too
+            depth = to_depth(mean.clamp(0, 1), DEPTH_KINDS[str(self.metadata.depth_space)])
         if "normal" in raw:
             normals = to_normals(raw["normal"])
         if sky is not None:
