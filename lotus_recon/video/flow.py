@@ -102,7 +102,9 @@ def _matched(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[NDArr
         return there, kept
     height, width = first.shape
     turned = cv2.warpPerspective(second, turn, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    seen = cv2.warpPerspective(np.ones_like(second), turn, (width, height), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    seen = cv2.warpPerspective(
+        np.ones_like(second), turn, (width, height), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    )
     close, agreed = _followed(first, np.asarray(turned, np.uint8))
     with np.errstate(invalid="ignore"):
         agreed &= _read(seen.astype(np.float32), close) > 0.99
@@ -134,7 +136,10 @@ def _turn(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.flo
     good = [best for best, other in pairs if best.distance < _RATIO * other.distance]
     if len(good) < _LEAST_FEATURES:
         return None
-    here, there = (np.array(xy, np.float32) for xy in ([points[m.queryIdx].pt for m in good], [others[m.trainIdx].pt for m in good]))
+    here, there = (
+        np.array(xy, np.float32)
+        for xy in ([points[m.queryIdx].pt for m in good], [others[m.trainIdx].pt for m in good])
+    )
     found, inside = cv2.findHomography(here, there, cv2.RANSAC, _NEAR_PX)
     return None if found is None or inside.sum() < _LEAST_FEATURES else np.asarray(found, np.float64)
 

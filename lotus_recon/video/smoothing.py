@@ -43,7 +43,7 @@ class _Waiting:
 
 
 def fields(frames: Iterable[Seen]) -> Iterator[NDArray[np.float32]]:
-    """What to add to the values of each frame after its scale and shift: (ROWS, COLUMNS), one for each cell of the grid.
+    """What to add to the values of each frame after its scale and shift: (ROWS, COLUMNS), one per cell of the grid.
 
     Each pass moves every frame towards the robust mean of what its neighbours and it say (Jacobi steps of a least
     squares problem over all frames). Only a few frames are in memory at once.

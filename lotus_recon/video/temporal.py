@@ -21,8 +21,8 @@ SAME_SCENE = 0.2  # share of the points that two frames of one scene have in com
 # Infinity, where the network leaves it open, lies below the 2nd percentile of the disparity by so many mean deviations:
 # the median over nano's maps of a rendered walk (2.8) and of hololens_a (2.3) after a fit to their true depth.
 _INFINITY = 2.5
-# What the network itself says of scale and shift, against one pair of frames: over about 30 frames it prevails.
-_PRIOR = 0.05
+# What the network itself says of scale and shift, against one pair of frames: over about 20 frames it prevails.
+_PRIOR = 0.1
 _SLOWLY = 0.03  # weight of a prior that neighbours change alike, where they have little in common
 _MOST_CERTAIN = 0.01  # of 1 - correlation^2: maps do not agree better than that
 _ROUNDS = 8  # of reweighting

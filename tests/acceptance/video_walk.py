@@ -1,4 +1,4 @@
-"""A camera that walks through a rendered room as a person films it: 120 frames with exact depth and poses, and the video."""
+"""A walk through a rendered room as a person films it: 120 frames with exact depth and poses, and the video."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ def write_video_walk(number: int, folder: Path) -> Path:
         noise = _NOISE * np.random.default_rng([number, index]).standard_normal((SIZE[1], SIZE[0], 3))
         rgb = np.clip(np.round(develop(seen.radiance, number) + noise), 0, 255).astype(np.uint8)
         Image.fromarray(rgb).save(path)
-        save_arrays(
-            folder / "truth" / f"{view.stem}.npz", depth=seen.depth.values, valid=seen.depth.valid & ~seen.sky
-        )
+        save_arrays(folder / "truth" / f"{view.stem}.npz", depth=seen.depth.values, valid=seen.depth.valid & ~seen.sky)
         frames.append(Frame(path, view))
     write_transforms(frames, folder / "transforms.json")
     return write_clip([frame.photo for frame in frames], folder / "clip.mp4")
