@@ -55,7 +55,7 @@ class SceneJob:
 
     @functools.cached_property
     def video_rate(self) -> Fraction:
-        """Frames per second of the video, of which every frame is decoded once. Raises as ``check_every_frame`` does."""
+        """Frames per second of the video: every frame is decoded once. Raises as ``check_every_frame`` does."""
         from lotus_recon.io.video import check_every_frame
 
         return check_every_frame(self.source, self.video_info.frames)

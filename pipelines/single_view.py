@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 
 _STAGES = ", ".join(stage.name for stage in SINGLE_VIEW)
-_VIDEO_STAGES = ", ".join(stage.name for stage in VIDEO)
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,8 @@ class Arguments(PhotoArguments):
     """Depth, normals, camera, point cloud and mesh of each photo; or depth of a video, steady over time."""
 
     COMMON: ClassVar = (
-        "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "focal-px", "focal-35mm",
-        "intrinsics", "estimate-camera", "depth-range-ratio", "surface", "edge-jump", "texture", "processing-res",
+        "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "focal-px", "intrinsics",
+        "estimate-camera", "depth-range-ratio", "surface", "edge-jump", "texture", "processing-res",
         "video", "only", "from", "force", "dry-run", "seed", "config", "quiet", "verbose",
     )  # fmt: skip
 
@@ -50,9 +49,7 @@ class Arguments(PhotoArguments):
     """The photos of the folder are the frames of a video."""
     frames_as_photos: bool = False
     """Take the sharp, well spaced frames of a video (--max-frames, --frame-motion) as photos, each by itself."""
-    only: Annotated[
-        str | None, tyro.conf.arg(metavar="STAGE", help=f"Run this stage alone: {_STAGES}; of a video {_VIDEO_STAGES}.")
-    ] = None
+    only: Annotated[str | None, tyro.conf.arg(metavar="STAGE", help=f"Run this stage alone: {_STAGES}.")] = None
     from_stage: Annotated[str | None, tyro.conf.arg(name="from", metavar="STAGE")] = None
     """Run this stage and those after it again, even if nothing changed."""
     dry_run: bool = False

@@ -34,7 +34,10 @@ class VideoWriter:
 
 @contextmanager
 def colour_video(path: Path, rate: Fraction) -> Iterator[VideoWriter]:
-    """An MP4 that any player shows, at ``rate`` frames per second. A last odd column or row is repeated: H.264 has none."""
+    """An MP4 that any player shows, at ``rate`` frames per second.
+
+    A last odd column or row is repeated: H.264 has even sizes.
+    """
     options = {"crf": _QUALITY, "movflags": "faststart"}
     with _writer(path, rate, ("libx264", "yuv420p", "rgb24"), options) as writer:
         yield writer

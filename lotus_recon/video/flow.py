@@ -21,6 +21,8 @@ _RETURN_PX = 1.0  # there and back again a point may be off by this, or by a sha
 _RETURN_SHARE = 0.05
 _FOLLOWED = 0.5  # share of the points that the flow should follow; with fewer, features are asked for the turn
 _FEATURES, _LEAST_FEATURES, _RATIO, _NEAR_PX = 500, 12, 0.8, 4.0  # SIFT: most, least, Lowe's ratio, off a homography
+_PATCH = np.arange(-9, 10, 3, dtype=np.float32)  # pixels around a point that must look alike in both frames
+_LEAST_CORRELATION, _FLAT = 0.3, 4.0  # of patches; and grey levels that are no texture
 _LEAST_POINTS = 30  # that tell a motion of 9 unknowns
 _ROUNDS = 5  # of reweighting
 _LARGEST_CHANGE = 1.3  # of disparity from one frame to the next: more is a mistake
@@ -79,8 +81,11 @@ def sampled(first: Glance, second: Glance) -> NDArray[np.float32]:
     known = kept & np.isfinite(found).all(1)
     found[~known] = np.nan
     if first.is_disparity and known.sum() >= _LEAST_POINTS:
-        rays = [((points[known] + 0.5 - np.array(size) / 2) / max(size) / _FOCAL) for points in (here, there)]
-        found[known, 2] = change_of_disparity(*(ray.astype(np.float64) for ray in rays), found[known, 0].astype(float))
+        here_ray, there_ray = (
+            ((points[known] + 0.5 - np.array(size) / 2) / max(size) / _FOCAL).astype(np.float64)
+            for points in (here, there)
+        )
+        found[known, 2] = change_of_disparity(here_ray, there_ray, found[known, 0].astype(np.float64))
     return found
 
 
@@ -115,7 +120,7 @@ def _matched(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[NDArr
 
 def _followed(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[NDArray[np.float32], BoolArray]:
     """``_matched`` by the flow alone."""
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]
     forward, backward = flow.calc(first, second, None), flow.calc(second, first, None)
     here = _grid(first.shape)
     way = _read(forward, here)
@@ -123,12 +128,27 @@ def _followed(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[NDAr
     back = _read(backward, there)
     allowed = np.maximum(_RETURN_PX, _RETURN_SHARE * np.linalg.norm(way, axis=1))
     with np.errstate(invalid="ignore"):
-        return there, np.linalg.norm(way + back, axis=1) < allowed
+        return there, (np.linalg.norm(way + back, axis=1) < allowed) & _alike(first, second, here, there)
+
+
+def _alike(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], here: NDArray[np.float32], there: NDArray[np.float32]
+) -> BoolArray:
+    """(N,) whether patches around the points of both frames correlate; two without texture do."""
+    around = np.stack(np.meshgrid(_PATCH, _PATCH), -1).reshape(1, -1, 2)
+    patches = [
+        np.nan_to_num(_read(frame.astype(np.float32), (points[:, None] + around).reshape(-1, 2)))
+        for frame, points in ((first, here), (second, there))
+    ]
+    plain = [patch - patch.mean(1, keepdims=True) for patch in (each.reshape(len(here), -1) for each in patches)]
+    spreads = [patch.std(1) for patch in plain]
+    correlation = (plain[0] * plain[1]).mean(1) / np.maximum(spreads[0] * spreads[1], 1e-6)
+    return (correlation > _LEAST_CORRELATION) | (np.maximum(*spreads) < _FLAT)
 
 
 def _turn(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64] | None:
     """The homography (3, 3) from pixels of the first to those of the second frame that features agree on."""
-    finder = cv2.SIFT_create(_FEATURES)
+    finder = cv2.SIFT_create(_FEATURES)  # type: ignore[attr-defined]
     (points, about), (others, of_others) = (finder.detectAndCompute(frame, None) for frame in (first, second))
     if min(len(points), len(others)) < _LEAST_FEATURES:
         return None
@@ -156,8 +176,8 @@ def change_of_disparity(here: FloatArray, there: FloatArray, values: FloatArray)
 
     ``here`` and ``there`` are (N, 2) rays x / z, y / z of the first and second frame; ``values`` (N,) are the disparity
     in the first up to scale and shift, D = s v + c. A camera that turns by w (small) and moves by t sees the point
-    (x, y, 1) / D at  x' (1 + wx y - wy x + tz D) = x + wy - wz y + tx D, y' (...) = y - wx + wz x + ty D  (Longuet-Higgins
-    and Prazdny, 1980), linear in w, s t and c t. The bracket is the factor of z-depth. Robust least squares.
+    (x, y, 1) / D at x' b = x + wy - wz y + tx D, y' b = y - wx + wz x + ty D with b = 1 + wx y - wy x + tz D, the factor
+    of its z-depth (Longuet-Higgins and Prazdny, 1980): linear in w, s t and c t. Robust least squares.
     """
     x, y, u, v = here[:, 0], here[:, 1], there[:, 0], there[:, 1]
     spread = float(np.std(values)) or 1.0

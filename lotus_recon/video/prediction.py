@@ -56,7 +56,7 @@ class PredictedFrames:
         return load_prediction(maps_file(self.folder, name))
 
     def shared(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Points in common with the frames before, by ``REACH`` (3, S, 5), and levels of the values (4,): see flow.py."""
+        """Points in common with frames before, by ``REACH`` (3, S, 5), and levels of the values (4,): see flow.py."""
         arrays = load_arrays(_shared_file(self.folder, name))
         return arrays["samples"], arrays["levels"]
 

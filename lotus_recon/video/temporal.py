@@ -124,7 +124,7 @@ def _levelled(
     found, robust = np.zeros(len(scene)), np.ones(len(steps))
     for _ in range(_ROUNDS if len(steps) else 0):
         weighted = differences.T @ sparse.diags(weights * robust)
-        found = np.atleast_1d(spsolve((weighted @ differences + prior).tocsc(), weighted @ steps))
+        found = np.asarray(spsolve((weighted @ differences + prior).tocsc(), weighted @ steps)).reshape(-1)
         error = differences @ found - steps
         robust = 1 / (1 + (error / (4.5 * np.median(np.abs(error)) + _TINY)) ** 2)
     return found

@@ -18,6 +18,7 @@ from lotus_recon.synthetic.rooms.layout import make_room
 from lotus_recon.synthetic.rooms.renderers import make_renderer
 from lotus_recon.synthetic.rooms.scene import Room, Shot
 from lotus_recon.synthetic.rooms.sensor import develop
+from lotus_recon.synthetic.surfaces import tensor
 from lotus_recon.types import Camera, View
 
 SIZE = (384, 288)
@@ -88,15 +89,13 @@ def _poses(room: Room, random: np.random.Generator) -> list[NDArray[np.float64]]
 def _longest_way(room: Room, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Ends (3,) of a straight way with nothing near it."""
     scene, mesh = o3d.t.geometry.RaycastingScene(nthreads=1), room.mesh
-    scene.add_triangles(
-        o3d.core.Tensor(mesh.vertices.astype(np.float32)), o3d.core.Tensor(mesh.triangles.astype(np.uint32))
-    )
+    scene.add_triangles(tensor(mesh.vertices), tensor(mesh.triangles.astype(np.uint32)))
     size = np.array(room.size)
     ends = random.uniform(0.6, size[:2] - 0.6, (_TRIALS, 2, 2))
     longest = np.argsort(-np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1))
     for start, end in ends[longest]:
         way = np.stack([np.append(start + share * (end - start), _EYES_M) for share in np.linspace(0, 1, 40)])
-        distance = scene.compute_distance(o3d.core.Tensor(way.astype(np.float32)), nthreads=1).numpy()
+        distance = scene.compute_distance(tensor(way.astype(np.float32)), nthreads=1).numpy()
         if distance.min() >= _CLEAR_M:
             return way[0], way[-1]
     raise RuntimeError("no free way through the room")
