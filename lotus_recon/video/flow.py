@@ -22,7 +22,7 @@ _RETURN_SHARE = 0.05
 _FOLLOWED = 0.5  # share of the points that the flow should follow; with fewer, features are asked for the turn
 _FEATURES, _LEAST_FEATURES, _RATIO, _NEAR_PX = 500, 12, 0.8, 4.0  # SIFT: most, least, Lowe's ratio, off a homography
 _PATCH = np.arange(-9, 10, 3, dtype=np.float32)  # pixels around a point that must look alike in both frames
-_LEAST_CORRELATION, _FLAT = 0.3, 4.0  # of patches; and grey levels that are no texture
+_LEAST_CORRELATION, _FLAT = 0.5, 4.0  # of patches; and grey levels that are no texture
 _LEAST_POINTS = 30  # that tell a motion of 9 unknowns
 _ROUNDS = 5  # of reweighting
 _LARGEST_CHANGE = 1.3  # of disparity from one frame to the next: more is a mistake
@@ -176,8 +176,8 @@ def change_of_disparity(here: FloatArray, there: FloatArray, values: FloatArray)
 
     ``here`` and ``there`` are (N, 2) rays x / z, y / z of the first and second frame; ``values`` (N,) are the disparity
     in the first up to scale and shift, D = s v + c. A camera that turns by w (small) and moves by t sees the point
-    (x, y, 1) / D at x' b = x + wy - wz y + tx D, y' b = y - wx + wz x + ty D with b = 1 + wx y - wy x + tz D, the factor
-    of its z-depth (Longuet-Higgins and Prazdny, 1980): linear in w, s t and c t. Robust least squares.
+    (x, y, 1) / D at x' b = x + wy - wz y + tx D, y' b = y - wx + wz x + ty D, with b = 1 + wx y - wy x + tz D the
+    factor of its z-depth (Longuet-Higgins and Prazdny, 1980): linear in w, s t and c t. Robust least squares.
     """
     x, y, u, v = here[:, 0], here[:, 1], there[:, 0], there[:, 1]
     spread = float(np.std(values)) or 1.0

@@ -57,18 +57,21 @@ def compared(samples: NDArray[np.float32], infinity: float | None) -> NDArray[np
         return np.array([share, 0, 0, 0, 0])
     base = infinity or 0.0
     here, there = base + found[:, 2] * (found[:, 0] - base), found[:, 1]
-    weights = np.ones(len(found))
+    centred = infinity is not None
+    middle = (float(np.median(here)), float(np.median(there))) if centred else (0.0, 0.0)
+    factor = float(np.median(np.abs(there - middle[1])) / (np.median(np.abs(here - middle[0])) + _TINY))
+    correlation = 0.0
     for _ in range(_ROUNDS):
-        w = weights / weights.sum()
-        middle = (0.0, 0.0) if infinity is None else (float(w @ here), float(w @ there))
+        error = there - middle[1] - factor * (here - middle[0])
+        w = 1 / (1 + (error / (3 * np.median(np.abs(error)) + _TINY)) ** 2)
+        w /= w.sum()
+        middle = (float(w @ here), float(w @ there)) if centred else middle
         x, y = here - middle[0], there - middle[1]
         spread_x, spread_y = np.sqrt(w @ x**2) + _TINY, np.sqrt(w @ y**2) + _TINY
-        correlation = float(w @ (x * y) / (spread_x * spread_y))
-        error = y - spread_y / spread_x * x
-        weights = 1 / (1 + (error / (3 * np.median(np.abs(error)) + _TINY)) ** 2)
+        factor, correlation = float(spread_y / spread_x), float(w @ (x * y) / (spread_x * spread_y))
     agreement = max(correlation, 0.0) ** 2
     certain = share * agreement / (1 - min(agreement, 1.0) + _MOST_CERTAIN)
-    return np.array([share, np.log(spread_y / spread_x), certain, *middle])
+    return np.array([share, np.log(factor), certain, *middle])
 
 
 def scenes_of(shares: NDArray[np.float64]) -> NDArray[np.int64]:

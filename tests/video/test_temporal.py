@@ -32,7 +32,7 @@ def test_a_pair_tells_scale_and_shift(seed: int) -> None:
     (a, b), (c, d) = (0.8, 0.1), (1.3, -0.2)
     share, log_scale, weight, here, there = compared(pair((a, b), (c, d), seed), infinity=-b / a)
     assert share == pytest.approx(0.8, abs=0.06)
-    assert log_scale == pytest.approx(np.log(a / c), abs=0.01)
+    assert log_scale == pytest.approx(np.log(a / c), abs=0.02)
     assert a * here + b == pytest.approx(c * there + d, abs=0.01)
     assert weight > 1
     # Without what the motion explains, the camera's approach passes for a scale.
@@ -75,7 +75,8 @@ def test_planted_scales_and_shifts_are_found() -> None:
     left = found.shift - factor * shift
     assert np.std(np.log(scale)) > 0.15
     assert np.std(np.log(factor)) < 0.02
-    assert np.ptp(left) < 0.03
+    assert np.ptp(shift) > 0.25
+    assert np.ptp(left) < 0.06
     assert np.exp(np.log(found.scale).mean()) == pytest.approx(1, abs=0.02)  # it does not collapse
     without = aligned(np.zeros_like(pairs), middle=0.5, with_shift=True)
     assert (without.scale == 1).all()
@@ -91,12 +92,10 @@ def test_each_scene_is_aligned_by_itself() -> None:
 
 
 def test_a_flash_is_no_cut() -> None:
-    shares = np.full((20, len(REACH)), 0.8)
+    flash, cut = np.full((2, 20, len(REACH)), 0.8)
     for level, distance in enumerate(REACH):
-        shares[:distance, level] = 0
-        shares[[8, min(8 + distance, 19)], level] = 0.05  # frame 8 has nothing in common with any other
-    assert scenes_of(shares).max() == 0
-    shares = np.full((20, len(REACH)), 0.8)
-    for level, distance in enumerate(REACH):
-        shares[8 : 8 + distance, level] = 0.05
-    assert scenes_of(shares).tolist() == [0] * 8 + [1] * 12
+        flash[:distance, level] = cut[:distance, level] = 0
+        flash[[8, 8 + distance], level] = 0.05  # frame 8 has nothing in common with any other
+        cut[8 : 8 + distance, level] = 0.05
+    assert scenes_of(flash).max() == 0
+    assert scenes_of(cut).tolist() == [0] * 8 + [1] * 12
