@@ -36,6 +36,7 @@ from tests.acceptance import (
     reliability_limits,
     reliability_rows,
     soak_rows,
+    video_rows,
     worlds_rows,
 )
 from tests.acceptance.command import ROOT, multi_view
@@ -265,6 +266,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "hololens": ("hololens_a", hololens_a),
     "redkitchen": ("redkitchen_7scenes", redkitchen),
     "nano": (".", nano),
+    "video": (".", lambda place: video_rows.video(place.data, place.work)),
     "worlds": (".", lambda place: worlds_rows.worlds(place.work)),
     "camera": (".", lambda place: camera_rows.camera(place.data, place.work.parent)),
     "foretold": (".", lambda place: foretold_rows.foretold_rows(place.data, place.work)),

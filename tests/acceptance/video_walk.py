@@ -35,8 +35,8 @@ _TURN = (50, 62)  # the frames within which the camera is turned, as one does to
 _TURN_DEG = 60.0
 
 
-def write_video_walk(number: int, folder: Path) -> Path:
-    """Frames, truth (depth in metres), transforms.json and clip.mp4 in ``folder``; the path of the video."""
+def write_video_walk(number: int, folder: Path) -> list[Frame]:
+    """Frames in images/, truth/ (depth in metres), transforms.json and clip.mp4 in ``folder``; the posed frames."""
     room = make_room(FIRST_SEED + number, load_catalog(None))
     camera = Camera.from_fov_deg(FOV_DEG, *SIZE)
     renderer, frames = make_renderer("raycast", room), []
@@ -52,7 +52,8 @@ def write_video_walk(number: int, folder: Path) -> Path:
         save_arrays(folder / "truth" / f"{view.stem}.npz", depth=seen.depth.values, valid=seen.depth.valid & ~seen.sky)
         frames.append(Frame(path, view))
     write_transforms(frames, folder / "transforms.json")
-    return write_clip([frame.photo for frame in frames], folder / "clip.mp4")
+    write_clip([frame.photo for frame in frames], folder / "clip.mp4")
+    return frames
 
 
 def write_clip(photos: list[Path], path: Path) -> Path:

@@ -92,22 +92,20 @@ def test_flicker_goes_and_every_file_says_the_same(tmp_path: Path, capsys: pytes
 
 
 def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lotus_recon.video import prediction
-
     write_clip(tmp_path)
     folders = ["--predictions", str(tmp_path / "maps")]
     whole, cut_off = ([str(tmp_path / "photos"), "--video", "--out", str(tmp_path / name)] for name in ("a", "b"))
     assert single_view.run([*whole, *STORED, *folders]) == 0
-    saved, save = [], prediction.save_prediction
+    saved: list[Path] = []
 
     def fail_at_seven(path: Path, maps: Prediction) -> None:
         if len(saved) == 7:
             raise OSError("the disk is gone")
         saved.append(path)
-        save(path, maps)
+        save_prediction(path, maps)
 
     with monkeypatch.context() as patched:
-        patched.setattr(prediction, "save_prediction", fail_at_seven)
+        patched.setattr("lotus_recon.video.prediction.save_prediction", fail_at_seven)
         assert single_view.run([*cut_off, *STORED, *folders]) == 1
     assert single_view.run([*cut_off, *STORED, *folders]) == 0
     for one, other in zip(read(tmp_path / "a/video/frames"), read(tmp_path / "b/video/frames"), strict=True):
@@ -133,6 +131,7 @@ def corrupt(path: Path, frames: list[NDArray[np.uint8]]) -> Path:
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
         start, size = packets[len(packets) // 2].pos, packets[len(packets) // 2].size
+    assert start is not None
     data = bytearray(path.read_bytes())
     data[start + 8 : start + size] = np.random.default_rng(0).integers(0, 255, size - 8, np.uint8).tobytes()
     path.write_bytes(data)

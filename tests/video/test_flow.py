@@ -44,7 +44,10 @@ def test_points_are_found_again(moved: tuple[int, int], turned_deg: float) -> No
     second, second_value = (cv2.warpAffine(image, to_second, (800, 600)) for image in (wide, value))
     window = np.s_[180:420, 240:560]
     frames = [
-        glance(np.asarray(rgb[window]), DepthMap(v[window], np.ones((240, 320), bool), DepthKind.AFFINE))
+        glance(
+            np.asarray(rgb[window]),
+            DepthMap(np.asarray(v[window], np.float32), np.ones((240, 320), bool), DepthKind.AFFINE),
+        )
         for rgb, v in ((wide, value), (second, second_value))
     ]
     samples = sampled(*frames)
