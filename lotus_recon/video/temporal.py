@@ -92,7 +92,7 @@ def scenes_of(shares: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def aligned(pairs: NDArray[np.float64], middle: float, with_shift: bool) -> Affine:
-    """Scale and shift of all frames at once, from what ``pairs`` (N, len(REACH), 5) of each with those before it say.
+    """Scale and shift (N,) of all frames at once, from what ``pairs`` (N, 3, 5) of each with those before it say.
 
     Two sparse systems of N unknowns: logarithms of scales, which cannot collapse, then shifts. What pairs do not tell
     stays near scale 1 and shift 0 at the value ``middle``, the prediction of the network, which prevails over seconds:
