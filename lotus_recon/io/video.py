@@ -116,7 +116,7 @@ def _even_rate(path: Path, times: list[Fraction]) -> Fraction:
             f"video {path} has a variable frame rate: its frames are {1000 * shortest:.1f} to {1000 * longest:.1f} ms "
             "apart, and depth over time needs a constant rate; convert it first: ffmpeg -i VIDEO -vf fps=30 EVEN.mp4"
         )
-    return Fraction(1 / usual).limit_denominator(1001)
+    return max(Fraction(1 / usual).limit_denominator(1001), Fraction(1, 1001))
 
 
 def extract_frames(path: Path, folder: Path, max_frames: int, frame_motion: float) -> list[Path]:
@@ -245,7 +245,7 @@ def _errors_named(path: Path) -> Iterator[None]:
         yield
     except av.InvalidDataError:
         raise InputError(f"{path} cannot be read as a video: it is something else, or damaged") from None
-    except (av.FFmpegError, EOFError, OSError) as error:
+    except (av.FFmpegError, EOFError, OSError, UnicodeError) as error:  # UnicodeError: of its metadata
         raise InputError(f"video {path} cannot be read: {error}") from None
 
 
