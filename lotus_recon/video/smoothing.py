@@ -14,8 +14,9 @@ from lotus_recon.types import FloatArray
 from lotus_recon.video.flow import COLUMNS, ROWS
 from lotus_recon.video.temporal import REACH
 
-_PASSES = 3  # a field reaches _PASSES times the longest REACH frames far
+_PASSES = 4  # a field reaches _PASSES times the longest REACH frames far
 _OWN = 0.3  # weight of what the network says, against each frame that sees the same point
+_SMOOTH_CELLS = 0.8  # standard deviation of the smoothing over cells: some have no point in common with any frame
 _ALIKE = 2.0  # mean deviations by which the values of a point may differ: an edge, or another thing, differs by more
 
 
@@ -36,10 +37,13 @@ class _Waiting:
     seen: Seen
     before: NDArray[np.float32]  # (ROWS, COLUMNS) field of the pass before
     wanted: NDArray[np.float64] = field(default_factory=lambda: np.zeros(ROWS * COLUMNS))  # weighted sum
-    weight: NDArray[np.float64] = field(default_factory=lambda: np.full(ROWS * COLUMNS, _OWN))
+    weight: NDArray[np.float64] = field(default_factory=lambda: np.zeros(ROWS * COLUMNS))  # of the other frames
 
     def field(self) -> NDArray[np.float32]:
-        return (self.wanted / self.weight).reshape(ROWS, COLUMNS).astype(np.float32)
+        wanted, weight = (
+            cv2.GaussianBlur(each.reshape(ROWS, COLUMNS), (0, 0), _SMOOTH_CELLS) for each in (self.wanted, self.weight)
+        )
+        return np.asarray(wanted / (weight + _OWN), np.float32)
 
 
 def fields(frames: Iterable[Seen]) -> Iterator[NDArray[np.float32]]:
