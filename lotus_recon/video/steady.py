@@ -105,8 +105,8 @@ def _affine(predicted: PredictedFrames, kind: DepthKind) -> tuple[NDArray[np.flo
                 told[row] = compared(samples[row], infinities[-1 - distance])
         levels.append(level)
         pairs.append(told)
-    middle = float(np.median([level[1] for level in levels]))
-    return np.stack(levels), aligned(np.stack(pairs), middle, kind.has_shift)
+    middle, spread = (float(np.median([level[column] for level in levels])) for column in (1, 3))
+    return np.stack(levels), aligned(np.stack(pairs), middle, spread, kind.has_shift)
 
 
 def _seen(predicted: PredictedFrames, kind: DepthKind, levels: NDArray[np.float64], affine: Affine) -> Iterator[Seen]:

@@ -24,6 +24,9 @@ _INFINITY = 2.5
 # What the network itself says of scale and shift, against one pair of frames: over about 20 frames it prevails.
 _PRIOR = 0.1
 _SLOWLY = 0.03  # weight of a prior that neighbours change alike, where they have little in common
+# By so much a pair may be off and count: of the scale, and of the mean deviation. With a median of next to 0 alone all
+# pairs of a frame that flickers by more than others would be taken for mistakes.
+_DOUBT = 0.01
 _MOST_CERTAIN = 0.01  # of 1 - correlation^2: maps do not agree better than that
 _ROUNDS = 8  # of reweighting
 _TINY = 1e-9
@@ -91,23 +94,23 @@ def scenes_of(shares: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.cumsum(is_cut)
 
 
-def aligned(pairs: NDArray[np.float64], middle: float, with_shift: bool) -> Affine:
+def aligned(pairs: NDArray[np.float64], middle: float, spread: float, with_shift: bool) -> Affine:
     """Scale and shift (N,) of all frames at once, from what ``pairs`` (N, 3, 5) of each with those before it say.
 
     Two sparse systems of N unknowns: logarithms of scales, which cannot collapse, then shifts. What pairs do not tell
     stays near scale 1 and shift 0 at the value ``middle``, the prediction of the network, which prevails over seconds:
-    errors do not add up. Without ``with_shift`` shifts are 0.
+    errors do not add up. ``spread`` is the mean deviation of values. Without ``with_shift`` shifts are 0.
     """
     scene = scenes_of(pairs[..., 0])
     second, level = np.nonzero(pairs[..., 2] > 0)
     first = second - np.array(REACH)[level]
     same = scene[first] == scene[second]
     first, second, told = first[same], second[same], pairs[second, level][same]
-    scale = np.exp(_levelled(scene, first, second, -told[:, 1], told[:, 2]))
+    scale = np.exp(_levelled(scene, first, second, -told[:, 1], told[:, 2], _DOUBT))
     if not with_shift:
         return Affine(scale, np.zeros_like(scale), scene)
     steps = scale[first] * (told[:, 3] - middle) - scale[second] * (told[:, 4] - middle)
-    shift = _levelled(scene, first, second, steps, told[:, 2]) + (1 - scale) * middle
+    shift = _levelled(scene, first, second, steps, told[:, 2], _DOUBT * spread) + (1 - scale) * middle
     return Affine(scale, shift, scene)
 
 
@@ -117,8 +120,12 @@ def _levelled(
     second: IntArray,
     steps: NDArray[np.float64],
     weights: NDArray[np.float64],
+    doubt: float,
 ) -> NDArray[np.float64]:
-    """x (N,) near 0 with x[second] - x[first] near ``steps`` (P,), by iteratively reweighted least squares."""
+    """x (N,) near 0 with x[second] - x[first] near ``steps`` (P,), by iteratively reweighted least squares.
+
+    Steps that are off by much more than ``doubt``, and than most, count little.
+    """
     identity = sparse.eye(len(scene), format="csr")
     differences = identity[second] - identity[first]
     before = np.flatnonzero(scene[1:] == scene[:-1])
@@ -129,5 +136,5 @@ def _levelled(
         weighted = differences.T @ sparse.diags(weights * robust)
         found = np.asarray(spsolve((weighted @ differences + prior).tocsc(), weighted @ steps)).reshape(-1)
         error = differences @ found - steps
-        robust = 1 / (1 + (error / (4.5 * np.median(np.abs(error)) + _TINY)) ** 2)
+        robust = 1 / (1 + (error / (4.5 * np.median(np.abs(error)) + doubt)) ** 2)
     return found

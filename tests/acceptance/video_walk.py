@@ -31,8 +31,8 @@ _NOISE = 2.0  # of 255
 _CLEAR_M = 0.45  # from the way to anything
 _EYES_M = 1.5
 _WALKED = 0.7  # of the free way: before a wall there is nothing to see
-_TURN = (50, 62)  # the frames within which the camera is turned, as one does to look around
-_TURN_DEG = 60.0
+_TURN = (50, 66)  # the frames within which the camera is turned, as one does to look around
+_TURN_DEG = 110.0
 
 
 def write_video_walk(number: int, folder: Path) -> list[Frame]:

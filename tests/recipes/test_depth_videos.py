@@ -91,6 +91,30 @@ def test_flicker_goes_and_every_file_says_the_same(tmp_path: Path, capsys: pytes
     assert "everything is up to date" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", [DepthKind.METRIC, DepthKind.AFFINE])
+def test_depth_keeps_its_kind(kind: DepthKind, tmp_path: Path) -> None:
+    truth, random = write_clip(tmp_path)[:CUT], np.random.default_rng(2)
+    for path in sorted((tmp_path / "photos").iterdir())[CUT:]:
+        path.unlink()
+        (tmp_path / f"maps/{path.stem}.npz").unlink()
+    for index, true in enumerate(truth):  # of metric depth a scale flickers, of affine one a shift too
+        shift = random.normal(0, 0.3) if kind.has_shift else 0.0
+        depth = DepthMap((np.exp(random.normal(0, 0.2)) / true + shift).astype(np.float32), true > 0, kind)
+        save_prediction(tmp_path / f"maps/{index:02d}.npz", Prediction(depth, None, {}))
+    out = tmp_path / "out"
+    command = [str(tmp_path / "photos"), "--video", "--out", str(out), "--predictions", str(tmp_path / "maps")]
+    assert single_view.run([*command, *STORED]) == 0
+    assert load_prediction(out / "video/frames/03.npz").depth.kind is kind  # type: ignore[union-attr]
+    off = [
+        off_one_fit(read(folder), [1 / true for true in truth]) for folder in (tmp_path / "maps", out / "video/frames")
+    ]
+    assert off[0] > 0.15
+    assert off[1] < 0.05
+    if not kind.has_shift:
+        sizes = [float(np.median(np.stack(read(folder)))) for folder in (tmp_path / "maps", out / "video/frames")]
+        assert sizes[1] == pytest.approx(sizes[0], rel=0.1)  # metres stay metres
+
+
 def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_clip(tmp_path)
     folders = ["--predictions", str(tmp_path / "maps")]

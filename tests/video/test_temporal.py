@@ -68,7 +68,7 @@ def planted(count: int, cut: int | None = None) -> tuple[NDArray[np.float64], ND
 
 def test_planted_scales_and_shifts_are_found() -> None:
     scale, shift, pairs = planted(40)
-    found = aligned(pairs, middle=0.5, with_shift=True)
+    found = aligned(pairs, middle=0.5, spread=0.25, with_shift=True)
     assert (found.scene == 0).all()
     # D = scale v + shift, so found.scale / scale is one number for all frames, and so is the shift that is left.
     factor = found.scale / scale
@@ -78,14 +78,14 @@ def test_planted_scales_and_shifts_are_found() -> None:
     assert np.ptp(shift) > 0.25
     assert np.ptp(left) < 0.06
     assert np.exp(np.log(found.scale).mean()) == pytest.approx(1, abs=0.02)  # it does not collapse
-    without = aligned(np.zeros_like(pairs), middle=0.5, with_shift=True)
+    without = aligned(np.zeros_like(pairs), middle=0.5, spread=0.25, with_shift=True)
     assert (without.scale == 1).all()
     assert (without.shift == 0).all()
 
 
 def test_each_scene_is_aligned_by_itself() -> None:
     scale, _, pairs = planted(40, cut=15)
-    found = aligned(pairs, middle=0.5, with_shift=True)
+    found = aligned(pairs, middle=0.5, spread=0.25, with_shift=True)
     assert found.scene.tolist() == [0] * 15 + [1] * 25
     for part in (np.s_[:15], np.s_[15:]):
         assert np.std(np.log(found.scale / scale)[part]) < 0.02
