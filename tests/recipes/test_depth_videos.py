@@ -106,7 +106,8 @@ def test_depth_keeps_its_kind(kind: DepthKind, tmp_path: Path) -> None:
     assert single_view.run([*command, *STORED]) == 0
     assert load_prediction(out / "video/frames/03.npz").depth.kind is kind  # type: ignore[union-attr]
     off = [
-        off_one_fit(read(folder), [1 / true for true in truth]) for folder in (tmp_path / "maps", out / "video/frames")
+        off_one_fit(read(folder), [np.float32(1) / true for true in truth])
+        for folder in (tmp_path / "maps", out / "video/frames")
     ]
     assert off[0] > 0.15
     assert off[1] < 0.05
