@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,13 @@ class SceneJob:
         from lotus_recon.io.video import check_video  # the library is for videos only
 
         return check_video(self.source)
+
+    @functools.cached_property
+    def video_rate(self) -> Fraction:
+        """Frames per second of the video: every frame is decoded once. Raises as ``check_every_frame`` does."""
+        from lotus_recon.io.video import check_every_frame
+
+        return check_every_frame(self.source, self.video_info.frames)
 
     @property
     def root(self) -> Path:

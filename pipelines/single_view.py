@@ -1,4 +1,4 @@
-"""python -m pipelines.single_view PHOTO|FOLDER|PATTERN|VIDEO ... --out DIR --model NAME"""
+"""python -m pipelines.single_view PHOTO|FOLDER|PATTERN|VIDEO ... --out DIR --model NAME [--video]"""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
+from lotus_recon.errors import InputError
 from lotus_recon.logs import log_file
 from lotus_recon.recipes.config import SingleViewConfig
-from lotus_recon.recipes.table import SINGLE_VIEW
+from lotus_recon.recipes.table import SINGLE_VIEW, VIDEO
 from pipelines.command_line import (
     DONE,
     FAILED,
@@ -34,16 +35,20 @@ _STAGES = ", ".join(stage.name for stage in SINGLE_VIEW)
 
 @dataclass(frozen=True)
 class Arguments(PhotoArguments):
-    """Depth, normals, camera, point cloud and mesh of each photo."""
+    """Depth, normals, camera, point cloud and mesh of each photo; or depth of a video, steady over time."""
 
     COMMON: ClassVar = (
-        "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "focal-px", "focal-35mm",
-        "intrinsics", "estimate-camera", "depth-range-ratio", "surface", "edge-jump", "texture", "processing-res",
-        "only", "from", "force", "dry-run", "seed", "config", "quiet", "verbose",
+        "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "focal-px", "intrinsics",
+        "estimate-camera", "depth-range-ratio", "surface", "edge-jump", "texture", "processing-res",
+        "video", "only", "from", "force", "dry-run", "seed", "config", "quiet", "verbose",
     )  # fmt: skip
 
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")] = ()
     """Photos, folders of photos, or patterns in quotes; or one video."""
+    video: bool = False
+    """The photos of the folder are the frames of a video."""
+    frames_as_photos: bool = False
+    """Take the sharp, well spaced frames of a video (--max-frames, --frame-motion) as photos, each by itself."""
     only: Annotated[str | None, tyro.conf.arg(metavar="STAGE", help=f"Run this stage alone: {_STAGES}.")] = None
     from_stage: Annotated[str | None, tyro.conf.arg(name="from", metavar="STAGE")] = None
     """Run this stage and those after it again, even if nothing changed."""
@@ -62,10 +67,12 @@ def run(argv: Sequence[str]) -> int:
     from lotus_recon.recipes.videos import frames_of, video_among
     from lotus_recon.workspace import Workspace
 
-    check_stage_names(SINGLE_VIEW, arguments.only, arguments.from_stage)
     workspace = Workspace(arguments.out)
     with on_screen(arguments.quiet, arguments.verbose):
         video = video_among(arguments.photos)
+        if arguments.video or (video is not None and not arguments.frames_as_photos):
+            return _video(arguments, workspace)
+        check_stage_names(SINGLE_VIEW, arguments.only, arguments.from_stage)
         if video is None:
             return _photos(arguments, workspace, arguments.photos)
         frames = check_video(video, arguments.options, arguments.out)
@@ -77,6 +84,30 @@ def run(argv: Sequence[str]) -> int:
             with workspace.locked(), log_file(arguments.out):
                 frames_of(frames, workspace, arguments.force)
         return _photos(arguments, workspace, (str(frames.root),))
+
+
+def _video(arguments: Arguments, workspace: Workspace) -> int:
+    """Take all frames of a video, or of a folder of frames, through the stages of a video."""
+    from lotus_recon.recipes.depth_video import check_job, estimates_of, run_job
+    from lotus_recon.recipes.engine import check_stage_names
+    from lotus_recon.recipes.estimates import lines_of_estimates
+
+    if arguments.video and arguments.frames_as_photos:
+        raise InputError("--video and --frames-as-photos exclude each other")
+    check_stage_names(VIDEO, arguments.only, arguments.from_stage)
+    job = check_job(arguments.photos, arguments.options, arguments.out)
+    if arguments.dry_run:
+        print("\n".join(lines_of_estimates(estimates_of(job, workspace), arguments.out)))
+        return DONE
+
+    def work() -> int:
+        done = run_job(job, workspace, arguments.force, arguments.only, arguments.from_stage)
+        if done is not None and not arguments.quiet:
+            print(f"{done.folder}/depth.mp4: {done.frames} frames, {done.scenes} scene{'s' * (done.scenes > 1)}")
+        return DONE
+
+    with workspace.locked(), log_file(arguments.out):
+        return status_of(work)
 
 
 def _photos(arguments: Arguments, workspace: Workspace, given: Sequence[str]) -> int:

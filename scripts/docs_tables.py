@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lotus_recon.recipes.table import MULTI_VIEW, SINGLE_VIEW
+from lotus_recon.recipes.table import MULTI_VIEW, SINGLE_VIEW, VIDEO
 from lotus_recon.reporting.advice import ADVICE
 from lotus_recon.stages import StageSpec
 
 _DOCS = Path(__file__).resolve().parents[1] / "docs"
 ARCHITECTURE, TROUBLESHOOTING = _DOCS / "architecture.md", _DOCS / "troubleshooting.md"
-TABLES: dict[str, Sequence[StageSpec[Any, Any]]] = {"multi_view": MULTI_VIEW, "single_view": SINGLE_VIEW}
+TABLES: dict[str, Sequence[StageSpec[Any, Any]]] = {
+    "multi_view": MULTI_VIEW,
+    "single_view": SINGLE_VIEW,
+    "a video": VIDEO,
+}
 
 
 def table_of(stages: Sequence[StageSpec[Any, Any]]) -> str:

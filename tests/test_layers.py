@@ -32,6 +32,7 @@ LAYERS = (
     "adaptation",
     "mvs",
     "alignment",
+    "video",
     "calibration",
     "models",
     "sfm",

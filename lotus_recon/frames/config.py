@@ -21,4 +21,4 @@ class FramesConfig(Options):
     # Most photos that are taken from one video.
     max_frames: Annotated[int, Interval(ge=2, le=100_000)] = 80
     # How far the image moves from one photo to the next, as a share of its longer edge.
-    frame_motion: Share = 0.08
+    frame_motion: Share = 0.05

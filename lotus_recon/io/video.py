@@ -1,4 +1,4 @@
-"""Frames of a video: the sharpest frame of each interval of camera motion."""
+"""Frames of a video: all of them, or the sharpest of each interval of camera motion."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ _MIN_TRACKED = 8  # corners; with fewer the image has changed altogether (a cut)
 _STEP = 0.02  # motion is measured from a frame so far back: that of each frame to the next is mostly noise
 _JPEG_QUALITY = 97
 _COMPLETE = 0.95  # of the declared frames or seconds; encoders round
+_ROUNDED = 0.02  # of the frame rate: by so much the times of frames tell it worse than the file does
+_UNEVEN = 0.2  # of the time from frame to frame that one may be off: file formats round to milliseconds
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,52 @@ def check_video(path: Path) -> VideoInfo:
         raise InputError(f"video {path} is truncated: it has {n_packets} of {declared} frames")
     if last < _COMPLETE * seconds - 0.5:
         raise InputError(f"video {path} is truncated: it ends at {last:.1f} of {seconds:.1f} s")
-    first = next(_frames(path), None)
+    first = next(read_frames(path), None)
     if first is None:
         raise InputError(f"video {path} has no decodable frame")
     height, width = first.shape[:2]
     check_size(path, width, height)
     return VideoInfo(n_packets, width, height)
+
+
+def check_every_frame(path: Path, n_frames: int) -> Fraction:
+    """Frames per second of a video, after decoding all of its ``n_frames`` frames.
+
+    Raises InputError for fewer than 2 frames, one that is damaged, and frames that are not equally far apart in time.
+    """
+    if n_frames < 2:
+        raise InputError(f"video {path} has one frame; depth over time needs 2 or more")
+    times: list[Fraction] = []
+    with _opened(path) as container:
+        stream = _video_stream(container, path)
+        stream.thread_type, declared = "AUTO", stream.average_rate
+        try:
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    raise InputError(f"video {path} is damaged: frame {len(times)} (from 0) cannot be decoded whole")
+                times.append((frame.pts or 0) * Fraction(frame.time_base or 0))
+                report("checking frames", len(times), max(n_frames, len(times)))
+        except av.InvalidDataError:
+            raise InputError(
+                f"video {path} is damaged: soon after frame {len(times)} (from 0) one cannot be decoded"
+            ) from None
+    if len(times) != n_frames:
+        raise InputError(f"video {path} is damaged: only {len(times)} of {n_frames} frames can be decoded")
+    rate = _even_rate(path, times)
+    return declared if declared and abs(declared / rate - 1) < _ROUNDED else rate
+
+
+def _even_rate(path: Path, times: list[Fraction]) -> Fraction:
+    """Frames per second of frames that are shown at ``times``, in seconds."""
+    apart = [float(later - before) for before, later in itertools.pairwise(times)]
+    usual = float(times[-1] - times[0]) / len(apart)
+    shortest, longest = min(apart), max(apart)
+    if usual <= 0 or shortest < (1 - _UNEVEN) * usual or longest > (1 + _UNEVEN) * usual:
+        raise InputError(
+            f"video {path} has a variable frame rate: its frames are {1000 * shortest:.1f} to {1000 * longest:.1f} ms "
+            "apart, and depth over time needs a constant rate; convert it first: ffmpeg -i VIDEO -vf fps=30 EVEN.mp4"
+        )
+    return max(Fraction(1 / usual).limit_denominator(1001), Fraction(1, 1001))
 
 
 def extract_frames(path: Path, folder: Path, max_frames: int, frame_motion: float) -> list[Path]:
@@ -99,7 +142,7 @@ def extract_frames(path: Path, folder: Path, max_frames: int, frame_motion: floa
             100 * frame_motion,
         )
     written = []
-    for number, rgb in enumerate(_frames(path)):
+    for number, rgb in enumerate(read_frames(path)):
         if number in chosen:
             target = folder / f"frame_{number:06d}.jpg"
             write_jpeg(target, rgb, _JPEG_QUALITY)
@@ -113,7 +156,7 @@ def measure_frames(path: Path, n_frames: int) -> FrameStatistics:
     sharpness, travelled = [], []
     reference: NDArray[np.uint8] | None = None
     until_reference = 0.0
-    for rgb in _frames(path):
+    for rgb in read_frames(path):
         grey = _reduced_grey(rgb)
         sharpness.append(float(cv2.Laplacian(grey, cv2.CV_64F).var()))
         since = 0.0 if reference is None else median_motion(reference, grey)
@@ -164,7 +207,7 @@ def _reduced_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(small, np.uint8)
 
 
-def _frames(path: Path) -> Iterator[NDArray[np.uint8]]:
+def read_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     """(H, W, 3) upright RGB of every frame, with square pixels. Raises InputError at the first that fails to decode."""
     turns, aspect = _turns_and_aspect(path)
     with _errors_named(path):
@@ -202,7 +245,7 @@ def _errors_named(path: Path) -> Iterator[None]:
         yield
     except av.InvalidDataError:
         raise InputError(f"{path} cannot be read as a video: it is something else, or damaged") from None
-    except (av.FFmpegError, EOFError, OSError) as error:
+    except (av.FFmpegError, EOFError, OSError, UnicodeError) as error:  # UnicodeError: of its metadata
         raise InputError(f"video {path} cannot be read: {error}") from None
 
 

@@ -1,4 +1,4 @@
-"""The stages of ``pipelines.multi_view`` and of each photo of ``pipelines.single_view``, in order.
+"""The stages of ``pipelines.multi_view``, of each photo of ``pipelines.single_view``, and of a video, in order.
 
 To add a stage, write its ``StageSpec`` in its room and put its name here. Costs no import of a library.
 """
@@ -29,6 +29,7 @@ from lotus_recon.sfm.spec import FRAME, IMAGES, SFM
 from lotus_recon.stages import StageSpec
 from lotus_recon.texturing.photo_spec import PHOTO_TEXTURE
 from lotus_recon.texturing.spec import TEXTURE
+from lotus_recon.video.spec import FRAME_PREDICTION, STEADY
 from lotus_recon.viewing.photo_spec import PHOTO_VIEW
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (
     PHOTO_MAPS,
     PHOTO_VIEW,
 )
+# Of ``single_view`` of a video, and of a folder with --video.
+VIDEO: tuple[StageSpec[SceneJob, Any], ...] = (FRAME_PREDICTION, STEADY)
 
 
 def multi_view_config() -> type[MultiViewConfig]:

@@ -37,6 +37,7 @@ from tests.acceptance import (
     reliability_rows,
     soak_rows,
     tiles_rows,
+    video_rows,
     worlds_rows,
 )
 from tests.acceptance.command import ROOT, multi_view
@@ -256,12 +257,8 @@ def nano(place: Place) -> list[Row]:
     return nano_rows.nano(place.data, place.work.parent)
 
 
-WITHOUT_DATA = {
-    **reliability_rows.RUNS,
-    **reliability_limits.RUNS,
-    **soak_rows.RUNS,
-    **tiles_rows.RUNS,
-}  # they make their input
+# They make their input.
+WITHOUT_DATA = {**reliability_rows.RUNS, **reliability_limits.RUNS, **soak_rows.RUNS, **tiles_rows.RUNS}
 RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "parity": ("../parity", parity),
     "fountain": ("fountain_p11", fountain),
@@ -271,6 +268,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
     "hololens": ("hololens_a", hololens_a),
     "redkitchen": ("redkitchen_7scenes", redkitchen),
     "nano": (".", nano),
+    "video": (".", lambda place: video_rows.video(place.data, place.work)),
     "worlds": (".", lambda place: worlds_rows.worlds(place.work)),
     "camera": (".", lambda place: camera_rows.camera(place.data, place.work.parent)),
     "foretold": (".", lambda place: foretold_rows.foretold_rows(place.data, place.work)),

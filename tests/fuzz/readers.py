@@ -270,6 +270,13 @@ def _read_video(folder: Path) -> Any:
     return extract_frames(folder / "clip.mp4", folder / "frames", 4, 0.01)
 
 
+def _read_every_frame(folder: Path) -> Any:
+    from lotus_recon.io.video import check_every_frame, check_video
+
+    path = folder / "clip.mp4"
+    return float(check_every_frame(path, check_video(path).frames))
+
+
 def _write_checkpoint(folder: Path) -> None:
     import torch
 
@@ -426,6 +433,7 @@ READERS: Mapping[str, Reader] = {
         for name in ("manifest.yaml", "table.csv")
     },
     "video": Reader(_write_video, _read_video),
+    "every frame of a video": Reader(_write_video, _read_every_frame),
     "training checkpoint": Reader(_write_checkpoint, _read_checkpoint),
     "nano checkpoint": Reader(_write_nano, _read_nano),
     "claim of predictions": Reader(_write_claim, _read_claim),

@@ -24,7 +24,7 @@ def clip(picture: NDArray[np.uint8], tmp_path: Path) -> Path:  # noqa: F811
 
 def test_frames_are_photos_of_single_view(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    command = [str(clip), "--out", str(out), *OPTIONS]
+    command = [str(clip), "--frames-as-photos", "--out", str(out), *OPTIONS]
     assert single_view.run([*command, "--dry-run"]) == 0
     assert "calibrate" in capsys.readouterr().out
     assert not out.exists()

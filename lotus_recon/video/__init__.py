@@ -1,0 +1,1 @@
+"""Depth of every frame of a video, steady over time."""
