@@ -209,7 +209,7 @@ class NormalMap:
         valid = np.asarray(self.valid, bool)
         _check(values.ndim == 3 and values.shape[2] == 3, f"normals have shape {values.shape}; allowed: (H, W, 3)")
         _check(valid.shape == values.shape[:2], f"normals_valid has shape {valid.shape}, normals {values.shape}")
-        length = np.linalg.norm(values[valid], axis=-1)
+        length = np.sqrt(np.einsum("hwc,hwc->hw", values, values)[valid])  # no copy of the vectors: maps may be large
         _check(bool((np.abs(length - 1) < 1e-2).all()), "normals must be finite and of unit length where valid")
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "valid", valid)

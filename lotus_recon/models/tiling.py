@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -242,7 +241,7 @@ def _turned(
     taken for something else.
     """
     sigma = max(normals.shape) / _FIELD_SHARE
-    a, b = (_unit(np.asarray(cv2.GaussianBlur(each, (0, 0), sigma))) for each in (normals, reference))
+    a, b = (_unit(np.asarray(cv2.GaussianBlur(each, (0, 0), sigma), np.float32)) for each in (normals, reference))
     cosine = (a * b).sum(-1, keepdims=True)
     # The smallest rotation that takes a to b (Rodrigues).
     half = a + b
@@ -252,8 +251,11 @@ def _turned(
     return np.asarray(turned, np.float32), np.asarray(trust, np.float32)
 
 
-def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12), np.float32)
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The vectors (H, W, 3), made to be of length 1 where they are."""
+    squared = np.einsum("hwc,hwc->hw", vectors, vectors)
+    vectors /= np.sqrt(np.maximum(squared, np.float32(1e-24)))[..., None]
+    return vectors
 
 
 def merge_bands(
