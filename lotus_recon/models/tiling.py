@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -26,6 +27,9 @@ _OVERLAP = 1 / 3  # of neighbouring tiles, at least
 _KEPT_BAND = 16.0  # wavelengths above so many pixels of the level before stay as they were there
 _LEAST_CORRELATION = 0.5  # of a tile with the level before: below it shows something else, or nothing
 _TURNED_DEG = 10.0  # between the normals of a tile and those before, at which its weight has fallen to 1 / e
+# Times the size of the network to which a photo is reduced at first: the network reduces the rest of the way itself, as
+# it does with any photo. Reduced all the way, its answer is another one: long waves move by up to 1 % of the range.
+_KEPT_LARGE = 4
 _FADE = 0.25  # of a tile's side over which its weight falls to the border
 _FIELD_SHARE = 16.0  # of a tile's side: the standard deviation of the field that ties it to the level before
 _FINEST = 8  # times the resolution of the network: beyond it, tiles show too little to go by
@@ -49,9 +53,15 @@ class TiledModel:
         sizes = level_sizes(width, height, self._edge, smallest)
         if len(sizes) == 1:
             return self._model.predict(rgb, seed, view)
-        merged = self._model.predict(_reduced(rgb, *sizes[0]), seed)
-        for size in sizes[1:]:
-            merged = _next_level(self._model, rgb, merged, size, sizes[0], seed)
+        shrink = min(1.0, _KEPT_LARGE * self._edge / max(width, height))
+        merged = self._model.predict(_reduced(rgb, round(shrink * width), round(shrink * height)), seed)
+        for before, size in pairwise(sizes):
+            merging = _Merging(enlarged(merged, *size), size[0] / before[0])
+            for tile in tiles_of(*size, *sizes[0]):
+                part = _part(rgb, tile, size)
+                if _has_texture(part):
+                    merging.add(tile, self._model.predict(part, seed))
+            merged = merging.result()
         merged.meta.update(image_size=[width, height], tiled_size=list(sizes[-1]))
         return enlarged(merged, width, height)
 
@@ -114,24 +124,6 @@ def _starts(length: int, tile: int) -> list[int]:
         return [0]
     count = math.ceil((length - tile) / (tile * (1 - _OVERLAP))) + 1
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]
-
-
-def _next_level(
-    model: Model,
-    rgb: NDArray[np.uint8],
-    before: Prediction,
-    size: tuple[int, int],
-    tile_size: tuple[int, int],
-    seed: int | None,
-) -> Prediction:
-    """The maps at ``size`` (width, height): those of the level ``before``, sharpened by tiles."""
-    reference = enlarged(before, *size)
-    merging = _Merging(reference, size[0] / before.shape[1])
-    for tile in tiles_of(*size, *tile_size):
-        part = _part(rgb, tile, size)
-        if _has_texture(part):
-            merging.add(tile, model.predict(part, seed))
-    return merging.result()
 
 
 def _part(rgb: NDArray[np.uint8], tile: Tile, size: tuple[int, int]) -> NDArray[np.uint8]:

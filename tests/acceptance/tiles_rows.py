@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -57,9 +57,7 @@ def tiles(work: Path) -> list[Row]:
         scores["tiled"].append(_scores(after, sample))
         seams.append(_seam_ratio(after))
         moved.append(_moved_waves(before, after))
-    before_, after_ = (
-        {name: float(np.mean([each[name] for each in scores[which]])) for name in scores[which][0]} for which in scores
-    )
+    before_, after_ = (_mean(found) for found in scores.values())
     sharper = after_["boundary_f1"] / before_["boundary_f1"]
     of = f"{len(photos)} rooms of 24 MP"
     seconds, memory_mb = map(float, _cost(root / "scene_000000/images").split())
@@ -118,6 +116,11 @@ def _scores(prediction: Prediction, sample: Sample) -> dict[str, float]:
         "boundary_f1": boundary_f1(np.nan_to_num(depth, nan=1.0), np.where(valid, truth, 1), valid),
         "normals": normal_metrics(prediction.normals.values, sample.normals, sample.normals_valid)["mean"],
     }
+
+
+def _mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of every figure; rooms without a boundary have no F-score."""
+    return {name: float(np.nanmean([each[name] for each in scores])) for name in scores[0]}
 
 
 def _seam_ratio(prediction: Prediction) -> float:
