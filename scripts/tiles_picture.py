@@ -5,9 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from lotus_recon.io.images import read_rgb
@@ -15,7 +12,6 @@ from lotus_recon.io.visualization import colorize_depth, colorize_normals, conta
 from lotus_recon.models import load_model
 
 OUT = Path("docs/tiles.jpg")
-_WIDTH = 1200  # pixels of a map that are shown
 _CELL = 480
 
 
@@ -27,15 +23,9 @@ def main(photo: str) -> None:
         prediction = load_model("nano", tiles=tiles).predict(rgb)
         assert prediction.depth is not None
         assert prediction.normals is not None
-        for picture in (rgb, colorize_depth(prediction.depth), colorize_normals(prediction.normals)):
-            pictures.append(_reduced(picture))
+        pictures += [rgb, colorize_depth(prediction.depth), colorize_normals(prediction.normals)]
         labels += ["photo", f"depth, {label}", f"normals, {label}"]
     Image.fromarray(contact_sheet(pictures, labels, columns=3, cell_width=_CELL)).save(OUT, quality=85)
-
-
-def _reduced(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height = round(picture.shape[0] * _WIDTH / picture.shape[1])
-    return np.asarray(cv2.resize(picture, (_WIDTH, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def measure_frames(path: Path, n_frames: int) -> FrameStatistics:
     reference: NDArray[np.uint8] | None = None
     until_reference = 0.0
     for rgb in read_frames(path):
-        grey = _reduced_grey(rgb)
+        grey = reduced_grey(rgb)
         sharpness.append(float(cv2.Laplacian(grey, cv2.CV_64F).var()))
         since = 0.0 if reference is None else median_motion(reference, grey)
         travelled.append(until_reference + since)
@@ -200,7 +200,8 @@ def median_motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
     return float(np.median(lengths)) / max(before.shape)
 
 
-def _reduced_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def reduced_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame (H, W, 3) in grey (h, w), with a longer edge of 320 pixels at most: what motion is measured on."""
     scale = _MEASURED_EDGE_PX / max(rgb.shape[:2])
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey

@@ -2,7 +2,7 @@
 
 A network that takes noise is asked with several seeds; another one sees the photo mirrored and cut. Every member has a
 scale and a shift of its own, which are removed first, as in Marigold's ensembles (Ke et al., CVPR 2024, section 3.4),
-but in closed form and against the running median, so that the result keeps the scale and shift of the first member.
+but by robust least squares and against the running median, so that the result keeps the gauge of the first member.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _mirrored(prediction: Prediction) -> Prediction:
 def combined(members: Sequence[tuple[Prediction, Window]]) -> Prediction:
     """Median and spread of predictions of one photo, each with the rows and columns it covers; the first covers all.
 
-    Depth (affine) of every member is fitted to the median of those before it; normals are turned by nothing. A pixel is
+    Depth (affine) of every member is fitted to the median of those before it; normals are taken as they are. A pixel is
     valid where it is in the first member.
     """
     first = members[0][0]
@@ -123,7 +123,7 @@ def combined(members: Sequence[tuple[Prediction, Window]]) -> Prediction:
 
 
 def _median_depth(maps: Sequence[tuple[DepthMap, Window]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(H, W) the median, and the standard deviation of the members about their mean; NaN where a member has nothing."""
+    """(H, W) the median, and the standard deviation of the members that know a pixel, about their mean."""
     first = maps[0][0]
     stack = np.full((len(maps), *first.shape), np.nan, np.float32)
     stack[0] = first.values

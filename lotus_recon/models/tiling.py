@@ -19,6 +19,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
+from lotus_recon.io.images import resize_rgb
 from lotus_recon.models.base import SMALLEST_TILE_PX, Model, check_rgb
 from lotus_recon.models.gauge import robust_line
 from lotus_recon.types import DepthMap, NormalMap, Prediction
@@ -54,7 +55,7 @@ class TiledModel:
         if len(sizes) == 1:
             return self._model.predict(rgb, seed, view)
         shrink = min(1.0, _KEPT_LARGE * self._edge / max(width, height))
-        merged = self._model.predict(_reduced(rgb, round(shrink * width), round(shrink * height)), seed)
+        merged = self._model.predict(resize_rgb(rgb, round(shrink * width), round(shrink * height)), seed)
         for before, size in pairwise(sizes):
             merging = _Merging(enlarged(merged, *size), size[0] / before[0])
             for tile in tiles_of(*size, *sizes[0]):
@@ -132,11 +133,7 @@ def _part(rgb: NDArray[np.uint8], tile: Tile, size: tuple[int, int]) -> NDArray[
     x, y = width / size[0], height / size[1]
     rows = slice(round(tile.top * y), max(round(tile.bottom * y), round(tile.top * y) + 1))
     columns = slice(round(tile.left * x), max(round(tile.right * x), round(tile.left * x) + 1))
-    return _reduced(rgb[rows, columns], tile.right - tile.left, tile.bottom - tile.top)
-
-
-def _reduced(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return resize_rgb(rgb[rows, columns], tile.right - tile.left, tile.bottom - tile.top)
 
 
 def _has_texture(rgb: NDArray[np.uint8]) -> bool:

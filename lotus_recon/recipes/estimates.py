@@ -79,16 +79,12 @@ def estimates(
     due: Collection[str] | None = None,
 ) -> list[Estimate]:
     """What each of ``stages``, or those of them that are ``due``, will take for so much ``work``."""
-    seconds = _seconds_of({stage.name: stage.cost(job) for stage in stages}, work, device, pace)
+    costs = {stage.name: stage.cost(job) for stage in stages}
+    seconds = _seconds_of(costs, work, device, pace)
     return [
-        Estimate(
-            stage.name,
-            seconds[stage.name],
-            stage.needs.memory_mb,
-            stage.cost(job).disk_mb_per_megapixel * work.megapixels,
-        )
-        for stage in stages
-        if due is None or stage.name in due
+        Estimate(name, seconds[name], stage.needs.memory_mb, costs[name].disk_mb_per_megapixel * work.megapixels)
+        for name, stage in zip(costs, stages, strict=True)
+        if due is None or name in due
     ]
 
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.io.video import reduced_grey
 from lotus_recon.types import BoolArray, DepthKind, DepthMap, FloatArray
 
-EDGE_PX = 320  # flow is computed on frames of this longer edge
 COLUMNS, ROWS = 28, 20  # points of a pair: one in the middle of each cell of this grid
 SAMPLES = COLUMNS * ROWS
 _FOCAL = 1.0  # in longer edges, of the camera that tells how a turn changes z-depth: 53 degrees wide
@@ -51,12 +51,9 @@ class Glance:
 
 def glance(rgb: NDArray[np.uint8], depth: DepthMap) -> Glance:
     """What is kept of a frame (H, W, 3) and its depth (H, W)."""
-    scale = min(1.0, EDGE_PX / max(rgb.shape[:2]))
-    size = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
-    grey = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-    values = cv2.resize(values_of(depth), size, interpolation=cv2.INTER_NEAREST)
-    is_disparity = depth.kind is not DepthKind.AFFINE
-    return Glance(np.asarray(grey, np.uint8), np.asarray(values, np.float32), is_disparity)
+    grey = reduced_grey(rgb)
+    values = cv2.resize(values_of(depth), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return Glance(grey, np.asarray(values, np.float32), is_disparity=depth.kind is not DepthKind.AFFINE)
 
 
 def values_of(depth: DepthMap) -> NDArray[np.float32]:
