@@ -27,6 +27,7 @@ LAYERS = (
     "texturing",
     "meshing",
     "fusion",
+    "uncertainty",
     "consistency",
     "normal_integration",
     "adaptation",

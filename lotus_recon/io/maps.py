@@ -83,6 +83,7 @@ def save_maps(
     compressed: bool = True,
     depth_sigma: FloatArray | None = None,
     normals_sigma_deg: FloatArray | None = None,
+    sigma: FloatArray | None = None,
 ) -> None:
     """Write maps (H, W) of one view in the layout that docs/formats.md describes; ``meta`` is plain JSON values."""
     arrays: dict[str, Any] = {}
@@ -98,6 +99,8 @@ def save_maps(
         arrays["depth_sigma"] = np.asarray(depth_sigma, np.float32)
     if normals_sigma_deg is not None:
         arrays["normals_sigma_deg"] = np.asarray(normals_sigma_deg, np.float32)
+    if sigma is not None:
+        arrays["sigma"] = np.asarray(sigma, np.float32)
     arrays["meta"] = np.array(json.dumps(to_plain(meta), sort_keys=True))
     save_arrays(path, compressed, **arrays)
 

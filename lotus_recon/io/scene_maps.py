@@ -23,7 +23,7 @@ from lotus_recon.io.maps import load_arrays, parse_depth, parse_meta, parse_norm
 from lotus_recon.threads import Item, Result, background, in_threads
 from lotus_recon.types import DepthKind, DepthMap, FloatArray, NormalMap, View
 
-EVERY_PART = ("depth", "confidence", "normals")
+EVERY_PART = ("depth", "confidence", "normals", "sigma", "depth_sigma")
 SCENE_DEPTH = (DepthKind.SCENE,)
 POSED_DEPTH = (DepthKind.SCENE, DepthKind.METRIC)
 ANY_DEPTH = tuple(DepthKind)
@@ -36,6 +36,8 @@ class ViewMaps:
     depth: DepthMap | None = None
     confidence: NDArray[np.float32] | None = None  # (H, W)
     normals: NormalMap | None = None
+    sigma: NDArray[np.float32] | None = None  # (H, W) standard deviation of depth, relative to it
+    depth_sigma: NDArray[np.float32] | None = None  # (H, W) that of the members of an ensemble, in the unit of depth
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -111,11 +113,12 @@ class SceneMaps:
         meta: Mapping[str, Any] | None = None,
         depth_sigma: FloatArray | None = None,
         normals_sigma_deg: FloatArray | None = None,
+        sigma: FloatArray | None = None,
     ) -> None:
         """Write the maps of a view by rename: depth (0 where invalid), confidence (H, W), normals and sigmas (H, W)."""
         if depth is not None:
             depth = replace(depth, values=np.where(depth.valid, depth.values, np.float32(0)))
-        sigmas = depth_sigma, normals_sigma_deg
+        sigmas = depth_sigma, normals_sigma_deg, sigma
         self._save(save_maps, self.path(view), depth, normals, confidence, meta, self._compressed, *sigmas)
 
     @contextlib.contextmanager
@@ -132,11 +135,12 @@ class SceneMaps:
         path = self.path(view)
         arrays = load_arrays(path, without=self._unread | {f"{part}_valid" for part in self._unread})
         meta = parse_meta(path, arrays)
+        confidence, sigma, depth_sigma = (
+            arrays[name].astype(np.float32, copy=False) if name in arrays else None
+            for name in ("confidence", "sigma", "depth_sigma")
+        )
         maps = ViewMaps(
-            parse_depth(path, arrays, meta),
-            arrays["confidence"].astype(np.float32, copy=False) if "confidence" in arrays else None,
-            parse_normals(path, arrays),
-            meta,
+            parse_depth(path, arrays, meta), confidence, parse_normals(path, arrays), sigma, depth_sigma, meta
         )
         self._check(view, maps)
         return maps

@@ -29,6 +29,7 @@ from lotus_recon.sfm.spec import FRAME, IMAGES, SFM
 from lotus_recon.stages import StageSpec
 from lotus_recon.texturing.photo_spec import PHOTO_TEXTURE
 from lotus_recon.texturing.spec import TEXTURE
+from lotus_recon.uncertainty.spec import UNCERTAINTY
 from lotus_recon.video.spec import FRAME_PREDICTION, STEADY
 from lotus_recon.viewing.photo_spec import PHOTO_VIEW
 
@@ -47,6 +48,7 @@ MULTI_VIEW: tuple[StageSpec[SceneJob, Any], ...] = (
     ADAPTATION,
     INTEGRATION,
     CONSISTENCY,
+    UNCERTAINTY,
     FUSION,
     MESH,
     TEXTURE,

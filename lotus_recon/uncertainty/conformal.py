@@ -1,0 +1,42 @@
+"""From a scale that only ranks pixels to error bars that hold: split conformal prediction."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lotus_recon.geometry.points import P90_SIGMAS
+from lotus_recon.types import FloatArray
+
+FEWEST_POINTS = 40  # that a scene is calibrated on: of fewer the 90th percentile is anybody's guess
+HELD_OUT, ROOMS = "held-out points", "rendered rooms"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes a standard deviation of the learnt scale of relative errors.
+
+    Errors have heavier tails than normal ones. A standard deviation is what makes an interval of 1.645 of them on both
+    sides hold nine errors of ten, as with normal errors; one of ``half_sigmas`` holds five.
+    """
+
+    factor: float  # on the learnt scale
+    half_sigmas: float
+    errors: int  # that it comes from
+    source: str  # HELD_OUT | ROOMS
+
+
+def calibrated(errors: FloatArray, scale: FloatArray, source: str, noise: FloatArray | float = 0.0) -> Calibration:
+    """The factor by which ``scale`` (N,) covers ``errors`` (N,), both relative to depth.
+
+    Split conformal prediction (Lei et al., JASA 2018, section 2.2): of the N scores errors / scale the
+    ceil((N + 1) share)-th smallest, which covers a new error of the same kind with at least that probability. ``noise``
+    (N,) is the standard deviation of what the errors were measured against; variances add, so its own is taken out.
+    """
+    own = np.sqrt(np.maximum(np.square(errors) - np.square(noise), 0))
+    scores = np.sort(own / scale)
+    nine, five = (float(scores[min(math.ceil((len(scores) + 1) * share), len(scores)) - 1]) for share in (0.9, 0.5))
+    factor = nine / P90_SIGMAS
+    return Calibration(factor, five / factor, len(scores), source)
