@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lotus_recon.errors import InputError
-from lotus_recon.evaluation.config import AlignmentEvalConfig, MapsConfig, PosesConfig, RaysConfig, SurfaceConfig
+from lotus_recon.evaluation.config import (
+    AlignmentEvalConfig,
+    MapsConfig,
+    PosesConfig,
+    RaysConfig,
+    SurfaceConfig,
+    UncertaintyConfig,
+)
 from lotus_recon.recipes.table import DEPTH_STAGES
 from pipelines.command_line import DONE, REFUSED, CommonArguments, main, on_screen, parse, status_of
 
@@ -28,6 +35,7 @@ Score against ground truth. Tasks:
   poses           camera poses against given ones
   alignment       the aligned depth of a reconstruction against held-out points or a sensor
   rays            a mesh against what cameras saw: met, blocked, behind, none
+  uncertainty     the error bars of a reconstruction against true depth
 
 python -m pipelines.evaluate TASK --help shows the options of a task; docs/evaluation.md says what the numbers mean.
 """
@@ -75,6 +83,13 @@ class RaysArguments(CommonArguments):
     """Score a mesh along rays from cameras to points that they see: met, blocked, behind, none, also by texture."""
 
     options: RaysConfig = field(default_factory=RaysConfig)
+
+
+@dataclass(frozen=True)
+class UncertaintyArguments(CommonArguments):
+    """Score error bars of depth: do they rank the errors (AUSE, AURG), and hold as many as they say."""
+
+    options: UncertaintyConfig = field(default_factory=UncertaintyConfig)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -148,6 +163,13 @@ def _rays(task: str, arguments: RaysArguments) -> Callable[[], int]:
     return _shown(task, arguments, partial(run_job, job))
 
 
+def _uncertainty(task: str, arguments: UncertaintyArguments) -> Callable[[], int]:
+    from lotus_recon.evaluation.uncertainty_job import check_job, run_job
+
+    job = check_job(arguments.options)
+    return _shown(task, arguments, partial(run_job, job))
+
+
 def _shown(task: str, arguments: CommonArguments, run_in: Callable[[Path], object]) -> Callable[[], int]:
     """Work that fills the folder of the task, and shows its table. Raises InputError where a reconstruction lives."""
     from lotus_recon.stage_file import STAGE_FILE
@@ -186,6 +208,7 @@ _TASKS: Mapping[str, tuple[Any, Any, Callable[[Any, Any], Callable[[], int]]]] =
     "poses": (PosesArguments, PosesConfig, _poses),
     "alignment": (AlignmentArguments, AlignmentEvalConfig, _alignment),
     "rays": (RaysArguments, RaysConfig, _rays),
+    "uncertainty": (UncertaintyArguments, UncertaintyConfig, _uncertainty),
 }
 
 

@@ -172,3 +172,15 @@ class RaysConfig(Options):
     )
     # Pixels per reference depth map that are compared.
     samples: Many = 20_000
+
+
+@dataclass(frozen=True)
+class UncertaintyConfig(Options):
+    """Options of the task uncertainty."""
+
+    # Output folder of multi_view.
+    scene: Path | None = None
+    # True depth: a folder of <view>.npz depth maps, or the points of a COLMAP model in the frame of the scene.
+    reference: Path | None = None
+    # Metres per unit of the scene, where the scene is not metric and the depth maps are.
+    metres_per_unit: Positive = 1.0

@@ -28,15 +28,13 @@ class Calibration:
     source: str  # HELD_OUT | ROOMS
 
 
-def calibrated(errors: FloatArray, scale: FloatArray, source: str, noise: FloatArray | float = 0.0) -> Calibration:
+def calibrated(errors: FloatArray, scale: FloatArray, source: str) -> Calibration:
     """The factor by which ``scale`` (N,) covers ``errors`` (N,), both relative to depth.
 
     Split conformal prediction (Lei et al., JASA 2018, section 2.2): of the N scores errors / scale the
-    ceil((N + 1) share)-th smallest, which covers a new error of the same kind with at least that probability. ``noise``
-    (N,) is the standard deviation of what the errors were measured against; variances add, so its own is taken out.
+    ceil((N + 1) share)-th smallest, which covers a new error of the same kind with at least that probability.
     """
-    own = np.sqrt(np.maximum(np.square(errors) - np.square(noise), 0))
-    scores = np.sort(own / scale)
+    scores = np.sort(np.abs(errors) / scale)
     nine, five = (float(scores[min(math.ceil((len(scores) + 1) * share), len(scores)) - 1]) for share in (0.9, 0.5))
     factor = nine / P90_SIGMAS
     return Calibration(factor, five / factor, len(scores), source)

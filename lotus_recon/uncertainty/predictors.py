@@ -55,14 +55,14 @@ def view_predictors(checked: ViewMaps, stereo: NDArray[np.float32] | None) -> di
     ``checked``: the map of the consistency stage, whose confidence is that of ``stereo`` (H, W), where there is one,
     times the agreement of the views.
     """
-    agreement = checked.weight
-    found = {}
-    if stereo is not None:
-        sure = np.maximum(stereo, _LEAST_CONFIDENCE)
-        agreement = agreement / sure
-        found["unmatched"] = -np.log(sure)
-    found["doubt"] = -np.log(np.clip(agreement, _LEAST_CONFIDENCE, 1))
-    return {name: value.astype(np.float32) for name, value in found.items()}
+    if stereo is None:
+        return {"doubt": _log_doubt(checked.weight)}
+    sure = np.maximum(stereo, _LEAST_CONFIDENCE)
+    return {"unmatched": _log_doubt(sure), "doubt": _log_doubt(checked.weight / sure)}
+
+
+def _log_doubt(confidence: FloatArray) -> NDArray[np.float32]:
+    return -np.log(np.clip(confidence, _LEAST_CONFIDENCE, 1)).astype(np.float32)
 
 
 def point_predictor(xy: FloatArray, height: int, width: int) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lotus_recon.alignment.control_points import relative_depth_sigma
 from lotus_recon.geometry.camera import pixel_index
 from lotus_recon.geometry.points import seen_points
+from lotus_recon.geometry.pose import transform
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps, ViewMaps
 from lotus_recon.progress import track
 from lotus_recon.types import BoolArray, DepthMap, FloatArray, Scene, View
@@ -109,34 +110,35 @@ def _stereo_confidence(inputs: Inputs, view: View) -> NDArray[np.float32] | None
 
 @dataclass(eq=False)
 class _AtPoints:
-    """Errors of the maps at held-out points, one for each photo that sees one."""
+    """Errors of the maps at held-out points, one for each photo that sees one.
+
+    Of these the half whose own depth is surest: an error that is measured is that of the map and of the point.
+    """
 
     scene: Scene
-    usable: BoolArray  # (P,)
-    noise: FloatArray  # (O,) of the depth of each observed point, relative
+    chosen: BoolArray  # (O,) observations
     errors: list[FloatArray]
     scales: list[FloatArray]
-    noises: list[FloatArray]
     seen: set[int]
 
     @classmethod
     def of(cls, inputs: Inputs) -> _AtPoints:
         points = inputs.scene.points
-        usable = inputs.held_out & (points.track_length >= _FEWEST_PHOTOS)
-        noise = relative_depth_sigma(inputs.scene) if len(points.obs_point) else np.zeros(0)
-        return cls(inputs.scene, usable, noise, [], [], [], set())
+        chosen = (inputs.held_out & (points.track_length >= _FEWEST_PHOTOS))[points.obs_point]
+        if chosen.any():
+            noise = relative_depth_sigma(inputs.scene)
+            chosen &= noise <= np.median(noise[chosen])
+        return cls(inputs.scene, chosen, [], [], set())
 
     def add(self, view: View, depth: DepthMap, scale: FloatArray) -> None:
         """What the map of a view, and the scale (H, W) of its errors, say at the points that it sees."""
-        index, points = self.scene.index[view.name], self.scene.points
-        xy, z = seen_points(self.scene, index, self.usable)
-        rows = points.rows_of(index)
-        rows = rows[self.usable[points.obs_point[rows]]]
-        at = pixel_index(xy, *depth.shape)
-        known = depth.valid[at] & (z > 0) & np.isfinite(self.noise[rows])
+        points, rows = self.scene.points, self.scene.points.rows_of(self.scene.index[view.name])
+        rows = rows[self.chosen[rows]]
+        z = transform(view.cam_from_world, points.xyz[points.obs_point[rows]])[:, 2]
+        at = pixel_index(points.obs_xy[rows], *depth.shape)
+        known = depth.valid[at] & (z > 0)
         self.errors.append(np.log(depth.values[at][known] / z[known]))
         self.scales.append(scale[at][known])
-        self.noises.append(self.noise[rows][known])
         self.seen |= set(points.obs_point[rows][known].tolist())
 
     def calibration(self, scale: ErrorScale) -> Calibration:
@@ -144,5 +146,4 @@ class _AtPoints:
         if len(self.seen) < FEWEST_POINTS:
             log.info("%d held-out points are too few to calibrate error bars: those of rendered rooms", len(self.seen))
             return scale.rooms
-        errors, scales, noises = (np.concatenate(each) for each in (self.errors, self.scales, self.noises))
-        return calibrated(errors, scales, HELD_OUT, noises)
+        return calibrated(np.concatenate(self.errors), np.concatenate(self.scales), HELD_OUT)
