@@ -11,6 +11,7 @@ from lotus_recon.fusion.backends.base import Backend
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
 from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
+from lotus_recon.uncertainty.spec import UNCERTAINTY
 
 if TYPE_CHECKING:
     from lotus_recon.fusion.stage import FusionResult
@@ -43,6 +44,7 @@ def _run(context: Context[SceneJob], out_dir: Path) -> FusionResult:
         scene=context[FRAME].scene,
         depth_dir=context.folder(CONSISTENCY),
         images_dir=context.folder(IMAGES),
+        sigma_dir=context.folder(UNCERTAINTY),
         runtime=context.runtime,
         backend_options=_backend_options(context.job),
     )
@@ -61,7 +63,7 @@ FUSION: StageSpec[SceneJob, FusionResult] = StageSpec(
     run=_run,
     load=_load,
     options=lambda job: [options_of(job.config, FusionConfig), _backend_options(job)],
-    reads=(FRAME, IMAGES, CONSISTENCY),
+    reads=(FRAME, IMAGES, CONSISTENCY, UNCERTAINTY),
     requires=lambda job: _backend(job).requires,
     check=_check,
     folder=lambda job: f"fusion/{_backend(job).name}",

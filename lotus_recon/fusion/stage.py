@@ -32,6 +32,7 @@ class Inputs:
     images_dir: Path
     runtime: Runtime = field(default_factory=Runtime)
     backend_options: Any = None  # of the type that the back-end names; None: its defaults
+    sigma_dir: Path | None = None  # of the uncertainty stage
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def run(inputs: Inputs, config: FusionConfig, out_dir: Path) -> FusionResult:
     import open3d  # noqa: F401  so that its size does not count as memory that fusion takes
 
     resident_before = resident_bytes()
-    views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, config.advanced.min_fused_confidence)
+    least = config.advanced.min_fused_confidence
+    views = FusionViews(inputs.scene, inputs.depth_dir, inputs.images_dir, least, inputs.sigma_dir)
     options = inputs.backend_options or (backend.group and backend.group[1]())
     raw, figures = backend.fuse(views, config, options, inputs.runtime)
     started = time.monotonic()

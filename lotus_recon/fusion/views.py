@@ -24,10 +24,14 @@ SAMPLE_STRIDE = 4  # the scan looks at every 4th pixel of every 4th row
 
 @dataclass(frozen=True, eq=False)
 class FusionMap:
-    """One depth map as fused. ``depth`` float32 (H, W), 0 where unknown; ``weight`` float32 (H, W) or None for 1."""
+    """One depth map as fused. ``depth`` float32 (H, W), 0 where unknown; ``weight`` float32 (H, W) or None for 1.
+
+    ``sigma`` float32 (H, W): standard deviation of depth, in units of the scene, where that is known.
+    """
 
     depth: NDArray[np.float32]
     weight: NDArray[np.float32] | None
+    sigma: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class DepthScan:
     weighted: bool  # whether a pixel has a confidence other than 1
     sure: bool  # whether photos decide the depth of any pixel, as its confidence says
     largest: int  # pixels of the largest map
+    sigma: float | None  # median standard deviation of depth, in units of the scene, where that is known
     cuts: Cuts
     box: Box | None = None  # what lies outside is not fused
 
@@ -87,6 +92,7 @@ class _Summary:
     sample: NDArray[np.float32]
     lowest_weight: float  # of the pixels used
     highest_weight: float
+    sigma: float | None  # median
     cuts: Cuts
 
 
@@ -98,9 +104,12 @@ def worker_count() -> int:
 class FusionViews:
     """The maps of a scene, read when needed. Iterate for (view, map, rgb) in the order of the scene."""
 
-    def __init__(self, scene: Scene, depth_dir: Path, images_dir: Path, min_confidence: float) -> None:
-        """Raises FusionError when no view has a depth map."""
+    def __init__(
+        self, scene: Scene, depth_dir: Path, images_dir: Path, min_confidence: float, sigma_dir: Path | None = None
+    ) -> None:
+        """Raises FusionError when no view has a depth map. ``sigma_dir``: maps of the uncertainty stage."""
         self._scene, self._images_dir = scene, images_dir
+        self._sigmas = None if sigma_dir is None else SceneMaps(sigma_dir, parts=("sigma",))
         self._maps = SceneMaps(depth_dir, parts=("depth", "confidence"), kinds=ANY_DEPTH)
         self._min_confidence = min_confidence
         self.views = tuple(filter(self._maps.has, scene.views))
@@ -136,6 +145,7 @@ class FusionViews:
             weighted=weighted,
             sure=weighted and max(summary.highest_weight for summary in summaries) >= SURE,
             largest=max(summary.cuts.pixels for summary in summaries),
+            sigma=_median([summary.sigma for summary in summaries if summary.sigma is not None]),
             cuts=cuts,
             box=box,
         )
@@ -147,7 +157,8 @@ class FusionViews:
         weight, used = np.ones_like(loaded.depth) if loaded.weight is None else loaded.weight, loaded.depth > 0
         lowest = float(weight.min(where=used, initial=1.0))
         highest = float(weight.max(where=used, initial=0.0))
-        return _Summary(loaded.depth[start::SAMPLE_STRIDE, start::SAMPLE_STRIDE].copy(), lowest, highest, cuts)
+        sigma = None if loaded.sigma is None else _median(loaded.sigma[used][::SAMPLE_STRIDE])
+        return _Summary(loaded.depth[start::SAMPLE_STRIDE, start::SAMPLE_STRIDE].copy(), lowest, highest, sigma, cuts)
 
     def maps(self, max_depth: float) -> Iterator[tuple[View, FusionMap, NDArray[np.uint8]]]:
         """(view, map, rgb (H, W, 3)) of every view, pixels beyond ``max_depth`` cut; one is read ahead."""
@@ -175,7 +186,9 @@ class FusionViews:
         if maps.confidence is not None:
             used &= maps.confidence > self._min_confidence
         cuts = Cuts(depth.values.size, depth.values.size - n_valid, n_valid - int(np.count_nonzero(used)))
-        return FusionMap(np.where(used, depth.values, np.float32(0)), maps.confidence), cuts
+        sigma = self._sigmas.load(view).sigma if self._sigmas is not None and self._sigmas.has(view) else None
+        absolute = None if sigma is None else sigma * depth.values
+        return FusionMap(np.where(used, depth.values, np.float32(0)), maps.confidence, absolute), cuts
 
     def _check_kind(self, view: View, kind: DepthKind) -> None:
         if kind is DepthKind.SCENE or (kind is DepthKind.METRIC and self._scene.metric):
@@ -192,6 +205,10 @@ class FusionViews:
             found, expected = ("x".join(map(str, size)) for size in (rgb.shape[1::-1], view.camera.size))
             raise FusionError(f"view {view.name!r}: photo is {found} pixels, its camera {expected}: must agree")
         return rgb
+
+
+def _median(values: Sequence[float] | NDArray[np.float32]) -> float | None:
+    return float(np.median(values)) if len(values) else None
 
 
 def _some(sample: NDArray[np.float32]) -> NDArray[np.float32]:

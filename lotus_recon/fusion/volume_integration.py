@@ -53,7 +53,7 @@ def fuse(
     scan = views.scan(config.max_depth_ratio, config.crop)
     plan = _plan(scan, config, options, device)
     scanned = time.monotonic()
-    grid = _Grid(plan, scan.weighted, device)
+    grid = _Grid(plan, scan, device)
     for (view, depth_map, rgb), packed in zip(views.maps(scan.max_depth), plan.blocks_of_view, strict=True):
         # Only confidence tells which depth is evidence that the space before it is free.
         carved = blocks_before(view, depth_map, plan.blocks, plan.voxel_size) if scan.weighted else packed[:0]
@@ -122,13 +122,13 @@ def _figures(scan: DepthScan, plan: VolumePlan, device: str) -> dict[str, Any]:
 class _Grid:
     """A VoxelBlockGrid with all its blocks in place from the start."""
 
-    def __init__(self, plan: VolumePlan, weighted: bool, device: str) -> None:
+    def __init__(self, plan: VolumePlan, scan: DepthScan, device: str) -> None:
         self._device = core.Device(device)
         self._truncation_voxels = plan.truncation / plan.voxel_size
         voxel_block_grid: Any = open3d.t.geometry.VoxelBlockGrid
         self._grid = voxel_block_grid(
             ("tsdf", "weight", "color"),
-            (_WEIGHTED if weighted else _COUNTED)[0],
+            (_WEIGHTED if scan.weighted else _COUNTED)[0],
             (1, 1, 3),
             voxel_size=plan.voxel_size,
             block_resolution=BLOCK_RESOLUTION,
@@ -137,7 +137,9 @@ class _Grid:
             device=self._device,
         )
         self._grid.hashmap().activate(self._tensor(unpack(plan.blocks)))
-        self._weighted = WeightedIntegrator(self._grid, plan.voxel_size, plan.truncation) if weighted else None
+        self._weighted = None
+        if scan.weighted:
+            self._weighted = WeightedIntegrator(self._grid, plan.voxel_size, plan.truncation, scan.sigma)
 
     def _tensor(self, array: NDArray) -> Any:
         return core.Tensor(np.ascontiguousarray(array), device=self._device)

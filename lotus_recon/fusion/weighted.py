@@ -19,6 +19,9 @@ from lotus_recon.types import View
 
 _BLOCKS_AT_ONCE = {"cpu": 16, "cuda": 1024}  # on a processor the temporaries then stay in the cache of one core
 
+# Range of the weights that standard deviations give, about that of the median: no pixel decides alone.
+_LEAST_PRECISION, _MOST_PRECISION = 1e-3, 10.0
+
 _STORED_COLOR = 255.0  # Open3D stores colours times this and divides by it when it extracts the mesh
 
 
@@ -36,8 +39,9 @@ def _one_thread_per_operation() -> Iterator[None]:
 class WeightedIntegrator:
     """Averages depth maps into the buffers of a VoxelBlockGrid with float attributes, each pixel with its weight."""
 
-    def __init__(self, grid: Any, voxel_size: float, truncation: float) -> None:
-        self._grid, self._truncation = grid, truncation
+    def __init__(self, grid: Any, voxel_size: float, truncation: float, sigma: float | None = None) -> None:
+        """sigma: standard deviation of depth, in units of the scene, at which a fully confident pixel weighs 1."""
+        self._grid, self._truncation, self._sigma = grid, truncation, sigma
         self._block_size = voxel_size * BLOCK_RESOLUTION
         # Shared memory: what is written here is what Open3D reads. (capacity * 4096,) and (capacity * 4096, 3)
         self._tsdf = from_dlpack(grid.attribute("tsdf").to_dlpack()).view(-1)
@@ -50,7 +54,7 @@ class WeightedIntegrator:
     def integrate(self, view: View, depth_map: FusionMap, rgb: NDArray[np.uint8], blocks: Any) -> None:
         """Average one view into ``blocks``, an Open3D tensor (N, 3) of block coordinates."""
         device = self._tsdf.device
-        frame = _Frame(view, depth_map, rgb, device)
+        frame = _Frame(view, depth_map, rgb, self._sigma, device)
         # Homogeneous pixels (col * z, row * z, z) are linear in the place of a voxel: block corner plus voxel in block.
         image_from_world = torch.from_numpy(view.camera.K @ view.cam_from_world[:3])
         corners = from_dlpack(blocks.to_dlpack()).to(torch.float64).cpu() * self._block_size  # (N, 3)
@@ -76,7 +80,7 @@ class WeightedIntegrator:
         weight = frame.weight[pixel]
         seen = inside & (depth > 0) & (distance >= -self._truncation)
         # Depth that is not sure says nothing of the space before it.
-        seen &= (weight >= SURE) | (distance <= self._truncation)
+        seen &= frame.sure[pixel] | (distance <= self._truncation)
         block, offset = seen.nonzero(as_tuple=True)
         voxel = rows[block] * voxels_in_image.shape[1] + offset  # (m,) into the buffers
         pixel, distance, new = pixel[seen], distance[seen], weight[seen]
@@ -88,13 +92,22 @@ class WeightedIntegrator:
 
 
 class _Frame:
-    """One view on the device, pixels in one row: depth, weight (H * W,), color (H * W, 3)."""
+    """One view on the device, pixels in one row: depth, weight, sure (H * W,), color (H * W, 3).
 
-    def __init__(self, view: View, depth_map: FusionMap, rgb: NDArray[np.uint8], device: torch.device) -> None:
+    The weight is the confidence that a pixel is right at all, over its variance if it is.
+    """
+
+    def __init__(
+        self, view: View, depth_map: FusionMap, rgb: NDArray[np.uint8], sigma: float | None, device: torch.device
+    ) -> None:
         self.camera = view.camera
         self.depth = torch.from_numpy(depth_map.depth).view(-1).to(device)
         weight = np.ones_like(depth_map.depth) if depth_map.weight is None else depth_map.weight
         self.weight = torch.from_numpy(weight).view(-1).to(device)
+        self.sure = self.weight >= SURE
+        if sigma is not None and depth_map.sigma is not None:
+            own = torch.from_numpy(depth_map.sigma).view(-1).to(device)
+            self.weight = self.weight * (sigma / own).square().clamp(_LEAST_PRECISION, _MOST_PRECISION)
         self.color = torch.from_numpy(rgb).view(-1, 3).to(device, torch.float32) * _STORED_COLOR
 
     def pixels(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from lotus_recon.fusion.config import AdvancedFusion, FusionConfig
 from lotus_recon.fusion.volume_config import AdvancedTsdf, TsdfConfig
 from lotus_recon.geometry.triangles import triangle_area_vectors
 from lotus_recon.io.meshes import read_mesh
+from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.types import Mesh
 from tests.fusion import scenes
 
@@ -83,6 +84,18 @@ def test_weights_give_the_weighted_mean_of_two_planes(tmp_path: Path) -> None:
     views = [scenes.plane_view("a.png"), scenes.plane_view("b.png")]
     mesh, _ = fused(tmp_path, scenes.inputs(tmp_path, views), TsdfConfig(voxel_size=0.02))
     np.testing.assert_allclose(mesh.vertices[:, 2], 0.9 * 2.0 + 0.1 * 2.04, atol=1e-5)
+
+
+def test_standard_deviations_weigh_by_their_inverse_squares(tmp_path: Path) -> None:
+    """One map is twice as sure as the other: four times the weight, at the same confidence."""
+    normal, views = np.array([0, 0, -1.0]), [scenes.plane_view("a.png"), scenes.plane_view("b.png")]
+    for view, depth, sigma in zip(views, (2.0, 2.04), (0.01, 0.02), strict=True):
+        plane = scenes.plane_depth(view, normal, np.array([0, 0, depth]))
+        scenes.write_view(tmp_path, view, plane, np.full(plane.shape, 0.8))
+        SceneMaps(tmp_path / "sigma").save(view, sigma=np.full(plane.shape, sigma / depth))
+    inputs = replace(scenes.inputs(tmp_path, views), sigma_dir=tmp_path / "sigma")
+    mesh, _ = fused(tmp_path, inputs, TsdfConfig(voxel_size=0.02))
+    np.testing.assert_allclose(mesh.vertices[:, 2], (4 * 2.0 + 2.04) / 5, atol=1e-5)
 
 
 def test_confidence_acts_where_it_is_low(tmp_path: Path) -> None:
