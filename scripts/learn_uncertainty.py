@@ -1,7 +1,8 @@
-"""Learn the scale of depth errors on rendered rooms: python scripts/learn_uncertainty.py WORK [ROOMS]
+"""Learn the scale of depth errors on rendered photos: PYTHONPATH=. python scripts/learn_uncertainty.py WORK [ROOMS]
 
 Renders short walks through rooms that no figure is made on, reconstructs each with an ensemble, and fits
-lotus_recon/uncertainty/learnt.json to the errors of the depth. What is there already is kept: it resumes.
+lotus_recon/uncertainty/learnt.json to the errors of the depth; those of single photos on rooms and worlds of a seed of
+their own. What is there already is kept: it resumes.
 """
 
 from __future__ import annotations
@@ -15,13 +16,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lotus_recon.calibration.config import OutputConfig
+from lotus_recon.calibration.stage import depth_as_written
 from lotus_recon.config import load_config
+from lotus_recon.datasets.rooms import RoomsSet
+from lotus_recon.io.intrinsics import DEFAULT_FOV_DEG
 from lotus_recon.io.maps import load_arrays
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps
+from lotus_recon.models import load_model
+from lotus_recon.models.ensemble import EnsembleModel
 from lotus_recon.recipes.multi_view import scene_job
 from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
 from lotus_recon.stages import Context, stages_of
-from lotus_recon.uncertainty import scale
+from lotus_recon.types import Camera
+from lotus_recon.uncertainty import photo, scale
 from lotus_recon.uncertainty.spec import inputs_of
 from lotus_recon.uncertainty.stage import predictors_of
 from lotus_recon.workspace import Workspace
@@ -32,6 +40,12 @@ LEARNT = Path("lotus_recon/uncertainty") / scale.FILE
 FIRST = 100  # number of the first room: figures are made on those below
 PIXELS = 4000  # of a view
 ALWAYS, OPTIONAL = ("edge", "slant", "doubt", "far"), ("bent", "unmatched", "spread")
+
+MEMBERS = 5
+PHOTOS = {
+    "make_rooms": ("--scenes", "24", "--views", "2", "--size", "320x240", "--no-mesh"),
+    "make_worlds": ("--count", "24", "--views", "2", "--size", "320x240", "--family", "streets,objects,creatures"),
+}
 
 Samples = tuple[Mapping[str, NDArray[np.float32]], NDArray[np.float64]]  # predictors (N,) by name, relative errors (N,)
 
@@ -45,7 +59,9 @@ def main(work: Path, rooms: int = 12) -> None:
         for optional in _subsets(OPTIONAL):
             if ("unmatched" in optional) == stereo:
                 scales.append(scale.fit(predictors, errors, [*ALWAYS, *optional]))
-    scale.save(LEARNT, {"scene": scales})
+    predictors, errors = _joined(list(_photos(work)))
+    photos = [scale.fit(predictors, errors, ["edge", "slant", *optional]) for optional in _subsets(("bent", "spread"))]
+    scale.save(LEARNT, {"scene": scales, "photo": photos})
 
 
 def _out(folder: Path, stereo: bool) -> Path:
@@ -56,7 +72,15 @@ def _reconstructed(folder: Path, number: int) -> bool:
     """Whether a room has a reconstruction with and without stereo; few photos of some rooms overlap."""
     if not (folder / "transforms.json").is_file():
         write_walk(FIRST + number, folder, "raycast")
-    options = ("--poses", str(folder / "transforms.json"), "--pose-unit", "m", "--holdout-strict", "--ensemble", "5")
+    options = (
+        "--poses",
+        str(folder / "transforms.json"),
+        "--pose-unit",
+        "m",
+        "--holdout-strict",
+        "--ensemble",
+        str(MEMBERS),
+    )
     for stereo in (True, False):
         if not (_out(folder, stereo) / "consistency").is_dir():
             try:
@@ -81,6 +105,29 @@ def _samples(folder: Path, out: Path) -> Samples:
         predictors = predictors_of(inputs, view, maps)
         parts.append(({name: values.ravel()[some] for name, values in predictors.items()}, errors))
     return _joined(parts)
+
+
+def _photos(work: Path) -> Iterator[Samples]:
+    """Some pixels of rendered photos of which nothing is known but how they look."""
+    model, output, random = EnsembleModel(load_model("nano"), MEMBERS, False), OutputConfig(), np.random.default_rng(0)
+    for module, options in PHOTOS.items():
+        words = ["-m", f"pipelines.{module}", "--out", str(work / module), "--seed", "24680", *options, "--quiet"]
+        subprocess.run([sys.executable, *words], check=True)
+        photos = RoomsSet(work / module, "all")
+        for sample in map(photos.load, range(len(photos))):
+            prediction = model.predict(sample.rgb)
+            assert prediction.depth is not None
+            assert sample.depth is not None
+            assert sample.depth_valid is not None
+            both = np.flatnonzero(prediction.depth.valid & sample.depth_valid)
+            if len(both) < PIXELS:
+                continue
+            height, width = prediction.shape
+            depth = depth_as_written(prediction, output)
+            some = random.choice(both, PIXELS, replace=False)
+            ratio = np.log(depth.values.ravel()[some] / sample.depth.ravel()[some])
+            found = photo.predictors_of(prediction, depth, Camera.from_fov_deg(DEFAULT_FOV_DEG, width, height))
+            yield {name: values.ravel()[some] for name, values in found.items()}, ratio - np.median(ratio)
 
 
 def _joined(parts: Sequence[Samples]) -> Samples:

@@ -78,10 +78,7 @@ def check_job(config: UncertaintyConfig) -> UncertaintyJob:
 
 def run_job(job: UncertaintyJob, out: Path) -> dict[str, float]:
     """Compare, and write ``summary.json`` and ``table.md``; the scores."""
-    parts = list(_compared(job))
-    if not sum(len(part.depth) for part in parts):
-        raise InputError(f"no pixel of {job.config.scene} has both depth and true depth")
-    found = Compared(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("depth", "truth", "sigma")))
+    found = compared(job)
     scores = scores_of(found, job.result.calibration.half_sigmas)
     against = "depth maps" if job.maps else "points of a COLMAP model"
     write_json(
@@ -90,7 +87,6 @@ def run_job(job: UncertaintyJob, out: Path) -> dict[str, float]:
             "task": "uncertainty",
             "against": against,
             "pixels": len(found.depth),
-            "views": sum(len(part.depth) > 0 for part in parts),
             "calibration": job.result.calibration,
             "unit": "shares of pixels, areas relative to the error of all pixels, width relative to depth",
             "scores": scores,
@@ -104,12 +100,20 @@ def run_job(job: UncertaintyJob, out: Path) -> dict[str, float]:
     return scores
 
 
-def scores_of(compared: Compared, half_sigmas: float) -> dict[str, float]:
+def compared(job: UncertaintyJob) -> Compared:
+    """All pixels with true depth. Raises InputError when there is none."""
+    parts = list(_by_view(job))
+    if not sum(len(part.depth) for part in parts):
+        raise InputError(f"no pixel of {job.config.scene} has both depth and true depth")
+    return Compared(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("depth", "truth", "sigma")))
+
+
+def scores_of(found: Compared, half_sigmas: float) -> dict[str, float]:
     """By name: coverage and mean width, and the areas of sparsification by AbsRel and by RMSE."""
-    error = compared.log_error
-    absolute = sparsification(np.abs(compared.depth / compared.truth - 1), compared.sigma)
-    rmse = sparsification((compared.depth - compared.truth) ** 2, compared.sigma * compared.depth, squared=True)
-    held: Coverage = coverage(error, compared.sigma, half_sigmas)
+    error = found.log_error
+    absolute = sparsification(np.abs(found.depth / found.truth - 1), found.sigma)
+    rmse = sparsification((found.depth - found.truth) ** 2, found.sigma * found.depth, squared=True)
+    held: Coverage = coverage(error, found.sigma, half_sigmas)
     scores = {"coverage_50": held.half, "coverage_90": held.nine_tenths, "mean_width_90": held.mean_width}
     areas: Sparsification
     for name, areas in (("abs_rel", absolute), ("rmse", rmse)):
@@ -117,7 +121,7 @@ def scores_of(compared: Compared, half_sigmas: float) -> dict[str, float]:
     return scores
 
 
-def _compared(job: UncertaintyJob) -> Iterator[Compared]:
+def _by_view(job: UncertaintyJob) -> Iterator[Compared]:
     """What is known of each view."""
     assert job.config.scene is not None  # by check_job
     checked = SceneMaps(job.config.scene / "consistency", ("depth",), POSED_DEPTH)

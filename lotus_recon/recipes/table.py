@@ -29,6 +29,7 @@ from lotus_recon.sfm.spec import FRAME, IMAGES, SFM
 from lotus_recon.stages import StageSpec
 from lotus_recon.texturing.photo_spec import PHOTO_TEXTURE
 from lotus_recon.texturing.spec import TEXTURE
+from lotus_recon.uncertainty.photo_spec import PHOTO_UNCERTAINTY
 from lotus_recon.uncertainty.spec import UNCERTAINTY
 from lotus_recon.video.spec import FRAME_PREDICTION, STEADY
 from lotus_recon.viewing.photo_spec import PHOTO_VIEW
@@ -61,6 +62,7 @@ DEPTH_STAGES = tuple(stage.name for stage in MULTI_VIEW if stage.writes_depth)  
 SINGLE_VIEW: tuple[StageSpec[PhotoJob, Any], ...] = (
     PHOTO_PREDICTION,
     CALIBRATION,
+    PHOTO_UNCERTAINTY,
     PHOTO_MESH,
     PHOTO_TEXTURE,
     PHOTO_MAPS,

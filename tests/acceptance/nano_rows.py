@@ -131,6 +131,7 @@ def _scores(model: Model, sample: Sample, max_depth_m: float) -> dict[str, float
 def hololens_photos(name: str, data: Path, work: Path) -> list[Row]:
     """47 real photos against sensor depth, and against the normals of planes fitted to it."""
     sets = ("--model", name, "--sets", "[{kind: hololens, root: hololens_a}]", "--data", str(data))
+    sets = (*sets, "--holes", "skip")  # where it sees the sky
     depth = evaluate("depth", work, *sets, "--protocol", "both", kind="hololens")
     normals = evaluate("normals", work, *sets, kind="hololens")
     photos = []
@@ -175,7 +176,7 @@ def measured_photos(name: str, data: Path, work: Path) -> list[Row]:
     names.parent.mkdir(parents=True, exist_ok=True)
     names.write_text("\n".join(_TRIVIAL) + "\n")
     part = f"[{{kind: single_images, root: single_images, file_list: {names.resolve()}}}]"
-    sets = ("--model", name, "--sets", part, "--data", str(data))
+    sets = ("--model", name, "--sets", part, "--data", str(data), "--holes", "skip")
     depth = evaluate("depth", work, *sets, kind="single_images")
     normals = evaluate("normals", work, *sets, kind="single_images")
     error, (trivial, _) = depth.score("abs_rel"), _best_trivial(photos)

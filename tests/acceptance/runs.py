@@ -37,6 +37,7 @@ from tests.acceptance import (
     reliability_rows,
     soak_rows,
     tiles_rows,
+    uncertainty_rows,
     video_rows,
     worlds_rows,
 )
@@ -284,6 +285,7 @@ RUNS: Mapping[str, tuple[str, Callable[[Place], list[Row]]]] = {
             **mvs_rows.RUNS,
             **adaptation_rows.RUNS,
             **export_rows.RUNS,
+            **uncertainty_rows.RUNS,
             **WITHOUT_DATA,
         }.items()
     },

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lotus_recon.datasets.rooms import RoomsSet
@@ -15,9 +17,14 @@ from lotus_recon.evaluation.metrics import aligned_depth, depth_errors
 from lotus_recon.io.images import resize_rgb
 from lotus_recon.models.lotus.model import LotusModel
 from lotus_recon.training.ablation.config import AblationConfig, Variant
-from lotus_recon.types import DepthMap
+from lotus_recon.training.ablation.vae import training_data
+from lotus_recon.training.config import ObjectiveConfig
+from lotus_recon.training.data import Batches
+from lotus_recon.training.targets import depth_annotation
+from lotus_recon.types import DepthKind, DepthMap
 
 _MAX_DEPTH_M = 10.0  # no room is deeper
+_AVERAGED = 20  # steps of training whose targets are averaged for the map that looks at no photo
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,40 @@ def load(folder: Path, steps: int) -> LotusModel:
     """A trained network that takes so many steps."""
     model = LotusModel.from_pretrained(folder, device="cpu", dtype="float32")
     return LotusModel(folder.parent.name, model.parts, replace(model.metadata, inference_steps=steps), 0)
+
+
+def blind_error(config: AblationConfig, photos: Sequence[Sample]) -> float:
+    """AbsRel of the map that looks at no photo: the mean of those that the networks learn."""
+    batches = Batches(training_data(config), ObjectiveConfig(tasks=["depth"]), config.seed, config.batch)
+    mean = torch.cat([batch.annotation["depth"] for (batch,) in batches.run(0, _AVERAGED)]).mean(dim=(0, 1)).numpy()
+    return _mean_error([mean] * len(photos), photos)
+
+
+def coding_error(vae: Any, photos: Sequence[Sample]) -> float:
+    """AbsRel of the true map through the VAE: what no network that predicts its latents gets below."""
+    decoded = []
+    for photo in photos:
+        assert photo.depth is not None
+        assert photo.depth_valid is not None
+        annotation, _ = depth_annotation(photo.depth, photo.depth_valid, photo.sky, "trunc_disparity")
+        image = torch.from_numpy(annotation).expand(1, 3, -1, -1)
+        with torch.no_grad():
+            decoded.append(vae.decode(vae.encode(image).latent_dist.mode()).sample[0].mean(dim=0).numpy())
+    return _mean_error(decoded, photos)
+
+
+def _mean_error(maps: Sequence[NDArray[np.float32]], photos: Sequence[Sample]) -> float:
+    """Mean AbsRel of affine disparity (H, W)."""
+    every = np.ones(maps[0].shape, bool)
+    depths = [DepthMap(values, every, DepthKind.AFFINE_DISPARITY) for values in maps]
+    return float(
+        np.mean(
+            [
+                depth_errors(_aligned(depth, photo), _known(photo)[1])["abs_rel"]
+                for depth, photo in zip(depths, photos, strict=True)
+            ]
+        )
+    )
 
 
 def score(model: LotusModel, photos: Sequence[Sample], noises: int) -> Score:

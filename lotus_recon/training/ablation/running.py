@@ -18,7 +18,16 @@ from lotus_recon.interruption import doing
 from lotus_recon.io.images import write_png
 from lotus_recon.io.visualization import colorize_depth, contact_sheet
 from lotus_recon.training.ablation.config import VARIANTS, AblationConfig, Variant
-from lotus_recon.training.ablation.measuring import Score, load, predict, score, steps_of, validation_photos
+from lotus_recon.training.ablation.measuring import (
+    Score,
+    blind_error,
+    coding_error,
+    load,
+    predict,
+    score,
+    steps_of,
+    validation_photos,
+)
 from lotus_recon.training.ablation.training import make_vae, train_variant
 from lotus_recon.types import DepthKind, DepthMap
 from lotus_recon.workspace import to_plain, write_atomically, write_json
@@ -57,7 +66,8 @@ def run_job(config: AblationConfig, out: Path) -> str:
                 for steps, found in _scored(config, variant, model, photos).items():
                     scores[variant].setdefault(steps, []).append(found)
         write_png(out / PICTURE, _picture(config, out, photos[len(photos) // 2]))
-    table = "\n".join(table_lines(scores))
+        bounds = blind_error(config, photos), coding_error(vae, photos)
+    table = "\n".join(table_lines(scores, *bounds))
     write_atomically(out / TABLE, lambda part: part.write_text(table + "\n"))
     return table
 
@@ -82,11 +92,16 @@ def _kept(file: Path) -> dict[int, Score]:
         return {}
 
 
-def table_lines(scores: Scores) -> list[str]:
-    """A row for each variant and number of steps: mean and standard deviation over seeds of training."""
+def table_lines(scores: Scores, blind: float, coded: float) -> list[str]:
+    """A row for each variant and number of steps: mean and standard deviation over seeds of training.
+
+    Before them the AbsRel of a map that is ``blind`` to the photo, and of the true one, ``coded`` by the VAE.
+    """
     lines = [
         "| predicts | steps at inference | AbsRel | spread over noises |",
         "|---|---|---|---|",
+        f"| the mean map, whatever the photo | | {blind:.3f} | |",
+        f"| the true map, through the VAE | | {coded:.3f} | |",
     ]
     for variant, by_steps in scores.items():
         for steps, found in by_steps.items():

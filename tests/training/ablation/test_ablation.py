@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from lotus_recon.errors import InputError
 from lotus_recon.synthetic.rooms.config import RoomsConfig
 from lotus_recon.synthetic.rooms.writing import make_rooms
 from lotus_recon.training.ablation import running
 from lotus_recon.training.ablation.config import VARIANTS, AblationConfig, Variant
-from lotus_recon.training.ablation.measuring import Score, steps_of
+from lotus_recon.training.ablation.measuring import Score, blind_error, coding_error, steps_of, validation_photos
 from lotus_recon.training.ablation.training import training_config
 from lotus_recon.training.ablation.vae import load_vae
 from lotus_recon.training.config import UNetSize, VaeSize
@@ -50,9 +52,28 @@ def test_only_networks_trained_for_many_steps_take_many() -> None:
 
 def test_the_table_has_mean_and_deviation_over_trainings() -> None:
     found = [Score(0.1, 0.02), Score(0.3, 0.04)]
-    lines = running.table_lines({VARIANTS[0]: {50: found}, VARIANTS[-1]: {1: found}})
+    lines = running.table_lines({VARIANTS[0]: {50: found}, VARIANTS[-1]: {1: found}}, blind=0.5, coded=0.05)
     assert "| noise, many steps, G | 50 | 0.200 +- 0.100 | 3.0% |" in lines
     assert "| x0, one step, detail preserver, D | 1 | 0.200 +- 0.100 | 0 (takes none) |" in lines
+
+
+def test_what_networks_are_compared_with(rooms: Path) -> None:
+    """A perfect coder loses nothing but what the truncation of disparity cuts; the mean map is no good map."""
+    config = tiny(rooms)
+    photos = validation_photos(config)
+    coded = coding_error(_Coder(), photos)
+    assert coded < 0.04
+    assert blind_error(config, photos) > 2 * coded
+
+
+class _Coder:
+    """Encodes and decodes without loss."""
+
+    def encode(self, image: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: image))
+
+    def decode(self, latents: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=latents)
 
 
 @pytest.mark.slow
@@ -62,7 +83,7 @@ def test_a_whole_run_goes_on_where_it_was(
     config, out = tiny(rooms), tmp_path / "out"
     table = running.run_job(config, out)
     assert sum(line.startswith("| noise, many steps, G |") for line in table.splitlines()) == 2
-    assert len(table.splitlines()) == 2 + 3 * 2 + 6
+    assert len(table.splitlines()) == 4 + 3 * 2 + 6
     assert (out / "steps.png").is_file()
     assert float(load_vae(out / "vae").config["scaling_factor"]) > 0
 
