@@ -24,7 +24,6 @@ from lotus_recon.io.intrinsics import DEFAULT_FOV_DEG
 from lotus_recon.io.maps import load_arrays
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps
 from lotus_recon.models import load_model
-from lotus_recon.models.ensemble import EnsembleModel
 from lotus_recon.recipes.multi_view import scene_job
 from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
 from lotus_recon.stages import Context, stages_of
@@ -60,7 +59,7 @@ def main(work: Path, rooms: int = 12) -> None:
             if ("unmatched" in optional) == stereo:
                 scales.append(scale.fit(predictors, errors, [*ALWAYS, *optional]))
     predictors, errors = _joined(list(_photos(work)))
-    photos = [scale.fit(predictors, errors, ["edge", "slant", *optional]) for optional in _subsets(("bent", "spread"))]
+    photos = [scale.fit(predictors, errors, ["edge", "slant", *optional]) for optional in _subsets(("bent",))]
     scale.save(LEARNT, {"scene": scales, "photo": photos})
 
 
@@ -109,7 +108,7 @@ def _samples(folder: Path, out: Path) -> Samples:
 
 def _photos(work: Path) -> Iterator[Samples]:
     """Some pixels of rendered photos of which nothing is known but how they look."""
-    model, output, random = EnsembleModel(load_model("nano"), MEMBERS, False), OutputConfig(), np.random.default_rng(0)
+    model, output, random = load_model("nano"), OutputConfig(), np.random.default_rng(0)
     for module, options in PHOTOS.items():
         words = ["-m", f"pipelines.{module}", "--out", str(work / module), "--seed", "24680", *options, "--quiet"]
         subprocess.run([sys.executable, *words], check=True)
@@ -126,7 +125,7 @@ def _photos(work: Path) -> Iterator[Samples]:
             depth = depth_as_written(prediction, output)
             some = random.choice(both, PIXELS, replace=False)
             ratio = np.log(depth.values.ravel()[some] / sample.depth.ravel()[some])
-            found = photo.predictors_of(prediction, depth, Camera.from_fov_deg(DEFAULT_FOV_DEG, width, height))
+            found = photo.predictors_of(depth, prediction.normals, Camera.from_fov_deg(DEFAULT_FOV_DEG, width, height))
             yield {name: values.ravel()[some] for name, values in found.items()}, ratio - np.median(ratio)
 
 

@@ -18,8 +18,8 @@ def _run(context: Context[PhotoJob], out_dir: Path) -> Path:
 
     calibrated = context[CALIBRATION]
     if calibrated.depth is not None:
-        name = context.job.photo.name
-        photo.run(name, context[PHOTO_PREDICTION], calibrated.depth, calibrated.camera, out_dir)
+        normals = context[PHOTO_PREDICTION].normals
+        photo.run(context.job.photo.name, calibrated.depth, normals, calibrated.camera, out_dir)
     return out_dir
 
 

@@ -106,7 +106,8 @@ def test_with_normals_the_mesh_follows_them(scene: SceneOnDisk) -> None:
 def test_report_names_every_stage(finished: SceneOnDisk) -> None:
     report = json.loads((finished.out / "report/report.json").read_text())
     assert [row["stage"] for row in report["stages"]] == [
-        "sfm", "frame", "images", "prediction", "alignment", "consistency", "fusion", "mesh", "texture", "cloud"
+        "sfm", "frame", "images", "prediction", "alignment", "consistency", "uncertainty", "fusion", "mesh", "texture",
+        "cloud",
     ]  # fmt: skip
     assert all(row["seconds"] >= 0 and row["peak_memory_mb"] > 0 for row in report["stages"])
     assert (finished.out / "report/index.html").exists()
@@ -378,7 +379,11 @@ def test_only_in_an_empty_folder_is_refused_and_leaves_nothing(scene: SceneOnDis
             ["--voxel-size", "0.05"],
             r"needs fusion, out of date in .*\(made with --voxel-size none \(now 0.05\)\)",
         ),
-        ("mesh", ["--min-consistent-views", "3"], r"needs consistency, fusion, .*--min-consistent-views 1 \(now 3\)\)"),
+        (
+            "mesh",
+            ["--min-consistent-views", "3"],
+            r"needs consistency, uncertainty, fusion, .*--min-consistent-views 1 \(now 3\)\)",
+        ),
         ("fusion", ["--seed", "7"], r"needs prediction, alignment, consistency, .*\(made with --seed 0 \(now 7\)\)"),
     ],
 )

@@ -50,7 +50,7 @@ def plane_prediction(kind: DepthKind) -> Prediction:
     return Prediction(DepthMap(values.astype(np.float32), valid, kind), normals, {"model": "plane"})
 
 
-STAGE_FILES = {"stage.json", "calibrate.stage.json", "mesh.stage.json", "view.stage.json"}
+STAGE_FILES = {f"{name}stage.json" for name in ("", "calibrate.", "uncertainty.", "mesh.", "view.")}
 
 
 class Folder:
@@ -154,7 +154,13 @@ def test_a_dry_run_tells_what_would_run_and_writes_nothing(folder: Folder, capsy
     folder.add("2.png")
     assert folder.run("--dry-run") == 0
     told = capsys.readouterr().out
-    assert [line.split()[0] for line in told.splitlines()[:-1]] == ["predict", "calibrate", "mesh", "view"]
+    assert [line.split()[0] for line in told.splitlines()[:-1]] == [
+        "predict",
+        "calibrate",
+        "uncertainty",
+        "mesh",
+        "view",
+    ]
     assert "GB of memory" in told
     assert not folder.out.exists()
     folder.run("--quiet")
@@ -250,7 +256,7 @@ def test_stages_of_a_photo_run_alone_and_again(folder: Folder) -> None:
     assert folder.run("--from", "calibrate") == 0
     assert [path.read_text() != old for path, old in zip(stages, before, strict=True)] == [False, True, True]
     assert json.loads((folder.out / "1/camera.json").read_text())["width"] == WIDTH
-    with pytest.raises(InputError, match="--only: unknown stage 'fusion'; .*predict, calibrate, mesh"):
+    with pytest.raises(InputError, match="--only: unknown stage 'fusion'; .*predict, calibrate, uncertainty, mesh"):
         folder.run("--only", "fusion")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import itertools
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_every_set_of_predictors_of_a_scene_has_a_scale(optional: tuple[str, ...
 def test_what_is_saved_is_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = learnt("scene", ALWAYS)
     scale.save(tmp_path / "learnt.json", {"scene": [one]})
-    monkeypatch.setattr(scale.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(importlib.resources, "files", lambda package: tmp_path)
     scale._all_learnt.cache_clear()
     try:
         again = learnt("scene", ALWAYS)
