@@ -22,7 +22,7 @@ class Calibration:
     sides hold nine errors of ten, as with normal errors; one of ``half_sigmas`` holds five.
     """
 
-    factor: float  # on the learnt scale
+    factor: float  # on the learnt scale, which is right as it is in rendered rooms
     half_sigmas: float
     errors: int  # that it comes from
     source: str  # HELD_OUT | ROOMS

@@ -27,7 +27,7 @@ _EDGE_PX = (
 def run(name: str, depth: DepthMap, normals: NormalMap | None, camera: Camera, out_dir: Path) -> UncertaintyResult:
     """Write uncertainty.npz with ``sigma`` (H, W) of ``depth``, relative to it and up to one factor, and its report."""
     scale, of_pixels = scale_of(depth, normals, camera)
-    sigma = np.where(depth.valid, scale.rooms.factor * of_pixels, np.float32(0))
+    sigma = np.where(depth.valid, of_pixels, np.float32(0))
     save_maps(out_dir / FILE, sigma=sigma)
     known = sigma[sigma > 0]
     percentiles = np.percentile(known, [50, 90]).tolist() if len(known) else [0.0, 0.0]

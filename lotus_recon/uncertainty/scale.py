@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,12 @@ _KEPT_PERCENT = (0.5, 99.5)  # predictors beyond what was learnt from count as t
 
 @dataclass(frozen=True)
 class ErrorScale:
-    """exp(offset + sum of weight times predictor), relative to depth, and what it is worth without held-out points."""
+    """exp(offset + sum of weight times predictor), relative to depth: the standard deviation in rendered rooms."""
 
     offset: float
     weights: Mapping[str, float]
     ranges: Mapping[str, tuple[float, float]]  # of the predictors, where it was learnt
-    rooms: Calibration
+    rooms: Calibration  # whose factor is in the offset, and therefore 1 here
 
     def of(self, predictors: Mapping[str, FloatArray]) -> NDArray[np.float32]:
         """Scale (any shape) of the relative error at predictors of that shape."""
@@ -79,6 +79,6 @@ def fit(predictors: Mapping[str, FloatArray], errors: FloatArray, names: Sequenc
     found = minimize(loss, start, jac=True, method="L-BFGS-B").x
     weights = found[1:] / spread
     offset = float(found[0] - (weights * mean).sum())
-    scale = ErrorScale(offset, dict(zip(names, weights.tolist(), strict=True)), ranges, Calibration(1, 1, 0, ROOMS))
-    rooms = calibrated(errors, scale.of(predictors), ROOMS)
-    return ErrorScale(scale.offset, scale.weights, ranges, rooms)
+    raw = ErrorScale(offset, dict(zip(names, weights.tolist(), strict=True)), ranges, Calibration(1, 1, 0, ROOMS))
+    rooms = calibrated(errors, raw.of(predictors), ROOMS)
+    return replace(raw, offset=offset + float(np.log(rooms.factor)), rooms=replace(rooms, factor=1.0))

@@ -28,9 +28,11 @@ def test_planted_weights_are_found() -> None:
     assert found.weights["a"] == pytest.approx(0.7, abs=0.03)
     assert found.weights["b"] == pytest.approx(-0.4, abs=0.03)
     assert found.weights["idle"] == pytest.approx(0, abs=0.03)
-    assert found.of({name: values[:100] for name, values in predictors.items()}) == pytest.approx(true[:100], rel=0.15)
-    assert found.rooms.source == ROOMS
-    assert found.rooms.factor == pytest.approx(np.log(10) / 1.645, rel=0.03)  # of Laplace's distribution
+    of_laplace = np.log(10) / 1.645  # nine in ten errors are within ln 10 scales: so many make a standard deviation
+    expected = of_laplace * true[:100]
+    assert found.of({name: values[:100] for name, values in predictors.items()}) == pytest.approx(expected, rel=0.15)
+    assert (found.rooms.source, found.rooms.factor) == (ROOMS, 1)
+    assert found.rooms.half_sigmas == pytest.approx(np.log(2) / of_laplace, rel=0.03)
 
 
 def test_beyond_what_was_learnt_from_the_scale_does_not_go_on() -> None:
