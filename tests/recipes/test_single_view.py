@@ -30,6 +30,8 @@ NORMAL = np.array([0.3, 0.1, -1.0]) / np.linalg.norm([0.3, 0.1, -1.0])
 FILES = {
     "prediction.npz",
     "camera.json",
+    "uncertainty.npz",
+    "uncertainty.json",
     "depth.png",
     "depth_16bit.png",
     "normals.png",
