@@ -112,11 +112,12 @@ def _stereo_confidence(inputs: Inputs, view: View) -> NDArray[np.float32] | None
 class _AtPoints:
     """Errors of the maps at held-out points, one for each photo that sees one.
 
-    Of these the half whose own depth is surest: an error that is measured is that of the map and of the point.
+    An error that is measured is that of the map and that of the point; their variances add.
     """
 
     scene: Scene
     chosen: BoolArray  # (O,) observations
+    noise: FloatArray  # (O,) expected error of the depth of a point, relative
     errors: list[FloatArray]
     scales: list[FloatArray]
     seen: set[int]
@@ -125,10 +126,8 @@ class _AtPoints:
     def of(cls, inputs: Inputs) -> _AtPoints:
         points = inputs.scene.points
         chosen = (inputs.held_out & (points.track_length >= _FEWEST_PHOTOS))[points.obs_point]
-        if chosen.any():
-            noise = relative_depth_sigma(inputs.scene)
-            chosen &= noise <= np.median(noise[chosen])
-        return cls(inputs.scene, chosen, [], [], set())
+        noise = relative_depth_sigma(inputs.scene) if chosen.any() else np.zeros(len(chosen))
+        return cls(inputs.scene, chosen & np.isfinite(noise), noise, [], [], set())
 
     def add(self, view: View, depth: DepthMap, scale: FloatArray) -> None:
         """What the map of a view, and the scale (H, W) of its errors, say at the points that it sees."""
@@ -138,7 +137,7 @@ class _AtPoints:
         at = pixel_index(points.obs_xy[rows], *depth.shape)
         known = depth.valid[at] & (z > 0)
         self.errors.append(np.log(depth.values[at][known] / z[known]))
-        self.scales.append(scale[at][known])
+        self.scales.append(np.hypot(scale[at][known], self.noise[rows][known]))
         self.seen |= set(points.obs_point[rows][known].tolist())
 
     def calibration(self, scale: ErrorScale) -> Calibration:

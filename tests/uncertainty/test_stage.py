@@ -17,8 +17,10 @@ from lotus_recon.uncertainty.conformal import FEWEST_POINTS, HELD_OUT, ROOMS
 from lotus_recon.uncertainty.results import UncertaintyResult
 from lotus_recon.uncertainty.stage import Inputs, run
 
-CAMERA = Camera(80, 60, 70.0, 70.0, 40.0, 30.0)
-HOLE = np.s_[50:, :10]
+CAMERA = Camera(320, 240, 280.0, 280.0, 160.0, 120.0)
+SHAPE = (240, 320)
+LEFT = np.broadcast_to(np.arange(320) < 160, SHAPE)
+HOLE = np.s_[200:, :40]
 
 
 def wall(count: int, seed: int = 0) -> Scene:
@@ -26,11 +28,11 @@ def wall(count: int, seed: int = 0) -> Scene:
     views = []
     for number in range(4):
         pose = np.eye(4)
-        pose[0, 3] = -0.05 * number
+        pose[0, 3] = -0.15 * number
         views.append(View(f"{number}.png", CAMERA, pose))
     random = np.random.default_rng(seed)
-    xyz = np.stack([random.uniform(-0.7, 0.9, count), random.uniform(-0.7, 0.7, count), np.full(count, 2.0)], axis=1)
-    xy = [70 * transform(view.cam_from_world, xyz)[:, :2] / 2 + [40, 30] for view in views]
+    xyz = np.stack([random.uniform(-0.6, 1.0, count), random.uniform(-0.8, 0.8, count), np.full(count, 2.0)], axis=1)
+    xy = [140 * transform(view.cam_from_world, xyz)[:, :2] + [160, 120] for view in views]
     every, n = np.arange(count), len(views)
     points = SparsePoints(
         xyz, np.zeros((count, 3), np.uint8), np.full(count, 0.3), np.tile(every, n), np.repeat(range(n), count),
@@ -40,15 +42,15 @@ def wall(count: int, seed: int = 0) -> Scene:
 
 
 def errors(seed: int) -> NDArray[np.float64]:
-    """(60, 80) relative: half a percent where views agree, on the left, and 5 % where they do not."""
-    return np.random.default_rng(seed).normal(0, np.where(np.arange(80) < 40, 0.005, 0.05), (60, 80))
+    """(H, W) relative: 1 % where views agree, on the left, and 8 % where they do not."""
+    return np.random.default_rng(seed).normal(0, np.where(LEFT, 0.01, 0.08))
 
 
 def estimated(scene: Scene, held_out: BoolArray, folder: Path) -> UncertaintyResult:
     maps = SceneMaps(folder / "consistency")
-    confidence = np.where(np.arange(80) < 40, 0.9, 0.2) * np.ones((60, 1))
+    confidence = np.where(LEFT, 0.9, 0.2)
     for number, view in enumerate(scene.views):
-        valid = np.ones((60, 80), bool)
+        valid = np.ones(SHAPE, bool)
         valid[HOLE] = False
         depth = (2 * np.exp(errors(number))).astype(np.float32)
         maps.save(view, DepthMap(depth, valid, DepthKind.SCENE), confidence)
@@ -72,9 +74,9 @@ def test_bars_hold_nine_errors_of_ten_and_are_wide_where_errors_are_large(tmp_pa
         assert sigma is not None
         assert (sigma[HOLE] == 0).all()
         known = sigma > 0
-        assert known.sum() == 60 * 80 - 100
+        assert known.sum() == 240 * 320 - 1600
         inside.append((np.abs(errors(number)) <= P90_SIGMAS * sigma)[known].mean())
-        assert np.median(sigma[:, 50:]) > 1.5 * np.median(sigma[:50, :30])
+        assert np.median(sigma[:, 200:]) > 1.5 * np.median(sigma[:200, :120])
     assert np.mean(inside) == pytest.approx(0.9, abs=0.06)
     assert not (result.folder / "work").exists()
 
