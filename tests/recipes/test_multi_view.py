@@ -78,6 +78,22 @@ def test_the_mesh_is_the_sphere_on_the_floor(finished: SceneOnDisk) -> None:
     assert (to_floor < voxel).sum() > 500
 
 
+def test_the_mesh_has_the_errors_of_the_depth_maps_that_it_lies_on(finished: SceneOnDisk) -> None:
+    """That of a vertex is between those of the most and the least certain pixel, in units of the poses."""
+    sigma = read_mesh(finished.out / "mesh/mesh.ply").sigma
+    assert sigma is not None
+    known = sigma[np.isfinite(sigma)]
+    assert len(known) > 0.9 * len(sigma)
+    stems = [path.stem for path in (finished.out / "uncertainty").glob("*.npz")]
+    errors = [
+        np.load(finished.out / f"uncertainty/{stem}.npz")["sigma"]
+        * np.load(finished.out / f"consistency/{stem}.npz")["depth"]
+        for stem in stems
+    ]
+    pixels = np.concatenate([error[error > 0] for error in errors])
+    assert pixels.min() * 0.999 < known.min() <= known.max() < pixels.max() * 1.001
+
+
 def off_normals_deg(mesh: Mesh) -> float:
     """Median angle between the triangles of a mesh and the sphere or the floor beside them."""
     centres = mesh.vertices[mesh.triangles].mean(1)
@@ -106,7 +122,8 @@ def test_with_normals_the_mesh_follows_them(scene: SceneOnDisk) -> None:
 def test_report_names_every_stage(finished: SceneOnDisk) -> None:
     report = json.loads((finished.out / "report/report.json").read_text())
     assert [row["stage"] for row in report["stages"]] == [
-        "sfm", "frame", "images", "prediction", "alignment", "consistency", "fusion", "mesh", "texture", "cloud"
+        "sfm", "frame", "images", "prediction", "alignment", "consistency", "uncertainty", "fusion", "mesh", "texture",
+        "cloud",
     ]  # fmt: skip
     assert all(row["seconds"] >= 0 and row["peak_memory_mb"] > 0 for row in report["stages"])
     assert (finished.out / "report/index.html").exists()
@@ -378,7 +395,11 @@ def test_only_in_an_empty_folder_is_refused_and_leaves_nothing(scene: SceneOnDis
             ["--voxel-size", "0.05"],
             r"needs fusion, out of date in .*\(made with --voxel-size none \(now 0.05\)\)",
         ),
-        ("mesh", ["--min-consistent-views", "3"], r"needs consistency, fusion, .*--min-consistent-views 1 \(now 3\)\)"),
+        (
+            "mesh",
+            ["--min-consistent-views", "3"],
+            r"needs consistency, uncertainty, fusion, .*--min-consistent-views 1 \(now 3\)\)",
+        ),
         ("fusion", ["--seed", "7"], r"needs prediction, alignment, consistency, .*\(made with --seed 0 \(now 7\)\)"),
     ],
 )
