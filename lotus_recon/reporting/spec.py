@@ -64,11 +64,10 @@ def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
 
 def _page(context: Context[SceneJob], title: str) -> Files:
     """What the 3D page shows."""
-    from lotus_recon.viewing.scene import Files, errors_of, facts_of
+    from lotus_recon.viewing.scene import Files, facts_of
 
     depth = [stage for stage in (CONSISTENCY, *DEPTH) if context.has(stage)]
     stereo = to_plain(context[MVS].views) if context.has(MVS) else []
-    aligned = to_plain(context[ALIGNMENT].views)
     return Files(
         title=title,
         scene=context[FRAME].scene,
@@ -78,8 +77,7 @@ def _page(context: Context[SceneJob], title: str) -> Files:
         mesh=context[MESH].mesh_path,
         textured=context[TEXTURE].glb_path if context.has(TEXTURE) else None,
         cloud=context[CLOUD].path,
-        facts=facts_of(aligned, stereo),
-        errors=errors_of(aligned, stereo),
+        facts=facts_of(to_plain(context[ALIGNMENT].views), stereo),
         poses_given=bool(context[FRAME].report["poses_given"]),
         size=context.options(ViewConfig).view_size,
     )

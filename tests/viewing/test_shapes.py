@@ -30,11 +30,12 @@ def array(glb: bytes, name: str) -> FloatArray:
     file = pygltflib.GLTF2.load_from_bytes(glb)
     accessor = file.accessors[getattr(file.meshes[0].primitives[0].attributes, name)]
     view = file.bufferViews[accessor.bufferView]
-    kind: Any = {5120: np.int8, 5121: np.uint8, 5123: np.uint16}[accessor.componentType]
-    columns = {"VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor.type]
+    kind: Any = {5120: np.int8, 5121: np.uint8, 5123: np.uint16, 5126: np.float32}[accessor.componentType]
+    columns = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor.type]
     data: Any = np.frombuffer(file.binary_blob(), np.uint8)[view.byteOffset : view.byteOffset + view.byteLength]
     records: Any = data.reshape(accessor.count, view.byteStride)[:, accessor.byteOffset :]
-    values = np.ascontiguousarray(records[:, : columns * kind().itemsize]).view(kind) / np.iinfo(kind).max
+    values = np.ascontiguousarray(records[:, : columns * kind().itemsize]).view(kind)
+    values = values / np.iinfo(kind).max if accessor.normalized else values
     if name != "POSITION":
         return np.asarray(values)
     node = file.nodes[0]
@@ -52,7 +53,9 @@ def test_a_mesh_is_where_it_was_to_16_bits() -> None:
     assert mesh.colors is not None
     assert np.array_equal(np.round(255 * both[:, :3]), mesh.colors)
     assert both[:, 3] == pytest.approx(mesh.confidence, abs=1 / 255)
-    assert len(glb) < 20 * len(mesh.vertices) + 12 * len(mesh.triangles) + 2000
+    assert mesh.sigma is not None
+    assert array(glb, "_SIGMA")[:, 0] == pytest.approx(np.nan_to_num(mesh.sigma), rel=1 / 256), "0 is unknown"
+    assert len(glb) < 24 * len(mesh.vertices) + 12 * len(mesh.triangles) + 2000
 
 
 def test_points_are_points() -> None:
