@@ -19,6 +19,7 @@ from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
 from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 from lotus_recon.texturing.spec import TEXTURE
+from lotus_recon.uncertainty.spec import UNCERTAINTY
 from lotus_recon.viewing.config import ViewConfig
 from lotus_recon.workspace import to_plain
 
@@ -98,6 +99,8 @@ def _scene_name(job: SceneJob) -> str:
 
 def _figures(context: Context[SceneJob]) -> dict[str, Any]:
     """What the stages measured, by heading of the report."""
+    from lotus_recon.reporting.uncertainty import uncertainty_figures
+
     aligned = context[ALIGNMENT]
     return {
         "cameras": context[FRAME].report,
@@ -107,6 +110,7 @@ def _figures(context: Context[SceneJob]) -> dict[str, Any]:
         **({"adaptation": context[ADAPTATION].figures} if context.has(ADAPTATION) else {}),
         **({"integration of each view": to_plain(context[INTEGRATION].views)} if context.has(INTEGRATION) else {}),
         "consistency of each view": [to_plain(view) for view in context[CONSISTENCY].views],
+        "uncertainty": uncertainty_figures(context[UNCERTAINTY], context[FRAME].scene.views),
         "fusion": context[FUSION].figures,
         "cloud": context[CLOUD].figures,
         "mesh": context[MESH].figures,

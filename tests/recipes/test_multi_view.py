@@ -126,7 +126,10 @@ def test_report_names_every_stage(finished: SceneOnDisk) -> None:
         "cloud",
     ]  # fmt: skip
     assert all(row["seconds"] >= 0 and row["peak_memory_mb"] > 0 for row in report["stages"])
-    assert (finished.out / "report/index.html").exists()
+    told = report["figures"]["uncertainty"]
+    assert told["calibration"] == json.loads((finished.out / "uncertainty/uncertainty.json").read_text())["calibration"]
+    assert [row["name"] for row in told["views"]] == report["photos"]["registered"]
+    assert "in nine of ten pixels (calibrated on" in (finished.out / "report/index.html").read_text()
     assert (finished.out / "config.yaml").read_text().count("voxel_size:") == 1
 
 
