@@ -61,7 +61,7 @@ def test_confidence_and_sigma_are_properties_that_other_programs_read(tmp_path: 
     np.testing.assert_array_equal(PlyData.read(str(path))["vertex"][name], values)
     other: Any = trimesh.load(path, process=False)
     np.testing.assert_array_equal(other.metadata["_ply_raw"]["vertex"]["data"][name], values)
-    of_open3d = open3d.t.io.read_point_cloud(str(path))  # its reader of meshes leaves out what it does not know
+    of_open3d = open3d.t.io.read_point_cloud(path)  # its reader of meshes leaves out what it does not know
     np.testing.assert_array_equal(of_open3d.point[name].numpy().ravel(), values)
     assert len(open3d.t.io.read_triangle_mesh(str(path)).triangle.indices) == len(mesh.triangles)
     np.testing.assert_array_equal(getattr(read_mesh(path), name), values)
