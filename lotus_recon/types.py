@@ -333,6 +333,7 @@ class Mesh:
     """Triangles. ``vertices`` (V, 3) float32, ``triangles`` (T, 3) int32, optional ``colors`` uint8 and ``normals``.
 
     ``confidence`` (V,) from 0 to 1: how sure the photos are of a vertex; what they do not show has next to none.
+    ``sigma`` (V,): one standard deviation of its place, in units of the scene; NaN where nothing says it.
     """
 
     vertices: NDArray[np.float32]
@@ -340,6 +341,7 @@ class Mesh:
     colors: NDArray[np.uint8] | None = None  # (V, 3)
     normals: NDArray[np.float32] | None = None  # (V, 3)
     confidence: NDArray[np.float32] | None = None  # (V,)
+    sigma: NDArray[np.float32] | None = None  # (V,)
 
     def __post_init__(self) -> None:
         V, T = len(self.vertices), len(self.triangles)
@@ -350,5 +352,5 @@ class Mesh:
         _check(inside, "a triangle names a vertex that does not exist")
         for name, values in (("colors", self.colors), ("normals", self.normals)):
             _check(values is None or values.shape == (V, 3), f"{name} must have shape ({V}, 3)")
-        known = self.confidence
-        _check(known is None or known.shape == (V,), f"confidence must have shape ({V},)")
+        for name, values in (("confidence", self.confidence), ("sigma", self.sigma)):
+            _check(values is None or values.shape == (V,), f"{name} must have shape ({V},)")

@@ -23,7 +23,9 @@ def canonical(mesh: Mesh) -> Mesh:
     triangles = triangles[_triangle_order(triangles, len(order))]
     colors = None if mesh.colors is None else mesh.colors[order]
     confidence = None if mesh.confidence is None else mesh.confidence[order]
-    return without_unused(Mesh(mesh.vertices[order], triangles.astype(np.int32), colors, confidence=confidence))
+    sigma = None if mesh.sigma is None else mesh.sigma[order]
+    ordered = Mesh(mesh.vertices[order], triangles.astype(np.int32), colors, confidence=confidence, sigma=sigma)
+    return without_unused(ordered)
 
 
 def _triangle_order(triangles: NDArray[np.int64], n_vertices: int) -> NDArray[np.int64]:
@@ -59,6 +61,7 @@ def without_unused(mesh: Mesh) -> Mesh:
         None if mesh.colors is None else mesh.colors[used],
         None if mesh.normals is None else mesh.normals[used],
         None if mesh.confidence is None else mesh.confidence[used],
+        None if mesh.sigma is None else mesh.sigma[used],
     )
 
 

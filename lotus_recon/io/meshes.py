@@ -28,7 +28,7 @@ from lotus_recon.workspace import write_atomically
 GLTF_FROM_CAM: NDArray[np.float64] = np.diag([1.0, -1.0, -1.0])
 
 _COLUMNS = (("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue"))
-_CONFIDENCE = "confidence"
+_CONFIDENCE, _SIGMA = "confidence", "sigma"
 _FACE = np.dtype([("count", "u1"), ("indices", "<i4", (3,))])
 
 
@@ -62,7 +62,8 @@ def write_ply(path: Path, shape: Mesh | PointCloud) -> None:
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     if len(points) == 0:
         raise InputError(f"{path} is not written: there are no points")
-    vertices = _vertex_records(points, shape.normals, shape.colors, shape.confidence)
+    sigma = shape.sigma if isinstance(shape, Mesh) else None
+    vertices = _vertex_records(points, shape.normals, shape.colors, shape.confidence, sigma)
     # Not by plyfile: it writes lists one by one, 8 s for two million triangles instead of 0.2 s.
     faces = _face_records(shape.triangles) if isinstance(shape, Mesh) else None
     write_atomically(path, lambda part: _write_records(part, _ply_header(vertices, faces), vertices, faces))
@@ -85,12 +86,16 @@ def _write_records(path: Path, header: bytes, *elements: NDArray[Any] | None) ->
 
 
 def _vertex_records(
-    points: FloatArray, normals: FloatArray | None, colors: NDArray[np.uint8] | None, confidence: FloatArray | None
+    points: FloatArray,
+    normals: FloatArray | None,
+    colors: NDArray[np.uint8] | None,
+    confidence: FloatArray | None,
+    sigma: FloatArray | None,
 ) -> NDArray[Any]:
     """One record per vertex, in the layout of the file."""
-    columns = (*_COLUMNS, (_CONFIDENCE,))
-    given = (points, normals, colors, None if confidence is None else confidence[:, None])
-    groups = zip(columns, given, ("<f4", "<f4", "u1", "<f4"), strict=True)
+    columns = (*_COLUMNS, (_CONFIDENCE,), (_SIGMA,))
+    given = (points, normals, colors, *(None if each is None else each[:, None] for each in (confidence, sigma)))
+    groups = zip(columns, given, ("<f4", "<f4", "u1", "<f4", "<f4"), strict=True)
     present = [(names, np.asarray(values), kind) for names, values, kind in groups if values is not None]
     records = np.empty(len(points), np.dtype([(name, kind) for names, _, kind in present for name in names]))
     for names, values, _ in present:
@@ -123,7 +128,7 @@ def read_mesh(path: Path) -> Mesh:
             _checked_indices(arrays["indices"]),
             _as_uint8(arrays["colors"]) if "colors" in arrays else None,
             arrays["normals"].astype(np.float32) if "normals" in arrays else None,
-            arrays[_CONFIDENCE][:, 0].astype(np.float32) if _CONFIDENCE in arrays else None,
+            *(arrays[name][:, 0].astype(np.float32) if name in arrays else None for name in (_CONFIDENCE, _SIGMA)),
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -138,7 +143,8 @@ def _checked_indices(indices: NDArray[Any]) -> NDArray[np.int32]:
 
 def _ply_mesh(path: Path) -> dict[str, NDArray[Any]]:
     data = read_ply(path)
-    groups = {"positions": _COLUMNS[0], "normals": _COLUMNS[1], "colors": _COLUMNS[2], _CONFIDENCE: (_CONFIDENCE,)}
+    groups: dict[str, Sequence[str]] = dict(zip(("positions", "normals", "colors"), _COLUMNS, strict=True))
+    groups |= {name: (name,) for name in (_CONFIDENCE, _SIGMA)}
     present = {name: columns(data, path, group) for name, group in groups.items()}
     return {name: values for name, values in present.items() if values is not None} | {"indices": triangles(data, path)}
 

@@ -89,7 +89,7 @@ def _pieces(triangles: IntArray, n_vertices: int) -> tuple[int, NDArray[np.int64
 
 
 def decimated(mesh: Mesh, max_triangles: int, boundary_weight: float = 1.0) -> Mesh:
-    """The mesh simplified to at most ``max_triangles`` triangles; colours and confidence are carried along.
+    """The mesh simplified to at most ``max_triangles`` triangles; colours, confidence and sigma are carried along.
 
     ``boundary_weight`` is that of the borders of the surface against its inside.
 
@@ -105,9 +105,11 @@ def decimated(mesh: Mesh, max_triangles: int, boundary_weight: float = 1.0) -> M
         legacy.vertex_colors = open3d.utility.Vector3dVector(mesh.colors / 255.0)
     small = legacy.simplify_quadric_decimation(max_triangles, boundary_weight=boundary_weight)
     colors, vertices = np.asarray(small.vertex_colors), np.asarray(small.vertices).astype(np.float32)
+    nearest = KDTree(mesh.vertices).query(vertices)[1]
     return Mesh(
         vertices,
         np.asarray(small.triangles).astype(np.int32),
         None if mesh.colors is None else np.clip((colors * 255).round(), 0, 255).astype(np.uint8),
-        confidence=None if mesh.confidence is None else mesh.confidence[KDTree(mesh.vertices).query(vertices)[1]],
+        confidence=None if mesh.confidence is None else mesh.confidence[nearest],
+        sigma=None if mesh.sigma is None else mesh.sigma[nearest],
     )

@@ -12,6 +12,7 @@ from lotus_recon.models.spec import PREDICTION
 from lotus_recon.normal_integration.spec import INTEGRATION
 from lotus_recon.sfm.spec import FRAME
 from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
+from lotus_recon.uncertainty.spec import UNCERTAINTY
 
 if TYPE_CHECKING:
     from lotus_recon.meshing.stage import MeshResult, NormalGuide
@@ -21,8 +22,15 @@ if TYPE_CHECKING:
 def _run(context: Context[SceneJob], out_dir: Path) -> MeshResult:
     from lotus_recon.meshing import stage
 
-    guide = _guide(context) if context.has(INTEGRATION) else None
-    inputs = stage.Inputs(context[FRAME].scene, context[FUSION].mesh_path, context.folder(CONSISTENCY), guide)
+    fused = context[FUSION]
+    inputs = stage.Inputs(
+        scene=context[FRAME].scene,
+        fused=fused.mesh_path,
+        depth_dir=context.folder(CONSISTENCY),
+        guide=_guide(context) if context.has(INTEGRATION) else None,
+        sigma_dir=context.folder(UNCERTAINTY),
+        truncation=float(fused.figures.get("truncation", 2 * fused.pixel_footprint)),
+    )
     return stage.run(inputs, context.options(MeshConfig), out_dir)
 
 
@@ -49,7 +57,7 @@ MESH: StageSpec[SceneJob, MeshResult] = StageSpec(
     run=_run,
     load=_load,
     options=lambda job: options_of(job.config, MeshConfig),
-    reads=(FRAME, PREDICTION, INTEGRATION, CONSISTENCY, FUSION),
+    reads=(FRAME, PREDICTION, INTEGRATION, CONSISTENCY, UNCERTAINTY, FUSION),
     needs=Needs(memory_mb=2000),
     cost=lambda job: Cost(1.0, seconds_per_megapixel=1.0, disk_mb_per_megapixel=6.5),
     libraries=("open3d",),

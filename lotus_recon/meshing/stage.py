@@ -20,6 +20,7 @@ from lotus_recon.meshing.cleaning import Cleaned, clean_mesh
 from lotus_recon.meshing.config import MeshConfig
 from lotus_recon.meshing.normal_guided import follow_normals, read_view_normals
 from lotus_recon.meshing.ray_casting import blocked_ratio
+from lotus_recon.meshing.vertex_sigma import vertex_sigma
 from lotus_recon.types import Mesh, Scene, View
 from lotus_recon.workspace import write_json
 
@@ -50,6 +51,8 @@ class Inputs:
     fused: Path
     depth_dir: Path
     guide: NormalGuide | None = None  # None: vertices stay where fusion put them
+    sigma_dir: Path | None = None  # ``sigma`` of these maps, where it is known
+    truncation: float = 0.0  # how far from a map fusion may put the surface, in units of the scene
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,12 @@ def run(inputs: Inputs, config: MeshConfig, out_dir: Path) -> MeshResult:
         normals = read_view_normals(inputs.scene.views, guide.depth_dir, guide.prediction_dir)
         mesh = follow_normals(mesh, normals, guide.scale)
         seconds["normal-guided refinement"] = time.monotonic() - started
+    if inputs.sigma_dir is not None:
+        started = time.monotonic()
+        depths, sigmas = SceneMaps(inputs.depth_dir, ("depth",)), SceneMaps(inputs.sigma_dir, ("sigma",))
+        sigma = vertex_sigma(mesh.vertices, inputs.scene.views, depths, sigmas, inputs.truncation)
+        mesh = replace(mesh, sigma=sigma)
+        seconds["error of vertices"] = time.monotonic() - started
     started = time.monotonic()
     write_ply(out_dir / MESH_FILE, mesh)
     write_glb(out_dir / GLB_FILE, mesh, gltf_from_views(inputs.scene.views))

@@ -32,6 +32,10 @@ TERMS = {
     "seen ratio": "share of the surface that photos show",
     "blocked ratio": "share of what photos surely show that the mesh hides",
     "voxel size": "side of the cells that depth maps are averaged in",
+    "median sigma percent": "standard deviation of depth, in percent of it: half of the pixels have less",
+    "p90 sigma percent": "standard deviation of depth, in percent of it: nine of ten pixels have less",
+    "nine of ten within percent": "of depth; errors of all pixels, each with its own standard deviation",
+    "half sigmas": "standard deviations that half of the errors are within; 0.67 if they are normal",
     "truncation": "distance from a surface up to which a depth map counts",
 }
 

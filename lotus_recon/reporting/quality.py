@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from lotus_recon.uncertainty.conformal import HELD_OUT, ROOMS
+
 # Median error of depth at points that took no part, relative to the distance, up to which it is called so.
 GRADES = ((0.002, "very good"), (0.01, "good"), (0.03, "fair"))
 _WORST = "poor"
@@ -65,6 +67,9 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     errors = [row["error"] for row in view_rows(figures) if row["error"] is not None]
     if errors:
         told.append(_depth(float(np.median(errors)), len(errors), figures))
+    uncertainty = figures.get("uncertainty", {})
+    if "nine_of_ten_within_percent" in uncertainty:
+        told.append(_error_bars(uncertainty))
     pixels = figures.get("cameras", {}).get("mean_reprojection_error_px")
     if pixels is not None:
         told.append(f"Points lie {pixels:.2f} pixels from where the photos show them, on average.")
@@ -87,6 +92,15 @@ def _depth(median: float, count: int, figures: Mapping[str, Any]) -> str:
         f"Depth is {grade(median)}: in the median of {count} photos, half of the checked points are off by less than "
         f"{median:.2%} of their distance{example}."
     )
+
+
+def _error_bars(uncertainty: Mapping[str, Any]) -> str:
+    calibration = uncertainty["calibration"]
+    source = {
+        HELD_OUT: f"calibrated on {calibration['errors']:,} errors at {HELD_OUT}",
+        ROOMS: f"calibrated on {ROOMS}, not on this scene",
+    }[calibration["source"]]
+    return f"Depth is within {uncertainty['nine_of_ten_within_percent']:.2g}% in nine of ten pixels ({source})."
 
 
 def _rows(figures: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:

@@ -19,6 +19,7 @@ from lotus_recon.reporting.config import ReportConfig
 from lotus_recon.sfm.spec import FRAME, IMAGES
 from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 from lotus_recon.texturing.spec import TEXTURE
+from lotus_recon.uncertainty.spec import UNCERTAINTY
 from lotus_recon.viewing.config import ViewConfig
 from lotus_recon.workspace import to_plain
 
@@ -64,11 +65,10 @@ def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
 
 def _page(context: Context[SceneJob], title: str) -> Files:
     """What the 3D page shows."""
-    from lotus_recon.viewing.scene import Files, errors_of, facts_of
+    from lotus_recon.viewing.scene import Files, facts_of
 
     depth = [stage for stage in (CONSISTENCY, *DEPTH) if context.has(stage)]
     stereo = to_plain(context[MVS].views) if context.has(MVS) else []
-    aligned = to_plain(context[ALIGNMENT].views)
     return Files(
         title=title,
         scene=context[FRAME].scene,
@@ -78,8 +78,7 @@ def _page(context: Context[SceneJob], title: str) -> Files:
         mesh=context[MESH].mesh_path,
         textured=context[TEXTURE].glb_path if context.has(TEXTURE) else None,
         cloud=context[CLOUD].path,
-        facts=facts_of(aligned, stereo),
-        errors=errors_of(aligned, stereo),
+        facts=facts_of(to_plain(context[ALIGNMENT].views), stereo),
         poses_given=bool(context[FRAME].report["poses_given"]),
         size=context.options(ViewConfig).view_size,
     )
@@ -100,6 +99,8 @@ def _scene_name(job: SceneJob) -> str:
 
 def _figures(context: Context[SceneJob]) -> dict[str, Any]:
     """What the stages measured, by heading of the report."""
+    from lotus_recon.reporting.uncertainty import uncertainty_figures
+
     aligned = context[ALIGNMENT]
     return {
         "cameras": context[FRAME].report,
@@ -109,6 +110,7 @@ def _figures(context: Context[SceneJob]) -> dict[str, Any]:
         **({"adaptation": context[ADAPTATION].figures} if context.has(ADAPTATION) else {}),
         **({"integration of each view": to_plain(context[INTEGRATION].views)} if context.has(INTEGRATION) else {}),
         "consistency of each view": [to_plain(view) for view in context[CONSISTENCY].views],
+        "uncertainty": uncertainty_figures(context[UNCERTAINTY], context[FRAME].scene.views),
         "fusion": context[FUSION].figures,
         "cloud": context[CLOUD].figures,
         "mesh": context[MESH].figures,

@@ -54,7 +54,6 @@ class Shown:
     photos: Mapping[str, Path]  # by name of the view
     images: Mapping[str, ViewImages]  # maps by name of the view
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # figures by name of the view
-    errors: Mapping[str, float] = field(default_factory=dict)  # of depth, relative, in the median, by name of the view
     shapes: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)  # GLB of mesh, cloud, sparse
     cloud_spacing: float = 0.0  # between its points
     unit: str = "units"
@@ -86,7 +85,11 @@ def content_of(shown: Shown, live: bool = False) -> Content:
         "scale_hint": shown.scale_hint,
         "origin": shown.frame.origin.tolist(),
         "up": shown.frame.up.tolist(),
-        "palettes": {"height": _ramp(cv2.COLORMAP_TURBO), "confidence": _ramp(cv2.COLORMAP_VIRIDIS)},
+        "palettes": {
+            "height": _ramp(cv2.COLORMAP_TURBO),
+            "confidence": _ramp(cv2.COLORMAP_VIRIDIS),
+            "error": _ramp(cv2.COLORMAP_PLASMA),
+        },
         "atlas": {"part": "atlas" if "atlas" in parts else None, "columns": grid.columns, "rows": grid.rows},
         "layers": layers,
         "views": [_view(shown, index) for index in range(len(views))],
@@ -143,7 +146,6 @@ def _view(shown: Shown, index: int) -> dict[str, Any]:
         "world_from_cam": world_from_cam.ravel().tolist(),
         "depth": _depth(shown.scene, index),
         "images": {name: {"part": _image_name(index, name), "legend": legend} for name, (_, legend) in images.items()},
-        "error": shown.errors.get(view.name),
         "facts": dict(shown.facts.get(view.name, {})),
     }
 

@@ -16,7 +16,7 @@ from lotus_recon.stage_file import STAGE_FILE
 from lotus_recon.types import Scene, SparsePoints
 from lotus_recon.viewing import live
 from lotus_recon.viewing.content import Content, Shown, content_of
-from lotus_recon.viewing.scene import Files, errors_of, facts_of, shown_scene
+from lotus_recon.viewing.scene import Files, facts_of, shown_scene
 
 _DEPTH_FOLDERS = tuple(stage.name for stage in (CONSISTENCY, *DEPTH))  # the last stage first
 
@@ -25,7 +25,6 @@ def files_of(out: Path, size: int) -> Files:
     """The files of the stages that are finished. Raises InputError for files that cannot be read."""
     frame = _json(out / "sfm/frame.json")
     scene = _scene(out, frame)
-    rows = _rows(out / "alignment/alignment.json"), _rows(out / "mvs/mvs.json")
     cloud, textured, mesh = (_existing(out / name) for name in ("dense.ply", "texture/mesh.glb", "mesh/mesh.ply"))
     return Files(
         title=title_of(out),
@@ -36,8 +35,7 @@ def files_of(out: Path, size: int) -> Files:
         mesh=mesh,
         textured=textured,
         cloud=cloud,
-        facts=facts_of(*rows),
-        errors=errors_of(*rows),
+        facts=facts_of(_rows(out / "alignment/alignment.json"), _rows(out / "mvs/mvs.json")),
         poses_given=frame.get("scale_from") == "given poses",
         size=size,
     )

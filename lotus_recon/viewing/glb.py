@@ -1,7 +1,8 @@
 """Meshes and clouds as binary glTF for the page: small, because 16 bits hold a position and 8 a colour.
 
 Positions are shares of a cube that the node scales (KHR_mesh_quantization), normals and colours have 8 bits. The
-attribute ``_SRGB_CONFIDENCE`` holds sRGB colours, which glTF's own COLOR_0 may not, and the confidence.
+attribute ``_SRGB_CONFIDENCE`` holds sRGB colours, which glTF's own COLOR_0 may not, and the confidence; ``_SIGMA`` the
+standard deviation of the place, in units of the scene, 0 where it is unknown.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _FLOAT, _BYTE, _UINT8, _UINT16, _UINT32 = 5126, 5120, 5121, 5123, 5125
 
 def mesh_glb(mesh: Mesh, origin: FloatArray) -> bytes:
     """A mesh with vertex colours, positions relative to ``origin`` (3,)."""
-    records, node = _records(mesh.vertices - origin, mesh.normals, mesh.colors, mesh.confidence)
+    records, node = _records(mesh.vertices - origin, mesh.normals, mesh.colors, mesh.confidence, sigma=mesh.sigma)
     return _glb(records, node, [mesh.triangles])
 
 
@@ -35,12 +36,18 @@ def cloud_glb(cloud: PointCloud, origin: FloatArray) -> bytes:
     return _glb(*_records(cloud.points - origin, cloud.normals, cloud.colors, cloud.confidence), [])
 
 
-def textured_glb(mesh: TexturedMesh, confidence: FloatArray | None, origin: FloatArray, budget: int) -> bytes:
+def textured_glb(
+    mesh: TexturedMesh,
+    confidence: FloatArray | None,
+    origin: FloatArray,
+    budget: int,
+    sigma: NDArray[np.float32] | None = None,
+) -> bytes:
     """A textured mesh, relative to ``origin`` (3,); its pages are reduced until their files have ``budget`` bytes.
 
-    ``confidence`` (N,) is that of the vertices.
+    ``confidence`` (N,) and ``sigma`` (N,) are those of the vertices.
     """
-    records, node = _records(mesh.vertices - origin, mesh.normals, None, confidence, mesh.uv)
+    records, node = _records(mesh.vertices - origin, mesh.normals, None, confidence, mesh.uv, sigma)
     triangles = [mesh.triangles[mesh.page == number] for number in range(len(mesh.pages))]
     return _glb(records, node, triangles, _pages(mesh.pages, budget))
 
@@ -68,6 +75,7 @@ def _records(
     colors: NDArray[np.uint8] | None,
     confidence: FloatArray | None,
     uv: FloatArray | None = None,
+    sigma: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[Any], dict[str, Any]]:
     """One record per vertex, and the node that puts the cube of their positions in its place."""
     low = positions.min(0)
@@ -75,6 +83,7 @@ def _records(
     fields: list[tuple[str, str, tuple[int, ...]]] = [("POSITION", "<u2", (4,)), ("_SRGB_CONFIDENCE", "u1", (4,))]
     fields += [("NORMAL", "i1", (4,))] if normals is not None else []
     fields += [("TEXCOORD_0", "<u2", (2,))] if uv is not None else []
+    fields += [("_SIGMA", "<f4", ())] if sigma is not None else []
     records = np.zeros(len(positions), np.dtype(fields))
     records["POSITION"][:, :3] = np.round((positions - low) / side * 65535)
     records["_SRGB_CONFIDENCE"] = 255
@@ -86,6 +95,9 @@ def _records(
         records["NORMAL"][:, :3] = np.round(127 * normals)
     if uv is not None:
         records["TEXCOORD_0"] = np.round(65535 * np.clip(uv, 0, 1))
+    if sigma is not None:
+        bits = np.nan_to_num(sigma).view(np.uint32)  # rounded to 8 significant ones: zeros pack well
+        records["_SIGMA"] = ((bits + np.uint32(0x8000)) & np.uint32(0xFFFF0000)).view(np.float32)
     return records, {"translation": low.astype(float).tolist(), "scale": [side] * 3}
 
 
@@ -94,6 +106,7 @@ _KINDS = {
     "NORMAL": (_BYTE, "VEC3", True),
     "TEXCOORD_0": (_UINT16, "VEC2", True),
     "_SRGB_CONFIDENCE": (_UINT8, "VEC4", True),
+    "_SIGMA": (_FLOAT, "SCALAR", False),
 }
 
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from lotus_recon.viewing.content import Content, Shown, content_of
 from lotus_recon.workspace import write_atomically
 
-LAYERS = ("colour", "grey", "normals", "height", "confidence")
+LAYERS = ("colour", "grey", "normals", "height", "confidence", "error")
 _PACKAGE = "lotus_recon.viewing"
 
 

@@ -41,7 +41,6 @@ class Files:
     textured: Path | None = None
     cloud: Path | None = None
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    errors: Mapping[str, float] = field(default_factory=dict)  # see ``errors_of``
     poses_given: bool = False
     size: int = 200_000
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -65,7 +64,6 @@ def shown_scene(files: Files) -> Shown:
         photos={v.name: files.images_dir / v.name for v in scene.views if (files.images_dir / v.name).is_file()},
         images=images,
         facts=files.facts,
-        errors=files.errors,
         shapes=_shapes(files, frame),
         cloud_spacing=_spacing(files.cloud),
         unit=unit,
@@ -167,12 +165,3 @@ def facts_of(alignment: Iterable[Mapping[str, Any]], stereo: Iterable[Mapping[st
         if row.get("matched") is not None:
             own["photos decide"] = f"{row['matched']:.0%} of its pixels"
     return facts
-
-
-def errors_of(alignment: Iterable[Mapping[str, Any]], stereo: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Median error of depth at points that took no part, relative to the depth, of each view that has one.
-
-    That of stereo where there is one, which came last.
-    """
-    rows = [*alignment, *stereo]
-    return {row["name"]: float(row["median_after"]) for row in rows if row.get("median_after") is not None}

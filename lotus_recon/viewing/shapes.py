@@ -13,7 +13,7 @@ from lotus_recon.geometry.triangles import triangle_area_vectors, vertex_normals
 from lotus_recon.io.meshes import PointCloud, read_mesh, read_points
 from lotus_recon.io.textured_meshes import read_textured_glb
 from lotus_recon.meshing.cleaning import decimated
-from lotus_recon.types import FloatArray, Mesh, Scene, SparsePoints
+from lotus_recon.types import Mesh, Scene, SparsePoints
 from lotus_recon.viewing.glb import cloud_glb, mesh_glb, textured_glb
 
 _TEXTURE_BYTES = 4_500_000
@@ -46,7 +46,9 @@ def mesh_part(mesh_path: Path, textured: Path | None, frame: Frame, most: int) -
         page = read_textured_glb(textured)
         if len(page.triangles) <= _MORE_FACES * most:
             page = page.turned(frame.gltf_from_world.T)
-            return textured_glb(page, _confidence_at(mesh, page.vertices), frame.origin, _TEXTURE_BYTES)
+            nearest = KDTree(mesh.vertices).query(page.vertices)[1]
+            confidence, sigma = (None if each is None else each[nearest] for each in (mesh.confidence, mesh.sigma))
+            return textured_glb(page, confidence, frame.origin, _TEXTURE_BYTES, sigma)
     return mesh_glb(_small(mesh, most), frame.origin)
 
 
@@ -56,11 +58,6 @@ def _small(mesh: Mesh, most: int) -> Mesh:
     return (
         mesh if mesh.normals is not None else replace(mesh, normals=vertex_normals(mesh, triangle_area_vectors(mesh)))
     )
-
-
-def _confidence_at(mesh: Mesh, points: FloatArray) -> FloatArray | None:
-    """(N,) that of the nearest vertex."""
-    return None if mesh.confidence is None else mesh.confidence[KDTree(mesh.vertices).query(points)[1]]
 
 
 def cloud_part(path: Path, frame: Frame, most: int) -> bytes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import open3d
 import pytest
 import trimesh
 from plyfile import PlyData, PlyElement
@@ -28,6 +30,7 @@ def some_mesh(n: int = 50) -> Mesh:
         RNG.integers(0, 256, (n, 3)).astype(np.uint8),
         normals.astype(np.float32),
         RNG.random(n).astype(np.float32),
+        np.where(np.arange(n) % 7, RNG.random(n), np.nan).astype(np.float32),
     )
 
 
@@ -35,7 +38,7 @@ def test_mesh_comes_back_from_ply(tmp_path: Path) -> None:
     mesh = some_mesh()
     write_ply(tmp_path / "m.ply", mesh)
     back = read_mesh(tmp_path / "m.ply")
-    for name in ("vertices", "triangles", "colors", "normals", "confidence"):
+    for name in ("vertices", "triangles", "colors", "normals", "confidence", "sigma"):
         np.testing.assert_array_equal(getattr(back, name), getattr(mesh, name))
     assert [path.name for path in tmp_path.iterdir()] == ["m.ply"]
 
@@ -47,14 +50,21 @@ def test_mesh_with_its_places_only_comes_back_so(tmp_path: Path) -> None:
     assert back.colors is None
     assert back.normals is None
     assert back.confidence is None
+    assert back.sigma is None
 
 
-def test_confidence_is_a_property_that_other_programs_read(tmp_path: Path) -> None:
-    mesh = some_mesh()
-    write_ply(tmp_path / "m.ply", Mesh(mesh.vertices, mesh.triangles, confidence=mesh.confidence))
-    vertex = PlyData.read(str(tmp_path / "m.ply"))["vertex"]
-    np.testing.assert_array_equal(vertex["confidence"], mesh.confidence)
-    np.testing.assert_array_equal(read_mesh(tmp_path / "m.ply").confidence, mesh.confidence)
+@pytest.mark.parametrize("name", ["confidence", "sigma"])
+def test_confidence_and_sigma_are_properties_that_other_programs_read(tmp_path: Path, name: str) -> None:
+    mesh, path = some_mesh(), tmp_path / "m.ply"
+    values = getattr(mesh, name)
+    write_ply(path, replace(Mesh(mesh.vertices, mesh.triangles), **{name: values}))
+    np.testing.assert_array_equal(PlyData.read(str(path))["vertex"][name], values)
+    other: Any = trimesh.load(path, process=False)
+    np.testing.assert_array_equal(other.metadata["_ply_raw"]["vertex"]["data"][name], values)
+    of_open3d = open3d.t.io.read_point_cloud(path)  # its reader of meshes leaves out what it does not know
+    np.testing.assert_array_equal(of_open3d.point[name].numpy().ravel(), values)
+    assert len(open3d.t.io.read_triangle_mesh(str(path)).triangle.indices) == len(mesh.triangles)
+    np.testing.assert_array_equal(getattr(read_mesh(path), name), values)
 
 
 def test_another_library_reads_the_ply_alike(tmp_path: Path) -> None:

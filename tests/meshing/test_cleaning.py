@@ -15,7 +15,7 @@ from lotus_recon.types import Mesh
 
 
 def sheet(n: int, size: float = 1.0, offset: tuple[float, float, float] = (0, 0, 0)) -> Mesh:
-    """A square of n x n cells in the plane z = 0, normals along +z, colours by place, confidence by x."""
+    """A square of n x n cells in the plane z = 0, normals along +z, colours by place, confidence and sigma by x."""
     x, y = np.meshgrid(np.linspace(0, size, n + 1), np.linspace(0, size, n + 1))
     vertices = np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], 1) + offset
     corner = np.arange((n + 1) ** 2).reshape(n + 1, n + 1)
@@ -27,6 +27,7 @@ def sheet(n: int, size: float = 1.0, offset: tuple[float, float, float] = (0, 0,
         triangles.astype(np.int32),
         colors.astype(np.uint8),
         confidence=(x.ravel() / size).astype(np.float32),
+        sigma=(1 + x.ravel() / size).astype(np.float32),
     )
 
 
@@ -39,6 +40,7 @@ def joined(*meshes: Mesh) -> Mesh:
         ),
         np.concatenate([mesh.colors for mesh in meshes if mesh.colors is not None]),
         confidence=np.concatenate([mesh.confidence for mesh in meshes if mesh.confidence is not None]),
+        sigma=np.concatenate([mesh.sigma for mesh in meshes if mesh.sigma is not None]),
     )
 
 
@@ -50,8 +52,9 @@ def shuffled(mesh: Mesh, seed: int) -> Mesh:
     triangles = place[mesh.triangles][rng.permutation(len(mesh.triangles))]
     turns = (rng.integers(0, 3, len(triangles))[:, None] + np.arange(3)) % 3
     colors = None if mesh.colors is None else mesh.colors[order]
-    confidence = None if mesh.confidence is None else mesh.confidence[order]
-    return Mesh(mesh.vertices[order], np.take_along_axis(triangles, turns, axis=1), colors, confidence=confidence)
+    turned = np.take_along_axis(triangles, turns, axis=1)
+    confidence, sigma = (None if each is None else each[order] for each in (mesh.confidence, mesh.sigma))
+    return Mesh(mesh.vertices[order], turned, colors, confidence=confidence, sigma=sigma)
 
 
 def test_islands_below_the_share_go() -> None:
@@ -72,7 +75,7 @@ def test_order_does_not_depend_on_the_input() -> None:
     mesh = joined(sheet(6), sheet(5, 0.7, (0, 0, 1)))
     meshes = [clean_mesh(shuffled(mesh, seed), MeshConfig(min_island_ratio=0.01)).mesh for seed in range(3)]
     for other in meshes[1:]:
-        for name in ("vertices", "triangles", "colors", "normals", "confidence"):
+        for name in ("vertices", "triangles", "colors", "normals", "confidence", "sigma"):
             assert getattr(other, name).tobytes() == getattr(meshes[0], name).tobytes()
 
 
@@ -109,6 +112,7 @@ def test_decimation_keeps_shape_and_colors() -> None:
     assert (mesh.colors[:, 2] == 7).all()
     assert mesh.confidence is not None
     assert np.abs(mesh.confidence - mesh.vertices[:, 0]).max() < 0.1
+    assert mesh.sigma == pytest.approx(1 + mesh.confidence, abs=1e-6), "of the same vertices"
 
 
 def test_normals_are_unit_and_weighted_by_area() -> None:
@@ -122,9 +126,10 @@ def test_normals_are_unit_and_weighted_by_area() -> None:
     np.testing.assert_allclose(normals[1], [0, 0, 1], atol=1e-7)
 
 
-def test_cleaning_keeps_the_confidence_of_every_vertex() -> None:
+def test_cleaning_keeps_confidence_and_sigma_of_every_vertex() -> None:
     mesh = clean_mesh(shuffled(joined(sheet(6), sheet(1, 0.01, (3, 0, 0))), 1), MeshConfig(min_island_ratio=0.01)).mesh
     assert mesh.confidence == pytest.approx(mesh.vertices[:, 0], abs=1e-6)
+    assert mesh.sigma == pytest.approx(1 + mesh.vertices[:, 0], abs=1e-6)
 
 
 def test_seen_ratio_is_the_share_of_the_area_that_photos_show() -> None:

@@ -13,6 +13,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.fusion import stage as fusion
 from lotus_recon.fusion.config import FusionConfig
 from lotus_recon.io.meshes import read_mesh
+from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.meshing import stage
 from lotus_recon.meshing.config import MeshConfig
 from lotus_recon.types import View
@@ -39,8 +40,26 @@ def test_files_and_figures_agree(tmp_path: Path) -> None:
     assert figures["seen_ratio"] == 1  # every view is fully confident
     assert mesh.confidence is not None
     assert (mesh.confidence == 1).all()
+    assert mesh.sigma is None, "nothing says it"
     assert len(trimesh.load_mesh(result.glb_path, process=False).faces) == figures["triangles"]
     assert str(tmp_path) not in json.dumps(figures)
+
+
+def test_the_file_has_the_error_of_every_vertex(tmp_path: Path) -> None:
+    """A sphere of radius 1 seen from 3 radii away: its depth is from 2 to 3, and known to 2 %."""
+    inputs = scenes.sphere(tmp_path, n_views=8)
+    sigmas = SceneMaps(tmp_path / "uncertainty")
+    for view in inputs.scene.views:
+        sigmas.save(view, sigma=np.where(scenes.sphere_depth(view, 1) > 0, 0.02, 0))
+    fused = fusion.run(inputs, FusionConfig(), tmp_path)
+    (tmp_path / "mesh").mkdir()
+    own = stage.Inputs(
+        inputs.scene, fused.mesh_path, inputs.depth_dir, sigma_dir=sigmas.folder, truncation=fused.figures["truncation"]
+    )
+    mesh = read_mesh(stage.run(own, MeshConfig(), tmp_path / "mesh").mesh_path)
+    assert mesh.sigma is not None
+    assert np.isfinite(mesh.sigma).mean() > 0.99
+    assert 0.04 * 0.99 < np.nanmin(mesh.sigma) < np.nanmax(mesh.sigma) < 0.06 * 1.01
 
 
 def test_result_of_an_empty_folder_is_an_error(tmp_path: Path) -> None:

@@ -78,6 +78,22 @@ def test_the_mesh_is_the_sphere_on_the_floor(finished: SceneOnDisk) -> None:
     assert (to_floor < voxel).sum() > 500
 
 
+def test_the_mesh_has_the_errors_of_the_depth_maps_that_it_lies_on(finished: SceneOnDisk) -> None:
+    """That of a vertex is between those of the most and the least certain pixel, in units of the poses."""
+    sigma = read_mesh(finished.out / "mesh/mesh.ply").sigma
+    assert sigma is not None
+    known = sigma[np.isfinite(sigma)]
+    assert len(known) > 0.9 * len(sigma)
+    stems = [path.stem for path in (finished.out / "uncertainty").glob("*.npz")]
+    errors = [
+        np.load(finished.out / f"uncertainty/{stem}.npz")["sigma"]
+        * np.load(finished.out / f"consistency/{stem}.npz")["depth"]
+        for stem in stems
+    ]
+    pixels = np.concatenate([error[error > 0] for error in errors])
+    assert pixels.min() * 0.999 < known.min() <= known.max() < pixels.max() * 1.001
+
+
 def off_normals_deg(mesh: Mesh) -> float:
     """Median angle between the triangles of a mesh and the sphere or the floor beside them."""
     centres = mesh.vertices[mesh.triangles].mean(1)
@@ -110,7 +126,10 @@ def test_report_names_every_stage(finished: SceneOnDisk) -> None:
         "cloud",
     ]  # fmt: skip
     assert all(row["seconds"] >= 0 and row["peak_memory_mb"] > 0 for row in report["stages"])
-    assert (finished.out / "report/index.html").exists()
+    told = report["figures"]["uncertainty"]
+    assert told["calibration"] == json.loads((finished.out / "uncertainty/uncertainty.json").read_text())["calibration"]
+    assert [row["name"] for row in told["views"]] == report["photos"]["registered"]
+    assert "in nine of ten pixels (calibrated on" in (finished.out / "report/index.html").read_text()
     assert (finished.out / "config.yaml").read_text().count("voxel_size:") == 1
 
 

@@ -51,6 +51,20 @@ def test_sentences_have_the_numbers() -> None:
     assert "88% of the surface" in told[3]
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("held-out points", "(calibrated on 1,152 errors at held-out points)"),
+        ("rendered rooms", "(calibrated on rendered rooms, not on this scene)"),
+    ],
+)
+def test_a_sentence_says_what_nine_of_ten_pixels_are_within(source: str, said: str) -> None:
+    calibration = {"factor": 1.0, "half_sigmas": 0.5, "errors": 1152, "source": source}
+    figures = {"uncertainty": {"calibration": calibration, "nine_of_ten_within_percent": 1.2345, "views": []}}
+    told = sentences({"figures": figures, "photos": {"given": 1, "registered": ["a.jpg"]}})
+    assert told[1] == f"Depth is within 1.2% in nine of ten pixels {said}."
+
+
 def test_a_run_without_figures_has_its_registration_only() -> None:
     assert len(sentences({"figures": {}, "photos": {"given": 1, "registered": ["a.jpg"]}})) == 1
 

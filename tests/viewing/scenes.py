@@ -64,7 +64,19 @@ def surface(cells: int = 160) -> Mesh:
     triangles = np.concatenate([_grid(cells), _grid(cells) + cells * cells])
     normals = np.concatenate([np.tile([0.0, 0.0, 1.0], (cells * cells, 1)), ball.reshape(-1, 3) / RADIUS])
     confidence = np.repeat(np.array([0.25, 1.0], np.float32), cells * cells)
-    return Mesh(points.astype(np.float32), triangles, colors_of(points), normals.astype(np.float32), confidence)
+    return Mesh(
+        points.astype(np.float32),
+        triangles,
+        colors_of(points),
+        normals.astype(np.float32),
+        confidence,
+        np.concatenate([sigma_on_floor(floor.reshape(-1, 3)), np.full(cells * cells, np.nan, np.float32)]),
+    )
+
+
+def sigma_on_floor(points: FloatArray) -> NDArray[np.float32]:
+    """(N,) standard deviation of places (N, 3) on the floor, from 0.001 to 0.1 along x; the ball has none."""
+    return np.asarray(10 ** (points[:, 0] / HALF_FLOOR - 2), np.float32)
 
 
 def _grid(cells: int) -> IntArray:

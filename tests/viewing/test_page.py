@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import project
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.images import read_rgb, resize_rgb
-from lotus_recon.io.meshes import write_ply
+from lotus_recon.io.meshes import read_mesh, write_ply
 from lotus_recon.io.textured_meshes import TexturedMesh, write_textured_glb
 from lotus_recon.meshing.stage import gltf_from_views
 from lotus_recon.texturing.rendering import ssim
@@ -26,7 +27,7 @@ from lotus_recon.viewing import page as page_room
 from lotus_recon.viewing.page import viewer_script, write_page
 from lotus_recon.viewing.scene import Files, shown_scene
 from tests.viewing.browser import Opened, address_of, chromium, opened
-from tests.viewing.scenes import CAMERA, HALF_FLOOR, NAMES, RADIUS, write_scene
+from tests.viewing.scenes import CAMERA, HALF_FLOOR, NAMES, RADIUS, sigma_on_floor, write_scene
 
 SHIFT = np.array([431_000.25, 5_411_000.5, 300.0])  # of a georeferenced scene
 EVIL = (
@@ -141,44 +142,40 @@ def measure(page: Opened, files: Files, ends: FloatArray = ENDS) -> None:
 
 def test_the_ruler_measures(page: Opened, files: Files) -> None:
     measure(page, files)
-    length, unit = page.text("measured").split()
+    length, *_, unit = page.text("measured").split()
     assert float(length) == pytest.approx(np.linalg.norm(ENDS[0] - ENDS[1]), rel=0.01)
     assert unit == "units"
 
 
-def test_a_length_has_the_error_of_the_photo_that_knows_its_ends_best(browser: Any, tmp_path: Path) -> None:
-    errors = {NAMES[0]: 0.02, NAMES[1]: 0.005, NAMES[3]: 0.01}  # of sub/c.png nothing is known
-    files = replace(write_scene(tmp_path), errors=errors)
-    write_page(shown_scene(files), tmp_path / "view.html")
-    with opened(browser, address_of(tmp_path / "view.html")) as page:
-        measure(page, files)
-        length, sign, sigma, unit = page.text("measured").split()
-        page.wait(
-            "() => document.querySelector('.length').textContent === document.getElementById('measured').textContent"
-        )
-    expected = float(np.linalg.norm([_sigma(files, errors, end) for end in ENDS]))
+def test_a_length_has_the_error_bar_of_its_ends(page: Opened, files: Files) -> None:
+    """Nine times of ten it holds the true length: 1.645 standard deviations of both ends together."""
+    measure(page, files)
+    length, sign, bar, unit = page.text("measured").split()
+    page.wait("() => document.querySelector('.length').textContent === document.getElementById('measured').textContent")
     assert (sign, unit) == ("\u00b1", "units")
-    decimals = len(sigma.partition(".")[2])
-    assert float(sigma) == pytest.approx(expected, abs=0.51 * 10**-decimals)
-    assert float(sigma) > 0
+    exact = float(page.run("() => window.page.stage.ruler.lastBar"))
+    assert exact == pytest.approx(1.645 * float(np.linalg.norm(sigma_on_floor(ENDS))), rel=0.02)
+    decimals = len(bar.partition(".")[2])
+    assert float(bar) == pytest.approx(exact, abs=0.51 * 10**-decimals)
+    assert float(bar) > 0
+    assert float(length) == pytest.approx(np.linalg.norm(ENDS[0] - ENDS[1]), rel=0.01)
     assert len(length.partition(".")[2]) == decimals
+    assert "nine of ten" in page.text("ruler-box")
 
 
-def _sigma(files: Files, errors: dict[str, float], point: FloatArray) -> float:
-    """Standard deviation of the depth of a point, in the view with an error that has the least."""
-    found = []
-    for view in files.scene.views:
-        in_cam = transform(view.cam_from_world, point[None])
-        x, y = project(in_cam, view.camera)[0]
-        if view.name in errors and 0 <= x <= view.camera.width and 0 <= y <= view.camera.height:
-            found.append(1.4826 * errors[view.name] * float(in_cam[0, 2]))
-    return min(found)
+def test_a_length_that_ends_where_the_error_is_unknown_has_no_bar(page: Opened, files: Files) -> None:
+    """The camera looks at the ball in the middle, of which nothing is known."""
+    to_camera = files.scene.views[1].center_in_world
+    measure(page, files, np.array([ENDS[0], RADIUS * to_camera / np.linalg.norm(to_camera)]))
+    assert len(page.text("measured").split()) == 2
+    assert "nine of ten" not in page.text("ruler-box")
 
 
 def test_a_known_length_gives_the_scale(page: Opened, files: Files) -> None:
     measure(page, files)
     page.page.fill("#known", "1.20")
-    assert page.text("measured") == "1.200 m"
+    assert page.text("measured").startswith("1.20")
+    assert page.text("measured").endswith(" m")
     option, names, metres = re.fullmatch(r"(--scale-from) '([^']*)=([^=']*)'", page.text("scale")).groups()  # type: ignore[union-attr]
     a, b = (files.scene.views[files.scene.index[name]].center_in_world for name in names.split(","))
     per_unit = 1.20 / np.linalg.norm(ENDS[0] - ENDS[1])
@@ -220,6 +217,47 @@ def test_layers_show_what_they_say(page: Opened, files: Files) -> None:
     assert np.ptp(color("grey")) < 12
     assert color("height")[2] > color("height")[0], "the floor is lowest: blue"
     assert page.text("legend-low").startswith("-0.5")
+
+
+@pytest.mark.parametrize(("metric", "unit", "factor"), [(False, "units", 1), (True, "cm", 100)])
+def test_errors_are_colours_between_numbers_with_a_unit(
+    browser: Any, files: Files, tmp_path: Path, metric: bool, unit: str, factor: float
+) -> None:
+    """On the floor they grow from 0.001 to 0.1 along x, evenly in logarithms; the ball is grey."""
+    shown = replace(files, scene=replace(files.scene, metric=metric))
+    write_page(shown_scene(shown), tmp_path / "view.html")
+    with opened(browser, address_of(tmp_path / "view.html")) as page:
+        page.page.click("#layer-error")
+        low, high = (float(page.text(f"legend-{end}")) / factor for end in ("low", "high"))
+        assert (low, high) == pytest.approx((10**-2.96, 10**-1.04), rel=0.06), "without 2 % at each end"
+        assert f"one standard deviation in {unit}, logarithmic" in page.text("legend-name")
+
+        def color(point: FloatArray) -> FloatArray:
+            x, y = pixel_of(page, shown, 1, np.asarray(point))
+            return np.asarray(page.canvas()[round(y), round(x), :3], float)
+
+        for end in ENDS:
+            share = (np.log10(sigma_on_floor(end[None])[0]) + 2.96) / 1.92
+            assert color(end) == pytest.approx(plasma(float(share)), abs=8)
+        to_camera = files.scene.views[1].center_in_world
+        assert np.ptp(color(RADIUS * to_camera / np.linalg.norm(to_camera))) == 0
+
+
+def plasma(share: float) -> FloatArray:
+    """(3,) of the colour map, from 0 to 1."""
+    level = np.array([[round(255 * share)]], np.uint8)
+    return np.asarray(cv2.applyColorMap(level, cv2.COLORMAP_PLASMA)[0, 0, ::-1], float)
+
+
+def test_without_errors_there_is_nothing_to_choose(browser: Any, files: Files, tmp_path: Path) -> None:
+    assert files.mesh is not None
+    write_ply(tmp_path / "mesh.ply", replace(read_mesh(files.mesh), sigma=None))
+    write_page(shown_scene(replace(files, mesh=tmp_path / "mesh.ply")), tmp_path / "view.html")
+    with opened(browser, address_of(tmp_path / "view.html")) as page:
+        assert page.page.is_disabled("#layer-error")
+        measure(page, files)
+        assert len(page.text("measured").split()) == 2
+        assert page.complaints == []
 
 
 def test_the_clip_box_hides_and_says_its_numbers(page: Opened, files: Files) -> None:

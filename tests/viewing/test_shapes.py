@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 
 from lotus_recon.io.meshes import PointCloud, write_ply
-from lotus_recon.io.textured_meshes import TexturedMesh
-from lotus_recon.types import Camera, DepthKind, DepthMap, FloatArray
+from lotus_recon.io.textured_meshes import TexturedMesh, write_textured_glb
+from lotus_recon.types import Camera, DepthKind, DepthMap, FloatArray, Mesh
 from lotus_recon.viewing.config import ViewConfig
 from lotus_recon.viewing.content import content_of
 from lotus_recon.viewing.glb import cloud_glb, mesh_glb, textured_glb
 from lotus_recon.viewing.pictures import AtlasGrid, atlas, width_for
 from lotus_recon.viewing.scene import shown_scene
+from lotus_recon.viewing.shapes import Frame, mesh_part
 from tests.viewing.scenes import surface, write_scene
 
 ORIGIN = np.array([10.0, -20.0, 5.0])
@@ -30,11 +31,12 @@ def array(glb: bytes, name: str) -> FloatArray:
     file = pygltflib.GLTF2.load_from_bytes(glb)
     accessor = file.accessors[getattr(file.meshes[0].primitives[0].attributes, name)]
     view = file.bufferViews[accessor.bufferView]
-    kind: Any = {5120: np.int8, 5121: np.uint8, 5123: np.uint16}[accessor.componentType]
-    columns = {"VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor.type]
+    kind: Any = {5120: np.int8, 5121: np.uint8, 5123: np.uint16, 5126: np.float32}[accessor.componentType]
+    columns = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor.type]
     data: Any = np.frombuffer(file.binary_blob(), np.uint8)[view.byteOffset : view.byteOffset + view.byteLength]
     records: Any = data.reshape(accessor.count, view.byteStride)[:, accessor.byteOffset :]
-    values = np.ascontiguousarray(records[:, : columns * kind().itemsize]).view(kind) / np.iinfo(kind).max
+    values = np.ascontiguousarray(records[:, : columns * kind().itemsize]).view(kind)
+    values = values / np.iinfo(kind).max if accessor.normalized else values
     if name != "POSITION":
         return np.asarray(values)
     node = file.nodes[0]
@@ -52,7 +54,9 @@ def test_a_mesh_is_where_it_was_to_16_bits() -> None:
     assert mesh.colors is not None
     assert np.array_equal(np.round(255 * both[:, :3]), mesh.colors)
     assert both[:, 3] == pytest.approx(mesh.confidence, abs=1 / 255)
-    assert len(glb) < 20 * len(mesh.vertices) + 12 * len(mesh.triangles) + 2000
+    assert mesh.sigma is not None
+    assert array(glb, "_SIGMA")[:, 0] == pytest.approx(np.nan_to_num(mesh.sigma), rel=1 / 256), "0 is unknown"
+    assert len(glb) < 24 * len(mesh.vertices) + 12 * len(mesh.triangles) + 2000
 
 
 def test_points_are_points() -> None:
@@ -86,6 +90,27 @@ def test_textures_fit_into_their_budget() -> None:
     small = pages(50_000)
     assert all(page.width == pytest.approx(2 * page.height, abs=2) for page in small)
     assert small[0].width < 300
+
+
+def test_a_textured_mesh_has_confidence_and_sigma_of_the_nearest_vertex(tmp_path: Path) -> None:
+    """As the stage texture leaves it: other vertices than those of mesh.ply, beside them."""
+    rng = np.random.default_rng(0)
+    page = textured()
+    mesh = Mesh(
+        page.vertices[::-1] + rng.normal(0, 0.05, (8, 3)).astype(np.float32),
+        np.array([[0, 1, 2], [3, 4, 5], [5, 6, 7]], np.int32),
+        confidence=np.linspace(1, 0, 8).astype(np.float32),
+        sigma=np.array([0.8, 0.7, np.nan, 0.5, 0.4, 0.3, 0.2, 0.1], np.float32),
+    )
+    write_ply(tmp_path / "mesh.ply", mesh)
+    write_textured_glb(tmp_path / "mesh.glb", page, "png", unlit=False)
+    glb = mesh_part(tmp_path / "mesh.ply", tmp_path / "mesh.glb", Frame(ORIGIN, np.eye(3)), 100)
+    nearest = [int(np.abs(mesh.vertices - place).sum(1).argmin()) for place in array(glb, "POSITION")]
+    assert sorted(nearest) == list(range(8))
+    assert mesh.confidence is not None
+    assert mesh.sigma is not None
+    assert array(glb, "_SRGB_CONFIDENCE")[:, 3] == pytest.approx(mesh.confidence[nearest], abs=1 / 255)
+    assert array(glb, "_SIGMA")[:, 0] == pytest.approx(np.nan_to_num(mesh.sigma)[nearest], rel=1 / 256)
 
 
 def test_many_photos_get_smaller_images_and_one_atlas(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import { Panel } from './panel.js';
 import { addressOf, bytesOf } from './parts.js';
 import { digits, quoted, scaleFrom, withError } from './ruler.js';
 import { Stage } from './stage.js';
-import { LAYERS } from './surface.js';
+import { LAYERS, sigmaAt } from './surface.js';
 
 const CLICK_PX = 6; // a pointer that moved less than this between down and up was a click
 const POLL_MS = 2000;
@@ -20,7 +20,7 @@ class Page {
     this.stage = new Stage(byId('canvas'), byId('labels'), manifest);
     this.stage.freePart = () => freePart(byId('canvas'));
     this.stage.leftPhoto = () => this.blend(0);
-    this.stage.written = (length, sigma) => this.withUnit(length, sigma);
+    this.stage.written = (length, bar) => this.withUnit(length, bar);
     this.panel = new Panel({
       choose: (index) => this.choose(index),
       close: () => this.choose(null),
@@ -34,7 +34,6 @@ class Page {
     const frame = ({ up, origin }) => [...up, ...origin].join();
     if (frame(manifest) !== frame(this.manifest)) location.reload(); // a run knows what is up once it has cameras
     this.manifest = manifest;
-    this.stage.ruler.views = manifest.views;
     byId('summary').textContent = manifest.summary.join(' · ');
     byId('progress').textContent = manifest.progress ?? '';
     const { atlas, views } = manifest;
@@ -100,17 +99,17 @@ class Page {
     Object.assign(overlay.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
   }
 
-  // A length, with one standard deviation where that is known.
-  withUnit(length, sigma = null) {
+  // A length, with how far nine of ten such lengths are off at most, where that is known.
+  withUnit(length, bar) {
     const scale = this.metresPerUnit ?? 1;
     const unit = this.metresPerUnit === null ? this.manifest.unit : 'm';
-    return `${sigma === null ? digits(length * scale) : withError(length * scale, sigma * scale)} ${unit}`;
+    return `${bar === null ? digits(length * scale) : withError(length * scale, bar * scale)} ${unit}`;
   }
 
   clicked(x, y) {
     if (this.isRuling) {
-      const point = this.stage.surfaceAt(x, y);
-      if (point) this.stage.ruler.add(point);
+      const hit = this.stage.hitAt(x, y);
+      if (hit) this.stage.ruler.add(hit.point, sigmaAt(hit));
       refresh(this);
       this.stage.redraw();
       return;
@@ -121,7 +120,7 @@ class Page {
 
   // Turn about what was double-clicked.
   focus(x, y) {
-    const target = this.stage.surfaceAt(x, y);
+    const target = this.stage.hitAt(x, y)?.point;
     if (!target || this.isRuling) return;
     const camera = this.stage.camera;
     const position = camera.position.clone().lerp(target, 0.35);
@@ -280,6 +279,7 @@ function refresh(page) {
   const { stage, manifest } = page;
   const layer = page.layer ?? 'colour';
   for (const name of LAYERS) byId(`layer-${name}`).setAttribute('aria-pressed', String(name === layer));
+  byId('layer-error').disabled = !stage.hasErrors;
   for (const name of ['mesh', 'cloud', 'sparse']) {
     byId(`show-${name}`).checked = stage.visible[name];
     byId(`show-${name}`).disabled = !manifest.layers[name];
@@ -291,7 +291,8 @@ function refresh(page) {
   byId('ruler-box').hidden = !page.isRuling;
   document.body.classList.toggle('ruling', page.isRuling);
   const { last } = stage.ruler;
-  byId('measured').textContent = last === null ? 'Click two places on the surface.' : page.withUnit(last, stage.ruler.lastSigma);
+  byId('measured').textContent = last === null ? 'Click two places on the surface.' : page.withUnit(last, stage.ruler.lastBar);
+  byId('bar-hint').hidden = stage.ruler.lastBar === null;
   byId('calibrate').hidden = last === null;
   byId('scale').textContent = page.calibration();
   byId('copy-scale').hidden = page.metresPerUnit === null;
@@ -308,12 +309,24 @@ function showLegend({ stage, manifest }, layer) {
   byId('legend').hidden = !colors;
   if (!colors) return;
   byId('legend-bar').style.background = `linear-gradient(to right, ${colors.map((rgb) => `rgb(${rgb.join(',')})`).join(',')})`;
-  const heights = stage.shading.shared.heights.value;
-  const offset = manifest.origin.reduce((sum, value, axis) => sum + value * manifest.up[axis], 0);
-  const ends = layer === 'height' ? [heights.x + offset, heights.y + offset].map(digits) : ['0', '1'];
+  const [name, ...ends] = legendOf(stage.shading.shared, manifest, layer);
   byId('legend-low').textContent = ends[0];
   byId('legend-high').textContent = ends[1];
-  byId('legend-name').textContent = layer === 'height' ? `height, ${manifest.unit}` : 'confidence';
+  byId('legend-name').textContent = name;
+}
+
+// What a layer shows, with its unit, and the values at both ends of its colours.
+function legendOf(shared, manifest, layer) {
+  if (layer === 'height') {
+    const offset = manifest.origin.reduce((sum, value, axis) => sum + value * manifest.up[axis], 0);
+    return [`height, ${manifest.unit}`, ...shared.heights.value.toArray().map((value) => digits(value + offset))];
+  }
+  if (layer === 'error') {
+    const [unit, factor] = manifest.unit === 'm' ? ['cm', 100] : [manifest.unit, 1];
+    const ends = shared.errors.value.toArray().map((value) => Number((value * factor).toPrecision(2)));
+    return [`error, one standard deviation in ${unit}, logarithmic; grey: unknown`, ...ends];
+  }
+  return ['confidence', '0', '1'];
 }
 
 async function live(page) {

@@ -2,26 +2,27 @@
 
 import * as THREE from 'three';
 
-// Of the absolute value of what is normally distributed, the median times this is the standard deviation.
-const SIGMA_OF_MEDIAN = 1.4826;
+const P90_SIGMAS = 1.645; // a tenth of normal errors are larger than so many standard deviations
 
 export class Ruler {
   constructor(root, labels) {
-    this.views = []; // those of the manifest, whose errors of depth say how sure a length is
     this.root = root;
     this.labels = labels; // the element that labels are put into
     this.measures = [];
     this.start = null;
   }
 
-  // A place on the surface; every second one ends a measure. Returns its length, or null.
-  add(point) {
+  // A place on the surface and its standard deviation (null: unknown); every second one ends a measure. Returns its
+  // length, or null.
+  add(point, sigma) {
     this.root.add(this.dot(point));
     if (!this.start) {
-      this.start = point.clone();
+      this.start = { point: point.clone(), sigma };
       return null;
     }
-    const [from, to] = [this.start, point.clone()];
+    const [from, to] = [this.start.point, point.clone()];
+    // Nine lengths of ten are off by less; null where either end may be off by anything.
+    const bar = this.start.sigma === null || sigma === null ? null : P90_SIGMAS * Math.hypot(this.start.sigma, sigma);
     this.start = null;
     const geometry = new THREE.BufferGeometry().setFromPoints([from, to]);
     const line = new THREE.Line(geometry, new THREE.LineBasicMaterial({ color: '#facc15', depthTest: false, transparent: true }));
@@ -31,7 +32,7 @@ export class Ruler {
     label.className = 'length';
     this.labels.append(label);
     const length = from.distanceTo(to);
-    this.measures.push({ length, sigma: this.sigma(from, to), middle: from.clone().add(to).multiplyScalar(0.5), label });
+    this.measures.push({ length, bar, middle: from.clone().add(to).multiplyScalar(0.5), label });
     return length;
   }
 
@@ -43,18 +44,12 @@ export class Ruler {
     return dot;
   }
 
-  // One standard deviation of the distance of two places; null where no photo with a known error shows both.
-  sigma(from, to) {
-    const [a, b] = [from, to].map((point) => sigmaOf(point, this.views));
-    return a === null || b === null ? null : Math.hypot(a, b);
-  }
-
   get last() {
     return this.measures.at(-1)?.length ?? null;
   }
 
-  get lastSigma() {
-    return this.measures.at(-1)?.sigma ?? null;
+  get lastBar() {
+    return this.measures.at(-1)?.bar ?? null;
   }
 
   clear() {
@@ -68,15 +63,15 @@ export class Ruler {
     this.start = null;
   }
 
-  // Put the labels beside their lines. `written` gives the text of a length.
+  // Put the labels beside their lines. `written` gives the text of a length and its bar.
   place(camera, width, height, written) {
     const point = new THREE.Vector3();
-    for (const { length, sigma, middle, label } of this.measures) {
+    for (const { length, bar, middle, label } of this.measures) {
       point.copy(middle).project(camera);
       label.hidden = Math.abs(point.z) > 1;
       label.style.left = `${(point.x * 0.5 + 0.5) * width}px`;
       label.style.top = `${(0.5 - point.y * 0.5) * height}px`;
-      label.textContent = written(length, sigma);
+      label.textContent = written(length, bar);
     }
   }
 }
@@ -89,29 +84,10 @@ export function digits(value) {
 }
 
 // 1.83 ± 0.02: as many decimals as the error has, which has one digit, or two that begin with a 1.
-export function withError(value, sigma) {
-  if (!(sigma > 0) || !Number.isFinite(sigma)) return digits(value);
-  const power = Math.floor(Math.log10(sigma));
-  const decimals = Math.max(0, Math.min(9, -power + (sigma / 10 ** power < 1.95 ? 1 : 0)));
-  return `${value.toFixed(decimals)} \u00b1 ${sigma.toFixed(decimals)}`;
-}
-
-// How far a place may be off: the error of depth of the photo in whose image it is and that knows it best. Null where
-// there is none. Which surface hides it is not asked: what is clicked on was seen by some photo.
-function sigmaOf(point, views) {
-  let best = null;
-  for (const view of views) {
-    if (view.error === null) continue;
-    const world = view.world_from_cam;
-    const offset = [point.x - world[3], point.y - world[7], point.z - world[11]];
-    const [x, y, z] = [0, 1, 2].map((axis) => offset.reduce((sum, value, row) => sum + value * world[4 * row + axis], 0));
-    const [fx, fy, cx, cy] = view.lens;
-    const [column, row] = [(fx * x) / z + cx, (fy * y) / z + cy];
-    if (z <= 0 || column < 0 || row < 0 || column > view.width || row > view.height) continue;
-    const sigma = SIGMA_OF_MEDIAN * view.error * z;
-    if (best === null || sigma < best) best = sigma;
-  }
-  return best;
+export function withError(value, error) {
+  const power = Math.floor(Math.log10(error));
+  const decimals = Math.max(0, Math.min(9, -power + (error / 10 ** power < 1.95 ? 1 : 0)));
+  return `${value.toFixed(decimals)} \u00b1 ${error.toFixed(decimals)}`;
 }
 
 // The value of --scale-from for a scene of which one unit is `metres` long: the two cameras that are farthest apart,

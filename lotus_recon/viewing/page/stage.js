@@ -5,7 +5,7 @@ import { Cameras, poseOf } from './cameras.js';
 import { ClipBox } from './clipping.js';
 import { Moving } from './moving.js';
 import { Ruler, digits } from './ruler.js';
-import { Shading, dispose, loadGlb, rangeOf, verticesOf } from './surface.js';
+import { Shading, dispose, loadGlb, rangeOf, sigmasOf, verticesOf } from './surface.js';
 
 const FIELD_DEG = 50;
 const [LOWEST_RAD, HIGHEST_RAD] = [0.35, 0.65]; // of the first look at a scene, above the horizon
@@ -119,7 +119,10 @@ export class Stage {
     for (const center of centers) this.reach = Math.max(this.reach, center.distanceTo(this.sphere.center));
     this.sphere.radius = Math.max(this.sphere.radius, 1e-9);
     this.moving.radius = this.sphere.radius;
-    if (vertices.length) this.shading.shared.heights.value.set(...rangeOf(vertices, this.up));
+    if (vertices.length) this.shading.shared.heights.value.set(...rangeOf(vertices.map((vertex) => vertex.dot(this.up))));
+    const sigmas = sigmasOf(this.layers.mesh);
+    this.hasErrors = sigmas.length > 0;
+    if (this.hasErrors) this.shading.shared.errors.value.set(...rangeOf(sigmas));
     if (this.views) this.cameras.update(this.views, this.atlas, frustumDepth(centers, this.sphere.radius));
   }
 
@@ -224,16 +227,15 @@ export class Stage {
     return this.cameras.pick(this.raycaster, this.camera, { x, y }, size);
   }
 
-  // The place on the surface at pixels of the canvas: on the mesh, or else a point; null where there is nothing.
-  surfaceAt(x, y) {
+  // Where the ray through pixels of the canvas meets the surface: the mesh, or else a point; null where there is nothing.
+  hitAt(x, y) {
     this.aim(x, y);
     const roots = Object.values(this.layers).filter((root) => root?.visible);
     const reach = 4 / this.shading.shared.pixelsPerUnit.value;
     const distance = this.camera.position.distanceTo(this.moving.orbit.target);
     this.raycaster.params.Points.threshold = reach * Math.max(distance, 1e-9) * this.renderer.getPixelRatio();
     const hits = this.raycaster.intersectObjects(roots, true).filter((hit) => !this.clip.hides(hit.point));
-    const hit = hits.find((each) => each.object.isMesh) ?? hits[0];
-    return hit ? hit.point : null;
+    return hits.find((each) => each.object.isMesh) ?? hits[0] ?? null;
   }
 
   // The canvas as it is now, as a PNG.
@@ -246,7 +248,7 @@ export class Stage {
 // The box around nearly all points.
 function mostOf(points) {
   const axes = [new THREE.Vector3(1, 0, 0), new THREE.Vector3(0, 1, 0), new THREE.Vector3(0, 0, 1)];
-  const ranges = axes.map((axis) => rangeOf(points, axis));
+  const ranges = axes.map((axis) => rangeOf(points.map((point) => point.dot(axis))));
   return new THREE.Box3(...[0, 1].map((end) => new THREE.Vector3(...ranges.map((range) => range[end]))));
 }
 

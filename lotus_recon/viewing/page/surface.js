@@ -3,17 +3,21 @@
 import * as THREE from 'three';
 import { GLTFLoader } from 'three/addons/loaders/GLTFLoader.js';
 
-export const LAYERS = ['colour', 'grey', 'normals', 'height', 'confidence'];
+export const LAYERS = ['colour', 'grey', 'normals', 'height', 'confidence', 'error'];
 
 const VERTEX = `
 attribute vec4 _srgb_confidence;
+attribute float _sigma;
 uniform float spacing, pixelsPerUnit;
 varying vec4 vTint;
+varying float vSigma, vIsKnown;
 varying vec2 vUv;
 varying vec3 vNormalInWorld, vWorld;
 #include <clipping_planes_pars_vertex>
 void main() {
   vTint = _srgb_confidence;
+  vSigma = _sigma;
+  vIsKnown = _sigma > 0.0 ? 1.0 : 0.0;
   vUv = uv;
   vec4 world = modelMatrix * vec4(position, 1.0);
   vec4 mvPosition = viewMatrix * world;
@@ -27,10 +31,11 @@ void main() {
 const FRAGMENT = `
 uniform int layer;
 uniform bool textured;
-uniform sampler2D map, heightColors, confidenceColors;
+uniform sampler2D map, heightColors, confidenceColors, errorColors;
 uniform vec3 up;
-uniform vec2 heights;
+uniform vec2 heights, errors;
 varying vec4 vTint;
+varying float vSigma, vIsKnown;
 varying vec2 vUv;
 varying vec3 vNormalInWorld, vWorld;
 #include <clipping_planes_pars_fragment>
@@ -51,10 +56,14 @@ void main() {
     color = texture2D(heightColors, vec2(clamp(share, 0.0, 1.0), 0.5)).rgb * (0.55 + 0.45 * lit(normal, toEye));
   }
   if (layer == 4) color = texture2D(confidenceColors, vec2(vTint.a, 0.5)).rgb;
+  if (layer == 5) {
+    float share = log(max(vSigma, 1e-30) / errors.x) / max(log(errors.y / errors.x), 1e-9);
+    color = vIsKnown < 0.999 ? vec3(0.45) : texture2D(errorColors, vec2(clamp(share, 0.0, 1.0), 0.5)).rgb;
+  }
   gl_FragColor = vec4(color, 1.0);
 }`;
 
-// What the materials of a scene share: the layer, heights, colours.
+// What the materials of a scene share: the layer, the ranges of heights and errors, colours.
 export class Shading {
   constructor(up, palettes) {
     this.shared = {
@@ -63,6 +72,8 @@ export class Shading {
       heights: { value: new THREE.Vector2(0, 1) },
       heightColors: { value: ramp(palettes.height) },
       confidenceColors: { value: ramp(palettes.confidence) },
+      errors: { value: new THREE.Vector2(1, 1) },
+      errorColors: { value: ramp(palettes.error) },
       pixelsPerUnit: { value: 1 },
     };
   }
@@ -119,10 +130,29 @@ export function verticesOf(root) {
   return points;
 }
 
-// The 2nd and 98th percentile of points along a direction: what lies apart does not count.
-export function rangeOf(points, direction) {
-  const along = points.map((point) => point.dot(direction)).sort((a, b) => a - b);
-  return [0.02, 0.98].map((share) => along[Math.floor(share * (along.length - 1))]);
+// The standard deviations of the places of vertices of an object, of those where they are known.
+export function sigmasOf(root) {
+  const known = [];
+  root?.traverse((object) => {
+    const sigma = object.geometry?.getAttribute('_sigma');
+    for (let i = 0; i < (sigma?.count ?? 0); i++) if (sigma.getX(i) > 0) known.push(sigma.getX(i));
+  });
+  return known;
+}
+
+// That of the vertex nearest to where a ray met a surface; null where it is unknown, and on points.
+export function sigmaAt({ object, face, point }) {
+  const { _sigma: sigma, position } = object.geometry.attributes;
+  if (!face || !sigma) return null;
+  const away = (corner) => new THREE.Vector3().fromBufferAttribute(position, corner).applyMatrix4(object.matrixWorld).distanceTo(point);
+  const nearest = [face.a, face.b, face.c].reduce((best, corner) => (away(corner) < away(best) ? corner : best));
+  return sigma.getX(nearest) > 0 ? sigma.getX(nearest) : null;
+}
+
+// The 2nd and 98th percentile: what lies apart does not count.
+export function rangeOf(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return [0.02, 0.98].map((share) => sorted[Math.floor(share * (sorted.length - 1))]);
 }
 
 export function dispose(root) {
