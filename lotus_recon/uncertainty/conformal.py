@@ -37,4 +37,4 @@ def calibrated(errors: FloatArray, scale: FloatArray, source: str) -> Calibratio
     scores = np.sort(np.abs(errors) / scale)
     nine, five = (float(scores[min(math.ceil((len(scores) + 1) * share), len(scores)) - 1]) for share in (0.9, 0.5))
     factor = nine / P90_SIGMAS
-    return Calibration(factor, five / factor, len(scores), source)
+    return Calibration(factor, five / factor if factor > 0 else 0.0, len(scores), source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -141,8 +141,13 @@ class _AtPoints:
         self.seen |= set(points.obs_point[rows][known].tolist())
 
     def calibration(self, scale: ErrorScale) -> Calibration:
-        """Of the scene; that of the rooms where too few points were held out."""
+        """Of the scene; that of the rooms where too few points were held out.
+
+        Never less than of the rooms: points lie where photos have texture, where depth is better than elsewhere.
+        """
         if len(self.seen) < FEWEST_POINTS:
             log.info("%d held-out points are too few to calibrate error bars: those of rendered rooms", len(self.seen))
             return scale.rooms
-        return calibrated(np.concatenate(self.errors), np.concatenate(self.scales), HELD_OUT)
+        found = calibrated(np.concatenate(self.errors), np.concatenate(self.scales), HELD_OUT)
+        factor = max(found.factor, scale.rooms.factor)
+        return replace(found, factor=factor, half_sigmas=found.half_sigmas * found.factor / factor)

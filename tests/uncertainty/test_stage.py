@@ -42,8 +42,8 @@ def wall(count: int, seed: int = 0) -> Scene:
 
 
 def errors(seed: int) -> NDArray[np.float64]:
-    """(H, W) relative: 1 % where views agree, on the left, and 8 % where they do not."""
-    return np.random.default_rng(seed).normal(0, np.where(LEFT, 0.01, 0.08))
+    """(H, W) relative: 8 % where views agree, on the left, and 50 % where they do not."""
+    return np.random.default_rng(seed).normal(0, np.where(LEFT, 0.08, 0.5))
 
 
 def estimated(scene: Scene, held_out: BoolArray, folder: Path) -> UncertaintyResult:
@@ -94,6 +94,18 @@ def test_no_points_at_all_is_no_fault(tmp_path: Path) -> None:
     assert result.calibration.source == ROOMS
     assert [view.name for view in result.views] == [view.name for view in scene.views]
     assert all(0 < view.median_sigma <= view.p90_sigma for view in result.views)
+
+
+def test_points_never_make_bars_narrower_than_those_of_rooms(tmp_path: Path) -> None:
+    """Depth that is exact where the points are may be poor elsewhere."""
+    scene, maps = wall(2000), SceneMaps(tmp_path / "consistency")
+    for view in scene.views:
+        exact = DepthMap(np.full(SHAPE, 2, np.float32), np.ones(SHAPE, bool), DepthKind.SCENE)
+        maps.save(view, exact, np.full(SHAPE, 0.9))
+    (tmp_path / "out").mkdir()
+    result = run(Inputs(scene, half(2000), tmp_path / "consistency", tmp_path / "prediction"), tmp_path / "out")
+    assert result.calibration.source == HELD_OUT
+    assert result.calibration.factor == 1
 
 
 def test_only_held_out_points_calibrate(tmp_path: Path) -> None:
