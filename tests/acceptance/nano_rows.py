@@ -130,8 +130,8 @@ def _scores(model: Model, sample: Sample, max_depth_m: float) -> dict[str, float
 
 def hololens_photos(name: str, data: Path, work: Path) -> list[Row]:
     """47 real photos against sensor depth, and against the normals of planes fitted to it."""
-    sets = ("--model", name, "--sets", "[{kind: hololens, root: hololens_a}]", "--data", str(data))
-    sets = (*sets, "--holes", "skip")  # where it sees the sky
+    which = ("--sets", "[{kind: hololens, root: hololens_a}]", "--data", str(data))
+    sets = ("--model", name, *which, "--holes", "skip")  # where it sees the sky
     depth = evaluate("depth", work, *sets, "--protocol", "both", kind="hololens")
     normals = evaluate("normals", work, *sets, kind="hololens")
     photos = []
