@@ -25,7 +25,7 @@ class AdvancedTexture(Options):
 class PhotoTextureConfig(Options):
     """How the mesh of one photo gets the photo as its texture."""
 
-    # Make a textured mesh, which needs few triangles to show all that the photos do.
+    # Make a textured mesh: few triangles then show all that the photos do.
     texture: bool = False
     # Most triangles of the textured mesh; the mesh is simplified (quadric error) to have no more.
     texture_faces: Annotated[int, Interval(ge=4, le=LARGEST_INT)] = 200_000

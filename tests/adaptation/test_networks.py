@@ -53,9 +53,9 @@ def test_it_learns_and_predicts_what_it_learnt(learner: Learner, tmp_path: Path)
     photos = photos_for(learner)
     came = [weight.detach().clone() for weight in learner.parameters()]
     before = values_of(learner, photos[0].image)
-    size = 3e-4 if isinstance(learner, NanoLearner) else 1e-2
+    size, steps = (3e-4, 200) if isinstance(learner, NanoLearner) else (1e-2, 40)
     settings = AdvancedAdaptation(step_size=size, photos_per_step=2, hold=0.0)
-    run = Learning(learner, photos, AdaptationConfig(adapt_steps=40, advanced=settings), seed=0)
+    run = Learning(learner, photos, AdaptationConfig(adapt_steps=steps, advanced=settings), seed=0)
     learnt = run.run(tmp_path / "learning.pt")
     assert learnt is not None
     assert learnt.error_after < learnt.error_before

@@ -112,7 +112,7 @@ def test_a_dry_run_tells_the_stages_and_writes_nothing(
     arguments = [str(finished / "manifest.yaml"), "--out", str(copied), "--dry-run"]
     assert run(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    kept = "sfm, frame, images, prediction, alignment, consistency, cloud"
+    kept = "sfm, frame, images, prediction, alignment, consistency, uncertainty, cloud"
     assert lines[0].startswith(f"v0: run fusion, mesh, texture, report; skip {kept} (about ")
     assert lines[1:3] == ["v1: up to date", "p2: up to date"]
     assert lines[3].startswith("1 of 3 scenes to run, about ")
