@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lotus_recon.geometry.points import P90_SIGMAS
 from lotus_recon.types import FloatArray
@@ -26,6 +27,13 @@ class Calibration:
     half_sigmas: float
     errors: int  # that it comes from
     source: str  # HELD_OUT | ROOMS
+    # On the learnt scale: for pixels that are less sure than points are, the factor is at least that of rooms, 1.
+    reach: float = 0.0
+
+    def sigma_of(self, scale: FloatArray) -> NDArray[np.float32]:
+        """Standard deviation (any shape), relative to depth, of the learnt ``scale`` of the same shape."""
+        factor = np.where(scale <= self.reach, self.factor, max(self.factor, 1.0))
+        return (factor * scale).astype(np.float32)
 
 
 def calibrated(errors: FloatArray, scale: FloatArray, source: str) -> Calibration:

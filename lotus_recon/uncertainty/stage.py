@@ -31,6 +31,7 @@ from lotus_recon.uncertainty.scale import ErrorScale, learnt
 log = logging.getLogger(__name__)
 
 _WORK = "work"  # folder for what is not calibrated yet; removed when the stage is done
+_LEAST_FACTOR = 0.1  # no photos are so good that depth has no error
 _FEWEST_PHOTOS = 3  # of a point: two rays meet somewhere even where they were matched wrongly
 
 
@@ -66,7 +67,7 @@ def run(inputs: Inputs, out_dir: Path) -> UncertaintyResult:
         for view in views:
             sigma = work.load(view).sigma
             assert sigma is not None  # as it was saved
-            sigma = calibration.factor * sigma
+            sigma = calibration.sigma_of(sigma)
             final.save(view, sigma=sigma)
             reports.append(ViewUncertainty(view.name, *_percentiles(sigma[sigma > 0])))
     shutil.rmtree(out_dir / _WORK)
@@ -120,6 +121,7 @@ class _AtPoints:
     noise: FloatArray  # (O,) expected error of the depth of a point, relative
     errors: list[FloatArray]
     scales: list[FloatArray]
+    noises: list[FloatArray]
     seen: set[int]
 
     @classmethod
@@ -127,7 +129,7 @@ class _AtPoints:
         points = inputs.scene.points
         chosen = (inputs.held_out & (points.track_length >= _FEWEST_PHOTOS))[points.obs_point]
         noise = relative_depth_sigma(inputs.scene) if chosen.any() else np.zeros(len(chosen))
-        return cls(inputs.scene, chosen & np.isfinite(noise), noise, [], [], set())
+        return cls(inputs.scene, chosen & np.isfinite(noise), noise, [], [], [], set())
 
     def add(self, view: View, depth: DepthMap, scale: FloatArray) -> None:
         """What the map of a view, and the scale (H, W) of its errors, say at the points that it sees."""
@@ -137,17 +139,21 @@ class _AtPoints:
         at = pixel_index(points.obs_xy[rows], *depth.shape)
         known = depth.valid[at] & (z > 0)
         self.errors.append(np.log(depth.values[at][known] / z[known]))
-        self.scales.append(np.hypot(scale[at][known], self.noise[rows][known]))
+        self.scales.append(scale[at][known])
+        self.noises.append(self.noise[rows][known])
         self.seen |= set(points.obs_point[rows][known].tolist())
 
     def calibration(self, scale: ErrorScale) -> Calibration:
         """Of the scene; that of the rooms where too few points were held out.
 
-        Never less than of the rooms: points lie where photos have texture, where depth is better than elsewhere.
+        Points lie where photos have texture: what they show holds for pixels as sure as half of them are. Groups
+        of their own, as in Mondrian conformal prediction (Vovk et al., 2005, section 4.5).
         """
         if len(self.seen) < FEWEST_POINTS:
             log.info("%d held-out points are too few to calibrate error bars: those of rendered rooms", len(self.seen))
             return scale.rooms
-        found = calibrated(np.concatenate(self.errors), np.concatenate(self.scales), HELD_OUT)
-        factor = max(found.factor, scale.rooms.factor)
-        return replace(found, factor=factor, half_sigmas=found.half_sigmas * found.factor / factor)
+        scales = np.concatenate(self.scales)
+        found = calibrated(np.concatenate(self.errors), np.hypot(scales, np.concatenate(self.noises)), HELD_OUT)
+        factor = max(found.factor, _LEAST_FACTOR)
+        half_sigmas = found.half_sigmas * found.factor / factor
+        return replace(found, factor=factor, half_sigmas=half_sigmas, reach=float(np.median(scales)))

@@ -33,7 +33,7 @@ def test_with_one_standard_deviation_nine_of_ten_are_within_1_645_of_it(tmp_path
     told = figures(tmp_path, [np.full((48, 64), 0.01)])
     assert told["nine_of_ten_within_percent"] == pytest.approx(1.645, abs=1e-3)
     assert (told["median_sigma_percent"], told["p90_sigma_percent"]) == pytest.approx((1, 1))
-    assert told["calibration"] == {"factor": 1.5, "half_sigmas": 0.4, "errors": 152, "source": "held-out points"}
+    assert (told["calibration"]["errors"], told["calibration"]["source"]) == (152, "held-out points")
     assert told["views"] == [{"name": "0.png", "median_sigma_percent": 1, "p90_sigma_percent": 2}]
 
 

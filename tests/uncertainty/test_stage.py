@@ -13,6 +13,7 @@ from lotus_recon.geometry.points import P90_SIGMAS
 from lotus_recon.geometry.pose import transform
 from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, Scene, SparsePoints, View
+from lotus_recon.uncertainty import stage
 from lotus_recon.uncertainty.conformal import FEWEST_POINTS, HELD_OUT, ROOMS
 from lotus_recon.uncertainty.results import UncertaintyResult
 from lotus_recon.uncertainty.stage import Inputs, run
@@ -96,16 +97,29 @@ def test_no_points_at_all_is_no_fault(tmp_path: Path) -> None:
     assert all(0 < view.median_sigma <= view.p90_sigma for view in result.views)
 
 
-def test_points_never_make_bars_narrower_than_those_of_rooms(tmp_path: Path) -> None:
-    """Depth that is exact where the points are may be poor elsewhere."""
+def test_good_points_say_nothing_of_pixels_less_sure_than_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Depth that is exact where the points are, on the left, may be poor elsewhere."""
     scene, maps = wall(2000), SceneMaps(tmp_path / "consistency")
     for view in scene.views:
         exact = DepthMap(np.full(SHAPE, 2, np.float32), np.ones(SHAPE, bool), DepthKind.SCENE)
-        maps.save(view, exact, np.full(SHAPE, 0.9))
-    (tmp_path / "out").mkdir()
-    result = run(Inputs(scene, half(2000), tmp_path / "consistency", tmp_path / "prediction"), tmp_path / "out")
-    assert result.calibration.source == HELD_OUT
-    assert result.calibration.factor == 1
+        maps.save(view, exact, np.where(LEFT, 0.9, 0.01))
+    on_left = scene.points.xyz[:, 0] < -0.1
+    found = []
+    for name, fewest in (("points", FEWEST_POINTS), ("rooms", 10_000)):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(stage, "FEWEST_POINTS", fewest)
+        result = run(Inputs(scene, on_left, tmp_path / "consistency", tmp_path / "prediction"), tmp_path / name)
+        found.append((result.calibration.source, SceneMaps(result.folder).load(scene.views[0]).sigma))
+    (source, by_points), (_, by_rooms) = found
+    assert source == HELD_OUT
+    assert by_points is not None
+    assert by_rooms is not None
+    ratio = by_points / by_rooms
+    assert np.median(ratio[~LEFT]) == pytest.approx(1)
+    assert np.unique(ratio.round(3)) == pytest.approx([0.1, 1.0]), "exact points on the left, and rooms"
+    assert (ratio[LEFT] < 0.5).mean() > (ratio[~LEFT] < 0.5).mean() + 0.2
 
 
 def test_only_held_out_points_calibrate(tmp_path: Path) -> None:
