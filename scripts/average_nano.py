@@ -11,15 +11,14 @@ import sys
 from pathlib import Path
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, pixel_shuffle
 
 from lotus_recon.config import load_config
 from lotus_recon.models.nano import files
 from lotus_recon.models.nano.model import load_network, save_network
-from lotus_recon.models.nano.network import NanoNetwork
+from lotus_recon.models.nano.network import SKY, NanoNetwork
 from lotus_recon.training.config import TrainConfig
 from lotus_recon.training.data import Batches
-from lotus_recon.training.task_module import Batch
+from lotus_recon.training.nano_module import sky_loss
 
 STEPS, PHOTOS, RATE = 300, 8, 5e-3
 
@@ -39,28 +38,13 @@ def main(first: Path, second: Path, recipe: Path, out: Path) -> None:
 def fit_sky(network: NanoNetwork, switcher: tuple[float, ...], config: TrainConfig) -> None:
     """Train the head for the sky alone."""
     assert network.sky is not None
-    seen: list[torch.Tensor] = []
-    hook = network.sky.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     optimizer = torch.optim.Adam(network.sky.requires_grad_(True).parameters(), lr=RATE)
-    batches = Batches(config.data, config.objective, config.seed, PHOTOS)
-    for (batch,) in batches.run(0, STEPS):
-        seen.clear()
-        with torch.no_grad():
-            network(batch.image, {"depth": switcher})
-        logits = pixel_shuffle(network.sky(seen[0]), 2)[:, 0].float()
-        loss = sky_loss(logits, batch)
+    for (batch,) in Batches(config.data, config.objective, config.seed, PHOTOS).run(0, STEPS):
+        logits = network(batch.image, {"depth": switcher})[SKY][:, 0].float()
+        loss = sky_loss(logits, batch) / batch.valid["depth"].sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    hook.remove()
-
-
-def sky_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Mean cross entropy over the pixels that are known to be sky or not."""
-    known = batch.valid["depth"][:, 0]
-    assert batch.depth is not None
-    is_sky = known & ~(batch.depth[:, 0] > 0)
-    return binary_cross_entropy_with_logits(logits[known], is_sky[known].float())
 
 
 if __name__ == "__main__":

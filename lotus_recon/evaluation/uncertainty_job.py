@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import UncertaintyConfig
 from lotus_recon.evaluation.run_folder import check_is_run
-from lotus_recon.evaluation.sparsification import Coverage, Sparsification, coverage, sparsification
+from lotus_recon.evaluation.sparsification import coverage, sparsification
 from lotus_recon.evaluation.surface_inputs import read_posed_maps
 from lotus_recon.evaluation.tables import markdown
 from lotus_recon.geometry.camera import pixel_index, project
@@ -51,6 +51,11 @@ class Compared:
     depth: Floats  # (N,) in units of the scene
     truth: Floats  # (N,)
     sigma: Floats  # (N,) relative
+
+    @classmethod
+    def joined(cls, parts: Sequence[Compared]) -> Compared:
+        """All of several parts."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("depth", "truth", "sigma")))
 
     @property
     def log_error(self) -> Floats:
@@ -105,7 +110,7 @@ def compared(job: UncertaintyJob) -> Compared:
     parts = list(_by_view(job))
     if not sum(len(part.depth) for part in parts):
         raise InputError(f"no pixel of {job.config.scene} has both depth and true depth")
-    return Compared(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("depth", "truth", "sigma")))
+    return Compared.joined(parts)
 
 
 def scores_of(found: Compared, half_sigmas: float) -> dict[str, float]:
@@ -113,9 +118,8 @@ def scores_of(found: Compared, half_sigmas: float) -> dict[str, float]:
     error = found.log_error
     absolute = sparsification(np.abs(found.depth / found.truth - 1), found.sigma)
     rmse = sparsification((found.depth - found.truth) ** 2, found.sigma * found.depth, squared=True)
-    held: Coverage = coverage(error, found.sigma, half_sigmas)
+    held = coverage(error, found.sigma, half_sigmas)
     scores = {"coverage_50": held.half, "coverage_90": held.nine_tenths, "mean_width_90": held.mean_width}
-    areas: Sparsification
     for name, areas in (("abs_rel", absolute), ("rmse", rmse)):
         scores |= {f"{area}_{name}": value for area, value in asdict(areas).items()}
     return scores

@@ -105,11 +105,22 @@ def decimated(mesh: Mesh, max_triangles: int, boundary_weight: float = 1.0) -> M
         legacy.vertex_colors = open3d.utility.Vector3dVector(mesh.colors / 255.0)
     small = legacy.simplify_quadric_decimation(max_triangles, boundary_weight=boundary_weight)
     colors, vertices = np.asarray(small.vertex_colors), np.asarray(small.vertices).astype(np.float32)
-    nearest = KDTree(mesh.vertices).query(vertices)[1]
+    confidence, sigma = at_nearest_vertices(mesh, vertices)
     return Mesh(
         vertices,
         np.asarray(small.triangles).astype(np.int32),
         None if mesh.colors is None else np.clip((colors * 255).round(), 0, 255).astype(np.uint8),
-        confidence=None if mesh.confidence is None else mesh.confidence[nearest],
-        sigma=None if mesh.sigma is None else mesh.sigma[nearest],
+        confidence=confidence,
+        sigma=sigma,
     )
+
+
+def at_nearest_vertices(
+    mesh: Mesh, points: FloatArray
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    """(N,) confidence, and sigma, of the vertex of ``mesh`` that is nearest to each of the points (N, 3)."""
+    if mesh.confidence is None and mesh.sigma is None:
+        return None, None
+    nearest = KDTree(mesh.vertices).query(points)[1]
+    confidence, sigma = (None if each is None else each[nearest] for each in (mesh.confidence, mesh.sigma))
+    return confidence, sigma

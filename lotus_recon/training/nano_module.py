@@ -103,7 +103,7 @@ class NanoTaskModule:
         terms = {}
         if "depth" in self.switchers:
             terms["depth"] = Term(self._depth_loss(maps["depth"].mean(1), batch))
-            terms[SKY] = Term(_sky_loss(maps[SKY][:, 0], batch), self.config.sky_weight)
+            terms[SKY] = Term(sky_loss(maps[SKY][:, 0], batch), self.config.sky_weight)
         if "normal" in self.switchers:
             error = angle(maps["normal"], batch.annotation["normal"])
             total = torch.where(batch.valid["normal"][:, 0], error, 0).sum()
@@ -147,7 +147,7 @@ class NanoTaskModule:
         save_network(network, self.metadata, folder)
 
 
-def _sky_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+def sky_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Cross entropy of ``logits`` (B, H, W), summed over the pixels that are known to be sky or not."""
     known = batch.valid["depth"][:, 0]
     is_sky = known & ~_depth_mask(batch)

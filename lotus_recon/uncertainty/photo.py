@@ -16,7 +16,7 @@ from lotus_recon.io.maps import save_maps
 from lotus_recon.types import Camera, DepthMap, NormalMap
 from lotus_recon.uncertainty.predictors import shape_predictors
 from lotus_recon.uncertainty.results import UncertaintyResult, ViewUncertainty
-from lotus_recon.uncertainty.scale import ErrorScale, learnt
+from lotus_recon.uncertainty.scale import learnt
 
 FILE = "uncertainty.npz"
 _EDGE_PX = (
@@ -26,23 +26,15 @@ _EDGE_PX = (
 
 def run(name: str, depth: DepthMap, normals: NormalMap | None, camera: Camera, out_dir: Path) -> UncertaintyResult:
     """Write uncertainty.npz with ``sigma`` (H, W) of ``depth``, relative to it and up to one factor, and its report."""
-    scale, of_pixels = scale_of(depth, normals, camera)
-    sigma = np.where(depth.valid, of_pixels, np.float32(0))
-    save_maps(out_dir / FILE, sigma=sigma)
-    known = sigma[sigma > 0]
-    percentiles = np.percentile(known, [50, 90]).tolist() if len(known) else [0.0, 0.0]
-    result = UncertaintyResult(out_dir, scale.rooms, (ViewUncertainty(name, *percentiles),))
-    result.save()
-    return result
-
-
-def scale_of(depth: DepthMap, normals: NormalMap | None, camera: Camera) -> tuple[ErrorScale, NDArray[np.float32]]:
-    """What was learnt for the predictors that there are, and what they give (H, W) for ``depth``, made positive."""
     predictors = predictors_of(depth, normals, camera)
     scale = learnt("photo", list(predictors))
     height, width = depth.shape
-    enlarged = cv2.resize(scale.of(predictors), (width, height), interpolation=cv2.INTER_LINEAR)
-    return scale, np.asarray(enlarged, np.float32)
+    of_pixels = cv2.resize(scale.of(predictors), (width, height), interpolation=cv2.INTER_LINEAR)
+    sigma = np.where(depth.valid, of_pixels, 0).astype(np.float32)
+    save_maps(out_dir / FILE, sigma=sigma)
+    result = UncertaintyResult(out_dir, scale.rooms, (ViewUncertainty.of(name, sigma),))
+    result.save()
+    return result
 
 
 def predictors_of(depth: DepthMap, normals: NormalMap | None, camera: Camera) -> dict[str, NDArray[np.float32]]:

@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lotus_recon.errors import InputError
 from lotus_recon.uncertainty.conformal import Calibration
 from lotus_recon.workspace import write_json
@@ -20,6 +23,12 @@ class ViewUncertainty:
     name: str
     median_sigma: float
     p90_sigma: float
+
+    @classmethod
+    def of(cls, name: str, sigma: NDArray[np.float32]) -> ViewUncertainty:
+        """Of a map (H, W), 0 where there is no depth."""
+        known = sigma[sigma > 0]
+        return cls(name, *(np.percentile(known, [50, 90]).tolist() if len(known) else (0.0, 0.0)))
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,9 @@ def run(inputs: Inputs, out_dir: Path) -> UncertaintyResult:
     at_points, scale = _AtPoints.of(inputs), None
     for view, maps in zip(views, track(checked.stream(views), "predict errors of depth", len(views)), strict=True):
         depth = maps.required_depth
-        scale, of_pixels = _scale_of(inputs, view, maps)
+        predictors = predictors_of(inputs, view, maps)
+        scale = learnt("scene", list(predictors))
+        of_pixels = scale.of(predictors)
         at_points.add(view, depth, of_pixels)
         work.save(view, sigma=np.where(depth.valid, of_pixels, 0))
     assert scale is not None  # consistency refuses a scene without maps
@@ -69,22 +71,11 @@ def run(inputs: Inputs, out_dir: Path) -> UncertaintyResult:
             assert sigma is not None  # as it was saved
             sigma = calibration.sigma_of(sigma)
             final.save(view, sigma=sigma)
-            reports.append(ViewUncertainty(view.name, *_percentiles(sigma[sigma > 0])))
+            reports.append(ViewUncertainty.of(view.name, sigma))
     shutil.rmtree(out_dir / _WORK)
     result = UncertaintyResult(out_dir, calibration, tuple(reports))
     result.save()
     return result
-
-
-def _percentiles(sigma: NDArray[np.float32]) -> list[float]:
-    return [float(value) for value in np.percentile(sigma, [50, 90])] if len(sigma) else [0.0, 0.0]
-
-
-def _scale_of(inputs: Inputs, view: View, checked: ViewMaps) -> tuple[ErrorScale, NDArray[np.float32]]:
-    """What was learnt for the predictors that this view has, and what they give (H, W)."""
-    predictors = predictors_of(inputs, view, checked)
-    scale = learnt("scene", list(predictors))
-    return scale, scale.of(predictors)
 
 
 def predictors_of(inputs: Inputs, view: View, checked: ViewMaps) -> dict[str, NDArray[np.float32]]:

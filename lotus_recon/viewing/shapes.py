@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from lotus_recon.geometry.triangles import triangle_area_vectors, vertex_normals
 from lotus_recon.io.meshes import PointCloud, read_mesh, read_points
 from lotus_recon.io.textured_meshes import read_textured_glb
-from lotus_recon.meshing.cleaning import decimated
+from lotus_recon.meshing.cleaning import at_nearest_vertices, decimated
 from lotus_recon.types import Mesh, Scene, SparsePoints
 from lotus_recon.viewing.glb import cloud_glb, mesh_glb, textured_glb
 
@@ -46,8 +45,7 @@ def mesh_part(mesh_path: Path, textured: Path | None, frame: Frame, most: int) -
         page = read_textured_glb(textured)
         if len(page.triangles) <= _MORE_FACES * most:
             page = page.turned(frame.gltf_from_world.T)
-            nearest = KDTree(mesh.vertices).query(page.vertices)[1]
-            confidence, sigma = (None if each is None else each[nearest] for each in (mesh.confidence, mesh.sigma))
+            confidence, sigma = at_nearest_vertices(mesh, page.vertices)
             return textured_glb(page, confidence, frame.origin, _TEXTURE_BYTES, sigma)
     return mesh_glb(_small(mesh, most), frame.origin)
 

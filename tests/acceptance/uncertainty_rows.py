@@ -54,7 +54,7 @@ def rows_of(name: str, runs: list[tuple[Run, Path]]) -> list[Row]:
     jobs = [check_job(UncertaintyConfig(scene=run.out, reference=truth)) for run, truth in runs]
     parts = [compared(job) for job in jobs]
     half = float(np.mean([job.result.calibration.half_sigmas for job in jobs]))
-    found = scores_of(_joined(parts), half)
+    found = scores_of(Compared.joined(parts), half)
     ratio = found["ause_abs_rel"] / found["ause_random_abs_rel"]
     alone = _predictors_alone(runs)
     better = [other for other, ause in alone.items() if ause < found["ause_abs_rel"]]
@@ -83,10 +83,6 @@ def rows_of(name: str, runs: list[tuple[Run, Path]]) -> list[Row]:
     ]
 
 
-def _joined(parts: list[Compared]) -> Compared:
-    return Compared(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("depth", "truth", "sigma")))
-
-
 def _predictors_alone(runs: list[tuple[Run, Path]]) -> dict[str, float]:
     """AUSE of AbsRel in the order of each predictor, by its name."""
     parts: dict[str, list[Compared]] = {}
@@ -104,7 +100,7 @@ def _predictors_alone(runs: list[tuple[Run, Path]]) -> dict[str, float]:
         for name in names:
             folder = run.out.parent / "alone" / name
             parts.setdefault(name, []).append(compared(replace(scored, result=replace(scored.result, folder=folder))))
-    joined = {name: _joined(of_name) for name, of_name in parts.items()}
+    joined = {name: Compared.joined(of_name) for name, of_name in parts.items()}
     return {name: sparsification(np.abs(one.depth / one.truth - 1), one.sigma).ause for name, one in joined.items()}
 
 
