@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
-from lotus_recon.geometry.camera import pixel_index, project
-from lotus_recon.geometry.pose import transform
+from lotus_recon.geometry.points import in_view
 from lotus_recon.outside import matrix, member, number, read_json
 from lotus_recon.sandbox import arrays_in_child
 from lotus_recon.types import BoolArray, DepthMap, FloatArray, View
@@ -142,11 +141,7 @@ def seen_by(points: FloatArray, maps: Sequence[tuple[View, DepthMap]], tolerance
     seen = np.zeros(len(points), bool)
     for view, depth in maps:
         rest = np.flatnonzero(~seen)
-        in_cam = transform(view.cam_from_world, points[rest])
-        xy = project(in_cam, view.camera)
-        with np.errstate(invalid="ignore"):
-            inside = ((xy >= 0) & (xy < np.array(view.camera.size))).all(1)
-        row, column = pixel_index(xy[inside], view.camera.height, view.camera.width)
-        known = depth.valid[row, column] & (in_cam[inside, 2] <= depth.values[row, column] + tolerance)
-        seen[rest[np.flatnonzero(inside)[known]]] = True
+        inside, at, z = in_view(points[rest], view)
+        known = depth.valid[at] & (z <= depth.values[at] + tolerance)
+        seen[rest[inside[known]]] = True
     return seen

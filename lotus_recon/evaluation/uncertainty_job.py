@@ -16,9 +16,8 @@ from lotus_recon.evaluation.run_folder import check_is_run
 from lotus_recon.evaluation.sparsification import coverage, sparsification
 from lotus_recon.evaluation.surface_inputs import read_posed_maps
 from lotus_recon.evaluation.tables import markdown
-from lotus_recon.geometry.camera import pixel_index, project
 from lotus_recon.geometry.consistency import grid_samples
-from lotus_recon.geometry.pose import transform
+from lotus_recon.geometry.points import in_view
 from lotus_recon.io.cameras import is_colmap_model, read_colmap_scene
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps
 from lotus_recon.progress import track
@@ -144,12 +143,9 @@ def _by_view(job: UncertaintyJob) -> Iterator[Compared]:
 
 def _true_pixels(job: UncertaintyJob, view: View) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
     """Rows, columns (N,) and true depth (N,), in units of the scene, of pixels of a view."""
-    camera = view.camera
     if not job.maps:
-        in_cam = transform(view.cam_from_world, job.points[job.seen[view.name]])
-        xy = project(in_cam, camera)
-        inside = (xy >= 0).all(1) & (xy < camera.size).all(1)  # not for points behind, which are NaN
-        return *pixel_index(xy[inside], camera.height, camera.width), np.asarray(in_cam[inside, 2], np.float64)
+        _, (row, col), z = in_view(job.points[job.seen[view.name]], view)
+        return row, col, z
     depth = job.maps[view.name]
     row, col = grid_samples(depth.valid, PIXELS)
     return row, col, depth.values[row, col].astype(np.float64) / job.config.metres_per_unit

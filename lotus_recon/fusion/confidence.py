@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.fusion.views import FusionMap
-from lotus_recon.geometry.pose import transform
+from lotus_recon.geometry.points import in_view
 from lotus_recon.types import View
 
 
@@ -18,14 +18,8 @@ def vertex_confidence(
     """(V,) summed weight of the maps whose depth is within ``truncation`` of a vertex (V, 3), at most 1."""
     total = np.zeros(len(vertices), np.float32)
     for view, depth_map in maps:
-        x, y, z = transform(view.cam_from_world, vertices).T
-        camera = view.camera
-        ahead = z > 0
-        z = np.where(ahead, z, 1.0)
-        col, row = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
-        inside = ahead & (col >= 0) & (row >= 0) & (col < camera.width) & (row < camera.height)
-        at = row[inside].astype(np.int64), col[inside].astype(np.int64)
+        inside, at, z = in_view(vertices, view)
         depth = depth_map.depth[at]
         weight = 1.0 if depth_map.weight is None else depth_map.weight[at]
-        total[inside] += np.where((depth > 0) & (np.abs(depth - z[inside]) < truncation), weight, 0)
+        total[inside] += np.where((depth > 0) & (np.abs(depth - z) < truncation), weight, 0)
     return np.minimum(total, 1)

@@ -1,16 +1,27 @@
-"""Depth maps beside the sparse points of their views."""
+"""Points in the world beside the depth maps of views."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.geometry.camera import pixel_index
+from lotus_recon.geometry.camera import pixel_index, project
 from lotus_recon.geometry.pose import transform
-from lotus_recon.types import BoolArray, FloatArray, Scene
+from lotus_recon.types import BoolArray, FloatArray, Scene, View
 
 MAD_TO_SIGMA = 1.4826  # standard deviation of normal errors over the median of their absolute values
 P90_SIGMAS = 1.645  # a tenth of normal errors are larger than so many standard deviations
+
+PixelIndex = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows and columns
+
+
+def in_view(points: FloatArray, view: View) -> tuple[NDArray[np.int64], PixelIndex, NDArray[np.float64]]:
+    """Which of the points (N, 3) in the world lie in a view: their M indices, the pixels they fall on, and z-depth."""
+    in_cam = transform(view.cam_from_world, points)
+    xy = project(in_cam, view.camera)
+    with np.errstate(invalid="ignore"):  # NaN behind the camera
+        inside = np.flatnonzero(((xy >= 0) & (xy < view.camera.size)).all(1))
+    return inside, pixel_index(xy[inside], view.camera.height, view.camera.width), in_cam[inside, 2]
 
 
 def point_errors(

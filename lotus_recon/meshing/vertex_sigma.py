@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
-from lotus_recon.geometry.camera import pixel_index, project
-from lotus_recon.geometry.pose import transform
+from lotus_recon.geometry.points import in_view
 from lotus_recon.io.scene_maps import SceneMaps, read_ahead
 from lotus_recon.types import View
 
@@ -36,12 +35,9 @@ def vertex_sigma(
 
     known = [view for view in views if depths.has(view) and sigmas.has(view)]
     for view, (depth, sigma) in zip(known, read_ahead(maps_of, known), strict=True):
-        in_cam = transform(view.cam_from_world, vertices)
-        xy = project(in_cam, view.camera)
-        inside = np.flatnonzero(((xy >= 0) & (xy < view.camera.size)).all(1))
-        at = pixel_index(xy[inside], *depth.shape)
+        inside, at, z = in_view(vertices, view)
         own = sigma[at].astype(np.float64)
-        near = (own > 0) & (np.abs(depth[at] - in_cam[inside, 2]) < np.maximum(_SIGMAS * own, truncation))
+        near = (own > 0) & (np.abs(depth[at] - z) < np.maximum(_SIGMAS * own, truncation))
         inverse[inside[near]] += 1 / own[near]
         inverse_squares[inside[near]] += 1 / own[near] ** 2
     with np.errstate(invalid="ignore"):

@@ -10,8 +10,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from lotus_recon.geometry.camera import pixel_index, project
-from lotus_recon.geometry.pose import transform
+from lotus_recon.geometry.points import in_view
 from lotus_recon.geometry.triangles import triangle_area_vectors, vertex_normals, without_unused
 from lotus_recon.io.scene_maps import ANY_DEPTH, SceneMaps
 from lotus_recon.meshing.cleaning import decimated
@@ -113,14 +112,8 @@ def _shown(
     maps = SceneMaps(depth_dir, ("depth",), ANY_DEPTH)
     for view in filter(maps.has, views):
         depth = maps.load(view).depth_or_zero
-        in_cam = transform(view.cam_from_world, points)
-        xy, z = project(in_cam, view.camera), in_cam[:, 2]
-        with np.errstate(invalid="ignore"):
-            inside = np.asarray(((xy >= 0) & (xy < view.camera.size)).all(1), bool)
-        row, col = pixel_index(np.where(inside[:, None], xy, 0), *depth.shape)
-        there = depth[row, col]
-        known = inside & (there > 0)
-        near = known & np.asarray(np.abs(there - z) <= tolerance, bool)
-        shown += near
-        looked += near | (known & (there > z + tolerance))
+        inside, at, z = in_view(points, view)
+        there = depth[at]
+        shown[inside] += (there > 0) & (np.abs(there - z) <= tolerance)
+        looked[inside] += (there > 0) & (there >= z - tolerance)
     return shown, looked

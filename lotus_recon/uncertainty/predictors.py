@@ -15,7 +15,7 @@ from lotus_recon.geometry.camera import pixel_index, rays_in_cam
 from lotus_recon.geometry.depth import depth_edges
 from lotus_recon.geometry.normals import angle_deg, normals_from_depth
 from lotus_recon.io.scene_maps import ViewMaps
-from lotus_recon.types import BoolArray, Camera, DepthMap, FloatArray, NormalMap
+from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, FloatArray, NormalMap
 
 Predictors = Mapping[str, NDArray[np.float32]]  # (H, W) by name
 
@@ -74,9 +74,13 @@ def point_predictor(xy: FloatArray, height: int, width: int) -> NDArray[np.float
     return _log_share(ndimage.distance_transform_edt(free), (height, width)).astype(np.float32)
 
 
-def spread_predictor(relative_spread: FloatArray) -> NDArray[np.float32]:
-    """(H, W) of the standard deviation of the members of an ensemble, relative to depth."""
-    return np.log(np.maximum(relative_spread, _LEAST_SPREAD)).astype(np.float32)
+def spread_predictor(spread: FloatArray, depth: FloatArray, kind: DepthKind) -> NDArray[np.float32]:
+    """(H, W) of the standard deviation of an ensemble's members, in the unit of what a model of this kind predicts.
+
+    That is ``depth`` (H, W) itself, or its inverse, whose relative deviation is the same.
+    """
+    relative = spread * depth if kind is DepthKind.AFFINE_DISPARITY else spread / np.maximum(depth, 1e-12)
+    return np.log(np.maximum(relative, _LEAST_SPREAD)).astype(np.float32)
 
 
 def _smooth_normals(depth: DepthMap, camera: Camera) -> tuple[NDArray[np.float64], BoolArray]:

@@ -45,7 +45,7 @@ class Inputs:
     prediction_dir: Path  # normals, and the spread of an ensemble
     stereo_dir: Path | None = None  # of multi-view stereo
     aligned_dir: Path | None = None
-    # By view, of the model's values (affine disparity) to 1 / depth: the spread of an ensemble is in those values.
+    # By view, of the model's values to depth, or to 1 / depth where they are disparity.
     aligned_scale: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -81,15 +81,16 @@ def run(inputs: Inputs, out_dir: Path) -> UncertaintyResult:
 def predictors_of(inputs: Inputs, view: View, checked: ViewMaps) -> dict[str, NDArray[np.float32]]:
     """All predictors (H, W) that the files of a view allow."""
     depth = checked.required_depth
-    predicted = SceneMaps(inputs.prediction_dir, ("normals", "depth_sigma"))
+    predicted = SceneMaps(inputs.prediction_dir, ("depth", "normals", "depth_sigma"))
     prediction = predicted.load(view) if predicted.has(view) else ViewMaps()
     found = shape_predictors(depth, prediction.normals, view.camera)
     found |= view_predictors(checked, _stereo_confidence(inputs, view))
     xy, _ = seen_points(inputs.scene, inputs.scene.index[view.name], ~inputs.held_out)
     found["far"] = point_predictor(xy, *depth.shape)
-    if prediction.depth_sigma is not None and view.name in inputs.aligned_scale and inputs.aligned_dir is not None:
+    scale, values, spread = inputs.aligned_scale.get(view.name), prediction.depth, prediction.depth_sigma
+    if scale is not None and values is not None and spread is not None and inputs.aligned_dir is not None:
         aligned = SceneMaps(inputs.aligned_dir, ("depth",), POSED_DEPTH).load(view).depth_or_zero
-        found["spread"] = spread_predictor(inputs.aligned_scale[view.name] * prediction.depth_sigma * aligned)
+        found["spread"] = spread_predictor(scale * spread, aligned, values.kind)
     return found
 
 

@@ -24,6 +24,7 @@ RUN = "tiles"
 SIZE = (6000, 4000)
 SCENES = 4
 _MAX_DEPTH_M = 10.0
+_NEAR_PX = 17  # of the merged map
 _COST = """
 import sys, time
 import torch
@@ -124,24 +125,25 @@ def _mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _seam_ratio(prediction: Prediction) -> float:
-    """Mean bend (second difference) across the borders of tiles, over that up to 40 pixels beside them."""
+    """Bend (second difference) across the borders of tiles, over that up to 17 pixels beside them: the mean of borders.
+
+    Measured in pixels of the merged map, as enlarging it bends it at every one of them; the median along a border, as
+    the mean is that of the edges of things. Borders that are not blended at all have 1.06, other lines 0.98 to 1.02.
+    """
     assert prediction.depth is not None
-    values = prediction.depth.values
     width, height = prediction.meta["tiled_size"]
-    first = level_sizes(*SIZE, max(prediction.meta["processing_size"]), SIZE[0])[0]
-    found = tiles_of(width, height, *first)
-    across = []
-    for axis, full, part, ends in (
-        (1, SIZE[0], width, {x for tile in found for x in (tile.left, tile.right)}),
-        (0, SIZE[1], height, {y for tile in found for y in (tile.top, tile.bottom)}),
+    values = cv2.resize(prediction.depth.values, (width, height))
+    found = tiles_of(width, height, *level_sizes(*SIZE, max(prediction.meta["processing_size"]), SIZE[0])[0])
+    ratios = []
+    for axis, ends in (
+        (1, {x for tile in found for x in (tile.left, tile.right)}),
+        (0, {y for tile in found for y in (tile.top, tile.bottom)}),
     ):
-        step = full / part
-        bend = np.abs(np.diff(values, 2, axis=axis)).mean(axis=1 - axis)  # by position along the axis
-        borders = [round(end * step) for end in ends if 40 + step < end * step < full - 40 - step]
-        at = [bend[round(b - step) : round(b + step)].mean() for b in borders]
-        beside = [np.r_[bend[b - 40 : round(b - step)], bend[round(b + step) : b + 40]].mean() for b in borders]
-        across.append(np.mean(at) / np.mean(beside))
-    return float(np.mean(across))
+        bend = np.median(np.abs(np.diff(values, 2, axis=axis)), axis=1 - axis)
+        for at in (end - 1 for end in ends if _NEAR_PX < end - 1 < len(bend) - _NEAR_PX):
+            beside = np.r_[bend[at - _NEAR_PX : at - 1], bend[at + 1 : at + _NEAR_PX]]
+            ratios.append(bend[at - 1 : at + 1].mean() / beside.mean())
+    return float(np.mean(ratios))
 
 
 def _moved_waves(before: Prediction, after: Prediction) -> float:

@@ -8,7 +8,7 @@ import pytest
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.io.scene_maps import ViewMaps
 from lotus_recon.types import Camera, DepthKind, DepthMap, NormalMap
-from lotus_recon.uncertainty.predictors import point_predictor, shape_predictors, view_predictors
+from lotus_recon.uncertainty.predictors import point_predictor, shape_predictors, spread_predictor, view_predictors
 
 CAMERA = Camera(80, 60, 70.0, 70.0, 40.0, 30.0)
 DIAGONAL = 100.0
@@ -72,3 +72,13 @@ def test_distance_from_the_nearest_point() -> None:
     assert found[30, 10] == pytest.approx(0.1)  # as near as it gets
     far = point_predictor(np.zeros((0, 2)), 60, 80)
     assert (far >= point_predictor(np.array([[0.5, 0.5]]), 60, 80)).all(), "no point is as far as one can be"
+
+
+@pytest.mark.parametrize("kind", [DepthKind.AFFINE, DepthKind.AFFINE_DISPARITY, DepthKind.SCALE_FREE])
+def test_spread_is_that_of_depth_whatever_the_model_predicts(kind: DepthKind) -> None:
+    random = np.random.default_rng(0)
+    depth = random.uniform(1, 20, (60, 80))
+    members = depth * np.exp(random.normal(0, 0.01, (2000, 60, 80)))
+    predicted = 1 / members if kind is DepthKind.AFFINE_DISPARITY else members
+    relative = np.exp(spread_predictor(predicted.std(axis=0), depth, kind))
+    assert relative == pytest.approx(np.full((60, 80), 0.01), rel=0.1)
