@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lotus_recon.calibration.config import OutputConfig
 from lotus_recon.models.config import PredictionConfig
+from lotus_recon.models.spec import model_info
 from lotus_recon.stages import Context, Cost, StageSpec, options_of
 from lotus_recon.workspace import file_fingerprint
 
@@ -73,9 +74,10 @@ def _inputs(job: PhotoJob) -> dict[str, str]:
 
 def _cost(job: PhotoJob) -> Cost:
     """nano's, or reading stored maps; full-size networks take minutes a photo without a GPU."""
-    config = options_of(job.config, PredictionConfig)
-    is_small = config.predictions is not None or "nano" in config.model
-    return Cost(2.0, 0.1 if is_small else 150.0, 0.3, disk_mb_per_megapixel=15)
+    from lotus_recon.models.costs import seconds_per_photo
+
+    seconds = seconds_per_photo(options_of(job.config, PredictionConfig), model_info(job), job.size, small_s=0.1)
+    return Cost(2.0, seconds, 0.3, disk_mb_per_megapixel=15)
 
 
 PHOTO_PREDICTION: StageSpec[PhotoJob, Prediction] = StageSpec(

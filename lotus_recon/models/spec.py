@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
+from lotus_recon.geometry.camera import fit_longer_edge
+from lotus_recon.io.images import read_info
 from lotus_recon.models.config import PredictionConfig
+from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.spec import IMAGES, SFM
 from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 
 if TYPE_CHECKING:
     from lotus_recon.models.base import ModelInfo
     from lotus_recon.models.stage import PredictionResult
+    from lotus_recon.photo_job import PhotoJob
     from lotus_recon.scene_job import SceneJob
 
 
-def model_info(job: SceneJob) -> ModelInfo:
+def model_info(job: SceneJob | PhotoJob) -> ModelInfo:
     """Name and tasks of the model that a job predicts with. Raises InputError when it cannot be used."""
     from lotus_recon.models.registry import check_model
     from lotus_recon.models.registry import options_of as model_options
@@ -68,8 +72,16 @@ def _check(job: SceneJob) -> None:
 
 def _cost(job: SceneJob) -> Cost:
     """nano's, or reading stored maps; full-size networks take minutes a photo without a GPU."""
-    is_small = options_of(job.config, PredictionConfig).predictions is not None or "nano" in model_info(job).name
-    return Cost(0.6, 0.0 if is_small else 150.0, 0.3, disk_mb_per_megapixel=14)
+    from lotus_recon.models.costs import seconds_per_photo
+
+    seconds = seconds_per_photo(options_of(job.config, PredictionConfig), model_info(job), _size(job), small_s=0.07)
+    return Cost(0.6, seconds, 0.3, disk_mb_per_megapixel=14)
+
+
+def _size(job: SceneJob) -> tuple[int, int]:
+    """(width, height) in pixels of the maps of the first photo, or of the frames of a video."""
+    first = read_info(job.photos[0].path) if job.has_photos else job.video_info
+    return fit_longer_edge(first.width, first.height, options_of(job.config, SfmConfig).max_size)
 
 
 PREDICTION: StageSpec[SceneJob, PredictionResult] = StageSpec(

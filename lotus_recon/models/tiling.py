@@ -50,8 +50,12 @@ class TiledModel:
         """Maps of an image (H, W, 3) at its size. Raises InputError for one that is smaller than a tile."""
         check_rgb(rgb)
         height, width = rgb.shape[:2]
-        smallest = self._smallest_tile(width, height, view)
-        sizes = level_sizes(width, height, self._edge, smallest)
+        if self._tiles != "auto" and int(self._tiles) > max(width, height):
+            raise InputError(
+                f"--tiles {self._tiles}: {view or 'the photo'} has {width}x{height} pixels and is smaller than a tile; "
+                f"allowed: auto, off, or {SMALLEST_TILE_PX} to {max(width, height)}"
+            )
+        sizes = level_sizes(width, height, self._edge, _smallest_tile(self._tiles, self._edge, max(width, height)))
         if len(sizes) == 1:
             return self._model.predict(rgb, seed, view)
         shrink = min(1.0, _KEPT_LARGE * self._edge / max(width, height))
@@ -73,18 +77,6 @@ class TiledModel:
         names: Sequence[str | None] = views or [None] * len(images)
         return [self.predict(rgb, seed, name) for rgb, name in zip(images, names, strict=True)]
 
-    def _smallest_tile(self, width: int, height: int, view: str | None) -> int:
-        """Longer side in pixels of the photo."""
-        longer = max(width, height)
-        if self._tiles == "auto":
-            return max(self._edge, math.ceil(longer / _FINEST))
-        if int(self._tiles) > longer:
-            raise InputError(
-                f"--tiles {self._tiles}: {view or 'the photo'} has {width}x{height} pixels and is smaller than a tile; "
-                f"allowed: auto, off, or {SMALLEST_TILE_PX} to {longer}"
-            )
-        return int(self._tiles)
-
 
 @dataclass(frozen=True)
 class Tile:
@@ -99,6 +91,19 @@ class Tile:
     def window(self) -> tuple[slice, slice]:
         """Rows and columns, to index a map with."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+def network_calls(tiles: str, edge: int, width: int, height: int) -> int:
+    """How often the network is called for a photo, at most: parts without texture are left out."""
+    if tiles == "off":
+        return 1
+    sizes = level_sizes(width, height, edge, _smallest_tile(tiles, edge, max(width, height)))
+    return 1 + sum(len(tiles_of(*size, *sizes[0])) for size in sizes[1:])
+
+
+def _smallest_tile(tiles: str, edge: int, longer: int) -> int:
+    """Longer side, in pixels of a photo whose ``longer`` side is given."""
+    return max(edge, math.ceil(longer / _FINEST)) if tiles == "auto" else int(tiles)
 
 
 def level_sizes(width: int, height: int, edge: int, smallest_tile: int) -> list[tuple[int, int]]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from lotus_recon.calibration.config import OutputConfig
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
+from lotus_recon.geometry.camera import fit_longer_edge
 from lotus_recon.models.config import PredictionConfig
+from lotus_recon.models.spec import model_info
 from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
 from lotus_recon.workspace import file_fingerprint
 
@@ -60,9 +62,14 @@ def _check(job: SceneJob) -> None:
 
 
 def _cost(job: SceneJob) -> Cost:
-    config = options_of(job.config, PredictionConfig)
-    is_small = config.predictions is not None or "nano" in config.model
-    return Cost(2.0, 0.2 if is_small else 150.0, 0.5, disk_mb_per_megapixel=15)
+    """nano's, or reading stored maps; full-size networks take minutes a frame without a GPU."""
+    from lotus_recon.models.costs import seconds_per_photo
+    from lotus_recon.video.footage import footage_of
+
+    footage = footage_of(job)
+    size = fit_longer_edge(footage.width, footage.height, max_size_of(job))
+    seconds = seconds_per_photo(options_of(job.config, PredictionConfig), model_info(job), size, small_s=0.2)
+    return Cost(2.0, seconds, 0.5, disk_mb_per_megapixel=15)
 
 
 def _steady(context: Context[SceneJob], out_dir: Path) -> SteadyVideo:

@@ -14,7 +14,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.models import load_model
 from lotus_recon.models.base import ModelOptions
 from lotus_recon.models.registry import check_model
-from lotus_recon.models.tiling import TiledModel, level_sizes, merge_bands, tiles_of
+from lotus_recon.models.tiling import TiledModel, level_sizes, merge_bands, network_calls, tiles_of
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
 
 EDGE = 64
@@ -162,6 +162,15 @@ def test_levels_double_up_to_the_smallest_tile() -> None:
 def test_tiles_that_cannot_be_are_refused_before_anything(tiles: str, processing_res: int | None, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         check_model("nano", options=ModelOptions(tiles=tiles, processing_res=processing_res))
+
+
+@pytest.mark.parametrize("tiles", ["auto", "300", "512"])
+def test_calls_are_told_before(photo: NDArray[np.uint8], tiles: str) -> None:
+    model = Shortsighted()
+    noise = np.random.default_rng(0).integers(0, 255, photo.shape, np.uint8)  # no part is without texture
+    TiledModel(model, EDGE, tiles).predict(noise)
+    assert len(model.calls) == network_calls(tiles, EDGE, *noise.shape[1::-1])
+    assert network_calls("off", EDGE, *noise.shape[1::-1]) == 1
 
 
 def test_a_photo_smaller_than_a_tile_is_refused_by_name(photo: NDArray[np.uint8]) -> None:

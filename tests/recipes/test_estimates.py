@@ -16,6 +16,8 @@ from lotus_recon.recipes.estimates import Pace, Schedule, lines_of_estimates
 from lotus_recon.stages import Cost, StageSpec, Work
 from lotus_recon.workspace import Workspace
 
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "data/sample/images"
 WORK = Work(photos=10, megapixels=5.0)
 
 
@@ -138,7 +140,7 @@ def test_no_stage_of_the_pipeline_costs_nothing() -> None:
     from lotus_recon.recipes.multi_view import scene_job
     from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
 
-    job = scene_job(Path("photos"), multi_view_config()(), Path("out"))
+    job = scene_job(SAMPLE, multi_view_config()(), Path("out"))
     free = {each.name for each in MULTI_VIEW if each.cost(job) == Cost()}
     assert free == {"frame", "images"}
 
@@ -152,13 +154,28 @@ def test_estimates_of_the_sample_are_what_it_took(preset: str, stereo_s: float, 
     from lotus_recon.recipes.multi_view import scene_job
     from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
 
-    root = Path(__file__).resolve().parents[2]
-    config = load_config(multi_view_config(), root / f"configs/multi_view/{preset}.yaml")
-    job = scene_job(root / "data/sample/images", config, tmp_path)
+    config = load_config(multi_view_config(), ROOT / f"configs/multi_view/{preset}.yaml")
+    job = scene_job(SAMPLE, config, tmp_path)
     due = [stage for stage in MULTI_VIEW if stage.wanted(job)]
     found = {each.stage: each.seconds for each in estimates.estimates(due, job, Work(18, 18 * 0.3072), "cpu", Pace())}
     for expected, took in ((found["mvs"], stereo_s), (sum(found.values()), whole_s)):
         assert took / 1.5 < expected < took * 1.5
+
+
+def test_tiles_and_ensembles_are_foretold() -> None:
+    from lotus_recon.models.config import PredictionConfig
+    from lotus_recon.models.spec import PREDICTION
+    from lotus_recon.recipes.multi_view import scene_job
+    from lotus_recon.recipes.table import multi_view_config
+
+    def per_photo(**options: Any) -> float:
+        config = replace(multi_view_config()(), prediction=PredictionConfig(**options))
+        return PREDICTION.cost(scene_job(SAMPLE, config, Path("out"))).seconds_per_photo
+
+    once = per_photo()
+    assert per_photo(ensemble=4) == pytest.approx(4 * once)
+    assert per_photo(tiles="auto", ensemble=2) == pytest.approx(2 * per_photo(tiles="auto"))
+    assert per_photo(tiles="auto") > per_photo(tiles="400") > once
 
 
 def test_stereo_costs_what_its_options_make_it_search() -> None:
