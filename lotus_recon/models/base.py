@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 TASKS = ("depth", "normal")
 SMALLEST_TILE_PX = 64
-VARIATIONS = 12  # ways in which an ensemble shows a photo to a network that takes no noise
+WINDOWS = 6  # of a photo that an ensemble shows to a network that takes no noise, each mirrored too
 _MOST_SEEDS = 64
 DEFAULT_SEED = 0  # used when no seed is given, so that such calls are reproducible too
 
@@ -89,6 +89,7 @@ class ModelInfo:
     tasks: tuple[str, ...]
     processing_res: int = 0  # longer edge in pixels at which the network works; 0 = that of the photo
     takes_noise: bool = False  # what it predicts depends on the seed
+    is_symmetric: bool = False  # of a mirrored photo it predicts the mirrored maps
 
 
 def expect_photos(model: Model, photos: int) -> None:
@@ -194,9 +195,10 @@ def check_tiles(tiles: str, edge: int) -> None:
         raise InputError(f"--tiles {tiles}: the network takes photos as they are (--processing-res 0); allowed: off")
 
 
-def check_ensemble(ensemble: int, takes_noise: bool) -> None:
+def check_ensemble(ensemble: int, info: ModelInfo) -> None:
     """Raise InputError unless a model has that many different predictions of a photo."""
-    most = _MOST_SEEDS if takes_noise else VARIATIONS
+    most = _MOST_SEEDS if info.takes_noise else WINDOWS if info.is_symmetric else 2 * WINDOWS
     if not 1 <= ensemble <= most:
-        reason = "" if takes_noise else " (it takes no noise: the photo is mirrored and cut)"
+        changed = "cut" if info.is_symmetric else "mirrored and cut"
+        reason = "" if info.takes_noise else f" (it takes no noise: the photo is {changed})"
         raise InputError(f"--ensemble {ensemble}; allowed with this model: 1 to {most}{reason}")

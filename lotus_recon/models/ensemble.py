@@ -1,6 +1,6 @@
 """Several predictions of one photo: their median, and how far they lie apart.
 
-A network that takes noise is asked with several seeds; another one sees the photo mirrored and cut. Every member has a
+A network that takes noise is asked with several seeds; another one sees the photo cut, and mirrored. Every member has a
 scale and a shift of its own, which are removed first, as in Marigold's ensembles (Ke et al., CVPR 2024, section 3.4),
 but by robust least squares and against the running median, so that the result keeps the gauge of the first member.
 """
@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from lotus_recon.models.base import DEFAULT_SEED, VARIATIONS, Model, check_rgb
+from lotus_recon.models.base import DEFAULT_SEED, Model, ModelInfo, check_rgb
 from lotus_recon.models.gauge import robust_line
 from lotus_recon.types import BoolArray, DepthMap, NormalMap, Prediction
 
@@ -37,16 +37,16 @@ class TakesSeeds(Protocol):
 class EnsembleModel:
     """A model that is asked several times."""
 
-    def __init__(self, model: Model, members: int, takes_noise: bool) -> None:
+    def __init__(self, model: Model, members: int, info: ModelInfo) -> None:
         self.name, self.tasks = model.name, model.tasks
         self.batch_size = 1  # of photos: their members are batches enough
-        self._model, self._members, self._takes_noise = model, members, takes_noise
+        self._model, self._members, self._info = model, members, info
 
     def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
         """Maps of an image (H, W, 3): the median of the members, and their spread."""
         check_rgb(rgb)
-        members = self._with_seeds(rgb, seed, view) if self._takes_noise else self._with_variations(rgb, seed, view)
-        return combined(list(members))
+        vary = self._with_seeds if self._info.takes_noise else self._with_variations
+        return combined(list(vary(rgb, seed, view)))
 
     def predict_batch(
         self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
@@ -70,21 +70,22 @@ class EnsembleModel:
     def _with_variations(
         self, rgb: NDArray[np.uint8], seed: int | None, view: str | None
     ) -> Iterator[tuple[Prediction, Window]]:
-        """The photo, the photo mirrored, then parts of it, every other one mirrored."""
+        """The photo, then parts of it, each of them mirrored too where that makes a difference."""
         for member in range(self._members):
-            window = _window(rgb.shape[0], rgb.shape[1], member)
-            part, is_mirrored = rgb[window], member % 2 == 1
+            number, is_mirrored = (member, False) if self._info.is_symmetric else divmod(member, 2)
+            window = _window(rgb.shape[0], rgb.shape[1], number)
+            part = rgb[window]
             if is_mirrored:
                 part = part[:, ::-1]
             prediction = self._model.predict(np.ascontiguousarray(part), seed, view)
             yield _mirrored(prediction) if is_mirrored else prediction, window
 
 
-def _window(height: int, width: int, member: int) -> Window:
-    """Rows and columns that a member sees: all for the first two, then parts, each by two members."""
-    if member < VARIATIONS - 2 * len(_CORNERS):
+def _window(height: int, width: int, number: int) -> Window:
+    """Rows and columns that members see: first all, then parts."""
+    if number == 0:
         return np.s_[:, :]
-    across, down = _CORNERS[member // 2 - 1]
+    across, down = _CORNERS[number - 1]
     h, w = max(1, round(_CROP * height)), max(1, round(_CROP * width))
     top, left = round(down * (height - h)), round(across * (width - w))
     return slice(top, top + h), slice(left, left + w)

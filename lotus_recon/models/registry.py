@@ -121,7 +121,7 @@ def check_model(
     options = options or ModelOptions()
     info = _family(name).check(name, options)
     check_tiles(options.tiles, info.processing_res)
-    check_ensemble(options.ensemble, info.takes_noise)
+    check_ensemble(options.ensemble, info)
     return info
 
 
@@ -173,7 +173,7 @@ def make_model(name: str, options: ModelOptions, device: str = "auto", dtype: st
     if options.ensemble > 1:
         from lotus_recon.models.ensemble import EnsembleModel
 
-        model = EnsembleModel(model, options.ensemble, info.takes_noise)
+        model = EnsembleModel(model, options.ensemble, info)
     return model
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.models import load_model
-from lotus_recon.models.base import ModelOptions
+from lotus_recon.models.base import ModelInfo, ModelOptions, check_ensemble
 from lotus_recon.models.ensemble import EnsembleModel, combined
 from lotus_recon.models.gauge import robust_line
 from lotus_recon.models.registry import check_model
@@ -82,7 +82,7 @@ def test_a_network_without_noise_sees_the_photo_mirrored_and_cut() -> None:
     ramp = np.linspace(0, 255, 64).astype(np.uint8)
     rgb = np.stack([np.tile(ramp, (48, 1)), np.full((48, 64), 200, np.uint8), np.zeros((48, 64), np.uint8)], -1)
     model = Right()
-    found = EnsembleModel(model, 12, takes_noise=False).predict(rgb)
+    found = EnsembleModel(model, 12, ModelInfo("right", ("depth", "normal"))).predict(rgb)
     assert len(model.calls) == 12
     assert model.calls[:2] == [(64, 48)] * 2
     assert model.calls[2:] == [(56, 42)] * 10
@@ -115,7 +115,18 @@ def test_seeds_of_a_batch_are_the_predictions_of_each_alone(tmp_path: Path) -> N
     assert found.depth_sigma.mean() > 0
 
 
-@pytest.mark.parametrize("ensemble", [0, 13])
+@pytest.mark.parametrize("ensemble", [0, 7])
 def test_more_members_than_there_are_ways_to_look_are_refused(ensemble: int) -> None:
-    with pytest.raises(InputError, match=f"--ensemble {ensemble}; allowed with this model: 1 to 12 .*no noise"):
+    with pytest.raises(InputError, match=f"--ensemble {ensemble}; allowed with this model: 1 to 6 .*is cut"):
         check_model("nano", options=ModelOptions(ensemble=ensemble))
+    with pytest.raises(InputError, match="--ensemble 13; allowed with this model: 1 to 12 .*mirrored and cut"):
+        check_ensemble(13, ModelInfo("lotus-d", ("depth",)))
+
+
+def test_a_symmetric_network_is_never_shown_the_same_twice() -> None:
+    nano = load_model("nano", "cpu", ensemble=6)
+    found = nano.predict(photo(96, 64))
+    two = load_model("nano", "cpu", ensemble=2).predict(photo(96, 64))
+    assert found.depth_sigma is not None
+    assert two.depth_sigma is not None
+    assert two.depth_sigma.mean() > 1e-4, "the second member is no mirror image of the first"

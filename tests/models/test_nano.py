@@ -114,6 +114,17 @@ def test_a_prediction_does_not_depend_on_its_batch(folder: Path) -> None:
         np.testing.assert_allclose(prediction.depth.values, alone.depth.values, atol=1e-4)
 
 
+def test_a_mirrored_photo_gets_the_mirrored_maps(folder: Path) -> None:
+    model, rgb = NanoModel.from_folder(folder, "cpu"), photo(1, 96, 64)
+    one, other = model.predict(rgb), model.predict(np.ascontiguousarray(rgb[:, ::-1]))
+    assert one.depth is not None
+    assert other.depth is not None
+    assert one.normals is not None
+    assert other.normals is not None
+    np.testing.assert_allclose(one.depth.values, other.depth.values[:, ::-1], atol=1e-4)
+    np.testing.assert_allclose(one.normals.values, other.normals.values[:, ::-1] * [-1, 1, 1], atol=1e-3)
+
+
 def test_normals_have_the_convention_of_the_released_checkpoints(network: NanoNetwork) -> None:
     model = NanoModel("n", network, METADATA, torch.device("cpu"))
     towards_camera = torch.tensor([0.0, 0.0, 1.0])  # the network's value of a surface that faces the camera

@@ -66,6 +66,8 @@ class NanoModel:
     def predict(self, rgb: Image, seed: int | None = None, view: str | None = None) -> Prediction:
         """Depth (affine disparity) and normals at the size of ``rgb`` uint8 (H, W, 3). It is deterministic.
 
+        The maps of the mirror image of a photo are the mirror images of its maps.
+
         Neither is valid in the sky, where the network has learnt to tell it.
 
         Raises InputError for a bad image, ModelError when it runs out of memory.
@@ -97,9 +99,11 @@ class NanoModel:
         height, width = images[0].shape[:2]
         size = network_size(height, width, self.processing_res)
         pixels = tensors.resize(tensors.to_tensor(images, self.device), *size)  # B 3 h w
-        maps = self.network(pixels.to(self.dtype), self.metadata.tasks)
+        # The mean of a photo and its mirror image: what the network learnt of one side holds for the other.
+        both = self.network(torch.cat([pixels, pixels.flip(3)]).to(self.dtype), self.metadata.tasks)
+        maps = {name: _mirrored_mean(name, values) for name, values in both.items()}
         sky = maps.pop(SKY, None)
-        raw = {task: tensors.resize(map_.float() / 2 + 0.5, height, width) for task, map_ in maps.items()}
+        raw = {task: tensors.resize(map_ / 2 + 0.5, height, width) for task, map_ in maps.items()}
         nothing: list[None] = [None] * len(images)
         depth: Sequence[DepthMap | None] = nothing
         normals: Sequence[NormalMap | None] = nothing
@@ -109,7 +113,7 @@ class NanoModel:
         if "normal" in raw:
             normals = to_normals(raw["normal"])
         if sky is not None:
-            ground = (tensors.resize(sky.float(), height, width)[:, 0] <= 0).cpu().numpy()
+            ground = (tensors.resize(sky, height, width)[:, 0] <= 0).cpu().numpy()
             depth = [map_ and replace(map_, valid=map_.valid & mask) for map_, mask in zip(depth, ground, strict=True)]
             normals = [n and replace(n, valid=n.valid & mask) for n, mask in zip(normals, ground, strict=True)]
         meta = self._meta(images[0].shape, size)
@@ -123,6 +127,15 @@ class NanoModel:
             "processing_size": [size[1], size[0]],
             "dtype": str(self.dtype).removeprefix("torch."),
         }
+
+
+def _mirrored_mean(name: str, maps: torch.Tensor) -> torch.Tensor:
+    """(B, C, h, w) of photos, from maps (2 B, C, h, w) of them and of their mirror images."""
+    maps, mirrored = maps.float().chunk(2)
+    mirrored = mirrored.flip(3)
+    if name == "normal":  # the first axis, across the photo, points the other way
+        mirrored = mirrored * mirrored.new_tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
+    return (maps + mirrored) / 2
 
 
 def compilation_of(model: NanoModel, mode: str = "off") -> Compilation:
