@@ -166,7 +166,7 @@ def dtu_bars(data: Path, work: Path) -> list[Row]:
     unseen = scene.points.xyz[held]
 
     def median_mm(mesh: Mesh) -> float:
-        return 1000 * float(np.median(point_to_mesh_distance(unseen, mesh)))
+        return float(np.median(point_to_mesh_distance(unseen, mesh)))
 
     return [*rows, *_fused(run, median_mm, "unseen points to mesh, median, mm", lower=True)]
 
