@@ -74,9 +74,9 @@ def coding_error(vae: Any, photos: Sequence[Sample]) -> float:
 
 
 def _mean_error(maps: Sequence[NDArray[np.float32]], photos: Sequence[Sample]) -> float:
-    """Mean AbsRel of affine disparity (H, W)."""
+    """Mean AbsRel of annotations (H, W) in [-1, 1]: disparity, of which none is negative, as a model gives it."""
     every = np.ones(maps[0].shape, bool)
-    depths = [DepthMap(values, every, DepthKind.AFFINE_DISPARITY) for values in maps]
+    depths = [DepthMap(np.clip(values / 2 + 0.5, 0, 1), every, DepthKind.AFFINE_DISPARITY) for values in maps]
     return float(
         np.mean(
             [
