@@ -29,7 +29,7 @@ class Arguments(CommonArguments):
     takes a YAML file with the options of the batch itself; those of the scenes stand in the manifest, or in --set.
     """
 
-    COMMON: ClassVar = (
+    COMMON: ClassVar[tuple[str, ...]] = (
         "out", "kind", "preset", "model", "set", "dry-run", "runner", "workers", "address", "memory-limit", "timeout",
         "retries", "shard", "failed", "only", "force", "config", "quiet", "verbose",
     )  # fmt: skip

@@ -45,7 +45,7 @@ python -m pipelines.evaluate TASK --help shows the options of a task; docs/evalu
 class MapsArguments(CommonArguments):
     """Predict maps of the photos of benchmark sets, score them, and write CSV, JSON, a table and pictures."""
 
-    COMMON: ClassVar = (
+    COMMON: ClassVar[tuple[str, ...]] = (
         "out", "config", "sets", "data", "lists", "model", "task", "depth-space", "predictions", "label", "device",
         "seed", "only", "shard", "protocol", "align", "holes", "worst", "dry-run", "quiet", "verbose",
     )  # fmt: skip
@@ -73,7 +73,7 @@ class PosesArguments(CommonArguments):
 class AlignmentArguments(CommonArguments):
     """Score the aligned depth of a multi_view output folder: at held-out sparse points, or against a sensor."""
 
-    WORDS: ClassVar = {"stage": DEPTH_STAGES}
+    WORDS: ClassVar[dict[str, tuple[str, ...]]] = {"stage": DEPTH_STAGES}
 
     options: AlignmentEvalConfig = field(default_factory=AlignmentEvalConfig)
 

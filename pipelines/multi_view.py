@@ -34,13 +34,13 @@ _STAGES = ", ".join(stage.name for stage in MULTI_VIEW)
 class Arguments(PhotoArguments):
     """Camera poses, aligned depth of every photo, and one mesh."""
 
-    COMMON: ClassVar = (
+    COMMON: ClassVar[tuple[str, ...]] = (
         "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "masks", "exclude", "poses",
         "scale-from", "mvs", "adapt", "fusion", "texture", "export", "only", "from", "force",
         "dry-run", "seed", "config", "quiet", "verbose",
     )  # fmt: skip
 
-    WORDS: ClassVar = {"fusion.fusion": tuple(backend.name for backend in BACKENDS)}
+    WORDS: ClassVar[dict[str, tuple[str, ...]]] = {"fusion.fusion": tuple(backend.name for backend in BACKENDS)}
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER|VIDEO")] = tyro.MISSING
     """Folder of photos of one scene, searched with its sub-folders; or a video, whose sharp frames are the photos."""

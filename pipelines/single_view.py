@@ -37,7 +37,7 @@ _STAGES = ", ".join(stage.name for stage in SINGLE_VIEW)
 class Arguments(PhotoArguments):
     """Depth, normals, camera, point cloud and mesh of each photo; or depth of a video, steady over time."""
 
-    COMMON: ClassVar = (
+    COMMON: ClassVar[tuple[str, ...]] = (
         "out", "model", "predictions", "preset", "device", "max-size", "fov-deg", "focal-px", "intrinsics",
         "estimate-camera", "depth-range-ratio", "surface", "edge-jump", "texture", "processing-res",
         "video", "only", "from", "force", "dry-run", "seed", "config", "quiet", "verbose",

@@ -25,7 +25,7 @@ class Arguments(CommonArguments):
     interrupted run resumes when the same command is given again. Several GPUs: accelerate launch -m pipelines.train ...
     """
 
-    COMMON: ClassVar = (
+    COMMON: ClassVar[tuple[str, ...]] = (
         "config", "out", "family", "checkpoint", "mode", "tasks", "sets", "validation", "learning-rate", "schedule",
         "warmup-steps", "steps", "total-batch", "accumulation", "precision", "gradient-checkpointing",
         "ema-decay", "checkpoint-every", "validate-every", "tracker", "seed", "dry-run", "quiet", "verbose",
