@@ -40,7 +40,8 @@ def test_kornia_projects_and_unprojects_alike() -> None:
     points = kornia.unproject_points(xy, torch.from_numpy(depth)[..., None], K)
     np.testing.assert_allclose(unproject(depth, CAMERA), points, atol=1e-12)
     moved = points + torch.tensor([0.3, -0.2, 0.1])
-    np.testing.assert_allclose(project(moved.numpy(), CAMERA), kornia.project_points(moved, K), atol=1e-9)
+    # Some versions of kornia add a little to what they divide by.
+    np.testing.assert_allclose(project(moved.numpy(), CAMERA), kornia.project_points(moved, K), rtol=1e-5)
 
 
 def test_points_at_or_behind_the_camera_have_no_pixel() -> None:
