@@ -75,8 +75,11 @@ def _inputs(job: PhotoJob) -> dict[str, str]:
 def _cost(job: PhotoJob) -> Cost:
     """nano's, or reading stored maps; full-size networks take minutes a photo without a GPU."""
     from lotus_recon.models.costs import seconds_per_photo
+    from lotus_recon.scene_job import is_video
 
-    seconds = seconds_per_photo(options_of(job.config, PredictionConfig), model_info(job), job.size, small_s=0.1)
+    # Before its frames are taken, a video stands for them: tiles are not counted.
+    size = (1, 1) if is_video(job.photo.path) else job.size
+    seconds = seconds_per_photo(options_of(job.config, PredictionConfig), model_info(job), size, small_s=0.1)
     return Cost(2.0, seconds, 0.3, disk_mb_per_megapixel=15)
 
 

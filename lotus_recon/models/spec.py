@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from lotus_recon.alignment.config import AlignmentConfig
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
-from lotus_recon.geometry.camera import fit_longer_edge
-from lotus_recon.io.images import read_info
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.sfm.config import SfmConfig
 from lotus_recon.sfm.spec import IMAGES, SFM
@@ -80,6 +78,9 @@ def _cost(job: SceneJob) -> Cost:
 
 def _size(job: SceneJob) -> tuple[int, int]:
     """(width, height) in pixels of the maps of the first photo, or of the frames of a video."""
+    from lotus_recon.geometry.camera import fit_longer_edge
+    from lotus_recon.io.images import read_info
+
     first = read_info(job.photos[0].path) if job.has_photos else job.video_info
     return fit_longer_edge(first.width, first.height, options_of(job.config, SfmConfig).max_size)
 

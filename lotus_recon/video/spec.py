@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from lotus_recon.calibration.config import OutputConfig
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
-from lotus_recon.geometry.camera import fit_longer_edge
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.spec import model_info
 from lotus_recon.stages import Context, Cost, Needs, StageSpec, options_of
@@ -63,6 +62,7 @@ def _check(job: SceneJob) -> None:
 
 def _cost(job: SceneJob) -> Cost:
     """nano's, or reading stored maps; full-size networks take minutes a frame without a GPU."""
+    from lotus_recon.geometry.camera import fit_longer_edge
     from lotus_recon.models.costs import seconds_per_photo
     from lotus_recon.video.footage import footage_of
 
