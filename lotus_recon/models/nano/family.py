@@ -46,8 +46,8 @@ def fetch(name: str, options: ModelOptions) -> None:
 
 
 def fingerprint(name: str, options: ModelOptions) -> str:
-    """Changes when a file of the checkpoint does, and changed when predictions became the mean of two mirror images."""
-    return f"{files_state(_folder(name))} mirrored"
+    """Changes when a file of the checkpoint does; the words say how maps are made of what the network says."""
+    return f"{files_state(_folder(name))} mirrored, sharpened"
 
 
 def _folder(name: str) -> Path:

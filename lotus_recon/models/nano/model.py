@@ -23,6 +23,7 @@ from lotus_recon.models.lotus.checkpoints import DEPTH_KINDS, METADATA_FILE, Met
 from lotus_recon.models.lotus.convert import to_depth, to_normals
 from lotus_recon.models.nano import files
 from lotus_recon.models.nano.network import SIZE_DIVISOR, SKY, NanoNetwork, NanoSize
+from lotus_recon.models.nano.sharpening import sharpened
 from lotus_recon.types import DepthMap, NormalMap, Prediction
 
 Image = NDArray[np.uint8]
@@ -98,20 +99,22 @@ class NanoModel:
         """Predictions of images of one size."""
         height, width = images[0].shape[:2]
         size = network_size(height, width, self.processing_res)
-        pixels = tensors.resize(tensors.to_tensor(images, self.device), *size)  # B 3 h w
+        photos = tensors.to_tensor(images, self.device)  # B 3 H W
+        pixels = tensors.resize(photos, *size)  # B 3 h w
         # The mean of a photo and its mirror image: what the network learnt of one side holds for the other.
         both = self.network(torch.cat([pixels, pixels.flip(3)]).to(self.dtype), self.metadata.tasks)
         maps = {name: _mirrored_mean(name, values) for name, values in both.items()}
         sky = maps.pop(SKY, None)
-        raw = {task: tensors.resize(map_ / 2 + 0.5, height, width) for task, map_ in maps.items()}
+        raw = {task: map_ / 2 + 0.5 for task, map_ in maps.items()}
         nothing: list[None] = [None] * len(images)
         depth: Sequence[DepthMap | None] = nothing
         normals: Sequence[NormalMap | None] = nothing
         if "depth" in raw:
             mean = raw["depth"].mean(dim=1, keepdim=True)  # before it is cut: training sees the mean, too
-            depth = to_depth(mean.clamp(0, 1), DEPTH_KINDS[str(self.metadata.depth_space)])
+            values = sharpened(mean, pixels, photos).clamp(0, 1)
+            depth = to_depth(values, DEPTH_KINDS[str(self.metadata.depth_space)])
         if "normal" in raw:
-            normals = to_normals(raw["normal"])
+            normals = to_normals(tensors.resize(raw["normal"], height, width))
         if sky is not None:
             ground = (tensors.resize(sky, height, width)[:, 0] <= 0).cpu().numpy()
             depth = [map_ and replace(map_, valid=map_.valid & mask) for map_, mask in zip(depth, ground, strict=True)]
