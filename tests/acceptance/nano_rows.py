@@ -16,6 +16,7 @@ from lotus_recon.datasets.samples import Sample
 from lotus_recon.datasets.single_images import MeasuredPhoto
 from lotus_recon.evaluation.boundaries import boundary_f1
 from lotus_recon.evaluation.metrics import aligned_depth, depth_errors, normal_metrics
+from lotus_recon.evaluation.robust import robust_metrics
 from lotus_recon.io.images import read_rgb
 from lotus_recon.models import load_model
 from lotus_recon.models.base import Model
@@ -92,8 +93,11 @@ def unseen_worlds(model: Model, root: Path) -> list[Row]:
     scores = unseen_scores(model, root, _WORLD_DEPTH_M)
     error, angle, sharp = (mean_of(scores, name) for name in ("abs_rel", "normals", "boundary_f1"))
     of = f"{len(scores)} unseen worlds"
+    median = np.median([photo["abs_rel"] for photo in scores])  # the mean is made by the far ends of a few photos
+    figure = f"{error:.3f}, median {median:.3f}"
     return [
-        Row(RUN, f"{of}: AbsRel after scale and shift", f"{error:.3f}", "<= 0.16", error <= 0.16),
+        Row(RUN, f"{of}: AbsRel after scale and shift", figure, "<= 0.16", error <= 0.16),
+        Row(RUN, f"{of}: rel by MoGe's protocol", f"{mean_of(scores, 'rel'):.3f}", "", None),
         Row(RUN, f"{of}: normals, mean angle", f"{angle:.1f} deg", "<= 20 deg", angle <= 20),
         Row(RUN, f"{of}: boundary F-score", f"{sharp:.3f}", "", None),
         Row(RUN, f"{of}: pixels whose sky is told right", f"{mean_of(scores, 'sky'):.1%}", "", None),
@@ -122,6 +126,7 @@ def _scores(model: Model, sample: Sample, max_depth_m: float) -> dict[str, float
     depth = aligned_depth(prediction.depth.values, sample.depth, valid, "affine_disparity", max_depth=max_depth_m)
     return {
         **depth_errors(depth[valid], sample.depth[valid].astype(np.float64)),
+        "rel": robust_metrics(prediction.depth.values, sample.depth, valid, prediction.depth.kind)["disparity_rel"],
         "normals": normal_metrics(prediction.normals.values, sample.normals, sample.normals_valid)["mean"],
         "boundary_f1": boundary_f1(np.nan_to_num(depth, nan=1.0), np.where(valid, sample.depth, 1), valid),
         "sky": float(((~prediction.depth.valid) == sample.sky)[valid | sample.sky].mean()),
