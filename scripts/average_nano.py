@@ -1,8 +1,8 @@
 """Average two checkpoints of nano: python scripts/average_nano.py A B RECIPE.yaml OUT
 
 The mean of the weights of a network and of what it became in further training keeps much of what both know (Wortsman
-et al., CVPR 2022). The head that tells the sky, which only one of them may have, is then fitted to the mean, by the
-data of a recipe; all else stays.
+et al., CVPR 2022). The head that tells the sky, where only B has it, is then fitted to the mean, by the data of
+a recipe; all else stays.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def main(first: Path, second: Path, recipe: Path, out: Path) -> None:
         for name, value in network.state_dict().items():
             if name in other and value.is_floating_point():
                 value.copy_((value + other[name]) / 2)
-    fit_sky(network.eval().requires_grad_(False), metadata.tasks["depth"], load_config(TrainConfig, recipe))
+    if not other.keys() >= network.state_dict().keys():
+        fit_sky(network.eval().requires_grad_(False), metadata.tasks["depth"], load_config(TrainConfig, recipe))
     save_network(network, metadata, out)
 
 
