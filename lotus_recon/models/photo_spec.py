@@ -79,7 +79,7 @@ def _cost(job: PhotoJob) -> Cost:
 
     # Before its frames are taken, a video stands for them: tiles are not counted.
     size = (1, 1) if is_video(job.photo.path) else job.size
-    seconds = seconds_per_photo(options_of(job.config, PredictionConfig), model_info(job), size, small_s=0.1)
+    seconds = seconds_per_photo(options_of(job.config, PredictionConfig), model_info(job), size, small_s=0.15)
     return Cost(2.0, seconds, 0.3, disk_mb_per_megapixel=15)
 
 
