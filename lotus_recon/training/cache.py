@@ -15,6 +15,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.training.device_framing import DeviceSample
 
 Kept = TypeVar("Kept")
+Cached = TypeVar("Cached")
 
 _FREE_SHARE = 0.5  # of the memory that is free at the start: of the device, or of all processes of the machine
 
@@ -66,7 +67,7 @@ def in_ram(sets: Sequence[TrainingSet], cache: str, process_count: int) -> list[
         return list(sets)
     free = _FREE_SHARE * psutil.virtual_memory().available / process_count
     budget = Budget(float("inf") if cache == "ram" else free)
-    return [CachedSet(source, budget, read_only) for source in sets]
+    return _each_once(sets, lambda source: CachedSet(source, budget, read_only))
 
 
 def read_only(sample: Sample) -> Sample:
@@ -84,7 +85,8 @@ def is_on_device(sets: Sequence[TrainingSet], cache: str, device: torch.device) 
     if cache != "auto" or device.type != "cuda":
         return cache == "device"
     try:
-        expected = sum(len(source) * _size(source.load(0)) for source in sets)
+        different = {id(source): source for source in sets}.values()
+        expected = sum(len(source) * _size(source.load(0)) for source in different)
     except InputError:
         return False
     return expected <= _FREE_SHARE * torch.cuda.mem_get_info(device)[0]
@@ -93,7 +95,14 @@ def is_on_device(sets: Sequence[TrainingSet], cache: str, device: torch.device) 
 def on_device(sets: Sequence[TrainingSet], device: torch.device) -> list[CachedSet[DeviceSample]]:
     """The sets, all their samples kept on ``device``."""
     budget = Budget(float("inf"))
-    return [CachedSet(source, budget, lambda sample: DeviceSample.of(sample, device)) for source in sets]
+    return _each_once(sets, lambda source: CachedSet(source, budget, lambda sample: DeviceSample.of(sample, device)))
+
+
+def _each_once(sets: Sequence[TrainingSet], cached: Callable[[TrainingSet], Cached]) -> list[Cached]:
+    """``cached`` of each set; of one that is there several times, at several sizes, the same."""
+    once = {id(source): source for source in sets}
+    kept = {key: cached(source) for key, source in once.items()}
+    return [kept[id(source)] for source in sets]
 
 
 def _size(sample: Sample) -> int:

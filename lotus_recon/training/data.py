@@ -112,8 +112,13 @@ class Batches:
 
 
 def open_sets(configured: Sequence[SetConfig]) -> list[TrainingSet]:
-    """The data sets of a configuration. Raises InputError for folders that do not hold their data set."""
-    return [open_training_set(options.kind, options.root, options.split) for options in configured]
+    """The data sets of a configuration, one that is trained at several sizes once, so that it is kept in memory once.
+
+    Raises InputError for folders that do not hold their data set.
+    """
+    named = [(options.kind, options.root, options.split) for options in configured]
+    opened = {name: open_training_set(*name) for name in dict.fromkeys(named)}
+    return [opened[name] for name in named]
 
 
 def check_data(config: DataConfig) -> None:

@@ -16,9 +16,10 @@ import torch
 
 from lotus_recon.datasets.samples import Sample, TrainingSet
 from lotus_recon.errors import InputError
+from lotus_recon.training import data
 from lotus_recon.training.cache import Budget, CachedSet, is_on_device, read_only
 from lotus_recon.training.config import DataConfig, ObjectiveConfig, SetConfig
-from lotus_recon.training.data import Batches, check_data
+from lotus_recon.training.data import Batches, check_data, open_sets
 from lotus_recon.training.sampler import MixtureSampler
 from lotus_recon.training.task_module import Batch
 
@@ -310,6 +311,22 @@ def test_kept_samples_give_the_same_batches_and_are_read_once(cache: Literal["au
     for plain, once in zip(read, kept, strict=True):
         assert len(plain.loaded) > len(set(plain.loaded))  # several epochs
         assert sorted(once.loaded) == sorted(set(plain.loaded))
+
+
+@pytest.mark.parametrize("cache", ["ram", "device"])
+def test_a_set_that_is_trained_at_two_sizes_is_kept_once(
+    cache: Literal["ram", "device"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "open_training_set", lambda kind, root, split: Toy(f"{root.name} {split} ", 10))
+    sizes = [SetConfig("rooms", Path("a"), width=width, height=64) for width in (64, 128)]
+    sets = open_sets([*sizes, SetConfig("rooms", Path("a"), split="val")])
+    assert sets[0] is sets[1]
+    assert sets[0] is not sets[2]
+    batches = Batches(replace(TWO, cache=cache, photometric=0, workers=1), BOTH, 1, 4, sets[:2])
+    assert len(list(batches.run(0, 20))) == 20
+    toy = sets[0]
+    assert isinstance(toy, Toy)
+    assert sorted(toy.loaded) == sorted(set(toy.loaded))
 
 
 def test_no_more_samples_are_kept_than_the_memory_holds() -> None:
