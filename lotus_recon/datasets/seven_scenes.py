@@ -2,7 +2,7 @@
 
 Facts: ``frame-NNNNNN.color.jpg``, ``.depth.png`` (16-bit millimetres, 0 and 65535 invalid) and ``.pose.txt``
 (camera-to-world, OpenCV axes) in one folder; ``camera-intrinsics.txt`` is the K of the depth camera, pixel centres at
-integers. Colour and depth are not registered, so colour serves for looks only.
+integers. Colour and depth are not registered: beside these poses and depths colour serves for looks only.
 """
 
 from __future__ import annotations

@@ -85,8 +85,7 @@ def is_on_device(sets: Sequence[TrainingSet], cache: str, device: torch.device) 
     if cache != "auto" or device.type != "cuda":
         return cache == "device"
     try:
-        different = {id(source): source for source in sets}.values()
-        expected = sum(len(source) * _size(source.load(0)) for source in different)
+        expected = sum(len(source) * _size(source.load(0)) for source in _different(sets).values())
     except InputError:
         return False
     return expected <= _FREE_SHARE * torch.cuda.mem_get_info(device)[0]
@@ -100,9 +99,13 @@ def on_device(sets: Sequence[TrainingSet], device: torch.device) -> list[CachedS
 
 def _each_once(sets: Sequence[TrainingSet], cached: Callable[[TrainingSet], Cached]) -> list[Cached]:
     """``cached`` of each set; of one that is there several times, at several sizes, the same."""
-    once = {id(source): source for source in sets}
-    kept = {key: cached(source) for key, source in once.items()}
+    kept = {key: cached(source) for key, source in _different(sets).items()}
     return [kept[id(source)] for source in sets]
+
+
+def _different(sets: Sequence[TrainingSet]) -> dict[int, TrainingSet]:
+    """The sets by identity, each once."""
+    return {id(source): source for source in sets}
 
 
 def _size(sample: Sample) -> int:

@@ -12,11 +12,12 @@ from scipy.spatial.transform import Rotation
 
 from lotus_recon.datasets import seven_scenes
 from lotus_recon.geometry.camera import project, unproject
+from lotus_recon.geometry.points import in_view
 from lotus_recon.geometry.pose import invert_rigid, transform
 from lotus_recon.io.maps import save_maps
-from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, Scene
+from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, Scene, View
 
-LEAST_VIEWS = 3  # that see a point
+_LEAST_VIEWS = 3  # that see a point
 _LEVEL = 0.05  # of the depth by which the pixels around a point may differ: no edge
 _TYPICAL = 0.01  # relative error of a point
 _FOUND = 0.05
@@ -47,7 +48,7 @@ def write_registered_depth(source: Path, scene: Scene, out: Path) -> float:
     scale, depth_from_color = _registration(fit.x)
     for view, map_ in zip(scene.views, maps, strict=True):
         points = unproject(map_, camera)[map_ > 0]
-        depth = _splat(transform(invert_rigid(depth_from_color), points) / scale, view.camera)
+        depth = _splat(points, View(view.name, view.camera, invert_rigid(depth_from_color))) / np.float32(scale)
         save_maps(out / f"{view.stem}.npz", DepthMap(depth, depth > 0, DepthKind.SCENE))
     found = np.abs(errors(fit.x))
     return float((found[found > 0] < _FOUND).mean())
@@ -59,11 +60,10 @@ def _sensor_depth(source: Path, stem: str) -> NDArray[np.float32]:
 
 
 def _points(scene: Scene) -> list[Floats]:
-    """Per view the points (N, 3) that it sees, in its axes and units of the scene."""
-    points = scene.points
-    often = points.track_length[points.obs_point] >= LEAST_VIEWS
-    rows = [points.obs_point[often & (points.obs_view == number)] for number in range(len(scene.views))]
-    return [transform(view.cam_from_world, points.xyz[ids]) for view, ids in zip(scene.views, rows, strict=True)]
+    """Per view the points (N, 3) that it and others see, in its axes and units of the scene."""
+    points = scene.points.where(scene.points.track_length >= _LEAST_VIEWS)
+    seen = [points.xyz[points.obs_point[points.rows_of(number)]] for number in range(len(scene.views))]
+    return [transform(view.cam_from_world, xyz) for view, xyz in zip(scene.views, seen, strict=True)]
 
 
 def _registration(parameters: Floats) -> tuple[float, Floats]:
@@ -86,11 +86,9 @@ def _errors(points: Floats, depth: NDArray[np.float32], camera: Camera, level: f
     return np.where(usable, points[:, 2] / np.where(usable, read, 1) - 1, np.nan)
 
 
-def _splat(points: Floats, camera: Camera) -> NDArray[np.float32]:
+def _splat(points: Floats, view: View) -> NDArray[np.float32]:
     """Depth (H, W) of the nearest of points (N, 3) in each pixel, 0 where there is none."""
-    xy = project(points, camera)
-    inside = (xy >= 0).all(1) & (xy < [camera.width, camera.height]).all(1)
-    column, row = xy[inside].astype(int).T
-    nearest = np.full((camera.height, camera.width), np.inf)
-    np.minimum.at(nearest, (row, column), points[inside, 2])
+    _, pixels, depth = in_view(points, view)
+    nearest = np.full((view.camera.height, view.camera.width), np.inf)
+    np.minimum.at(nearest, pixels, depth)
     return np.where(np.isfinite(nearest), nearest, 0).astype(np.float32)

@@ -67,7 +67,8 @@ class NanoModel:
     def predict(self, rgb: Image, seed: int | None = None, view: str | None = None) -> Prediction:
         """Depth (affine disparity) and normals at the size of ``rgb`` uint8 (H, W, 3). It is deterministic.
 
-        The maps of the mirror image of a photo are the mirror images of its maps.
+        The maps of the mirror image of a photo are the mirror images of its maps. Depth has its edges where the photo
+        has them.
 
         Neither is valid in the sky, where the network has learnt to tell it.
 
