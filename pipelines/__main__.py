@@ -6,6 +6,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from lotus_recon.config import nearest
+from lotus_recon.errors import InputError
 from pipelines.command_line import COMMAND, DONE, REFUSED, main
 
 # Each word is a pipeline: the module of that name in this package, and what it does.
@@ -35,9 +37,11 @@ def _usage() -> str:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Exit status of the command line ``argv`` of a command that is none."""
-    print(_usage(), file=sys.stdout if argv and argv[0] in ("-h", "--help") else sys.stderr)
-    return DONE if argv and argv[0] in ("-h", "--help") else REFUSED
+    """Exit status of the command line ``argv`` without a command. Raises InputError for one that is none."""
+    if argv and argv[0] not in ("-h", "--help"):
+        raise InputError(f"unknown command {argv[0]!r}{nearest(argv[0], list(COMMANDS))}")
+    print(_usage(), file=sys.stdout if argv else sys.stderr)
+    return DONE if argv else REFUSED
 
 
 def command() -> None:

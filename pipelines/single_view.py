@@ -88,7 +88,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _video(arguments: Arguments, workspace: Workspace) -> int:
     """Take all frames of a video, or of a folder of frames, through the stages of a video."""
-    from lotus_recon.recipes.depth_video import check_job, estimates_of, run_job
+    from lotus_recon.recipes.depth_video import check_job, claim_video, estimates_of, run_job
     from lotus_recon.recipes.engine import check_stage_names
     from lotus_recon.recipes.estimates import lines_of_estimates
 
@@ -101,12 +101,13 @@ def _video(arguments: Arguments, workspace: Workspace) -> int:
         return DONE
 
     def work() -> int:
-        done = run_job(job, workspace, arguments.force, arguments.only, arguments.from_stage)
+        done = run_job(job, workspace, arguments.only, arguments.from_stage)
         if done is not None and not arguments.quiet:
             print(f"{done.folder}/depth.mp4: {done.frames} frames, {done.scenes} scene{'s' * (done.scenes > 1)}")
         return DONE
 
     with workspace.locked(), log_file(arguments.out):
+        claim_video(job, workspace, arguments.force)
         return status_of(work)
 
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.images import read_rgb
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps
-from lotus_recon.io.visualization import colored, colorize_depth, contact_sheet
+from lotus_recon.io.visualization import colorize_depth, colorize_errors, contact_sheet
 
 OUT = Path("docs/uncertainty.jpg")
-_LARGEST, _SMALLEST = 0.3, 0.001  # relative errors at the ends of the colours, which are logarithmic
 
 
 def main(rows: list[str]) -> None:
@@ -35,14 +33,9 @@ def main(rows: list[str]) -> None:
         both = depth.valid & true.valid
         error = np.abs(np.where(both, depth.values, 1) / np.where(both, true.values, 1) - 1)
         pictures += [read_rgb(Path(run) / "images" / name), colorize_depth(depth)]
-        pictures += [_shown(sigma, depth.valid), _shown(error, both)]
+        pictures += [colorize_errors(sigma, depth.valid), colorize_errors(error, both)]
         labels += ["photo", "depth", "standard deviation", "true error"]
     Image.fromarray(contact_sheet(pictures, labels, columns=4, cell_width=320)).save(OUT, quality=85)
-
-
-def _shown(relative: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    share = np.log(np.clip(relative, _SMALLEST, _LARGEST) / _SMALLEST) / np.log(_LARGEST / _SMALLEST)
-    return colored(share, valid, cv2.COLORMAP_TURBO)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,17 @@ from lotus_recon import __version__
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import AlignmentEvalConfig
 from lotus_recon.evaluation.holdout import HeldOut, read_holdout
-from lotus_recon.evaluation.pose_files import match_names
 from lotus_recon.evaluation.run_folder import check_is_run, check_is_wanted
 from lotus_recon.evaluation.tables import markdown
+from lotus_recon.evaluation.true_depth import files_of_views, read_true_depth
 from lotus_recon.geometry.camera import pixel_index
 from lotus_recon.geometry.pose import transform
-from lotus_recon.io.cameras import read_colmap_scene
 from lotus_recon.io.maps import load_prediction
 from lotus_recon.progress import track
 from lotus_recon.recipes.table import DEPTH_STAGES
-from lotus_recon.types import BoolArray, DepthKind, DepthMap, Scene
+from lotus_recon.sfm import frame
+from lotus_recon.sfm.stage import SfmResult
+from lotus_recon.types import BoolArray, DepthMap, Scene
 from lotus_recon.workspace import write_atomically, write_json
 
 LIMITS = (0.01, 0.02, 0.05)  # relative errors whose shares are reported
@@ -33,7 +34,7 @@ class AlignmentJob:
     """What a run compares."""
 
     config: AlignmentEvalConfig
-    scene: Scene
+    found: SfmResult
     maps: Mapping[str, Path]  # aligned depth by name of the view
     sensor: Mapping[str, Path]  # sensor depth by name of the view
     held_out: BoolArray  # (P,)
@@ -48,26 +49,18 @@ def check_job(config: AlignmentEvalConfig, held_out: HeldOut) -> AlignmentJob:
         raise InputError(f"--stage {config.stage}: allowed are {', '.join(DEPTH_STAGES)}")
     check_is_run(config.scene)
     check_is_wanted(config.scene, config.stage)
-    scene = read_colmap_scene(config.scene / "sfm/sparse")
-    files = {view.name: config.scene / config.stage / f"{view.stem}.npz" for view in scene.views}
+    found = frame.load(config.scene / "sfm")
+    files = {view.name: config.scene / config.stage / f"{view.stem}.npz" for view in found.scene.views}
     maps = {name: path for name, path in files.items() if path.is_file()}
     if not maps:
         raise InputError(f"{config.scene / config.stage} holds no depth for any of the {len(files)} views")
     if config.sensor is not None:
-        return AlignmentJob(config, scene, maps, _sensor_files(config.sensor, list(maps)), np.zeros(0, bool), False)
+        return AlignmentJob(config, found, maps, files_of_views(config.sensor, list(maps)), np.zeros(0, bool), False)
     share, seed, strict = read_holdout(config.scene)
-    held = held_out(scene, share, seed)
+    held = held_out(found.scene, share, seed)
     if not held.any():
         raise InputError(f"no point of {config.scene} was held out (holdout {share} of {len(held)} points)")
-    return AlignmentJob(config, scene, maps, {}, held, strict)
-
-
-def _sensor_files(folder: Path, names: list[str]) -> dict[str, Path]:
-    files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.npz"))}
-    if not files:
-        raise InputError(f"{folder} holds no sensor depth (<view>.npz)")
-    by_stem = {str(PurePosixPath(name).with_suffix("")): name for name in names}
-    return {by_stem[stem]: files[name] for stem, name in match_names(list(by_stem), list(files)).items()}
+    return AlignmentJob(config, found, maps, {}, held, strict)
 
 
 def run_job(job: AlignmentJob, out: Path) -> dict[str, float]:
@@ -76,7 +69,7 @@ def run_job(job: AlignmentJob, out: Path) -> dict[str, float]:
     names = list(job.sensor or job.maps)
     for name in track(names, "scoring views", len(names)):
         depth = _depth(job.maps[name])
-        errors = _against_sensor(job, name, depth) if job.sensor else at_points(job.scene, name, depth, job.held_out)
+        errors = _against_sensor(job, name, depth) if job.sensor else at_points(job.found.scene, name, depth, job.held_out)
         if len(errors):
             per_view[name] = errors
     if not per_view:
@@ -117,14 +110,10 @@ def at_points(scene: Scene, name: str, depth: DepthMap, scored: BoolArray) -> ND
 
 
 def _against_sensor(job: AlignmentJob, name: str, depth: DepthMap) -> NDArray[np.float64]:
-    sensor = _depth(job.sensor[name])
-    if sensor.kind is not DepthKind.METRIC:
-        raise InputError(f"{job.sensor[name]} is {sensor.kind.value}; sensor depth must be METRIC")
-    if sensor.shape != depth.shape:
-        raise InputError(f"{job.sensor[name]} is {sensor.shape}, the depth of the view {depth.shape}: must agree")
+    view = job.found.scene.views[job.found.scene.index[name]]
+    sensor = read_true_depth(job.sensor[name], view, job.found, job.config.metres_per_unit)
     both = sensor.valid & depth.valid
-    metres = depth.values[both].astype(np.float64) * job.config.metres_per_unit
-    return np.asarray(np.abs(metres / sensor.values[both] - 1))
+    return np.asarray(np.abs(depth.values[both].astype(np.float64) / sensor.values[both] - 1))
 
 
 def _depth(path: Path) -> DepthMap:

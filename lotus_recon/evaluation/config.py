@@ -147,8 +147,8 @@ class AlignmentEvalConfig(Options):
     stage: str = "alignment"
     # Folder of sensor depth, one <view>.npz per view in metres; None scores the held-out sparse points.
     sensor: Path | None = None
-    # Metres per unit of the scene, where the scene is not metric.
-    metres_per_unit: Positive = 1.0
+    # Metres per unit of the scene. None: 1, of a scene in metres; another is not compared with a sensor.
+    metres_per_unit: Positive | None = None
 
 
 @dataclass(frozen=True)
@@ -182,5 +182,5 @@ class UncertaintyConfig(Options):
     scene: Path | None = None
     # True depth: a folder of <view>.npz depth maps, or the points of a COLMAP model in the frame of the scene.
     reference: Path | None = None
-    # Metres per unit of the scene, where the scene is not metric and the depth maps are.
-    metres_per_unit: Positive = 1.0
+    # Metres per unit of the scene. None: 1, of a scene in metres; another is not compared with maps in metres.
+    metres_per_unit: Positive | None = None

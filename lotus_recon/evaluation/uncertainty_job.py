@@ -14,14 +14,16 @@ from lotus_recon.errors import InputError
 from lotus_recon.evaluation.config import UncertaintyConfig
 from lotus_recon.evaluation.run_folder import check_is_run
 from lotus_recon.evaluation.sparsification import coverage, sparsification
-from lotus_recon.evaluation.surface_inputs import read_posed_maps
 from lotus_recon.evaluation.tables import markdown
+from lotus_recon.evaluation.true_depth import files_of_views, read_true_depth
 from lotus_recon.geometry.consistency import grid_samples
 from lotus_recon.geometry.points import in_view
 from lotus_recon.io.cameras import is_colmap_model, read_colmap_scene
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps
 from lotus_recon.progress import track
-from lotus_recon.types import DepthMap, Scene, View
+from lotus_recon.sfm import frame
+from lotus_recon.sfm.stage import SfmResult
+from lotus_recon.types import View
 from lotus_recon.uncertainty.results import UncertaintyResult
 from lotus_recon.uncertainty.spec import UNCERTAINTY
 from lotus_recon.workspace import write_atomically, write_json
@@ -36,9 +38,9 @@ class UncertaintyJob:
     """What is compared."""
 
     config: UncertaintyConfig
-    scene: Scene
+    found: SfmResult
     result: UncertaintyResult
-    maps: Mapping[str, DepthMap]  # true depth by name of the view; empty where points are compared
+    maps: Mapping[str, Path]  # true depth by name of the view; empty where points are compared
     points: Floats  # (P, 3) true points in the world, which are compared where there are no maps
     seen: Mapping[str, NDArray[np.int64]]  # by name of the view, which of the points it sees
 
@@ -68,16 +70,16 @@ def check_job(config: UncertaintyConfig) -> UncertaintyJob:
         raise InputError("uncertainty needs --scene, an output folder of multi_view, and --reference, true depth")
     check_is_run(config.scene)
     result = UncertaintyResult.load(config.scene / UNCERTAINTY.name)
-    scene = read_colmap_scene(config.scene / "sfm/sparse")
+    found = frame.load(config.scene / "sfm")
+    names = [view.name for view in found.scene.views]
     if is_colmap_model(config.reference):
         true = read_colmap_scene(config.reference)
         seen = {view.name: true.points.obs_point[true.points.rows_of(i)] for i, view in enumerate(true.views)}
-        ours = {view.name for view in scene.views}
-        if not ours & set(seen):
+        if not set(names) & set(seen):
             raise InputError(f"{config.reference} has no view of {config.scene}: names of photos must agree")
-        return UncertaintyJob(config, scene, result, {}, true.points.xyz, seen)
-    maps = {view.name: depth for view, depth in read_posed_maps(config.reference, config.scene)}
-    return UncertaintyJob(config, scene, result, maps, np.zeros((0, 3)), {})
+        return UncertaintyJob(config, found, result, {}, true.points.xyz, seen)
+    maps = files_of_views(config.reference, names)
+    return UncertaintyJob(config, found, result, maps, np.zeros((0, 3)), {})
 
 
 def run_job(job: UncertaintyJob, out: Path) -> dict[str, float]:
@@ -129,7 +131,7 @@ def _by_view(job: UncertaintyJob) -> Iterator[Compared]:
     assert job.config.scene is not None  # by check_job
     checked = SceneMaps(job.config.scene / "consistency", ("depth",), POSED_DEPTH)
     bars = SceneMaps(job.result.folder, ("sigma",))
-    views = [view for view in job.scene.views if checked.has(view) and bars.has(view)]
+    views = [view for view in job.found.scene.views if checked.has(view) and bars.has(view)]
     for view in track(views, "scoring views", len(views)):
         if view.name not in job.maps and view.name not in job.seen:
             continue
@@ -146,6 +148,6 @@ def _true_pixels(job: UncertaintyJob, view: View) -> tuple[NDArray[np.int64], ND
     if not job.maps:
         _, (row, col), z = in_view(job.points[job.seen[view.name]], view)
         return row, col, z
-    depth = job.maps[view.name]
+    depth = read_true_depth(job.maps[view.name], view, job.found, job.config.metres_per_unit)
     row, col = grid_samples(depth.valid, PIXELS)
-    return row, col, depth.values[row, col].astype(np.float64) / job.config.metres_per_unit
+    return row, col, depth.values[row, col].astype(np.float64)

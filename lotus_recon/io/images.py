@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import glob
 import logging
+import mimetypes
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -118,6 +119,7 @@ def photos_below(root: Path) -> Iterator[Photo]:
     drives. Photos are yielded during the walk, so that a check for any photo need not wait for all.
     """
     entered: set[Path] = set()  # links may lead back, or to one folder twice
+    others: list[Path] = []  # pictures of kinds that are not read
     for folder, folders, files in os.walk(root, followlinks=True):
         here = Path(folder)
         if OWNERS_FILE in files or here.resolve() in entered:
@@ -128,6 +130,11 @@ def photos_below(root: Path) -> Iterator[Photo]:
         for path in (here / name for name in files if not name.startswith(".")):
             if _is_photo(path) and path.is_file():
                 yield Photo(path, path.relative_to(root).as_posix())
+            elif (mimetypes.guess_type(path.name)[0] or "").startswith("image/") and not _is_photo(path):
+                others.append(path)
+    if others:
+        also = f" and {len(others) - 1} more are" if len(others) > 1 else " is"
+        log.warning("%s%s left out: photos end in %s", others[0], also, ", ".join(sorted(SUFFIXES)))
 
 
 def _holds_photos(folder: str, on_top: bool) -> bool:

@@ -18,6 +18,7 @@ from lotus_recon.types import BoolArray, DepthKind, DepthMap, FloatArray, Normal
 
 RgbImage = NDArray[np.uint8]
 
+ERROR_COLORS = (1e-3, 0.3)  # relative errors at the ends of the colours
 _NO_VALUE = 48
 _CLIPPED_PERCENT = 1.0  # of the values at each end that share the end colour
 _GAP_PX = 6
@@ -60,6 +61,13 @@ def colorize_normals(normals: NormalMap) -> RgbImage:
 def colorize_confidence(confidence: FloatArray, valid: BoolArray) -> RgbImage:
     """Confidence (H, W) in [0, 1] as colours: dark violet is 0, green in between, yellow is 1 (viridis)."""
     return colored(confidence, valid, cv2.COLORMAP_VIRIDIS)
+
+
+def colorize_errors(relative: FloatArray, valid: BoolArray) -> RgbImage:
+    """Relative errors (H, W), or error bars, as colours: dark blue up to 0.1 %, red from 30 % on, logarithmic (turbo)."""
+    smallest, largest = ERROR_COLORS
+    share = np.log(np.maximum(relative, smallest) / smallest) / np.log(largest / smallest)
+    return colored(share, valid, cv2.COLORMAP_TURBO)
 
 
 def colorize_change(before: FloatArray, after: FloatArray, valid: BoolArray) -> tuple[RgbImage, float]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.config import nearest
 from lotus_recon.errors import InputError
+from lotus_recon.geometry.camera import fit_longer_edge
 from lotus_recon.limits import BatchSize, CompileMode, Edge
 from lotus_recon.options import Options
 from lotus_recon.types import MAX_SIDE_PX, Prediction
@@ -193,6 +194,23 @@ def check_tiles(tiles: str, edge: int) -> None:
         )
     if edge == 0:
         raise InputError(f"--tiles {tiles}: the network takes photos as they are (--processing-res 0); allowed: off")
+
+
+def check_tile_fits(tiles: str, size: tuple[int, int], max_size: int, photo: str) -> None:
+    """Raise InputError for tiles that are larger than a photo of ``size`` (width, height) when it is worked on.
+
+    ``max_size``: its longer edge in pixels then, at most (0: any).
+    """
+    width, height = fit_longer_edge(*size, max_size)
+    longest = max(width, height)
+    if not tiles.isdecimal() or int(tiles) <= longest:
+        return
+    reduced = (width, height) != size
+    by = f" with --max-size {max_size} ({size[0]}x{size[1]} without: --max-size 0)" if reduced else ""
+    raise InputError(
+        f"--tiles {tiles}: {photo} has {width}x{height} pixels{by} and is smaller than a tile; "
+        f"allowed: auto, off, or {SMALLEST_TILE_PX} to {longest}"
+    )
 
 
 def check_ensemble(ensemble: int, info: ModelInfo) -> None:

@@ -53,6 +53,8 @@ def _inputs(job: SceneJob) -> dict[str, str]:
 
 
 def _check(job: SceneJob) -> None:
+    from lotus_recon.io.images import read_info
+    from lotus_recon.models.base import check_tile_fits
     from lotus_recon.models.precomputed import STORED_KINDS, check_predictions, meaning_of
     from lotus_recon.models.registry import fetch_model
     from lotus_recon.models.registry import options_of as model_options
@@ -65,6 +67,9 @@ def _check(job: SceneJob) -> None:
         as_it_is = options_of(job.config, AlignmentConfig).align == "none"
         kinds = {DepthKind.METRIC} if as_it_is else STORED_KINDS
         check_predictions(config.predictions, job.photos, kinds, meaning_of(model_options(config)))
+    for photo in job.photos if job.has_photos and config.tiles.isdecimal() else ():
+        info, max_size = read_info(photo.path), options_of(job.config, SfmConfig).max_size
+        check_tile_fits(config.tiles, (info.width, info.height), max_size, photo.name)
     fetch_model(config.model, model_options(config))
 
 
@@ -72,7 +77,7 @@ def _cost(job: SceneJob) -> Cost:
     """nano's, or reading stored maps; full-size networks take minutes a photo without a GPU."""
     from lotus_recon.models.costs import seconds_per_photo
 
-    seconds = seconds_per_photo(options_of(job.config, PredictionConfig), model_info(job), _size(job), small_s=0.07)
+    seconds = seconds_per_photo(options_of(job.config, PredictionConfig), model_info(job), _size(job), small_s=0.15)
     return Cost(0.6, seconds, 0.3, disk_mb_per_megapixel=14)
 
 

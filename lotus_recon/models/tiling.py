@@ -18,9 +18,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from lotus_recon.errors import InputError
 from lotus_recon.io.images import resize_rgb
-from lotus_recon.models.base import SMALLEST_TILE_PX, Model, check_rgb
+from lotus_recon.models.base import Model, check_rgb
 from lotus_recon.models.gauge import robust_line
 from lotus_recon.types import DepthMap, NormalMap, Prediction
 
@@ -47,14 +46,12 @@ class TiledModel:
         self._model, self._edge, self._tiles = model, edge, tiles
 
     def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
-        """Maps of an image (H, W, 3) at its size. Raises InputError for one that is smaller than a tile."""
+        """Maps of an image (H, W, 3) at its size; where that is smaller than a tile, those of the whole photo.
+
+        ``check_tile_fits`` says so before: undistorted photos are a pixel or two smaller than those that were given.
+        """
         check_rgb(rgb)
         height, width = rgb.shape[:2]
-        if self._tiles != "auto" and int(self._tiles) > max(width, height):
-            raise InputError(
-                f"--tiles {self._tiles}: {view or 'the photo'} has {width}x{height} pixels and is smaller than a tile; "
-                f"allowed: auto, off, or {SMALLEST_TILE_PX} to {max(width, height)}"
-            )
         sizes = level_sizes(width, height, self._edge, _smallest_tile(self._tiles, self._edge, max(width, height)))
         if len(sizes) == 1:
             return self._model.predict(rgb, seed, view)

@@ -8,7 +8,7 @@ from pathlib import Path
 from lotus_recon.config import Runtime
 from lotus_recon.errors import InputError
 from lotus_recon.geometry.camera import fit_longer_edge
-from lotus_recon.models.base import resolve_device
+from lotus_recon.models.base import check_tile_fits, resolve_device
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.precomputed import check_whose, meaning_of
 from lotus_recon.models.registry import options_of as model_options
@@ -44,6 +44,8 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
     if stored.predictions is not None and not job.is_video:
         check_whose(stored.predictions, job.photos, meaning_of(model_options(stored)))
     check_stages(VIDEO, job)
+    footage = footage_of(job)
+    check_tile_fits(stored.tiles, (footage.width, footage.height), max_size_of(job), job.source.name)
     return job
 
 
@@ -56,11 +58,13 @@ def estimates_of(job: SceneJob, workspace: Workspace) -> list[Estimate]:
     return estimates(VIDEO, job, work, device, Pace.load(), missing_stages(workspace, VIDEO, job))
 
 
-def run_job(
-    job: SceneJob, workspace: Workspace, force: bool, only: str | None, from_stage: str | None
-) -> SteadyVideo | None:
-    """Run the stages of a job that was checked; None where ``only`` leaves no video."""
+def claim_video(job: SceneJob, workspace: Workspace, force: bool) -> None:
+    """Write down that the folder is of this video; see ``output_folder.claim``."""
     owner = {STEADY.place(job).folder: str(job.source.resolve())}
     claim(workspace, job.config, owner, force, lambda part: is_made_from(workspace, VIDEO, job))
+
+
+def run_job(job: SceneJob, workspace: Workspace, only: str | None, from_stage: str | None) -> SteadyVideo | None:
+    """Run the stages of a job that was checked; None where ``only`` leaves no video."""
     context = run_stages(workspace, VIDEO, job, only, from_stage)
     return context[STEADY] if workspace.is_finished(STEADY.place(job)) else None

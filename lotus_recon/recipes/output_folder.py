@@ -11,12 +11,15 @@ from typing import Any
 from lotus_recon.config import save_config
 from lotus_recon.errors import InputError
 from lotus_recon.foreign_files import refuse_foreign
+from lotus_recon.io.images import SUFFIXES
 from lotus_recon.stage_file import STAGE_FILE
 from lotus_recon.workspace import KEPT_FOLDER, OWNERS_FILE, Workspace, write_json
 
 log = logging.getLogger(__name__)
 
 IsSame = Callable[[str], bool]  # whether a part of the output was made from the files that it is to be made from now
+
+_KINDS = {"scene": "a scene of multi_view", "video": "depth of a video", "photos": "results of single photos"}
 
 OWN_FILES = (
     "config.yaml",
@@ -61,10 +64,20 @@ def check_apart(out: Path, written: Iterable[str], inputs: Mapping[str, Path | N
 def check_owners(workspace: Workspace, owners: Mapping[str, str], force: bool, is_same: IsSame) -> None:
     """Raise InputError when a part of the folder belongs to other photos than ``owners`` says, unless ``force``.
 
-    ``owners`` maps each part of the output (a photo's stem, or "scene") to the path it is made from. Where that is
-    another path than before, ``is_same`` says whether the files are the same: photos may be moved.
+    ``owners`` maps each part of the output (a photo's stem, "scene" or "video") to the path it is made from. Where that
+    is another path than before, ``is_same`` says whether the files are the same: photos may be moved. A folder holds
+    one scene, one video, or photos: a photo mesh.jpg would take the place of the mesh of a scene.
+    ``force`` does not change that.
     """
     known = _claimed(workspace.root)
+    kind = _kind(*next(iter(owners.items())))
+    kinds = {_kind(part, source): source for part, source in known.items()}
+    if kinds and kind not in kinds:
+        other, source = next(iter(kinds.items()))
+        raise InputError(
+            f"{workspace.root} holds {_KINDS[other]} ({source}), which {_KINDS[kind]} would mix with; "
+            "choose another --out"
+        )
     moved = [part for part, source in owners.items() if known.get(part, source) != source]
     taken = [] if force else [part for part in moved if not is_same(part)]
     if taken:
@@ -98,7 +111,7 @@ def _claimed(out: Path) -> dict[str, str]:
     path = out / OWNERS_FILE
     try:
         claimed = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, RecursionError):
         claimed = None
@@ -106,6 +119,11 @@ def _claimed(out: Path) -> dict[str, str]:
         return claimed
     log.warning("%s cannot be read: it is written again, and stages run again where their input differs", path)
     return {}
+
+
+def _kind(part: str, source: str) -> str:
+    """One of ``_KINDS``; a photo may be called scene.jpg."""
+    return part if part in _KINDS and Path(source).suffix.lower() not in SUFFIXES else "photos"
 
 
 def _holds_a_stage(folder: Path) -> bool:

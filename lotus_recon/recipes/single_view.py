@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from lotus_recon.interruption import doing
 from lotus_recon.io.images import Photo, expand_photos
 from lotus_recon.io.intrinsics import GivenIntrinsics
 from lotus_recon.io.photo_choice import chosen
-from lotus_recon.models.base import Model, expect_photos, resolve_device
+from lotus_recon.models.base import Model, check_tile_fits, expect_photos, resolve_device
 from lotus_recon.models.config import PredictionConfig
 from lotus_recon.models.photo_spec import PHOTO_PREDICTION
 from lotus_recon.models.precomputed import PrecomputedModel, check_whose, meaning_of
@@ -97,6 +97,8 @@ def check_job(arguments: Sequence[str], config: SingleViewConfig, out: Path) -> 
         check_whose(prediction.predictions, photos, meaning_of(model_options(prediction)))
     jobs = tuple(PhotoJob(photo, config, longer_edge, masks_folder=scene.masks) for photo in photos)
     check_stages(SINGLE_VIEW, jobs[0])  # the options are those of every photo
+    if prediction.tiles.isdecimal():
+        _check_any(jobs, _check_tiles)
     resolve_device(runtime.device)
     fetch_model(prediction.model, model_options(prediction))
     return Job(jobs, config)
@@ -154,16 +156,26 @@ def _refuse_nested(photos: Sequence[Photo]) -> None:
 def check_only_photos(job: Job, workspace: Workspace, only: str | None) -> None:
     """Raise InputError when the stage ``only`` can be run alone for none of the photos."""
     check_wanted(SINGLE_VIEW, job.photos[0], only, None)
+    _check_any(job.photos, lambda photo: check_only(workspace, SINGLE_VIEW, photo, only))
+
+
+def _check_any(photos: Sequence[PhotoJob], check: Callable[[PhotoJob], None]) -> None:
+    """Raise the first InputError of ``check`` when it raises one for every photo."""
     problem: InputError | None = None
-    for photo in job.photos:
+    for photo in photos:
         try:
-            check_only(workspace, SINGLE_VIEW, photo, only)
+            check(photo)
         except InputError as error:
             problem = problem or error
         else:
             return
     if problem is not None:
         raise problem
+
+
+def _check_tiles(photo: PhotoJob) -> None:
+    tiles = options_of(photo.config, PredictionConfig).tiles
+    check_tile_fits(tiles, (photo.info.width, photo.info.height), photo.longer_edge, photo.label)
 
 
 def run_job(job: Job, workspace: Workspace, selection: PhotoSelection = _DUE) -> list[Outcome]:
@@ -188,6 +200,7 @@ def due_stages(
     for photo in job.photos:
         try:
             _ = photo.info, photo.mask  # raises for a photo that cannot even be opened, or whose mask does not fit
+            _check_tiles(photo)
             missing = missing_stages(workspace, SINGLE_VIEW, photo)
         except ReconError as error:
             outcomes.append(_failed(photo.photo, error))

@@ -48,6 +48,11 @@ ADVICE = (
         "See whether it matters: a distortion left out does, a comment does not.",
     ),
     Advice(
+        "left out: photos end in",
+        "The folder holds pictures of a kind that is not read.",
+        "If they are photos, convert them, to PNG say; if not, all is well.",
+    ),
+    Advice(
         "EXIF turns or mirrors",
         "A camera wrote photos on their side, and nothing says whether their masks are.",
         "Look in the report whether masks lie on their photos; if not, turn the masks upright.",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from lotus_recon.io.visualization import ERROR_COLORS
 from lotus_recon.types import DepthKind
 
 NORMALS = "red: x to the right, green: y up, blue: z to the camera; each from -1 (none of the colour) to 1 (all of it)"
 CONFIDENCE = "dark violet 0, green 0.5, yellow 1"
 PHOTO_AGREEMENT = f"confidence of the stereo depth: {CONFIDENCE}; photos decide where it is 0.5 or more"
+ERROR_BARS = (
+    f"what nine errors of ten are within, relative to depth: dark blue {ERROR_COLORS[0]:.1%} or less, "
+    f"red {ERROR_COLORS[1]:.0%} or more, logarithmic"
+)
 # Of the renders of a mesh.
 SHADINGS = {
     "texture": "the textured mesh",
@@ -20,6 +25,7 @@ TERMS = {
     "error": "median of |depth / distance of the point - 1| at points that photos agree on",
     "grade": "the error in a word; the line below the table says which",
     "photos decide": "share of the pixels whose depth comes from comparing photos; the rest was completed",
+    "error bar": "nine errors of ten are within it, relative to depth: half of the pixels have this or a smaller one",
     "contradicted": "share of the pixels that other photos see through or see something before; they are dropped",
     "share": "of the time of all stages",
     "peak memory": "most memory that the process had taken by the end of the stage",
@@ -34,7 +40,6 @@ TERMS = {
     "voxel size": "side of the cells that depth maps are averaged in",
     "median sigma percent": "standard deviation of depth, in percent of it: half of the pixels have less",
     "p90 sigma percent": "standard deviation of depth, in percent of it: nine of ten pixels have less",
-    "nine of ten within percent": "of depth; errors of all pixels, each with its own standard deviation",
     "half sigmas": "standard deviations that half of the errors are within; 0.67 if they are normal",
     "truncation": "distance from a surface up to which a depth map counts",
 }

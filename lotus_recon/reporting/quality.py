@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lotus_recon.geometry.points import P90_SIGMAS
 from lotus_recon.uncertainty.conformal import HELD_OUT, ROOMS
 
 # Median error of depth at points that took no part, relative to the distance, up to which it is called so.
@@ -43,6 +44,7 @@ def view_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     stereo = {row["name"]: row for row in _rows(figures, "stereo of each view")}
     checks = {row["name"]: row for row in _rows(figures, "consistency of each view")}
+    bars = {row["name"]: row for row in _rows(figures.get("uncertainty", {}), "views")}
     rows = []
     for aligned in _rows(figures, "alignment of each view"):
         last = stereo.get(aligned["name"], aligned)
@@ -53,11 +55,17 @@ def view_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "depth": _IN_WORDS.get(last["status"], last["status"]),
                 "error": error,
                 "grade": "not measured" if error is None else grade(error),
+                "error bar": _bar(bars.get(aligned["name"])),
                 "photos decide": last.get("matched"),
                 "contradicted": checks.get(aligned["name"], {}).get("contradicted"),
             }
         )
     return rows
+
+
+def _bar(row: Mapping[str, Any] | None) -> float | None:
+    """What nine errors of ten are within in half of the pixels of a photo, relative to depth."""
+    return None if row is None else P90_SIGMAS * row["median_sigma_percent"] / 100
 
 
 def sentences(report: Mapping[str, Any]) -> list[str]:
@@ -68,7 +76,7 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     if errors:
         told.append(_depth(float(np.median(errors)), len(errors), figures))
     uncertainty = figures.get("uncertainty", {})
-    if "nine_of_ten_within_percent" in uncertainty:
+    if "median_sigma_percent" in uncertainty:
         told.append(_error_bars(uncertainty))
     pixels = figures.get("cameras", {}).get("mean_reprojection_error_px")
     if pixels is not None:
@@ -100,7 +108,11 @@ def _error_bars(uncertainty: Mapping[str, Any]) -> str:
         HELD_OUT: f"calibrated on {calibration['errors']:,} errors at {HELD_OUT}",
         ROOMS: f"calibrated on {ROOMS}, not on this scene",
     }[calibration["source"]]
-    return f"Depth is within {uncertainty['nine_of_ten_within_percent']:.2g}% in nine of ten pixels ({source})."
+    half, most = (P90_SIGMAS * uncertainty[f"{name}_sigma_percent"] for name in ("median", "p90"))
+    return (
+        f"Error bars, which nine errors of ten are within, are at most {half:.2g}% of depth in half of the pixels and "
+        f"{most:.2g}% in nine of ten ({source})."
+    )
 
 
 def _rows(figures: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:

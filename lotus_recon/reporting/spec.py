@@ -52,6 +52,7 @@ def _run(context: Context[SceneJob], out_dir: Path) -> ReportResult:
         adapted_dir=_adapted_dir(context),
         scored_points=scored_points(context),
         consistency_dir=context.folder(CONSISTENCY),
+        uncertainty_dir=context.folder(UNCERTAINTY),
         mesh=mesh.mesh_path,
         textured_mesh=context[TEXTURE].glb_path if context.has(TEXTURE) else None,
         stages=context.finished(),

@@ -14,7 +14,7 @@ import numpy as np
 
 from lotus_recon import __version__
 from lotus_recon.errors import InputError
-from lotus_recon.geometry.points import point_errors
+from lotus_recon.geometry.points import P90_SIGMAS, point_errors
 from lotus_recon.io import visualization
 from lotus_recon.io.images import read_rgb, write_jpeg
 from lotus_recon.io.meshes import read_mesh
@@ -51,6 +51,7 @@ class Inputs:
     adapted_dir: Path | None = None  # <stem>.npz with depth, aligned, of the network as it learnt this scene
     scored_points: BoolArray | None = None  # (P,) sparse points whose errors are shown on the stereo depth
     consistency_dir: Path | None = None  # <stem>.npz with depth, depth_valid, confidence
+    uncertainty_dir: Path | None = None  # <stem>.npz with sigma
     mesh: Path | None = None
     textured_mesh: Path | None = None  # as the stage texture writes it (GLB, y up)
     # stage.json of every stage by name, in order: seconds, peak_memory_mb, warnings
@@ -209,6 +210,10 @@ def _images_of_view(
     if checked is not None:
         confidence = visualization.colorize_confidence(checked.weight, checked.required_depth.valid)
         shown["confidence"] = _Image(confidence, legends.CONFIDENCE)
+    bars = _maps(inputs.uncertainty_dir, view)
+    if bars is not None and bars.sigma is not None:
+        error_bars = visualization.colorize_errors(P90_SIGMAS * bars.sigma, bars.sigma > 0)
+        shown["error bars"] = _Image(error_bars, legends.ERROR_BARS)
     return shown
 
 

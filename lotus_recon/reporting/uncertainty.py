@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import erf
 
 from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.types import View
@@ -19,15 +17,14 @@ _SAMPLES = 500_000  # pixels of all views together
 
 
 def uncertainty_figures(result: UncertaintyResult, views: Sequence[View]) -> dict[str, Any]:
-    """Calibration, standard deviations of depth over all pixels and in each view, and what nine of ten are within.
+    """Calibration, and standard deviations of depth in percent of it, over all pixels and in each view.
 
-    Lengths are in percent of depth. Raises InputError for maps that cannot be read.
+    Raises InputError for maps that cannot be read.
     """
     figures: dict[str, Any] = {"calibration": to_plain(result.calibration)}
     sigma = _sample(SceneMaps(result.folder, ("sigma",)), views)
     if len(sigma):
         figures["median_sigma_percent"], figures["p90_sigma_percent"] = (100 * np.percentile(sigma, [50, 90])).tolist()
-        figures["nine_of_ten_within_percent"] = 100 * _nine_of_ten(sigma)
     figures["views"] = [
         {
             "name": view.name,
@@ -46,9 +43,3 @@ def _sample(maps: SceneMaps, views: Sequence[View]) -> NDArray[np.float32]:
     parts = [one.sigma.ravel()[::step] for one in maps.stream(known) if one.sigma is not None]
     sigma = np.concatenate([np.zeros(0, np.float32), *parts])
     return sigma[sigma > 0]
-
-
-def _nine_of_ten(sigma: NDArray[np.float32]) -> float:
-    """What nine of ten errors are within that are normal with these standard deviations (N,), one each."""
-    widest = 2 * float(sigma.max())  # 95 % of the worst are within
-    return float(brentq(lambda within: erf(within / (np.sqrt(2) * sigma)).mean() - 0.9, 0, widest))

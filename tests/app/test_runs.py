@@ -57,7 +57,7 @@ def test_a_run_writes_what_the_command_line_writes(line: Line, tmp_path: Path) -
     made, expected = files(run.folder), files(tmp_path / "cli")
     assert set(made) - {"thumbnail.jpg", ".lock"} == set(expected) - {".lock"}
     one, other = (read_npz(found[f"{PHOTOS[0].stem}/prediction.npz"])["depth"] for found in (made, expected))
-    np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(one, other, atol=1e-5)  # its worker may have other threads, which sum in another order
 
 
 def test_runs_are_served_one_at_a_time_by_one_process(line: Line, tmp_path: Path) -> None:

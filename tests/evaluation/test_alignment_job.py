@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 from lotus_recon.errors import InputError
 from lotus_recon.evaluation.alignment_job import at_points, check_job, run_job
 from lotus_recon.evaluation.config import AlignmentEvalConfig
-from lotus_recon.io.cameras import write_colmap_scene
+from lotus_recon.io.cameras import SourceCamera, write_colmap_scene, write_source_cameras
 from lotus_recon.io.maps import save_prediction
+from lotus_recon.sfm import frame
+from lotus_recon.sfm.stage import SOURCES
 from lotus_recon.types import BoolArray, Camera, DepthKind, DepthMap, Prediction, Scene, SparsePoints, View
 
 CAMERA = Camera(40, 30, 30.0, 30.0, 20.0, 15.0)
@@ -37,11 +41,19 @@ def half(scene: Scene, share: float, seed: int) -> BoolArray:
     return np.arange(len(scene.points.xyz)) % 2 == 0
 
 
+def write_sfm(out: Path, metric: bool) -> None:
+    """What the sfm stage leaves of ``scene()``."""
+    (out / "sfm/sparse").mkdir(parents=True)
+    write_colmap_scene(scene(), out / "sfm/sparse")
+    cameras = {view.name: SourceCamera.of_pinhole(view.camera) for view in scene().views}
+    write_source_cameras(cameras, out / "sfm" / SOURCES)
+    (out / "sfm" / frame.FRAME).write_text(json.dumps({"metric": metric, "sfm": {}}))
+
+
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """A run whose maps are 1 % and 3 % too deep."""
-    (tmp_path / "sfm/sparse").mkdir(parents=True)
-    write_colmap_scene(scene(), tmp_path / "sfm/sparse")
+    """A run without metres whose maps are 1 % and 3 % too deep."""
+    write_sfm(tmp_path, metric=False)
     (tmp_path / "config.yaml").write_text("alignment: {holdout: 0.5, holdout_strict: true}\nruntime: {seed: 0}\n")
     for name, factor in (("a", 1.01), ("b", 1.03)):
         depth = DepthMap(np.full((30, 40), 2 * factor, np.float32), np.ones((30, 40), bool), DepthKind.SCENE)
@@ -76,6 +88,8 @@ def test_a_sensor_is_compared_in_metres(out: Path, tmp_path: Path) -> None:
     config = AlignmentEvalConfig(scene=out, sensor=tmp_path / "sensor", metres_per_unit=2.0)
     scores = run_job(check_job(config, half), tmp_path / "scores")
     assert scores["median"] == pytest.approx(0.02, abs=1e-5)
+    with pytest.raises(InputError, match=r"a\.npz is in metres, and the scene is not: give --metres-per-unit"):
+        run_job(check_job(replace(config, metres_per_unit=None), half), tmp_path / "scores")
 
 
 def test_what_is_not_there_is_named(out: Path, tmp_path: Path) -> None:
@@ -88,7 +102,7 @@ def test_what_is_not_there_is_named(out: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="held out"):
         check_job(AlignmentEvalConfig(scene=out), lambda scene, share, seed: np.zeros(60, bool))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no sensor depth"):
+    with pytest.raises(InputError, match="no depth maps"):
         check_job(AlignmentEvalConfig(scene=out, sensor=tmp_path / "empty"), half)
     with pytest.raises(InputError, match="--scene .*empty has no sfm/sparse: it must be the output folder"):
         check_job(AlignmentEvalConfig(scene=tmp_path / "empty"), half)

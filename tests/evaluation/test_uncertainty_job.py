@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.types import DepthKind, DepthMap, Prediction
 from lotus_recon.uncertainty.conformal import HELD_OUT, Calibration
 from lotus_recon.uncertainty.results import UncertaintyResult
-from tests.evaluation.test_alignment_job import scene
+from tests.evaluation.test_alignment_job import scene, write_sfm
 
 RIGHT, WRONG = 0.004, 0.04  # relative errors, of the left and the right half of each view
 
@@ -27,8 +28,7 @@ RIGHT, WRONG = 0.004, 0.04  # relative errors, of the left and the right half of
 def run(tmp_path: Path) -> Path:
     """A run whose bars are right on the left (1.645 sigma hold the error) and too short on the right."""
     out = tmp_path / "run"
-    (out / "sfm/sparse").mkdir(parents=True)
-    write_colmap_scene(scene(), out / "sfm/sparse")
+    write_sfm(out, metric=False)
     left = np.arange(40) < 20
     for view in scene().views:
         error = np.where(left, RIGHT, WRONG) * np.ones((30, 1))
@@ -54,6 +54,18 @@ def test_against_depth_maps(run: Path, tmp_path: Path, metres_per_unit: float) -
     summary = json.loads((tmp_path / "scores/summary.json").read_text())
     assert summary["pixels"] == 2 * 30 * 40
     assert "100 errors at held-out points" in (tmp_path / "scores/table.md").read_text()
+
+
+def test_metres_are_not_compared_with_a_scene_without(run: Path, tmp_path: Path) -> None:
+    depth = DepthMap(np.full((30, 40), 2, np.float32), np.ones((30, 40), bool), DepthKind.METRIC)
+    save_prediction(tmp_path / "truth/a.npz", Prediction(depth, None, {}))
+    config = UncertaintyConfig(scene=run, reference=tmp_path / "truth")
+    with pytest.raises(InputError, match="give --metres-per-unit, or reconstruct with --scale-from"):
+        run_job(check_job(config), tmp_path / "scores")
+    assert not (tmp_path / "scores").exists()
+    shutil.rmtree(run / "sfm")
+    write_sfm(run, metric=True)
+    assert run_job(check_job(config), tmp_path / "scores")["coverage_90"] == pytest.approx(0.5)
 
 
 def test_against_points(run: Path, tmp_path: Path) -> None:

@@ -326,3 +326,14 @@ def test_fewer_bits_beside_an_alpha_channel_that_has_all(
     alpha = np.full(values.shape[:2], 65535, np.uint16)
     cv2.imwrite(str(tmp_path / f"a.{suffix}"), np.dstack([values[..., ::-1], alpha]))
     assert_near(read_rgb(tmp_path / f"a.{suffix}"), picture, 0.5)
+
+
+def test_pictures_of_kinds_that_are_not_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.png", "b.bmp", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [photo.name for photo in list_photos(tmp_path)] == ["a.png"]
+    assert "b.bmp is left out: photos end in .heic" in caplog.text
+    caplog.clear()
+    (tmp_path / "c.gif").touch()
+    list_photos(tmp_path)
+    assert "and 1 more are left out" in caplog.text

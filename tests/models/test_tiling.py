@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.errors import InputError
 from lotus_recon.models import load_model
-from lotus_recon.models.base import ModelOptions
+from lotus_recon.models.base import ModelOptions, check_tile_fits
 from lotus_recon.models.registry import check_model
 from lotus_recon.models.tiling import TiledModel, level_sizes, merge_bands, network_calls, tiles_of
 from lotus_recon.types import DepthKind, DepthMap, NormalMap, Prediction
@@ -173,12 +173,21 @@ def test_calls_are_told_before(photo: NDArray[np.uint8], tiles: str) -> None:
     assert network_calls("off", EDGE, *noise.shape[1::-1]) == 1
 
 
-def test_a_photo_smaller_than_a_tile_is_refused_by_name(photo: NDArray[np.uint8]) -> None:
-    with pytest.raises(InputError, match=r"--tiles 513: desk.jpg has 512x384 .* smaller than a tile; .* 64 to 512"):
-        TiledModel(Shortsighted(), EDGE, "513").predict(photo, view="desk.jpg")
+def test_a_photo_smaller_than_a_tile_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match=r"--tiles 513: desk.jpg has 512x384 pixels and is .* tile; .* 64 to 512"):
+        check_tile_fits("513", (512, 384), 0, "desk.jpg")
+    reduced = r"desk.jpg has 512x384 pixels with --max-size 512 \(4096x3072 without: --max-size 0\)"
+    with pytest.raises(InputError, match=reduced):
+        check_tile_fits("513", (4096, 3072), 512, "desk.jpg")
+    for tiles in ("512", "auto", "off"):
+        check_tile_fits(tiles, (512, 384), 0, "desk.jpg")
+
+
+@pytest.mark.parametrize("tiles", ["auto", "64"])
+def test_small_photos_are_taken_whole(photo: NDArray[np.uint8], tiles: str) -> None:
     model = Shortsighted()
-    TiledModel(model, EDGE, "auto").predict(photo[:40, :60])
-    assert model.calls == [(60, 40)], "auto takes small photos whole"
+    TiledModel(model, EDGE, tiles).predict(photo[:40, :60])
+    assert model.calls == [(60, 40)]
 
 
 def test_the_registry_hands_out_tiles(photo: NDArray[np.uint8]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lotus_recon.errors import InputError
+from pipelines import __main__ as main
 from pipelines import completion, doctor
 from pipelines.__main__ import COMMANDS
 
@@ -29,6 +30,15 @@ def test_a_command_names_itself_in_its_help(word: str) -> None:
     )
     assert shown.returncode == 0, shown.stderr
     assert f"lotus-recon {word}" in shown.stdout or word == "evaluate"
+
+
+def test_an_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match=r"unknown command 'singel'; did you mean 'single'\?"):
+        main.run(["singel"])
+    assert main.run([]) == 2
+    assert main.run(["--help"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == shown.err != ""
 
 
 def test_doctor_names_what_is_missing_and_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

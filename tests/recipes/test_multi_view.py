@@ -68,6 +68,12 @@ def rerun(before: dict[str, str], after: dict[str, str]) -> list[str]:
     return [stage for stage in STAGES if before[stage] != after[stage]]
 
 
+def test_tiles_larger_than_photos_are_refused_before_anything(scene: SceneOnDisk) -> None:
+    with pytest.raises(InputError, match=r"--tiles 2000: view 0.png has .* pixels and is smaller than a tile"):
+        run([str(scene.photos), "--out", str(scene.out), "--model", "nano", "--tiles", "2000"])
+    assert not scene.out.exists()
+
+
 def test_the_mesh_is_the_sphere_on_the_floor(finished: SceneOnDisk) -> None:
     mesh = read_mesh(finished.out / "mesh/mesh.ply")
     to_sphere = np.abs(np.linalg.norm(mesh.vertices, axis=1) - RADIUS)
@@ -129,7 +135,7 @@ def test_report_names_every_stage(finished: SceneOnDisk) -> None:
     told = report["figures"]["uncertainty"]
     assert told["calibration"] == json.loads((finished.out / "uncertainty/uncertainty.json").read_text())["calibration"]
     assert [row["name"] for row in told["views"]] == report["photos"]["registered"]
-    assert "in nine of ten pixels (calibrated on" in (finished.out / "report/index.html").read_text()
+    assert "in nine of ten (calibrated on" in (finished.out / "report/index.html").read_text()
     assert (finished.out / "config.yaml").read_text().count("voxel_size:") == 1
 
 

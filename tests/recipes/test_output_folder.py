@@ -70,6 +70,32 @@ def test_readable_owners_still_hold(out: Path) -> None:
         claim(Workspace(out), Runtime(), {"scene": "/others"}, force=False, is_same=differs)
 
 
+SCENE, VIDEO, PHOTOS = {"scene": "/photos"}, {"video": "/clip.mp4"}, {"mesh": "/mesh.jpg", "scene": "/scene.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(SCENE, PHOTOS), (PHOTOS, SCENE), (VIDEO, PHOTOS), (VIDEO, SCENE), (PHOTOS, VIDEO)]
+)
+def test_a_folder_holds_one_scene_or_one_video_or_photos(
+    first: dict[str, str], second: dict[str, str], tmp_path: Path
+) -> None:
+    """Else a photo mesh.jpg would take the place of the mesh of a scene, even with --force."""
+    workspace = Workspace(tmp_path)
+    claim(workspace, Runtime(), first, force=False, is_same=differs)
+    before = (tmp_path / "config.yaml").read_bytes()
+    for force in (False, True):
+        with pytest.raises(InputError, match=r"holds .* \(/.*\), which .* would mix with; choose another --out"):
+            claim(workspace, Runtime(seed=1), second, force=force, is_same=differs)
+    assert json.loads((tmp_path / OWNERS_FILE).read_text()) == first
+    assert (tmp_path / "config.yaml").read_bytes() == before
+
+
+def test_a_photo_may_be_called_scene(tmp_path: Path) -> None:
+    claim(Workspace(tmp_path), Runtime(), {"mesh": "/mesh.jpg"}, force=False, is_same=differs)
+    claim(Workspace(tmp_path), Runtime(), {"scene": "/scene.JPG"}, force=False, is_same=differs)
+    assert owner_of(tmp_path, "scene") == "/scene.JPG"
+
+
 @pytest.mark.parametrize("text", DAMAGED)
 def test_a_finished_run_whose_owners_cannot_be_read_is_named(out: Path, text: str) -> None:
     (out / OWNERS_FILE).write_text(text)

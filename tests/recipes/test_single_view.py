@@ -402,3 +402,15 @@ def test_maps_of_another_program_bring_its_field_of_view(folder: Folder) -> None
     assert camera["fov_deg"][0] == pytest.approx(71.5)
     assert folder.run("--depth-unit", "m") == 0
     assert json.loads((folder.out / "1" / "camera.json").read_text())["fov_deg"][0] == pytest.approx(FOV_DEG)
+
+
+def test_tiles_larger_than_photos_are_refused_before_anything(folder: Folder) -> None:
+    small = folder.add("small.png")
+    options = ["--out", str(folder.out), "--model", "nano", "--device", "cpu", "--tiles", "65", "--quiet"]
+    with pytest.raises(InputError, match=r"--tiles 65: small\.png has 64x48 pixels and is smaller than a tile"):
+        run([str(small), *options])
+    assert not folder.out.exists()
+    Image.fromarray(np.zeros((60, 80, 3), np.uint8)).save(folder.photos / "large.png")
+    assert run([str(folder.photos), *options, "--only", "predict"]) == 1
+    assert (folder.out / "large/prediction.npz").is_file()
+    assert not (folder.out / "small/prediction.npz").exists()

@@ -36,7 +36,9 @@ def test_grades() -> None:
 
 
 def test_a_row_tells_the_last_word_on_each_photo() -> None:
-    a, b, c = view_rows(FIGURES)
+    bars = {"views": [{"name": "b.jpg", "median_sigma_percent": 2.0}]}
+    a, b, c = view_rows({**FIGURES, "uncertainty": bars})
+    assert (a["error bar"], b["error bar"]) == (None, pytest.approx(1.645 * 0.02))
     assert (a["error"], a["grade"], a["photos decide"], a["contradicted"]) == (0.001, "very good", 0.9, 0.25)
     assert (b["grade"], b["depth"]) == ("not measured", "left out: its position is wrong")
     assert (c["error"], c["grade"], c["photos decide"]) == (0.004, "good", None)
@@ -58,11 +60,13 @@ def test_sentences_have_the_numbers() -> None:
         ("rendered rooms", "(calibrated on rendered rooms, not on this scene)"),
     ],
 )
-def test_a_sentence_says_what_nine_of_ten_pixels_are_within(source: str, said: str) -> None:
+def test_a_sentence_says_how_long_error_bars_are(source: str, said: str) -> None:
     calibration = {"factor": 1.0, "half_sigmas": 0.5, "errors": 1152, "source": source}
-    figures = {"uncertainty": {"calibration": calibration, "nine_of_ten_within_percent": 1.2345, "views": []}}
+    sigmas = {"median_sigma_percent": 0.2, "p90_sigma_percent": 3.0}  # bars: 1.645 of them
+    figures = {"uncertainty": {"calibration": calibration, **sigmas, "views": []}}
     told = sentences({"figures": figures, "photos": {"given": 1, "registered": ["a.jpg"]}})
-    assert told[1] == f"Depth is within 1.2% in nine of ten pixels {said}."
+    assert "are at most 0.33% of depth in half of the pixels and 4.9% in nine of ten" in told[1]
+    assert told[1].endswith(f"{said}.")
 
 
 def test_a_run_without_figures_has_its_registration_only() -> None:

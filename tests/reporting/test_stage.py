@@ -8,13 +8,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from lotus_recon.errors import InputError
+from lotus_recon.geometry.points import P90_SIGMAS
 from lotus_recon.io.maps import save_maps, save_prediction
 from lotus_recon.io.meshes import write_ply
+from lotus_recon.io.scene_maps import SceneMaps
 from lotus_recon.io.textured_meshes import TexturedMesh, write_textured_glb
 from lotus_recon.meshing.stage import gltf_from_views
 from lotus_recon.reporting import stage
@@ -54,6 +57,7 @@ def fill(root: Path, view: View) -> None:
     aligned = DepthMap(values, valid, DepthKind.SCENE)
     save_prediction(root / "alignment" / f"{view.stem}.npz", Prediction(aligned, None))
     save_maps(root / "consistency" / f"{view.stem}.npz", aligned, confidence=values - 1)
+    SceneMaps(root / "uncertainty").save(view, sigma=np.where(values < 1.5, 0.1 / P90_SIGMAS, 0))
 
 
 @pytest.fixture
@@ -67,6 +71,7 @@ def inputs(tmp_path: Path) -> stage.Inputs:
     return stage.Inputs(
         scene=Scene(views, SparsePoints.empty()),
         images_dir=tmp_path / "images",
+        uncertainty_dir=tmp_path / "uncertainty",
         photos=NAMES,
         prediction_dir=tmp_path / "prediction",
         alignment_dir=tmp_path / "alignment",
@@ -131,10 +136,15 @@ def test_every_picture_exists_and_shows_its_view(inputs: stage.Inputs, tmp_path:
     content = stage.run(inputs, CONFIG, out).content
     assert [row["view"] for row in content["views"]] == list(NAMES[:3])
     for row in content["views"]:
-        assert list(row["images"]) == ["input", "depth", "normals", "aligned depth", "confidence"]
+        assert list(row["images"]) == ["input", "depth", "normals", "aligned depth", "confidence", "error bars"]
         assert {Image.open(out / name).size for name in row["images"].values()} == {(24, 18)}
     pixel = Image.open(out / content["views"][0]["images"]["normals"]).getpixel((9, 9))
     assert pixel == pytest.approx((128, 128, 255), abs=6)
+    bars = Image.open(out / content["views"][0]["images"]["error bars"])
+    share = np.log(0.1 / 0.001) / np.log(0.3 / 0.001)
+    turbo = cv2.applyColorMap(np.full((1, 1), round(255 * share), np.uint8), cv2.COLORMAP_TURBO)[0, 0, ::-1]
+    assert bars.getpixel((4, 9)) == pytest.approx(tuple(turbo.tolist()), abs=12), "bars of 10 %"
+    assert bars.getpixel((20, 9)) == pytest.approx((48, 48, 48), abs=12), "no depth"
     assert len(content["renders"]) == 3
     for row in content["renders"]:
         assert set(row["images"]) == {"color", "shaded"}
@@ -175,9 +185,9 @@ def test_stereo_is_shown_beside_the_aligned_depth_and_without(inputs: stage.Inpu
     rows = stage.run(replace(inputs, mvs_dir=tmp_path / "mvs"), CONFIG, tmp_path / "report").content["views"]
     labels = [list(row["images"]) for row in rows]
     common = ["input", "depth", "normals"]
-    assert labels[0] == [*common, "aligned depth", "stereo depth", "change", "photo agreement", "confidence"]
-    assert labels[1] == [*common, "stereo depth", "photo agreement", "confidence"]
-    assert labels[2] == [*common, "aligned depth", "confidence"]
+    assert labels[0] == [*common, "aligned depth", "stereo depth", "change", "photo agreement", "confidence", "error bars"]
+    assert labels[1] == [*common, "stereo depth", "photo agreement", "confidence", "error bars"]
+    assert labels[2] == [*common, "aligned depth", "confidence", "error bars"]
     names = [name for row in rows for name in row["images"].values()]
     assert all(re.fullmatch(r"images/view_0[123]_[a-z_]+\.jpg", name) for name in names)
 
@@ -211,7 +221,7 @@ def test_the_page_is_whole_and_shows_what_the_file_holds(inputs: stage.Inputs, t
     links = Links()
     links.feed(html)
     assert links.open == []
-    assert len(links.images) == 3 * 5 + 3 * 2
+    assert len(links.images) == 3 * 6 + 3 * 2
     assert all((out / image).is_file() for image in links.images)
     assert "../fusion/my mesh.ply" in links.addresses
     for text in ("A &lt;scene&gt;", "loose &lt;settings&gt;", "größe &amp; &lt;1&gt;.jpg", "made up &lt;here&gt;"):
@@ -253,7 +263,7 @@ def test_the_same_run_gives_the_same_report(inputs: stage.Inputs, tmp_path: Path
     for name in ("one", "two"):
         stage.run(inputs, CONFIG, tmp_path / name)
     one, two = (sorted(p for p in (tmp_path / name).rglob("*") if p.is_file()) for name in ("one", "two"))
-    assert len(one) == 2 + 15 + 6
+    assert len(one) == 2 + 18 + 6
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
 
 

@@ -29,24 +29,20 @@ def figures(folder: Path, maps: Sequence[FloatArray]) -> dict[str, Any]:
     return uncertainty_figures(result, [*views, unmapped])
 
 
-def test_with_one_standard_deviation_nine_of_ten_are_within_1_645_of_it(tmp_path: Path) -> None:
+def test_calibration_and_standard_deviations_are_told(tmp_path: Path) -> None:
     told = figures(tmp_path, [np.full((48, 64), 0.01)])
-    assert told["nine_of_ten_within_percent"] == pytest.approx(1.645, abs=1e-3)
     assert (told["median_sigma_percent"], told["p90_sigma_percent"]) == pytest.approx((1, 1))
     assert (told["calibration"]["errors"], told["calibration"]["source"]) == (152, "held-out points")
     assert told["views"] == [{"name": "0.png", "median_sigma_percent": 1, "p90_sigma_percent": 2}]
 
 
 def test_pixels_of_all_views_count_and_those_without_depth_do_not(tmp_path: Path) -> None:
-    """Against errors drawn with the standard deviation of their pixel."""
     sigma = np.geomspace(1e-3, 0.3, 48 * 64).reshape(48, 64)
     holes = np.where(np.arange(64) < 32, 0.02, 0)
     told = figures(tmp_path, [sigma, np.tile(holes, (48, 1))])
     pixels = np.concatenate([sigma.ravel(), np.full(48 * 32, 0.02)])
     assert told["median_sigma_percent"] == pytest.approx(100 * np.median(pixels), rel=1e-3)
     assert told["p90_sigma_percent"] == pytest.approx(100 * np.percentile(pixels, 90), rel=1e-3)
-    drawn = np.abs(np.random.default_rng(0).normal(size=(200, len(pixels))) * pixels)
-    assert told["nine_of_ten_within_percent"] == pytest.approx(100 * np.quantile(drawn, 0.9), rel=0.01)
 
 
 def test_without_any_depth_nothing_is_said(tmp_path: Path) -> None:
