@@ -69,7 +69,9 @@ def run_job(job: AlignmentJob, out: Path) -> dict[str, float]:
     names = list(job.sensor or job.maps)
     for name in track(names, "scoring views", len(names)):
         depth = _depth(job.maps[name])
-        errors = _against_sensor(job, name, depth) if job.sensor else at_points(job.found.scene, name, depth, job.held_out)
+        errors = (
+            _against_sensor(job, name, depth) if job.sensor else at_points(job.found.scene, name, depth, job.held_out)
+        )
         if len(errors):
             per_view[name] = errors
     if not per_view:

@@ -64,7 +64,7 @@ def colorize_confidence(confidence: FloatArray, valid: BoolArray) -> RgbImage:
 
 
 def colorize_errors(relative: FloatArray, valid: BoolArray) -> RgbImage:
-    """Relative errors (H, W), or error bars, as colours: dark blue up to 0.1 %, red from 30 % on, logarithmic (turbo)."""
+    """Relative errors (H, W) as colours (turbo), logarithmic: dark blue up to 0.1 %, red from 30 % on."""
     smallest, largest = ERROR_COLORS
     share = np.log(np.maximum(relative, smallest) / smallest) / np.log(largest / smallest)
     return colored(share, valid, cv2.COLORMAP_TURBO)

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from lotus_recon.calibration.config import OutputConfig
+from lotus_recon.calibration.stage import depth_as_written
 from lotus_recon.config import load_config
-from lotus_recon.datasets import hololens, seven_scenes
+from lotus_recon.datasets import hololens, seven_scenes, single_images
 from lotus_recon.evaluation.config import UncertaintyConfig
 from lotus_recon.evaluation.metrics import mesh_metrics, point_to_mesh_distance
 from lotus_recon.evaluation.sparsification import sparsification
@@ -23,14 +25,17 @@ from lotus_recon.geometry.consistency import grid_samples
 from lotus_recon.geometry.points import P90_SIGMAS
 from lotus_recon.io.cameras import write_colmap_scene
 from lotus_recon.io.images import read_rgb
+from lotus_recon.io.intrinsics import DEFAULT_FOV_DEG
 from lotus_recon.io.maps import load_arrays, save_maps
 from lotus_recon.io.meshes import read_mesh
 from lotus_recon.io.scene_maps import POSED_DEPTH, SceneMaps
 from lotus_recon.meshing.ray_casting import hit_distances
+from lotus_recon.models import load_model
 from lotus_recon.recipes.multi_view import scene_job
 from lotus_recon.recipes.table import MULTI_VIEW, multi_view_config
 from lotus_recon.stages import Context, stages_of
-from lotus_recon.types import DepthKind, DepthMap, Mesh
+from lotus_recon.types import Camera, DepthKind, DepthMap, Mesh
+from lotus_recon.uncertainty import photo
 from lotus_recon.uncertainty.spec import inputs_of
 from lotus_recon.uncertainty.stage import predictors_of
 from lotus_recon.workspace import Workspace
@@ -206,6 +211,35 @@ def sample_bars(sample: Path, work: Path) -> list[Row]:
     return [Row("error bars, sample", figure, f"{inside:.3f}", ">= 0.9", inside >= 0.9, run.seconds)]
 
 
+def photo_bars(data: Path, work: Path) -> list[Row]:
+    """Depth of single photos by nano, each up to one factor, which its true depth tells."""
+    frames = hololens.frames(data / "hololens_a")
+    sensor = [(read_rgb(f.photo), *hololens.sensor_depth(data / "hololens_a", f.view.name)) for f in frames]
+    measured = single_images.measured_photos(data / "single_images")
+    others = [(each.rgb, each.depth, each.valid) for each in measured]
+    model, rows = load_model("nano", device="cpu"), []
+    for name, photos in ((f"{len(sensor)} photos of hololens_a", sensor), (f"{len(others)} single photos", others)):
+        parts, half = [], 0.0
+        for number, (rgb, truth, known) in enumerate(photos):
+            prediction = model.predict(rgb)
+            depth = depth_as_written(prediction, OutputConfig())
+            camera = Camera.from_fov_deg(DEFAULT_FOV_DEG, rgb.shape[1], rgb.shape[0])
+            result = photo.run(str(number), depth, prediction.normals, camera, work / str(number))
+            half = result.calibration.half_sigmas
+            sigma = load_arrays(work / str(number) / photo.FILE)["sigma"]
+            at = grid_samples(known & depth.valid, PIXELS)
+            factor = np.median(truth[at] / depth.values[at])
+            parts.append(Compared(*(each[at].astype(np.float64) for each in (factor * depth.values, truth, sigma))))
+        found = scores_of(Compared.joined(parts), half)
+        ratio = found["ause_abs_rel"] / found["ause_random_abs_rel"]
+        held = f"{found['coverage_90']:.3f}; {found['coverage_50']:.3f}"
+        figure = f"{name}, each up to one factor: errors within the 90 % and the 50 % interval"
+        rows.append(Row("error bars, photos", figure, held, "", None))
+        figure = f"{name}: AUSE of AbsRel, of that of a random order"
+        rows.append(Row("error bars, photos", figure, f"{ratio:.2f}", "", None))
+    return rows
+
+
 def _seen(run: Run, mesh: Mesh) -> Floats:
     """(N, 3) what some pixels of all photos show of a surface in the world, NaN where nothing."""
     points = []
@@ -223,5 +257,6 @@ RUNS: Mapping[str, tuple[str, Callable[[Path, Path], list[Row]]]] = {
     "bars-dtu": ("dtu_scan24_omnidata", dtu_bars),
     "bars-fountain": ("fountain_p11", fountain_bars),
     "bars-rooms": (".", lambda _, work: rooms_bars(work)),
+    "bars-photos": (".", photo_bars),
     "bars-sample": (".", lambda _, work: sample_bars(ROOT / "data/sample", work)),
 }

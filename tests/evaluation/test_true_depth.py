@@ -32,6 +32,7 @@ def photo_depth(width: int, height: int) -> DepthMap:
     """Of the plane, as a distorted photo of that size has it."""
     x, y = np.meshgrid((np.arange(width) + 0.5) * 160 / width, (np.arange(height) + 0.5) * 120 / height)
     rays = PHOTO.to_colmap().cam_from_img(np.stack([x.ravel(), y.ravel()], 1))
+    assert rays is not None
     values = plane(rays).reshape(height, width).astype(np.float32)
     return DepthMap(values, np.ones((height, width), bool), DepthKind.METRIC)
 

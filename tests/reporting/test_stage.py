@@ -185,7 +185,15 @@ def test_stereo_is_shown_beside_the_aligned_depth_and_without(inputs: stage.Inpu
     rows = stage.run(replace(inputs, mvs_dir=tmp_path / "mvs"), CONFIG, tmp_path / "report").content["views"]
     labels = [list(row["images"]) for row in rows]
     common = ["input", "depth", "normals"]
-    assert labels[0] == [*common, "aligned depth", "stereo depth", "change", "photo agreement", "confidence", "error bars"]
+    assert labels[0] == [
+        *common,
+        "aligned depth",
+        "stereo depth",
+        "change",
+        "photo agreement",
+        "confidence",
+        "error bars",
+    ]
     assert labels[1] == [*common, "stereo depth", "photo agreement", "confidence", "error bars"]
     assert labels[2] == [*common, "aligned depth", "confidence", "error bars"]
     names = [name for row in rows for name in row["images"].values()]
