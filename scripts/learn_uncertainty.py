@@ -39,6 +39,7 @@ LEARNT = Path("lotus_recon/uncertainty") / scale.FILE
 FIRST = 100  # number of the first room: figures are made on those below
 PIXELS = 4000  # of a view
 ALWAYS, OPTIONAL = ("edge", "slant", "doubt", "far"), ("bent", "unmatched", "spread")
+OF_PHOTOS = ("edge", "slant", "middle", "empty")
 
 MEMBERS = 5
 PHOTOS = {
@@ -59,7 +60,7 @@ def main(work: Path, rooms: int = 12) -> None:
             if ("unmatched" in optional) == stereo:
                 scales.append(scale.fit(predictors, errors, [*ALWAYS, *optional]))
     predictors, errors = _joined(list(_photos(work)))
-    photos = [scale.fit(predictors, errors, ["edge", "slant", *optional]) for optional in _subsets(("bent",))]
+    photos = [scale.fit(predictors, errors, [*OF_PHOTOS, *optional]) for optional in _subsets(("bent",))]
     scale.save(LEARNT, {"scene": scales, "photo": photos})
 
 

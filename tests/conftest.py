@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def pytest_xdist_auto_num_workers() -> int:
         return int(chosen)
     by_memory = int(psutil.virtual_memory().available / (_WORKER_GB * 1e9))
     return max(1, min(_CORES, by_memory, _MOST_WORKERS))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _old_objects_are_not_garbage() -> None:
+    """Stages collect garbage when they end: among all that a worker has imported by then, that would take a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lotus_recon.io.maps import save_maps
 from lotus_recon.types import Camera, DepthMap, NormalMap
-from lotus_recon.uncertainty.predictors import shape_predictors
+from lotus_recon.uncertainty.predictors import photo_predictors, shape_predictors
 from lotus_recon.uncertainty.results import UncertaintyResult, ViewUncertainty
 from lotus_recon.uncertainty.scale import learnt
 
@@ -43,4 +43,5 @@ def predictors_of(depth: DepthMap, normals: NormalMap | None, camera: Camera) ->
     some = np.s_[step // 2 :: step, step // 2 :: step]
     small = DepthMap(depth.values[some], depth.valid[some], depth.kind)
     reduced = None if normals is None else NormalMap(normals.values[some], normals.valid[some])
-    return shape_predictors(small, reduced, camera.resized(small.shape[1], small.shape[0]))
+    shape = shape_predictors(small, reduced, camera.resized(small.shape[1], small.shape[0]))
+    return {**shape, **photo_predictors(small)}

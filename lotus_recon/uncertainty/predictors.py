@@ -24,6 +24,8 @@ _SMOOTHED_PX = 2.0  # normals of depth are noisy from pixel to pixel
 _NEAREST_SHARE = 1e-3  # of the diagonal: closer to an edge, or a point, nothing changes
 _LEAST_COSINE = 0.05
 _LEAST_CONFIDENCE = 1e-3
+_LEAST_AWAY = 0.03  # of depth from its median, relative
+_LEAST_EMPTY = 0.01  # of a photo
 _LEAST_SPREAD = 1e-5  # relative
 _UNKNOWN_ANGLE_DEG = 20.0
 
@@ -47,6 +49,21 @@ def shape_predictors(depth: DepthMap, normals: NormalMap | None, camera: Camera)
         angle = np.where(known & normals.valid, angle_deg(own, normals.values), _UNKNOWN_ANGLE_DEG)
         found["bent"] = np.log(angle + 1)
     return {name: value.astype(np.float32) for name, value in found.items()}
+
+
+def photo_predictors(depth: DepthMap) -> dict[str, NDArray[np.float32]]:
+    """What counts where nothing but one photo tells its depth (H, W): ``middle`` and ``empty``.
+
+    middle: how far depth is from its median, as a logarithm; where the shift of depth was guessed it is off by as much.
+    empty: share of the photo without depth, of which most is sky: outdoors errors are larger.
+    """
+    known = depth.values[depth.valid]
+    away = np.log(np.where(depth.valid, depth.values, 1) / (np.median(known) if known.size else 1.0))
+    share = max(1 - known.size / depth.valid.size, _LEAST_EMPTY)
+    return {
+        "middle": np.log(np.maximum(np.abs(away), _LEAST_AWAY)).astype(np.float32),
+        "empty": np.full(depth.shape, np.log(share), np.float32),
+    }
 
 
 def view_predictors(checked: ViewMaps, stereo: NDArray[np.float32] | None) -> dict[str, NDArray[np.float32]]:

@@ -8,7 +8,13 @@ import pytest
 from lotus_recon.geometry.camera import rays_in_cam
 from lotus_recon.io.scene_maps import ViewMaps
 from lotus_recon.types import Camera, DepthKind, DepthMap, NormalMap
-from lotus_recon.uncertainty.predictors import point_predictor, shape_predictors, spread_predictor, view_predictors
+from lotus_recon.uncertainty.predictors import (
+    photo_predictors,
+    point_predictor,
+    shape_predictors,
+    spread_predictor,
+    view_predictors,
+)
 
 CAMERA = Camera(80, 60, 70.0, 70.0, 40.0, 30.0)
 DIAGONAL = 100.0
@@ -82,3 +88,13 @@ def test_spread_is_that_of_depth_whatever_the_model_predicts(kind: DepthKind) ->
     predicted = 1 / members if kind is DepthKind.AFFINE_DISPARITY else members
     relative = np.exp(spread_predictor(predicted.std(axis=0), depth, kind))
     assert relative == pytest.approx(np.full((60, 80), 0.01), rel=0.1)
+
+
+def test_single_photos_are_worse_far_from_their_median_and_under_the_sky() -> None:
+    values, valid = np.full((40, 50), 2.0, np.float32), np.ones((40, 50), bool)
+    values[:, :10], values[:, -5:], valid[:8] = 4.0, 1.0, False
+    found = photo_predictors(DepthMap(values, valid, DepthKind.SCALE_FREE))
+    np.testing.assert_allclose(np.exp(found["middle"][20, [0, 25, 49]]), [np.log(2), 0.03, np.log(2)], rtol=1e-5)
+    np.testing.assert_allclose(np.exp(found["empty"]), 0.2, rtol=1e-5)
+    indoors = photo_predictors(DepthMap(values, np.ones((40, 50), bool), DepthKind.SCALE_FREE))
+    np.testing.assert_allclose(np.exp(indoors["empty"]), 0.01, rtol=1e-5)
