@@ -104,7 +104,7 @@ def _say_where(context: Context[SceneJob], only: str | None) -> None:
         *(("export", EXPORT, target) for target in exported),
         ("images", REPORT, "images"),
         ("report", REPORT, "index.html"),
-        ("in 3D", REPORT, "view.html"),
+        ("view", REPORT, "view.html"),
     ]
     for what, stage, file in wanted:
         if not context.has(stage):

@@ -152,6 +152,7 @@ def test_a_run_names_the_files_that_a_user_wants_next(copied: SceneOnDisk, capsy
         "dense.ply",
         "report/images",
         "report/index.html",
+        "report/view.html",
     ]
     assert [line.split(maxsplit=1)[1] for line in shown] == [str(copied.out / name) for name in wanted]
 
