@@ -91,6 +91,7 @@ class ModelInfo:
     processing_res: int = 0  # longer edge in pixels at which the network works; 0 = that of the photo
     takes_noise: bool = False  # what it predicts depends on the seed
     is_symmetric: bool = False  # of a mirrored photo it predicts the mirrored maps
+    sharpens: bool = False  # it puts edges of disparity where the photo has them
 
 
 def expect_photos(model: Model, photos: int) -> None:

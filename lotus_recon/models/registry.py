@@ -169,7 +169,7 @@ def make_model(name: str, options: ModelOptions, device: str = "auto", dtype: st
     if options.tiles != "off":
         from lotus_recon.models.tiling import TiledModel
 
-        model = TiledModel(model, info.processing_res, options.tiles)
+        model = TiledModel(model, info.processing_res, options.tiles, info.sharpens)
     if options.ensemble > 1:
         from lotus_recon.models.ensemble import EnsembleModel
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from lotus_recon.io.images import resize_rgb
 from lotus_recon.models.base import Model, check_rgb
 from lotus_recon.models.gauge import robust_line
+from lotus_recon.models.nano.sharpening import sharpened_at
 from lotus_recon.types import DepthMap, NormalMap, Prediction
 
 _OVERLAP = 1 / 3  # of neighbouring tiles, at least
@@ -39,11 +40,15 @@ _LEAST_TEXTURE = 1.0  # grey levels: standard deviation of the Laplacian
 class TiledModel:
     """A model that predicts every photo whole, and then in ever smaller tiles."""
 
-    def __init__(self, model: Model, edge: int, tiles: str) -> None:
-        """edge: longer side in pixels at which the network works. tiles: auto, or the longer side of a tile."""
+    def __init__(self, model: Model, edge: int, tiles: str, sharpens: bool = False) -> None:
+        """edge: longer side in pixels at which the network works. tiles: auto, or the longer side of a tile.
+
+        sharpens: whether the model puts edges of disparity where the photo has them; then that of merged tiles has its
+        edges there, too.
+        """
         self.name, self.tasks = model.name, model.tasks
         self.batch_size = 1  # of photos: their tiles are batches enough
-        self._model, self._edge, self._tiles = model, edge, tiles
+        self._model, self._edge, self._tiles, self._sharpens = model, edge, tiles, sharpens
 
     def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
         """Maps of an image (H, W, 3) at its size; where that is smaller than a tile, those of the whole photo.
@@ -65,7 +70,10 @@ class TiledModel:
                     merging.add(tile, self._model.predict(part, seed))
             merged = merging.result()
         merged.meta.update(image_size=[width, height], tiled_size=list(sizes[-1]))
-        return enlarged(merged, width, height)
+        large = enlarged(merged, width, height)
+        if self._sharpens and merged.depth is not None and large.depth is not None:
+            large = replace(large, depth=replace(large.depth, values=sharpened_at(merged.depth.values, rgb)))
+        return large
 
     def predict_batch(
         self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None

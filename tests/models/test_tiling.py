@@ -195,3 +195,37 @@ def test_the_registry_hands_out_tiles(photo: NDArray[np.uint8]) -> None:
     assert whole.depth is not None
     assert tiled.depth is not None
     assert np.abs(whole.depth.values - tiled.depth.values).max() > 0.01
+
+
+def test_merged_tiles_have_edges_where_the_photo_has_them() -> None:
+    """A step of brightness between columns 279 and 280, of which the network sees 64 columns of 600."""
+    noise = np.random.default_rng(0).integers(0, 20, (450, 600, 3))
+    photo = (np.where(np.arange(600) < 280, 20, 200)[None, :, None] + noise).astype(np.uint8)
+    steps = []
+    for sharpens in (False, True):
+        depth = TiledModel(Blurred(), EDGE, "150", sharpens).predict(photo).depth
+        assert depth is not None
+        steps.append(np.diff(depth.values[100:-100], axis=1))
+    blurred, sharp = steps
+    assert blurred.max() < 0.1, "a ramp"
+    assert sharp[:, 279].min() > 0.3
+    assert np.delete(sharp, 279, axis=1).max() < 0.2
+
+
+class Blurred:
+    """Brightness as disparity, blurred by two pixels of a network that works at ``EDGE``."""
+
+    name, tasks, batch_size = "blurred", ("depth",), 1
+
+    def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
+        height, width = rgb.shape[:2]
+        scale = EDGE / max(height, width)
+        small = cv2.resize(rgb, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+        values = cv2.GaussianBlur(small.mean(-1).astype(np.float32) / 255, (0, 0), 2)
+        large = np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+        return Prediction(DepthMap(large, np.ones(large.shape, bool), DepthKind.AFFINE_DISPARITY), None, {})
+
+    def predict_batch(
+        self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        return [self.predict(image) for image in images]

@@ -22,7 +22,7 @@ def check(name: str, options: ModelOptions) -> ModelInfo:
     """Name and tasks. Raises InputError for options that belong to other models."""
     metadata = _metadata(name, options)
     edge = metadata.processing_res if options.processing_res is None else options.processing_res
-    return ModelInfo(_short_name(name), tuple(metadata.tasks), edge, is_symmetric=True)
+    return ModelInfo(_short_name(name), tuple(metadata.tasks), edge, is_symmetric=True, sharpens=True)
 
 
 def load(name: str, options: ModelOptions, device: str, dtype: str) -> Model:

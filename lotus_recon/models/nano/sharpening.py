@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from lotus_recon.models import tensors
@@ -34,6 +36,13 @@ def sharpened(disparity: torch.Tensor, pixels: torch.Tensor, photos: torch.Tenso
     if disparity.shape[-2:] == (height, width):
         return disparity
     return _weighted_medians(disparity, pixels, photos, _RADIUS_UP)
+
+
+def sharpened_at(disparity: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """``sharpened`` disparity (H, W) of one photo (H, W, 3), from disparity (h, w)."""
+    photo = tensors.to_tensor([rgb], torch.device("cpu"))
+    pixels = tensors.resize(photo, *disparity.shape)
+    return np.asarray(sharpened(torch.from_numpy(disparity)[None, None], pixels, photo)[0, 0].numpy())
 
 
 def _weighted_medians(disparity: torch.Tensor, pixels: torch.Tensor, photos: torch.Tensor, radius: int) -> torch.Tensor:
