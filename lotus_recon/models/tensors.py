@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 def to_tensor(images: Sequence[NDArray[np.uint8]], device: torch.device) -> torch.Tensor:
     """(B, 3, H, W) in [-1, 1], float32 on ``device``, from uint8 images (H, W, 3) of one size."""
     pixels = torch.from_numpy(np.stack(images)).to(device)  # B H W 3
-    return pixels.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
+    return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)  # in place: photos may be large
 
 
 def processing_size(height: int, width: int, longer_edge: int) -> tuple[int, int]:

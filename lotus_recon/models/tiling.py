@@ -70,10 +70,12 @@ class TiledModel:
                     merging.add(tile, self._model.predict(part, seed))
             merged = merging.result()
         merged.meta.update(image_size=[width, height], tiled_size=list(sizes[-1]))
+        if not self._sharpens or merged.depth is None:
+            return enlarged(merged, width, height)
+        sharp = sharpened_at(merged.depth.values, rgb)  # before the normals are large: it takes memory
         large = enlarged(merged, width, height)
-        if self._sharpens and merged.depth is not None and large.depth is not None:
-            large = replace(large, depth=replace(large.depth, values=sharpened_at(merged.depth.values, rgb)))
-        return large
+        assert large.depth is not None
+        return replace(large, depth=replace(large.depth, values=sharp))
 
     def predict_batch(
         self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None

@@ -215,7 +215,7 @@ def test_merged_tiles_have_edges_where_the_photo_has_them() -> None:
 class Blurred:
     """Brightness as disparity, blurred by two pixels of a network that works at ``EDGE``."""
 
-    name, tasks, batch_size = "blurred", ("depth",), 1
+    name, tasks, batch_size = "blurred", ("depth", "normal"), 1
 
     def predict(self, rgb: NDArray[np.uint8], seed: int | None = None, view: str | None = None) -> Prediction:
         height, width = rgb.shape[:2]
@@ -223,7 +223,9 @@ class Blurred:
         small = cv2.resize(rgb, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
         values = cv2.GaussianBlur(small.mean(-1).astype(np.float32) / 255, (0, 0), 2)
         large = np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-        return Prediction(DepthMap(large, np.ones(large.shape, bool), DepthKind.AFFINE_DISPARITY), None, {})
+        everywhere = np.ones(large.shape, bool)
+        normals = NormalMap(np.tile(FLAT, (height, width, 1)), everywhere)
+        return Prediction(DepthMap(large, everywhere, DepthKind.AFFINE_DISPARITY), normals, {})
 
     def predict_batch(
         self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
