@@ -70,12 +70,10 @@ class TiledModel:
                     merging.add(tile, self._model.predict(part, seed))
             merged = merging.result()
         merged.meta.update(image_size=[width, height], tiled_size=list(sizes[-1]))
-        if not self._sharpens or merged.depth is None:
-            return enlarged(merged, width, height)
-        sharp = sharpened_at(merged.depth.values, rgb)  # before the normals are large: it takes memory
-        large = enlarged(merged, width, height)
-        assert large.depth is not None
-        return replace(large, depth=replace(large.depth, values=sharp))
+        sharp = None
+        if self._sharpens and merged.depth is not None:
+            sharp = sharpened_at(merged.depth.values, rgb)
+        return enlarged(merged, width, height, sharp)
 
     def predict_batch(
         self, images: Sequence[NDArray[np.uint8]], seed: int | None = None, views: Sequence[str] | None = None
@@ -285,12 +283,14 @@ def _divergence(slope: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     return np.diff(inside, axis=axis, prepend=zero, append=zero)
 
 
-def enlarged(prediction: Prediction, width: int, height: int) -> Prediction:
-    """The maps at another size."""
+def enlarged(
+    prediction: Prediction, width: int, height: int, depth_values: NDArray[np.float32] | None = None
+) -> Prediction:
+    """The maps at another size, at which ``depth_values`` (H, W) may be known."""
     depth, normals = prediction.depth, prediction.normals
     size = (width, height)
     if depth is not None:
-        values = _linear(depth.values, size)
+        values = _linear(depth.values, size) if depth_values is None else depth_values
         depth = DepthMap(values, _resized_mask(depth.valid, size), depth.kind)
     if normals is not None:
         normals = NormalMap(_unit(_linear(normals.values, size)), _resized_mask(normals.valid, size))

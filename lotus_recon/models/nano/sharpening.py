@@ -48,7 +48,9 @@ def sharpened_at(disparity: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDAr
 def _weighted_medians(disparity: torch.Tensor, pixels: torch.Tensor, photos: torch.Tensor, radius: int) -> torch.Tensor:
     """(B, 1, H, W): medians near the edges of ``disparity``, elsewhere ``disparity`` at the size of ``photos``."""
     height, width = disparity.shape[-2:]
-    result = tensors.resize(disparity, *photos.shape[-2:]).clone()
+    result = tensors.resize(disparity, *photos.shape[-2:])
+    if result is disparity:
+        result = result.clone()
     padding = (radius,) * 4
     values = functional.pad(disparity, padding, mode="replicate")
     per_row, per_photo = values.shape[3], values.shape[2] * values.shape[3]
