@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from lotus_recon.errors import InputError
-from lotus_recon.evaluation.pose_files import match_names, read_views
+from lotus_recon.evaluation.pose_files import read_views
 from lotus_recon.evaluation.surfaces import Points, Surface, subsampled
+from lotus_recon.evaluation.true_depth import files_of_views
 from lotus_recon.geometry.camera import unproject
 from lotus_recon.geometry.pose import invert_rigid, transform
 from lotus_recon.io.cameras import is_colmap_model, read_colmap_model
 from lotus_recon.io.maps import load_prediction
 from lotus_recon.io.meshes import read_mesh, read_points
-from lotus_recon.types import DepthKind, DepthMap, View
+from lotus_recon.io.scene_maps import POSED_DEPTH
+from lotus_recon.types import DepthMap, View
 
 PosedMap = tuple[View, DepthMap]
-_POSED = (DepthKind.METRIC, DepthKind.SCENE)
 
 
 def read_surface(path: Path) -> Surface:
@@ -46,17 +47,14 @@ def read_posed_maps(folder: Path, poses: Path) -> list[PosedMap]:
 
     Raises InputError when a map is not METRIC or SCENE, differs in size from its camera, or none has a camera.
     """
-    files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.npz"))}
-    if not files:
-        raise InputError(f"{folder} holds no depth maps (<view>.npz)")
-    views = {str(Path(view.name).with_suffix("")): view for view in read_views(poses)}
+    views = {view.name: view for view in read_views(poses)}
     maps = []
-    for name, view_name in sorted(match_names(list(files), list(views)).items()):
-        depth, view = load_prediction(files[name]).depth, views[view_name]
-        if depth is None or depth.kind not in _POSED:
-            raise InputError(f"{files[name]} has no METRIC or SCENE depth")
+    for name, path in files_of_views(folder, list(views)).items():
+        depth, view = load_prediction(path).depth, views[name]
+        if depth is None or depth.kind not in POSED_DEPTH:
+            raise InputError(f"{path} has no METRIC or SCENE depth")
         if depth.shape != (view.camera.height, view.camera.width):
-            raise InputError(f"{files[name]} is {depth.shape}, its camera {view.camera.size}: they must agree")
+            raise InputError(f"{path} is {depth.shape}, its camera {view.camera.size}: they must agree")
         maps.append((view, depth))
     return maps
 

@@ -12,6 +12,7 @@ from lotus_recon.errors import InputError
 from lotus_recon.evaluation.pose_files import match_names
 from lotus_recon.geometry.resampling import Sampling, sample_depth
 from lotus_recon.io.maps import load_prediction
+from lotus_recon.io.scene_maps import POSED_DEPTH
 from lotus_recon.sfm.stage import SfmResult
 from lotus_recon.types import DepthKind, DepthMap, View
 
@@ -33,7 +34,7 @@ def read_true_depth(path: Path, view: View, found: SfmResult, metres_per_unit: f
     for METRIC depth where nobody said how long a unit of the scene is.
     """
     depth = load_prediction(path).depth
-    if depth is None or depth.kind not in (DepthKind.METRIC, DepthKind.SCENE):
+    if depth is None or depth.kind not in POSED_DEPTH:
         raise InputError(f"{path} has no METRIC or SCENE depth")
     unit = metres_per_unit or (1.0 if found.scene.metric or depth.kind is DepthKind.SCENE else None)
     if unit is None:

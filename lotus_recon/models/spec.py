@@ -67,9 +67,10 @@ def _check(job: SceneJob) -> None:
         as_it_is = options_of(job.config, AlignmentConfig).align == "none"
         kinds = {DepthKind.METRIC} if as_it_is else STORED_KINDS
         check_predictions(config.predictions, job.photos, kinds, meaning_of(model_options(config)))
-    for photo in job.photos if job.has_photos and config.tiles.isdecimal() else ():
-        info, max_size = read_info(photo.path), options_of(job.config, SfmConfig).max_size
-        check_tile_fits(config.tiles, (info.width, info.height), max_size, photo.name)
+    if config.tiles.isdecimal() and job.has_photos:
+        max_size = options_of(job.config, SfmConfig).max_size
+        for photo in job.photos:
+            check_tile_fits(config.tiles, read_info(photo.path).size, max_size, photo.name)
     fetch_model(config.model, model_options(config))
 
 

@@ -175,7 +175,7 @@ def _check_any(photos: Sequence[PhotoJob], check: Callable[[PhotoJob], None]) ->
 
 def _check_tiles(photo: PhotoJob) -> None:
     tiles = options_of(photo.config, PredictionConfig).tiles
-    check_tile_fits(tiles, (photo.info.width, photo.info.height), photo.longer_edge, photo.label)
+    check_tile_fits(tiles, photo.info.size, photo.longer_edge, photo.label)
 
 
 def run_job(job: Job, workspace: Workspace, selection: PhotoSelection = _DUE) -> list[Outcome]:

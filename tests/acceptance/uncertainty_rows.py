@@ -50,7 +50,7 @@ from tests.acceptance.walks import write_walk
 ROOMS = 20
 COVERED = (0.85, 0.95)  # of intervals at 90 %
 DISTANCES = 200
-PIXELS = 400  # of each photo of the sample, whose ends of distances are drawn from
+PIXELS = 400  # of each photo: of the sample, those that ends of distances are drawn from
 
 Floats = NDArray[np.float64]
 
